@@ -1,0 +1,80 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house: C -> System, Core -> System, both -> App. `Tests/ArchitectureTests` holds the same table
+// and fails when a source file imports what its row does not allow.
+
+let common: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+// Test macros expand to code that strict memory safety flags, so only sources carry it.
+let strict: [SwiftSetting] = common + [.strictMemorySafety()]
+
+func library(_ name: String, pkgConfig: String? = nil) -> Target {
+  .systemLibrary(name: name, path: "Sources/C/\(name)", pkgConfig: pkgConfig)
+}
+
+func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: strict)
+}
+
+func system(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/System/\(name)", swiftSettings: strict)
+}
+
+func app(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/App/\(name)", swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, path: "Sources/App/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources,
+    swiftSettings: common)
+}
+
+/// A libFuzzer entry point. Linked only where the fuzzer's own `main` is (`FERMATA_FUZZ=1`).
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: dependencies, path: "Tests/Fuzz/\(name)", swiftSettings: common)
+}
+
+let sources: [Target] = [
+  library("CLibevent", pkgConfig: "libevent"),
+
+  core("Bytes"),
+  core("Time"),
+  core("JSON"),
+  core("SSE", ["Bytes"]),
+  core("HTTP", ["Bytes"]),
+  core("Flags", ["JSON"]),
+  core("Telemetry", ["Bytes", "Time"]),
+  core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"]),
+
+  system("Loop", ["CLibevent", "Bytes", "Time"]),
+  system("Sockets", ["Loop", "Bytes", "Time"]),
+  system("Files", ["Loop"]),
+
+  app(
+    "Gateway",
+    [
+      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
+    ]),
+  app("Harness", ["Bytes", "Time", "SSE", "HTTP", "Loop", "Sockets"]),
+  program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON"]),
+]
+
+let package = Package(
+  name: "fermata",
+  products: [.executable(name: "fermata", targets: ["fermata"])],
+  targets: sources,
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,136 @@
+extension [UInt8] {
+  /// The bytes of `span`, copied.
+  package init(copying span: Span<UInt8>) {
+    self = unsafe span.withUnsafeBufferPointer { unsafe Array($0) }
+  }
+}
+
+extension String {
+  /// The text of `span`; bytes that are not UTF-8 become U+FFFD.
+  package init(copying span: Span<UInt8>) {
+    self = unsafe span.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+extension Span where Element == UInt8 {
+  /// Whether the bytes are exactly `text`.
+  package func equals(_ text: StaticString) -> Bool {
+    count == text.utf8CodeUnitCount && hasPrefix(text)
+  }
+
+  /// Whether the bytes begin with `text`.
+  package func hasPrefix(_ text: StaticString) -> Bool {
+    let length = text.utf8CodeUnitCount
+    guard count >= length else { return false }
+    let other = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
+    for index in 0..<length where unsafe self[index] != other[index] { return false }
+    return true
+  }
+
+  /// Whether both spans hold the same bytes.
+  package func equals(_ other: Span<UInt8>) -> Bool {
+    guard count == other.count else { return false }
+    for index in indices where self[index] != other[index] { return false }
+    return true
+  }
+
+  /// Whether the bytes begin with `other`.
+  package func hasPrefix(_ other: Span<UInt8>) -> Bool {
+    count >= other.count && extracting(first: other.count).equals(other)
+  }
+
+  /// Whether both hold the same bytes when ASCII letters are compared without case.
+  package func equalsIgnoringASCIICase(_ other: Span<UInt8>) -> Bool {
+    guard count == other.count else { return false }
+    for index in indices where self[index].asciiLowercased != other[index].asciiLowercased { return false }
+    return true
+  }
+
+  /// Whether the bytes are `text` when ASCII letters are compared without case. `text` must be lower case.
+  package func equalsIgnoringASCIICase(_ text: StaticString) -> Bool {
+    let length = text.utf8CodeUnitCount
+    guard count == length else { return false }
+    let other = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
+    for index in 0..<length where unsafe self[index].asciiLowercased != other[index] { return false }
+    return true
+  }
+
+  /// The position of the first `byte` at or after `offset`, or `nil`.
+  package func firstIndex(of byte: UInt8, from offset: Int = 0) -> Int? {
+    let found = firstIndex(ofEither: byte, or: byte, from: offset)
+    return found < count ? found : nil
+  }
+
+  /// The position of the first byte at or after `offset` that is `first` or `second`; `count` when there is none.
+  ///
+  /// 32 bytes at a time: event streams are mostly short lines, where a call into the C library costs
+  /// more than the search.
+  package func firstIndex(ofEither first: UInt8, or second: UInt8, from offset: Int) -> Int {
+    precondition(offset >= 0 && offset <= count)
+    return unsafe withUnsafeBufferPointer { bytes in
+      guard let base = bytes.baseAddress else { return 0 }
+      let raw = unsafe UnsafeRawPointer(base)
+      var index = offset
+      let (wantFirst, wantSecond) = (SIMD32<UInt8>(repeating: first), SIMD32<UInt8>(repeating: second))
+      while index + 32 <= bytes.count {
+        let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD32<UInt8>.self)
+        let hits = (block .== wantFirst) .| (block .== wantSecond)
+        if any(hits) {
+          while unsafe bytes[index] != first && bytes[index] != second { index += 1 }
+          return index
+        }
+        index += 32
+      }
+      while index < bytes.count, unsafe bytes[index] != first && bytes[index] != second { index += 1 }
+      return index
+    }
+  }
+
+  /// The position where `needle` first stands at or after `offset`, or `nil`.
+  package func firstRange(of needle: StaticString, from offset: Int = 0) -> Int? {
+    let length = needle.utf8CodeUnitCount
+    guard length > 0 else { return offset }
+    var index = offset
+    while index + length <= count {
+      guard let hit = firstIndex(of: unsafe needle.utf8Start[0], from: index), hit + length <= count else { return nil }
+      if extracting(droppingFirst: hit).hasPrefix(needle) { return hit }
+      index = hit + 1
+    }
+    return nil
+  }
+
+  /// The number written in decimal digits alone, or `nil` (empty, other bytes, or beyond `Int.max`).
+  package var decimalValue: Int? {
+    guard !isEmpty else { return nil }
+    var value = 0
+    for index in indices {
+      let digit = self[index] &- 0x30
+      guard digit < 10 else { return nil }
+      let (tenfold, overflowed) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflowedAgain) = tenfold.addingReportingOverflow(Int(digit))
+      if overflowed || overflowedAgain { return nil }
+      value = sum
+    }
+    return value
+  }
+
+  /// The bytes without spaces and tabs at either end.
+  package var trimmed: Span<UInt8> {
+    @_lifetime(copy self)
+    get {
+      var (low, high) = (0, count)
+      while low < high, self[low] == 0x20 || self[low] == 0x09 { low += 1 }
+      while high > low, self[high - 1] == 0x20 || self[high - 1] == 0x09 { high -= 1 }
+      return extracting(low..<high)
+    }
+  }
+}
+
+extension UInt8 {
+  /// `A`…`Z` as `a`…`z`; every other byte as it is.
+  package var asciiLowercased: UInt8 {
+    self &- 0x41 < 26 ? self | 0x20 : self
+  }
+
+  package var isASCIIDigit: Bool { self &- 0x30 < 10 }
+}

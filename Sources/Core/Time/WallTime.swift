@@ -1,0 +1,49 @@
+/// A point in civil time, for what people and other programs read: log lines, `stream_end`.
+package struct WallTime: Comparable, Hashable, Sendable {
+  /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+  package var milliseconds: Int64
+
+  package init(milliseconds: Int64) {
+    self.milliseconds = milliseconds
+  }
+
+  package static func < (left: Self, right: Self) -> Bool { left.milliseconds < right.milliseconds }
+
+  /// `2026-01-31T12:00:00.000Z` (RFC 3339, always UTC, always milliseconds).
+  package var rfc3339: String {
+    let days = Self.floorDivide(milliseconds, by: 86_400_000)
+    let ofDay = Int(milliseconds - days * 86_400_000)
+    let (year, month, day) = Self.civil(fromDays: days)
+    let text = [
+      Self.pad(year, 4), "-", Self.pad(month, 2), "-", Self.pad(day, 2), "T",
+      Self.pad(ofDay / 3_600_000, 2), ":", Self.pad(ofDay / 60_000 % 60, 2), ":",
+      Self.pad(ofDay / 1000 % 60, 2), ".", Self.pad(ofDay % 1000, 3), "Z",
+    ]
+    return text.joined()
+  }
+
+  private static func pad(_ number: Int, _ width: Int) -> String {
+    let digits = String(number)
+    return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+  }
+
+  private static func floorDivide(_ dividend: Int64, by divisor: Int64) -> Int64 {
+    let quotient = dividend / divisor
+    return dividend % divisor < 0 ? quotient - 1 : quotient
+  }
+
+  /// Days since 1970-01-01 to a date of the proleptic Gregorian calendar. The year is counted from March, so
+  /// that the leap day is its last, in eras of 400 years (146,097 days).
+  private static func civil(fromDays days: Int64) -> (year: Int, month: Int, day: Int) {
+    let shifted = days + 719_468
+    let era = floorDivide(shifted, by: 146_097)
+    let dayOfEra = Int(shifted - era * 146_097)
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let monthFromMarch = (5 * dayOfYear + 2) / 153
+    let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    let year = yearOfEra + Int(era) * 400 + (month <= 2 ? 1 : 0)
+    return (year, month, day)
+  }
+}
