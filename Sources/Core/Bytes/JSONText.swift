@@ -1,0 +1,66 @@
+extension ByteBuffer {
+  /// Appends `bytes` as a JSON string, quotes included (RFC 8259, section 7).
+  ///
+  /// Anything may come in: control characters are escaped, what is not UTF-8 becomes U+FFFD, so the result is always
+  /// one line of valid JSON.
+  /// - Parameter limit: the most bytes taken of `bytes`; a longer text ends in `…`.
+  package mutating func append(jsonString bytes: Span<UInt8>, limit: Int = .max) {
+    append(UInt8(ascii: "\""))
+    var index = 0
+    let end = min(bytes.count, limit)
+    while index < end {
+      let byte = bytes[index]
+      if byte >= 0x80 {
+        index += appendScalar(bytes, at: index)
+      } else {
+        append(jsonCharacter: byte)
+        index += 1
+      }
+    }
+    if end < bytes.count { append("…") }
+    append(UInt8(ascii: "\""))
+  }
+
+  package mutating func append(jsonString text: String, limit: Int = .max) {
+    append(jsonString: text.utf8Span.span, limit: limit)
+  }
+
+  private mutating func append(jsonCharacter byte: UInt8) {
+    switch byte {
+    case UInt8(ascii: "\""): append("\\\"")
+    case UInt8(ascii: "\\"): append("\\\\")
+    case 0x0A: append("\\n")
+    case 0x0D: append("\\r")
+    case 0x09: append("\\t")
+    case 0x00..<0x20, 0x7F:
+      append("\\u00")
+      if byte < 0x10 { append(UInt8(ascii: "0")) }
+      append(hexadecimal: Int(byte))
+    default: append(byte)
+    }
+  }
+
+  /// Appends the scalar that starts at `index`, or U+FFFD, and returns how many bytes it took.
+  private mutating func appendScalar(_ bytes: Span<UInt8>, at index: Int) -> Int {
+    let lead = bytes[index]
+    let length = lead >= 0xF0 && lead < 0xF5 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC2 && lead < 0xE0 ? 2 : 0
+    guard length > 0, index + length <= bytes.count, Self.isScalar(bytes.extracting(index..<index + length)) else {
+      append("\u{FFFD}")
+      return 1
+    }
+    append(bytes.extracting(index..<index + length))
+    return length
+  }
+
+  private static func isScalar(_ bytes: Span<UInt8>) -> Bool {
+    for index in 1..<bytes.count where bytes[index] & 0xC0 != 0x80 { return false }
+    // Overlong forms, surrogates and what lies beyond U+10FFFF (RFC 3629, section 4).
+    switch bytes[0] {
+    case 0xE0: return bytes[1] >= 0xA0
+    case 0xED: return bytes[1] < 0xA0
+    case 0xF0: return bytes[1] >= 0x90
+    case 0xF4: return bytes[1] < 0x90
+    default: return true
+    }
+  }
+}

@@ -1,0 +1,39 @@
+package import Bytes
+
+/// Writes what the gateway itself adds to an event stream. Every block it writes has `data`: blocks without it make
+/// some client libraries fail.
+package enum EventWriter {
+  /// A comment line without a blank line behind it: clients that dispatch on every blank line see nothing.
+  package static func keepalive(to out: inout ByteBuffer) {
+    out.append(":\n")
+  }
+
+  /// The comment that opens a stream, so that proxies and clients see its first byte at once.
+  package static func opening(to out: inout ByteBuffer) {
+    out.append(":ok\n")
+  }
+
+  package static func idLine(_ id: EventID, to out: inout ByteBuffer) {
+    out.append("id: ")
+    id.write(to: &out)
+    out.append(0x0A)
+  }
+
+  /// - Parameter milliseconds: how long a client waits before it connects again.
+  package static func retryLine(milliseconds: Int, to out: inout ByteBuffer) {
+    out.append("retry: ")
+    out.append(decimal: milliseconds)
+    out.append(0x0A)
+  }
+
+  /// A whole event with one line of data, which `writeData` writes and which must hold no line ending.
+  package static func event(
+    _ type: StaticString, to out: inout ByteBuffer, writeData: (inout ByteBuffer) -> Void
+  ) {
+    out.append("event: ")
+    out.append(type)
+    out.append("\ndata: ")
+    writeData(&out)
+    out.append("\n\n")
+  }
+}
