@@ -37,6 +37,15 @@ package struct ByteBuffer: ~Copyable {
     }
   }
 
+  /// Lends the bytes to `body`. For buffers that are stored in a class, whose `span` can't outlive the access.
+  package borrowing func withSpan<Result: ~Copyable>(_ body: (Span<UInt8>) -> Result) -> Result {
+    body(span)
+  }
+
+  package mutating func append(_ other: borrowing ByteBuffer) {
+    append(other.span)
+  }
+
   package mutating func append(_ byte: UInt8) {
     reserve(1)
     unsafe base.unsafelyUnwrapped[end] = byte

@@ -14,8 +14,9 @@ package struct EventParser: ~Copyable {
     /// All bytes are taken in.
     case needsMore
     /// The block that is arriving has grown past the limit. The parser goes on: it forgets what lies beyond the
-    /// limit and finds the block's end all the same. Reported once for each such block.
-    case tooLarge
+    /// limit and finds the block's end all the same. Reported once for each such block: its bytes so far are the
+    /// first `kept` ones of `carried` and those of the piece from `start` on.
+    case tooLarge(kept: Int, start: Int)
   }
 
   /// Where in the carried block the next byte falls.
@@ -39,6 +40,11 @@ package struct EventParser: ~Copyable {
   package var carried: Span<UInt8> {
     @_lifetime(borrow self)
     get { carry.span }
+  }
+
+  /// Lends `carried` to `body`. For parsers that are stored in a class.
+  package borrowing func withCarried<Result: ~Copyable>(_ body: (Span<UInt8>) -> Result) -> Result {
+    body(carry.span)
   }
 
   /// Whether the last byte taken in ended a block (or none came yet): here a comment line may be put in.
@@ -96,13 +102,14 @@ package struct EventParser: ~Copyable {
   }
 
   private mutating func keep(_ rest: Span<UInt8>, unfinishedLine: Int, _ offset: inout Int, end: Int) -> Step {
+    let start = end - rest.count
     offset = end
     if unfinishedLine < rest.count {
       position = .inLine
     } else {
       position = rest[rest.count - 1] == 0x0D ? .lineStartAfterCR : .lineStart
     }
-    return store(rest)
+    return store(rest, start: start)
   }
 
   // MARK: - Blocks in pieces
@@ -111,14 +118,14 @@ package struct EventParser: ~Copyable {
     let start = offset
     guard let end = findEnd(input, from: start) else {
       offset = input.count
-      return store(input.extracting(start..<input.count))
+      return store(input.extracting(start..<input.count), start: start)
     }
     offset = end
     noteEnding(input, end)
-    let overflowed = store(input.extracting(start..<end))
-    if case .tooLarge = overflowed {
+    let stored = store(input.extracting(start..<end), start: start)
+    if case .tooLarge = stored {
       carryIsDelivered = true
-      return .tooLarge
+      return stored
     }
     return deliverCarry().map { .event($0) } ?? .needsMore
   }
@@ -148,12 +155,13 @@ package struct EventParser: ~Copyable {
     return nil
   }
 
-  private mutating func store(_ bytes: Span<UInt8>) -> Step {
+  private mutating func store(_ bytes: Span<UInt8>, start: Int) -> Step {
     let wasWithin = carriedLength <= limit
+    let kept = carry.count
     let room = max(0, limit - carriedLength)
     carriedLength += bytes.count
     carry.append(bytes.count <= room ? bytes : bytes.extracting(first: room))
-    return wasWithin && carriedLength > limit ? .tooLarge : .needsMore
+    return wasWithin && carriedLength > limit ? .tooLarge(kept: kept, start: start) : .needsMore
   }
 
   /// The carried block as an event; one whose end was forgotten is read as far as it is known.

@@ -1,0 +1,69 @@
+package import Bytes
+package import SSE
+
+/// The new closing: whole events only, numbered, then `stream_end` with the outcome and the counts.
+package final class GracefulReader: Reader {
+  private let stream: StreamID
+  private let numbersEvents: Bool
+  private var retryMilliseconds: Int?
+  /// The number of the last event that got our id, 0 when none did.
+  private var lastNumber: UInt64 = 0
+  /// The last id that the backend itself gave.
+  private var backendID = ByteBuffer()
+
+  /// - Parameters:
+  ///   - numbersEvents: whether events without an id of the backend's own get `<stream>.<number>`.
+  ///   - retryMilliseconds: the reconnection time told inside the first event, if any.
+  package init(stream: StreamID, numbersEvents: Bool, retryMilliseconds: Int?) {
+    self.stream = stream
+    self.numbersEvents = numbersEvents
+    self.retryMilliseconds = retryMilliseconds
+  }
+
+  package var mode: Mode { .graceful }
+  package var isVerbatim: Bool { false }
+
+  package func open(into out: inout ByteBuffer) {
+    EventWriter.opening(to: &out)
+  }
+
+  package func deliver(
+    _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
+  ) {
+    // Some clients dispatch on every blank line once they have seen an id, so a comment goes without its own.
+    if event.isComment { return out.append(bytes.extracting(event.range.lowerBound..<event.blankLine)) }
+    guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
+    if event.fields.contains(.id) {
+      backendID.removeAll()
+      backendID.append(bytes.extracting(event.id))
+      lastNumber = 0
+    } else if numbersEvents {
+      EventWriter.idLine(EventID(stream: stream, sequence: number), to: &out)
+      lastNumber = number
+    }
+    if let milliseconds = retryMilliseconds.take() { EventWriter.retryLine(milliseconds: milliseconds, to: &out) }
+    out.append(bytes.extracting(event.range))
+  }
+
+  package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
+    false
+  }
+
+  package func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd {
+    if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
+    if ending.isKilled { return ending.framing }
+    var end = ending.streamEnd
+    end.events = run.events
+    end.bytes = run.eventBytes
+    end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent
+    if end.outcome.isToldAsError { end.writeError(to: &out) }
+    var lastID = ByteBuffer()
+    if lastNumber > 0 {
+      EventID(stream: stream, sequence: lastNumber).write(to: &lastID)
+    } else {
+      lastID.append(backendID)
+    }
+    end.write(lastEventID: lastID.span, to: &out)
+    return .complete
+  }
+}

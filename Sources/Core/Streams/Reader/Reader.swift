@@ -1,0 +1,57 @@
+package import Bytes
+package import SSE
+
+/// One client response attached to a run: how what the run has becomes what the client gets.
+///
+/// Pure: bytes go into `out`, which the caller sends. Lives on its run's loop.
+package protocol Reader: AnyObject {
+  var mode: Mode { get }
+  /// Whether the body's pieces are sent as they are and `deliver` writes nothing.
+  var isVerbatim: Bool { get }
+
+  /// What follows the response's head at once.
+  func open(into out: inout ByteBuffer)
+
+  /// Takes one event of the run; `number` is its place among those with data, from 1.
+  func deliver(_ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer)
+
+  /// An event has outgrown the limit: `kept` and then `rest` are its bytes so far.
+  ///
+  /// - Returns: false when the stream must end.
+  func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool
+
+  /// Ends the response; `ending` says why and with what counts.
+  ///
+  /// - Returns: whether the body's framing ends cleanly; a cut otherwise.
+  func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd
+}
+
+/// How the framing of a response's body ends.
+package enum BodyEnd: Equatable, Sendable {
+  /// With its last chunk (or its equal in another framing).
+  case complete
+  /// Without it: the client can see that something is missing.
+  case cut
+}
+
+/// Why and how a reader's response ends.
+package struct Ending {
+  package var streamEnd: StreamEnd
+  /// Whether the backend's body ended by its own framing.
+  package var upstreamIsComplete: Bool
+  /// Whether the old closing must be used though the reader is graceful: the flag was killed meanwhile.
+  package var isKilled: Bool
+
+  package init(streamEnd: StreamEnd, upstreamIsComplete: Bool, isKilled: Bool) {
+    self.streamEnd = streamEnd
+    self.upstreamIsComplete = upstreamIsComplete
+    self.isKilled = isKilled
+  }
+
+  package var outcome: Outcome { streamEnd.outcome }
+
+  /// The truth in the framing, where nothing else can tell it.
+  package var framing: BodyEnd {
+    upstreamIsComplete && outcome.isCleanEnd ? .complete : .cut
+  }
+}

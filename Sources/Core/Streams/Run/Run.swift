@@ -1,0 +1,110 @@
+package import Bytes
+package import SSE
+
+/// One response that a backend produces, as far as its bytes tell: which events came, whether its terminal was among
+/// them, what a client that hangs up at the completion event would have missed.
+///
+/// The same in every mode; in legacy it is the shadow, which counts and changes nothing.
+package final class Run {
+  package let id: StreamID
+  private let classifier: EventClassifier
+  private var parser: EventParser
+
+  /// Events with data, so far.
+  package private(set) var events: UInt64 = 0
+  /// The bytes of all blocks, so far.
+  package private(set) var eventBytes: UInt64 = 0
+  /// All marks seen so far.
+  package private(set) var marks: EventMark = []
+  /// Events with data behind the first completion event: what the old closing loses.
+  package private(set) var eventsAfterCompletion: UInt64 = 0
+  private var errorIsLast = false
+
+  /// - Parameter eventLimit: bytes of one event that are kept while it arrives.
+  package init(id: StreamID, classifier: EventClassifier, eventLimit: Int) {
+    self.id = id
+    self.classifier = classifier
+    parser = EventParser(limit: eventLimit)
+  }
+
+  /// Whether a comment line may be put in here.
+  package var isBetweenEvents: Bool { parser.isBetweenEvents }
+  /// Whether the backend is in the middle of an event.
+  package var hasPartialEvent: Bool { parser.partialLength > 0 }
+  /// Whether the dialect's terminal came.
+  package var hasTerminal: Bool { marks.contains(.terminal) }
+
+  /// Takes in the next piece of the body and hands `reader` what it delivers.
+  package func receive(_ bytes: Span<UInt8>, for reader: some Reader, into out: inout ByteBuffer) -> Delivery {
+    let passesThrough = reader.isVerbatim
+    var offset = 0
+    while true {
+      switch parser.next(in: bytes, at: &offset) {
+      case .needsMore:
+        return passesThrough ? .verbatim : .buffered
+      case .event(let event) where event.isCarried:
+        deliverCarried(event, to: reader, into: &out)
+      case .event(let event):
+        let mark = note(event, bytes)
+        reader.deliver(event, bytes, mark: mark, number: events, into: &out)
+      case .tooLarge(let kept, let start):
+        let rest = bytes.extracting(droppingFirst: start)
+        let survives = parser.withCarried { reader.survivesLargeEvent($0.extracting(first: kept), rest, into: &out) }
+        if !survives { return .failed(.eventTooLarge) }
+      }
+    }
+  }
+
+  /// Completes an event that a backend with a clean end left without its blank line.
+  ///
+  /// - Returns: whether there was one.
+  package func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool {
+    guard let event = parser.completePartial() else { return false }
+    deliverCarried(event, to: reader, into: &out)
+    return true
+  }
+
+  private func deliverCarried(_ event: Event, to reader: some Reader, into out: inout ByteBuffer) {
+    parser.withCarried { bytes in
+      let mark = note(event, bytes)
+      reader.deliver(event, bytes, mark: mark, number: events, into: &out)
+    }
+  }
+
+  /// Appends the bytes of an event that is cut, as far as they were kept.
+  package func writePartialEvent(to out: inout ByteBuffer) {
+    if hasPartialEvent { parser.withCarried { out.append($0) } }
+  }
+
+  /// The outcome of a body that ended in `end`.
+  package func outcome(of end: UpstreamEnd) -> Outcome {
+    switch end {
+    case .cut: return .upstreamTruncated
+    case .clean where marks.contains(.error) && (errorIsLast || !hasTerminal): return .upstreamError
+    case .clean: return hasTerminal ? .completed : .incomplete
+    }
+  }
+
+  private func note(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
+    eventBytes += UInt64(event.range.count)
+    guard event.isDispatched else { return [] }
+    events += 1
+    if marks.contains(.completion) { eventsAfterCompletion += 1 }
+    let mark = classifier.mark(event, in: bytes)
+    if mark.isEmpty { return mark }
+    // A completion event behind an error means that the backend got over it; a bare `[DONE]` does not.
+    if mark.contains(.error) { errorIsLast = true } else if mark.contains(.completion) { errorIsLast = false }
+    marks.formUnion(mark)
+    return mark
+  }
+}
+
+/// How a piece of the backend's body goes to the client.
+package enum Delivery: Equatable {
+  /// As it is.
+  case verbatim
+  /// What was written into the buffer instead, which may be nothing.
+  case buffered
+  /// Not at all: the stream ends here.
+  case failed(Outcome)
+}

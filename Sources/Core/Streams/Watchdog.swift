@@ -1,0 +1,102 @@
+package import Time
+
+/// The time limits of a stream, each of its own clock (reliability: head, stream idle and write stall are three).
+package struct Watchdogs: Equatable, Sendable {
+  /// From the request to the backend until the first event. 0 or less: none, here and below.
+  package var firstToken = Nanoseconds.seconds(35)
+  /// The longest silence of the backend after that.
+  package var idle = Nanoseconds.seconds(55)
+  /// The longest silence towards a client before a comment line is sent.
+  package var keepalive = Nanoseconds.seconds(12)
+  /// The whole stream.
+  package var total = Nanoseconds.zero
+  /// The longest time a client may take nothing while there is something for it.
+  package var clientStall = Nanoseconds.seconds(30)
+  /// The longest wait for a client's end after ours.
+  package var linger = Nanoseconds.seconds(5)
+
+  package init() {}
+}
+
+/// The stamps that the watchdogs of one stream compare. Nothing is re-armed when an event passes: a stamp is stored,
+/// and looked at when the earliest limit may have been reached.
+package struct StreamClock: Sendable {
+  package enum Verdict: Equatable, Sendable {
+    case firstTokenTimeout
+    case idleTimeout
+    case totalTimeout
+    case clientStalled
+    /// Nothing was sent to the client for the keepalive time.
+    case keepaliveIsDue
+    /// All is well until then.
+    case quiet(until: MonotonicTime)
+  }
+
+  private let limits: Watchdogs
+  private let openedAt: MonotonicTime
+  private var backendAt: MonotonicTime
+  private var sentAt: MonotonicTime
+  /// Since when the client takes nothing though something is queued.
+  private var stalledSince: MonotonicTime?
+  private var hasFirstToken = false
+  private var isPaused = false
+
+  package init(limits: Watchdogs, openedAt now: MonotonicTime) {
+    self.limits = limits
+    openedAt = now
+    backendAt = now
+    sentAt = now
+  }
+
+  /// The backend sent something.
+  package mutating func backendSent(at now: MonotonicTime) { backendAt = now }
+
+  /// The first event that counts came.
+  package mutating func firstTokenCame() { hasFirstToken = true }
+
+  /// Something was sent to the client.
+  package mutating func sent(at now: MonotonicTime) { sentAt = now }
+
+  /// The client's queue holds something that its socket does not take.
+  package mutating func clientBlocked(at now: MonotonicTime) {
+    if stalledSince == nil { stalledSince = now }
+  }
+
+  /// The client's socket took something, at `time`.
+  package mutating func clientProgressed(at time: MonotonicTime) {
+    if let since = stalledSince, since < time { stalledSince = time }
+  }
+
+  /// The client's queue is empty again.
+  package mutating func clientCaughtUp() { stalledSince = nil }
+
+  /// We stopped reading the backend for the client's sake: its silence is ours.
+  package mutating func backendPaused() { isPaused = true }
+
+  package mutating func backendResumed(at now: MonotonicTime) {
+    isPaused = false
+    backendAt = now
+  }
+
+  /// What is due at `now`.
+  ///
+  /// - Parameter keepsAlive: whether comment lines may be sent on this stream at all.
+  package func verdict(at now: MonotonicTime, keepsAlive: Bool) -> Verdict {
+    var next = now + .seconds(3600)
+    func passed(_ limit: Nanoseconds, since start: MonotonicTime) -> Bool {
+      guard limit > .zero else { return false }
+      let due = start + limit
+      if due <= now { return true }
+      next = min(next, due)
+      return false
+    }
+    if passed(limits.total, since: openedAt) { return .totalTimeout }
+    if let stalledSince, passed(limits.clientStall, since: stalledSince) { return .clientStalled }
+    if !isPaused {
+      if !hasFirstToken, passed(limits.firstToken, since: openedAt) { return .firstTokenTimeout }
+      if hasFirstToken || limits.firstToken <= .zero, passed(limits.idle, since: backendAt) { return .idleTimeout }
+    }
+    if keepsAlive, stalledSince == nil, passed(limits.keepalive, since: sentAt) { return .keepaliveIsDue }
+    return .quiet(until: next)
+  }
+}
