@@ -72,9 +72,13 @@ let sources: [Target] = [
   program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON"]),
 ]
 
+let testing: [Target] = [
+  tests("TelemetryTests", ["Telemetry", "Bytes", "Time"])
+]
+
 let package = Package(
   name: "fermata",
   products: [.executable(name: "fermata", targets: ["fermata"])],
-  targets: sources,
+  targets: sources + testing,
   swiftLanguageModes: [.v6]
 )

@@ -11,15 +11,28 @@ package struct WallTime: Comparable, Hashable, Sendable {
 
   /// `2026-01-31T12:00:00.000Z` (RFC 3339, always UTC, always milliseconds).
   package var rfc3339: String {
+    let parts = parts
+    let text = [
+      Self.pad(parts.year, 4), "-", Self.pad(parts.month, 2), "-", Self.pad(parts.day, 2), "T",
+      Self.pad(parts.hour, 2), ":", Self.pad(parts.minute, 2), ":",
+      Self.pad(parts.second, 2), ".", Self.pad(parts.millisecond, 3), "Z",
+    ]
+    return text.joined()
+  }
+
+  /// A date and time of day in UTC.
+  package struct Parts: Equatable, Sendable {
+    package var year, month, day: Int
+    package var hour, minute, second, millisecond: Int
+  }
+
+  package var parts: Parts {
     let days = Self.floorDivide(milliseconds, by: 86_400_000)
     let ofDay = Int(milliseconds - days * 86_400_000)
     let (year, month, day) = Self.civil(fromDays: days)
-    let text = [
-      Self.pad(year, 4), "-", Self.pad(month, 2), "-", Self.pad(day, 2), "T",
-      Self.pad(ofDay / 3_600_000, 2), ":", Self.pad(ofDay / 60_000 % 60, 2), ":",
-      Self.pad(ofDay / 1000 % 60, 2), ".", Self.pad(ofDay % 1000, 3), "Z",
-    ]
-    return text.joined()
+    return Parts(
+      year: year, month: month, day: day, hour: ofDay / 3_600_000, minute: ofDay / 60_000 % 60,
+      second: ofDay / 1000 % 60, millisecond: ofDay % 1000)
   }
 
   private static func pad(_ number: Int, _ width: Int) -> String {

@@ -1,0 +1,144 @@
+package import Bytes
+package import Time
+
+/// How much a log line matters. A threshold lets lines of its own level and above through.
+package enum LogLevel: Int, Comparable, CaseIterable, Sendable {
+  case debug
+  case info
+  case warning
+  case error
+
+  package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+  /// The level of that name, or `nil`.
+  package init?(name: String) {
+    guard let level = Self.allCases.first(where: { "\($0)" == name }) else { return nil }
+    self = level
+  }
+
+  var word: StaticString {
+    switch self {
+    case .debug: "debug"
+    case .info: "info"
+    case .warning: "warning"
+    case .error: "error"
+    }
+  }
+}
+
+/// One line of JSON for the log, always one line and always valid whatever bytes come in as values.
+///
+/// ```
+/// var line = LogLine(.info, "stream_closed", at: now)
+/// line.field("stream_id", id)
+/// line.field("events", 57)
+/// sink.write(line.finish())
+/// ```
+/// The event's name is constant text; data stands in the fields.
+package struct LogLine: ~Copyable {
+  /// The most bytes of one text value; the rest is cut off, with `…` in its place.
+  package static let valueLimit = 1024
+
+  private var buffer: ByteBuffer
+
+  /// - Parameter buffer: memory to write into, such as that of an earlier line; what it holds stays in front.
+  package init(
+    _ level: LogLevel, _ event: StaticString, at time: WallTime, in buffer: consuming ByteBuffer = ByteBuffer()
+  ) {
+    self.buffer = buffer
+    self.buffer.append("{\"time\":\"")
+    self.buffer.append(timestamp: time)
+    self.buffer.append("\",\"level\":\"")
+    self.buffer.append(level.word)
+    self.buffer.append("\",\"event\":\"")
+    self.buffer.append(event)
+    self.buffer.append(UInt8(ascii: "\""))
+  }
+
+  package mutating func field(_ name: StaticString, _ value: String) {
+    begin(name)
+    buffer.append(jsonString: value, limit: Self.valueLimit)
+  }
+
+  package mutating func field(_ name: StaticString, _ value: Span<UInt8>) {
+    begin(name)
+    buffer.append(jsonString: value, limit: Self.valueLimit)
+  }
+
+  package mutating func field(_ name: StaticString, _ value: some FixedWidthInteger) {
+    begin(name)
+    buffer.append(decimal: value)
+  }
+
+  /// A number that JSON cannot write (infinite, not a number) becomes `null`.
+  package mutating func field(_ name: StaticString, _ value: Double) {
+    begin(name)
+    if value.isFinite {
+      buffer.append(finite: value)
+    } else {
+      buffer.append("null")
+    }
+  }
+
+  package mutating func field(_ name: StaticString, _ value: Bool) {
+    begin(name)
+    buffer.append(value ? "true" : "false")
+  }
+
+  /// A text that may be missing: then the field is left out.
+  package mutating func field(_ name: StaticString, ifPresent value: String?) {
+    if let value { field(name, value) }
+  }
+
+  /// The line, with its line feed.
+  package consuming func finish() -> ByteBuffer {
+    buffer.append("}\n")
+    return buffer
+  }
+
+  private mutating func begin(_ name: StaticString) {
+    buffer.append(",\"")
+    buffer.append(name)
+    buffer.append("\":")
+  }
+}
+
+extension ByteBuffer {
+  /// Appends `time` as RFC 3339, in UTC, with milliseconds: `2026-01-31T12:00:00.000Z`.
+  package mutating func append(timestamp time: WallTime) {
+    let parts = time.parts
+    append(parts.year, width: 4)
+    append(UInt8(ascii: "-"))
+    append(parts.month, width: 2)
+    append(UInt8(ascii: "-"))
+    append(parts.day, width: 2)
+    append(UInt8(ascii: "T"))
+    append(parts.hour, width: 2)
+    append(UInt8(ascii: ":"))
+    append(parts.minute, width: 2)
+    append(UInt8(ascii: ":"))
+    append(parts.second, width: 2)
+    append(UInt8(ascii: "."))
+    append(parts.millisecond, width: 3)
+    append(UInt8(ascii: "Z"))
+  }
+
+  /// Appends `value` in the shortest form that reads back as the same number, whole numbers without a fraction.
+  mutating func append(finite value: Double) {
+    if value.magnitude < 0x1p53, Double(Int64(value)) == value {
+      append(decimal: Int64(value))
+    } else {
+      append("\(value)")
+    }
+  }
+
+  private mutating func append(_ number: Int, width: Int) {
+    var power = 1
+    for _ in 1..<width { power *= 10 }
+    while power > max(number, 1) && power > 1 {
+      append(UInt8(ascii: "0"))
+      power /= 10
+    }
+    append(decimal: number)
+  }
+}
