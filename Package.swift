@@ -52,10 +52,10 @@ let sources: [Target] = [
 
   core("Bytes"),
   core("Time"),
-  core("JSON"),
+  core("JSON", ["Bytes", "Time"]),
   core("SSE", ["Bytes"]),
   core("HTTP", ["Bytes"]),
-  core("Flags", ["JSON"]),
+  core("Flags", ["Bytes", "JSON"]),
   core("Telemetry", ["Bytes", "Time"]),
   core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"]),
 
@@ -73,7 +73,8 @@ let sources: [Target] = [
 ]
 
 let testing: [Target] = [
-  tests("TelemetryTests", ["Telemetry", "Bytes", "Time"])
+  tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
+  tests("JSONTests", ["JSON", "Time"]),
 ]
 
 let package = Package(
