@@ -62,18 +62,20 @@ let sources: [Target] = [
   system("Loop", ["CLibevent", "Bytes", "Time"]),
   system("Sockets", ["Loop", "Bytes", "Time"]),
   system("Files", ["Loop"]),
+  system("Processes", ["Time"]),
 
   app(
     "Gateway",
     [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
     ]),
-  app("Harness", ["Bytes", "Time", "SSE", "HTTP", "Loop", "Sockets"]),
+  app("Harness", ["Bytes", "Time", "SSE", "HTTP", "Loop", "Sockets", "Processes"]),
   program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON"]),
 ]
 
 let testing: [Target] = [
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
+  tests("ProcessesTests", ["Processes", "Time"]),
   tests("JSONTests", ["JSON", "Time"]),
 ]
 
