@@ -74,6 +74,7 @@ let sources: [Target] = [
 ]
 
 let testing: [Target] = [
+  tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
   tests("JSONTests", ["JSON", "Time"]),

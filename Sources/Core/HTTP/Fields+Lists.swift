@@ -1,0 +1,71 @@
+import Bytes
+
+/// Walks the elements of a comma-separated value (RFC 9110 5.6.1): trimmed, empty ones skipped, commas inside
+/// quoted strings not taken for separators.
+package struct ListElements: ~Escapable {
+  private let value: Span<UInt8>
+  private var offset = 0
+
+  @_lifetime(copy value)
+  package init(_ value: Span<UInt8>) {
+    self.value = value
+  }
+
+  @_lifetime(copy self)
+  package mutating func next() -> Span<UInt8>? {
+    while offset < value.count {
+      let end = endOfElement(from: offset)
+      let element = value.extracting(offset..<end).trimmed
+      offset = end + 1
+      if !element.isEmpty { return element }
+    }
+    return nil
+  }
+
+  private func endOfElement(from start: Int) -> Int {
+    var index = start
+    var isQuoted = false
+    while index < value.count {
+      let byte = value[index]
+      if byte == UInt8(ascii: "\"") {
+        isQuoted.toggle()
+      } else if isQuoted, byte == UInt8(ascii: "\\") {
+        index += 1
+      } else if byte == UInt8(ascii: ","), !isQuoted {
+        return index
+      }
+      index += 1
+    }
+    return value.count
+  }
+}
+
+extension Fields {
+  /// Whether a list field holds `token` (lower case; compared without case) as one of its elements.
+  package func containsToken(_ field: KnownField, _ token: StaticString) -> Bool {
+    var next = firstIndex(of: field)
+    while let index = next {
+      var elements = ListElements(value(at: index))
+      while let element = elements.next() {
+        if element.equalsIgnoringASCIICase(token) { return true }
+      }
+      next = firstIndex(of: field, from: index + 1)
+    }
+    return false
+  }
+
+  /// Whether a list field holds an element that is `name` (lower case; compared without case), parameters or a
+  /// value behind it left aside: `Prefer: stream-end; x=1` and `Accept: text/event-stream;q=0.9`.
+  package func containsElement(_ field: KnownField, named name: StaticString) -> Bool {
+    var next = firstIndex(of: field)
+    while let index = next {
+      var elements = ListElements(value(at: index))
+      while let element = elements.next() {
+        let end = element.firstIndex(ofEither: UInt8(ascii: ";"), or: UInt8(ascii: "="), from: 0)
+        if element.extracting(first: end).trimmed.equalsIgnoringASCIICase(name) { return true }
+      }
+      next = firstIndex(of: field, from: index + 1)
+    }
+    return false
+  }
+}

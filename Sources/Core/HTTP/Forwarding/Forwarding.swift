@@ -1,0 +1,192 @@
+package import Bytes
+
+/// Writes received heads anew for the other side (RFC 9110 7.6). Nothing is passed on that was not parsed: the start
+/// line, the body's framing and every field are written from what they were understood to be.
+package enum Forwarding {
+  /// Appends the head of `head`'s request for an upstream.
+  ///
+  /// - Parameters:
+  ///   - client: who asked. `nil` writes no `X-Forwarded-*`, and passes none.
+  ///   - extra: fields of this request that replace the client's of the same names, after the rules' own.
+  ///   - framing: how the body will be framed when it is not as it came, for instance kept for replay.
+  ///   - passesUpgrade: whether a WebSocket upgrade is asked of the upstream; others never are.
+  package static func writeRequest(
+    _ head: borrowing RequestHead, from client: ForwardedClient?, as rules: borrowing ForwardingRules,
+    extra: borrowing Fields = Fields(), framing: BodyFraming? = nil, passesUpgrade: Bool = false,
+    into buffer: inout ByteBuffer
+  ) {
+    buffer.reserve(head.fields.bytes.count + 256)
+    writeRequestLine(head, rules, into: &buffer)
+    writeHost(head, rules, into: &buffer)
+    writeRequestFields(head, from: client, as: rules, extra: extra, into: &buffer)
+    if rules.addsForwarded, let client { writeForwarded(head, client, into: &buffer) }
+    rules.overrides.write(excluding: extra, into: &buffer)
+    extra.write(into: &buffer)
+    writeVia(head.version, into: &buffer)
+    (framing ?? head.framing).writeFields(into: &buffer)
+    if passesUpgrade, head.upgrade == .webSocket {
+      buffer.append("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    } else if !rules.isKeepAlive {
+      buffer.append("Connection: close\r\n")
+    }
+    buffer.append("\r\n")
+  }
+
+  /// Appends the head of an upstream's response for the client.
+  ///
+  /// - Parameters:
+  ///   - framing: how the body will be framed; see ``BodyFraming/forwarded(to:)``. With `.none`, a declared length
+  ///     is kept where it tells of a body that is not sent (HEAD, 304).
+  ///   - version: the client's.
+  ///   - isKeepAlive: whether the client's connection may go on; ignored when the body lasts until the close.
+  ///   - extra: fields of this response that replace the upstream's of the same names, after the rules' own.
+  ///   - passesUpgrade: writes the `Connection` and `Upgrade` of a 101.
+  package static func writeResponse(
+    _ head: borrowing ResponseHead, framing: BodyFraming, version: HTTPVersion, isKeepAlive: Bool,
+    as rules: borrowing ResponseRules, extra: borrowing Fields = Fields(), passesUpgrade: Bool = false,
+    into buffer: inout ByteBuffer
+  ) {
+    buffer.reserve(head.fields.bytes.count + 256)
+    ResponseWriter.writeStatusLine(head.status, reason: head.reason, into: &buffer)
+    writeResponseFields(head, as: rules, extra: extra, into: &buffer)
+    rules.overrides.write(excluding: extra, into: &buffer)
+    extra.write(into: &buffer)
+    writeVia(head.version, into: &buffer)
+    bodyFraming(head, framing).writeFields(into: &buffer)
+    if passesUpgrade, head.status == 101 {
+      buffer.append("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    } else if !head.isInformational {
+      ResponseWriter.writeConnection(
+        version: version, isKeepAlive: isKeepAlive && framing != .untilClose, into: &buffer)
+    }
+    buffer.append("\r\n")
+  }
+
+  /// RFC 9110 8.6: no length in 1xx and 204; in answers to HEAD and in 304 the length of what is not sent.
+  private static func bodyFraming(_ head: borrowing ResponseHead, _ framing: BodyFraming) -> BodyFraming {
+    guard framing == .none, head.status >= 200, head.status != 204, case .length = head.declaredFraming else {
+      return framing
+    }
+    return head.declaredFraming
+  }
+
+  private static func writeVia(_ version: HTTPVersion, into buffer: inout ByteBuffer) {
+    buffer.append("Via: ")
+    buffer.append(version.viaToken)
+    buffer.append(" fermata\r\n")
+  }
+}
+
+// MARK: - Parts of a request
+
+extension Forwarding {
+  private static func writeRequestLine(
+    _ head: borrowing RequestHead, _ rules: borrowing ForwardingRules, into buffer: inout ByteBuffer
+  ) {
+    buffer.append(head.method.name)
+    buffer.append(.space)
+    if head.path[0] == UInt8(ascii: "/") { buffer.append(rules.basePath) }
+    buffer.append(head.path)
+    if let query = head.query {
+      if rules.strippedParameters.isEmpty || !QueryString.contains(anyOf: rules.strippedParameters, in: query) {
+        buffer.append(UInt8(ascii: "?"))
+        buffer.append(query)
+      } else {
+        buffer.append(UInt8(ascii: "?"))
+        let isLeft = QueryString.write(query, removing: rules.strippedParameters, into: &buffer)
+        if !isLeft { buffer.truncate(to: buffer.count - 1) }
+      }
+    }
+    buffer.append(" HTTP/1.1\r\n")
+  }
+
+  private static func writeHost(
+    _ head: borrowing RequestHead, _ rules: borrowing ForwardingRules, into buffer: inout ByteBuffer
+  ) {
+    buffer.append("Host: ")
+    if case .preserve = rules.host, let host = head.host {
+      buffer.append(host)
+    } else {
+      buffer.append(rules.upstreamAuthority.bytes)
+    }
+    buffer.append("\r\n")
+  }
+
+  private static func writeRequestFields(
+    _ head: borrowing RequestHead, from client: ForwardedClient?, as rules: borrowing ForwardingRules,
+    extra: borrowing Fields, into buffer: inout ByteBuffer
+  ) {
+    var dropped = rules.dropped.union(rules.overrides.present).union(extra.present)
+    dropped.insert(.host)
+    if !rules.passesExpect { dropped.insert(.expect) }
+    if let client, client.isTrusted {
+      // Written anew with the peer's own address.
+      if rules.addsForwarded { dropped.insert(.xForwardedFor) }
+    } else {
+      dropped = dropped.union(FieldFilter.clientIdentity)
+    }
+    let checksOthers =
+      !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames || extra.hasOtherNames
+    let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
+    filter.write(head.fields, into: &buffer) { name in
+      rules.droppedNames.contains(name) || rules.overrides.firstIndex(named: name) != nil
+        || extra.firstIndex(named: name) != nil || (head.connection.nominatesOthers && head.fields.nominates(name))
+    }
+  }
+
+  /// A trusted peer's word about the client is kept and its own address added; anyone else's is replaced.
+  private static func writeForwarded(
+    _ head: borrowing RequestHead, _ client: ForwardedClient, into buffer: inout ByteBuffer
+  ) {
+    buffer.append("X-Forwarded-For: ")
+    if client.isTrusted {
+      var next = head.fields.firstIndex(of: .xForwardedFor)
+      while let index = next {
+        buffer.append(head.fields.value(at: index))
+        buffer.append(", ")
+        next = head.fields.firstIndex(of: .xForwardedFor, from: index + 1)
+      }
+    }
+    buffer.append(client.address.bytes)
+    if !client.isTrusted || !head.fields.contains(.xForwardedProto) {
+      buffer.append(client.isSecure ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
+    }
+    if !client.isTrusted || !head.fields.contains(.xForwardedHost), let host = head.host {
+      buffer.append("\r\nX-Forwarded-Host: ")
+      buffer.append(host)
+    }
+    buffer.append("\r\n")
+  }
+}
+
+// MARK: - Parts of a response
+
+extension Forwarding {
+  private static func writeResponseFields(
+    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, extra: borrowing Fields,
+    into buffer: inout ByteBuffer
+  ) {
+    let dropped = rules.dropped.union(rules.overrides.present).union(extra.present)
+    let checksOthers =
+      !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames || extra.hasOtherNames
+    let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
+    filter.write(head.fields, into: &buffer) { name in
+      rules.droppedNames.contains(name) || rules.overrides.firstIndex(named: name) != nil
+        || extra.firstIndex(named: name) != nil || (head.connection.nominatesOthers && head.fields.nominates(name))
+    }
+  }
+}
+
+extension Fields {
+  /// Whether any field is not a known one.
+  var hasOtherNames: Bool { entries.contains { $0.known == Entry.unknown } }
+
+  /// Appends every field that `others` does not have.
+  func write(excluding others: borrowing Fields, into buffer: inout ByteBuffer) {
+    for index in indices {
+      let isReplaced =
+        known(at: index).map { others.contains($0) } ?? (others.firstIndex(named: name(at: index)) != nil)
+      if !isReplaced { write(at: index, into: &buffer) }
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import Bytes
+
+/// The states of a chunked body (RFC 9112 7.1), byte by byte outside of chunks and piece by piece inside.
+struct ChunkedDecoder: Sendable {
+  private enum State: Sendable {
+    case size, sizeLineFeed, extensions, data, dataCarriageReturn, dataLineFeed
+    /// At the start of the line behind the last chunk.
+    case end
+    case endLineFeed
+    case trailers
+    case complete
+  }
+
+  private let maximumTrailers: Int
+  private let maximumFields: Int
+  private var extensionsLeft: Int
+  private var state = State.size
+  private var digits = 0
+  /// The size being read, then the bytes of the chunk still to come.
+  private var size = 0
+  private var trailerSection: TrailerSection?
+
+  init(limits: HeadLimits) {
+    maximumTrailers = limits.trailers
+    maximumFields = limits.fields
+    extensionsLeft = limits.chunkExtensions
+  }
+
+  var trailers: Fields? { trailerSection?.fields }
+
+  /// Moves `result` on over all of `bytes`, or up to the body's end, or to the byte at fault.
+  mutating func decode(_ bytes: inout MutableSpan<UInt8>, into result: inout DecodedBody) throws(HTTP1Fault) {
+    let count = bytes.count
+    var index = result.consumedUpTo
+    defer { result.consumedUpTo = index }
+    while index < count {
+      if state == .data {
+        let length = min(size, count - index)
+        result.payload = bytes.join(result.payload, index..<index + length)
+        index += length
+        size -= length
+        if size == 0 { state = .dataCarriageReturn }
+        continue
+      }
+      try read(bytes[index])
+      index += 1
+      if state == .complete {
+        result.isComplete = true
+        return
+      }
+    }
+  }
+
+  private mutating func read(_ byte: UInt8) throws(HTTP1Fault) {
+    switch state {
+    case .size:
+      try readSize(byte)
+    case .sizeLineFeed:
+      guard byte == .lineFeed else { throw .bareCarriageReturn }
+      state = size == 0 ? .end : .data
+      digits = 0
+    case .extensions:
+      try readExtension(byte)
+    case .data, .complete:
+      break
+    case .dataCarriageReturn:
+      guard byte == .carriageReturn else { throw .malformedChunkEnd }
+      state = .dataLineFeed
+    case .dataLineFeed:
+      guard byte == .lineFeed else { throw .malformedChunkEnd }
+      state = .size
+    case .end:
+      if byte == .carriageReturn {
+        state = .endLineFeed
+      } else {
+        trailerSection = TrailerSection()
+        state = .trailers
+        try readTrailer(byte)
+      }
+    case .endLineFeed:
+      guard byte == .lineFeed else { throw .bareCarriageReturn }
+      state = .complete
+    case .trailers:
+      try readTrailer(byte)
+    }
+  }
+
+  private mutating func readSize(_ byte: UInt8) throws(HTTP1Fault) {
+    if let value = byte.hexadecimalValue {
+      guard digits < BodyDecoder.maximumChunkSizeDigits else { throw .chunkTooLarge }
+      digits += 1
+      size = size << 4 | value
+      return
+    }
+    guard digits > 0 else { throw .malformedChunkSize }
+    switch byte {
+    case .carriageReturn: state = .sizeLineFeed
+    case UInt8(ascii: ";"): state = .extensions
+    case .lineFeed: throw .bareLineFeed
+    default: throw .malformedChunkSize
+    }
+  }
+
+  private mutating func readExtension(_ byte: UInt8) throws(HTTP1Fault) {
+    if byte == .carriageReturn {
+      state = .sizeLineFeed
+      return
+    }
+    if byte.isControl { throw byte == .lineFeed ? .bareLineFeed : .controlCharacter }
+    guard extensionsLeft > 0 else { throw .chunkExtensionsTooLarge }
+    extensionsLeft -= 1
+  }
+
+  private mutating func readTrailer(_ byte: UInt8) throws(HTTP1Fault) {
+    guard var section = trailerSection.take() else { return }
+    if try section.read(byte, maximumLength: maximumTrailers, maximumFields: maximumFields) { state = .complete }
+    trailerSection = section
+  }
+}
+
+/// The fields behind the last chunk, while they come in.
+private struct TrailerSection: Sendable {
+  private var bytes: [UInt8] = []
+  private var section = FieldSection()
+
+  var fields: Fields { Fields(bytes: bytes, entries: section.entries, present: section.present) }
+
+  /// True when `byte` ends the section.
+  mutating func read(_ byte: UInt8, maximumLength: Int, maximumFields: Int) throws(HTTP1Fault) -> Bool {
+    guard bytes.count < maximumLength else { throw .trailersTooLarge }
+    bytes.append(byte)
+    let soFar = bytes
+    return try section.readFields(in: soFar.span, atMost: maximumFields)
+  }
+}
+
+extension MutableSpan where Element == UInt8 {
+  /// Puts `piece` right behind `joined` and returns where both stand; the first piece stays where it is.
+  fileprivate mutating func join(_ joined: Range<Int>, _ piece: Range<Int>) -> Range<Int> {
+    if joined.isEmpty { return piece }
+    move(piece, to: joined.upperBound)
+    return joined.lowerBound..<joined.upperBound + piece.count
+  }
+}

@@ -1,0 +1,152 @@
+import Bytes
+
+/// A field whose name the gateway knows. Names are resolved once, when a head is parsed; from then on looking a
+/// field up compares small integers.
+package enum KnownField: UInt8, CaseIterable, Sendable {
+  case accept, acceptCharset, acceptEncoding, acceptLanguage, acceptRanges, accessControlAllowCredentials
+  case accessControlAllowHeaders, accessControlAllowMethods, accessControlAllowOrigin
+  case accessControlExposeHeaders, accessControlMaxAge, accessControlRequestHeaders, accessControlRequestMethod
+  case age, allow, altSvc, authorization, cacheControl, connection, contentDisposition, contentEncoding
+  case contentLanguage, contentLength, contentLocation, contentRange, contentType, cookie, date, etag, expect
+  case expires, forwarded, host, http2Settings, idempotencyKey, ifMatch, ifModifiedSince, ifNoneMatch, ifRange
+  case ifUnmodifiedSince, keepAlive, lastEventID, lastModified, link, location, maxForwards, origin, pragma
+  case prefer, preferenceApplied, proxyAuthenticate, proxyAuthorization, proxyConnection, range, referer
+  case retryAfter, server, setCookie, te, traceparent, tracestate, trailer, transferEncoding, upgrade, userAgent
+  case vary, via, wwwAuthenticate, xAccelBuffering, xClientVersion, xForwardedFor, xForwardedHost
+  case xForwardedPort, xForwardedPrefix, xForwardedProto, xForwardedServer, xRealIP, xRequestID, xStreamID
+  case xStreamMode
+
+  /// The name as it is written. Names compare without case.
+  package var name: StaticString { KnownField.spellings[Int(rawValue)] }
+
+  /// `nil` when `name` (of any case) is not a known field's.
+  package init?(_ name: Span<UInt8>) {
+    var hash = NameHash()
+    for index in name.indices { hash.add(name[index]) }
+    guard let found = KnownFieldTable.shared.find(name, hash: hash) else { return nil }
+    self = found
+  }
+
+  package init?(_ name: String) {
+    self.init(name.utf8Span.span)
+  }
+
+  // In the order of the cases; a test holds the two together.
+  private static let spellings: [StaticString] = [
+    "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Accept-Ranges",
+    "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
+    "Access-Control-Request-Headers", "Access-Control-Request-Method", "Age", "Allow", "Alt-Svc",
+    "Authorization", "Cache-Control", "Connection", "Content-Disposition", "Content-Encoding",
+    "Content-Language", "Content-Length", "Content-Location", "Content-Range", "Content-Type", "Cookie", "Date",
+    "ETag", "Expect", "Expires", "Forwarded", "Host", "HTTP2-Settings", "Idempotency-Key", "If-Match",
+    "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Keep-Alive", "Last-Event-ID",
+    "Last-Modified", "Link", "Location", "Max-Forwards", "Origin", "Pragma", "Prefer", "Preference-Applied",
+    "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Range", "Referer", "Retry-After",
+    "Server", "Set-Cookie", "TE", "traceparent", "tracestate", "Trailer", "Transfer-Encoding", "Upgrade",
+    "User-Agent", "Vary", "Via", "WWW-Authenticate", "X-Accel-Buffering", "X-Client-Version", "X-Forwarded-For",
+    "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Server",
+    "X-Real-IP", "X-Request-Id", "X-Stream-Id", "X-Stream-Mode",
+  ]
+}
+
+/// A set of known fields in one word.
+package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
+  private var bits: UInt128 = 0
+
+  package init() {}
+
+  package init(arrayLiteral elements: KnownField...) {
+    for element in elements { insert(element) }
+  }
+
+  package var isEmpty: Bool { bits == 0 }
+
+  package func contains(_ field: KnownField) -> Bool {
+    bits >> UInt128(field.rawValue) & 1 == 1
+  }
+
+  package mutating func insert(_ field: KnownField) {
+    bits |= 1 << UInt128(field.rawValue)
+  }
+
+  package mutating func remove(_ field: KnownField) {
+    bits &= ~(1 << UInt128(field.rawValue))
+  }
+
+  package func union(_ other: KnownFieldSet) -> KnownFieldSet {
+    var result = self
+    result.bits |= other.bits
+    return result
+  }
+
+  package func subtracting(_ other: KnownFieldSet) -> KnownFieldSet {
+    var result = self
+    result.bits &= ~other.bits
+    return result
+  }
+
+  package func isDisjoint(with other: KnownFieldSet) -> Bool {
+    bits & other.bits == 0
+  }
+}
+
+/// A running hash of a field name without regard to case. Need not resist attack: the table it indexes is fixed,
+/// and a hit is compared byte by byte.
+struct NameHash {
+  private var state: UInt32 = 0
+
+  mutating func add(_ byte: UInt8) {
+    state = (state &* 31) &+ UInt32(byte.asciiLowercased)
+  }
+
+  var slot: Int { Int((state ^ (state >> 15)) & UInt32(KnownFieldTable.slotCount - 1)) }
+}
+
+/// An open-addressed table of the known names, filled once.
+struct KnownFieldTable: Sendable {
+  static let slotCount = 512
+  static let shared = KnownFieldTable()
+
+  private static let vacant: UInt8 = 0xFF
+  private var slots = [UInt8](repeating: vacant, count: slotCount)
+  /// The names in lower case, one behind the other, and where each begins.
+  private var names: [UInt8] = []
+  private var starts: [Int] = []
+
+  private init() {
+    for field in KnownField.allCases {
+      let name = [UInt8](lowercasing: field.name)
+      var hash = NameHash()
+      for byte in name { hash.add(byte) }
+      var slot = hash.slot
+      while slots[slot] != KnownFieldTable.vacant { slot = (slot + 1) % KnownFieldTable.slotCount }
+      slots[slot] = field.rawValue
+      starts.append(names.count)
+      names += name
+    }
+    starts.append(names.count)
+  }
+
+  func find(_ name: Span<UInt8>, hash: NameHash) -> KnownField? {
+    var slot = hash.slot
+    while slots[slot] != KnownFieldTable.vacant {
+      if isName(name, ofFieldAt: Int(slots[slot])) { return KnownField(rawValue: slots[slot]) }
+      slot = (slot + 1) % KnownFieldTable.slotCount
+    }
+    return nil
+  }
+
+  private func isName(_ name: Span<UInt8>, ofFieldAt index: Int) -> Bool {
+    let start = starts[index]
+    guard starts[index + 1] - start == name.count else { return false }
+    for offset in name.indices where names[start + offset] != name[offset].asciiLowercased { return false }
+    return true
+  }
+}
+
+extension [UInt8] {
+  fileprivate init(lowercasing text: StaticString) {
+    self = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount).map(\.asciiLowercased)
+  }
+}
