@@ -78,6 +78,7 @@ let testing: [Target] = [
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
   tests("JSONTests", ["JSON", "Time"]),
+  tests("FlagsTests", ["Flags", "JSON"]),
 ]
 
 let package = Package(

@@ -71,3 +71,9 @@ package struct JSONObject: Equatable, Sendable {
     left.count == right.count && left.members.allSatisfy { right[$0.name] == $0.value }
   }
 }
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+  package init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self.init(elements.map { Member(name: $0.0, value: $0.1) })
+  }
+}

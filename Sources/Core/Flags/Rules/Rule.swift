@@ -1,0 +1,175 @@
+package import JSON
+
+/// A compiled targeting rule: JsonLogic as flagd's Go daemon runs it.
+///
+/// What the text decides is decided at compile time: paths become slots, literal versions are parsed, literal
+/// weights are summed, lists of literal strings are sorted. Mistakes that the daemon meets only when it evaluates
+/// them stay in the tree as `invalid`, so that a rule fails exactly when and where it fails there.
+package indirect enum Rule: Sendable {
+  /// A scalar, a list of literals, or an object that is data (none or several members).
+  case literal(JSONValue)
+  case list([Rule])
+  case variable(VariablePath, default: Rule)
+  /// `var` whose argument is itself computed.
+  case computedVariable(Rule)
+  case conditional([Rule])
+  /// `and` (until falsy) or `or` (until truthy).
+  case junction([Rule], until: Bool)
+  /// `!!`, or `!` when negated, of one given argument.
+  case truth(Rule, negated: Bool)
+  case comparison(Comparison, Rule, Rule)
+  /// `in` with a list of literal strings; `list` is that list as written.
+  case membership(Rule, StringSet, list: [JSONValue])
+  case contains(Rule, in: Rule)
+  case affix(Rule, Rule, atEnd: Bool)
+  case version(Rule, SemanticComparison, Rule)
+  case versionLiteral(Rule, SemanticComparison, SemanticVersion)
+  case fractional(FractionalRule)
+  case iteration(Iteration, source: [JSONValue])
+  /// Any other operator, applied to its evaluated arguments.
+  case call(Operator, Rule)
+  case invalid(RuleError)
+}
+
+extension Rule {
+  /// `==` and its kin, on two given arguments.
+  package enum Comparison: String, Sendable {
+    case equal = "=="
+    case notEqual = "!="
+    case identical = "==="
+    case notIdentical = "!=="
+    case less = "<"
+    case lessOrEqual = "<="
+    case greater = ">"
+    case greaterOrEqual = ">="
+  }
+
+  /// Operators over the elements of a list.
+  package enum Iteration: String, Sendable {
+    case map, filter, reduce, all, some, none
+  }
+
+  /// Operators that take evaluated arguments.
+  package enum Operator: String, Sendable, CaseIterable {
+    case missing
+    case missingSome = "missing_some"
+    case not = "!"
+    case truthy = "!!"
+    case equal = "=="
+    case notEqual = "!="
+    case identical = "==="
+    case notIdentical = "!=="
+    case less = "<"
+    case lessOrEqual = "<="
+    case greater = ">"
+    case greaterOrEqual = ">="
+    case add = "+"
+    case subtract = "-"
+    case multiply = "*"
+    case divide = "/"
+    case remainder = "%"
+    case minimum = "min"
+    case maximum = "max"
+    case absolute = "abs"
+    case concatenate = "cat"
+    case substring = "substr"
+    case contains = "in"
+    case containsAll = "contains_all"
+    case containsAny = "contains_any"
+    case containsNone = "contains_none"
+    case merge
+    case set
+    case startsWith = "starts_with"
+    case endsWith = "ends_with"
+    case semanticVersion = "sem_ver"
+    case fractional
+  }
+
+  /// Every name that a rule may call.
+  static func isOperator(_ name: String) -> Bool {
+    Operator(rawValue: name) != nil || Iteration(rawValue: name) != nil
+      || ["var", "if", "?:", "and", "or"].contains(name)
+  }
+}
+
+/// Why a rule has no result; the flag then answers PARSE_ERROR.
+package enum RuleError: Error, Equatable, Sendable, CustomStringConvertible {
+  case unknownOperator(String)
+  /// The operator got an argument that it cannot take.
+  case wrongArgument(String)
+  case notFinite
+  /// More than one rule may nest, hold or do; the limits are named in `RuleLimits`.
+  case tooDeep, tooLarge, tooManySteps
+
+  package var description: String {
+    switch self {
+    case .unknownOperator(let name): "unknown operator \"\(name)\""
+    case .wrongArgument(let name): "\"\(name)\" cannot take these arguments"
+    case .notFinite: "the result is not a finite number"
+    case .tooDeep: "the rule is nested deeper than \(RuleLimits.depth) levels"
+    case .tooLarge: "the rule has more than \(RuleLimits.nodes) nodes"
+    case .tooManySteps: "the rule takes more than \(RuleLimits.steps) steps"
+    }
+  }
+}
+
+/// What one rule may cost.
+package enum RuleLimits {
+  package static let depth = 64
+  package static let nodes = 10_000
+  /// Nodes visited and elements touched in one evaluation.
+  package static let steps = 100_000
+  /// Bytes of a computed string.
+  package static let textBytes = 65_536
+}
+
+/// The path of a variable, split once.
+package struct VariablePath: Sendable {
+  let segments: [String]
+  let root: Root
+
+  /// Where the search begins in the flag's own data.
+  enum Root: Sendable {
+    case slot(EvaluationContext.Slot)
+    case header(String)
+    case flagKey
+    case timestamp
+    /// By the segments, one after another.
+    case search
+    case wholeData
+    /// A path of dots alone: the engine finds nothing, not even the default.
+    case nothing
+  }
+
+  /// - Parameter isListed: whether the path is an element of a list, where "" is a path and not all data.
+  init(_ path: String, isListed: Bool = false) {
+    // Empty segments are skipped: "a." is "a".
+    segments = path.utf8.split(separator: UInt8(ascii: ".")).compactMap { String($0) }
+    switch (segments.count, segments.first) {
+    case (0, _): root = path.isEmpty && !isListed ? .wholeData : .nothing
+    case (1, let name?): root = EvaluationContext.Slot(rawValue: name).map(Root.slot) ?? .search
+    case (2, "headers"): root = .header(segments[1])
+    case (2, "$flagd") where segments[1] == "flagKey": root = .flagKey
+    case (2, "$flagd") where segments[1] == "timestamp": root = .timestamp
+    default: root = .search
+    }
+  }
+}
+
+/// Literal strings in the order of their bytes: membership by halving.
+package struct StringSet: Sendable {
+  private let sorted: [String]
+
+  init(_ strings: [String]) {
+    sorted = strings.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  func contains(_ text: String) -> Bool {
+    var (low, high) = (0, sorted.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if Coercion.precedes(sorted[middle], text) { low = middle + 1 } else { high = middle }
+    }
+    return low < sorted.count && sorted[low].sameBytes(as: text)
+  }
+}
