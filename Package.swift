@@ -75,6 +75,8 @@ let sources: [Target] = [
 
 let testing: [Target] = [
   tests("HTTPTests", ["HTTP", "Bytes"]),
+  tests("LoopTests", ["Loop", "Bytes", "Time"]),
+  tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
   tests("JSONTests", ["JSON", "Time"]),

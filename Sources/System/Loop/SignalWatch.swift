@@ -1,0 +1,34 @@
+import CLibevent
+import Glibc
+
+/// Calls a handler on the loop when the process gets a signal. libevent lets one loop of a process do so at a time.
+@safe
+package final class SignalWatch {
+  private let loop: EventLoop
+  private let handler: () -> Void
+  private var event: RawEvent?
+
+  /// - Parameter signal: `SIGTERM`, `SIGHUP`, …
+  package init(loop: EventLoop, signal: Int32, handler: @escaping () -> Void) throws(LoopError) {
+    self.loop = loop
+    self.handler = handler
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    event = unsafe RawEvent(
+      base: loop.base, descriptor: signal, flags: EV_SIGNAL | EV_PERSIST, context: context
+    ) { _, _, context in
+      guard let context = unsafe context else { return }
+      unsafe Unmanaged<SignalWatch>.fromOpaque(context).takeUnretainedValue().handler()
+    }
+    guard event?.add() == true else { throw .unavailable("signal event") }
+  }
+
+  /// Gives the signal its former meaning back.
+  package func cancel() {
+    event = nil
+  }
+
+  /// Makes the process survive writes to closed pipes; sockets pass MSG_NOSIGNAL anyway.
+  package static func ignoreBrokenPipes() {
+    _ = Glibc.signal(SIGPIPE, SIG_IGN)
+  }
+}

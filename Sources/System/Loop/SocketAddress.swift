@@ -1,0 +1,190 @@
+import Glibc
+
+/// An IPv4 or IPv6 address with a port.
+package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
+  package enum Family: UInt8, Sendable { case v4, v6 }
+
+  package let family: Family
+  package var port: UInt16
+  /// IPv6 scope (interface index of a link-local address), else 0.
+  package let scope: UInt32
+  // The address in network order as two big-endian halves; IPv4 in the low 32 bits of `low`.
+  private let high: UInt64
+  private let low: UInt64
+
+  private init(family: Family, high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
+    self.family = family
+    self.high = high
+    self.low = low
+    self.scope = scope
+    self.port = port
+  }
+
+  /// An IPv4 address from its four bytes as a big-endian number.
+  package init(v4 address: UInt32, port: UInt16) {
+    self.init(family: .v4, high: 0, low: UInt64(address), port: port)
+  }
+
+  /// An IPv6 address from its two big-endian halves.
+  package init(v6 high: UInt64, _ low: UInt64, scope: UInt32 = 0, port: UInt16) {
+    self.init(family: .v6, high: high, low: low, scope: scope, port: port)
+  }
+
+  package static func loopback(port: UInt16) -> SocketAddress { SocketAddress(v4: 0x7F00_0001, port: port) }
+  package static func loopbackV6(port: UInt16) -> SocketAddress { SocketAddress(v6: 0, 1, port: port) }
+
+  /// A literal address: `127.0.0.1`, `::1` or `[::1]`. `nil` for names.
+  package init?(host: String, port: UInt16) {
+    var text = Substring(host)
+    if text.hasPrefix("["), text.hasSuffix("]") { text = text.dropFirst().dropLast() }
+    guard !text.utf8.contains(0) else { return nil }
+    let name = String(text)
+    var four = in_addr()
+    if !host.hasPrefix("["), unsafe inet_pton(AF_INET, name, &four) == 1 {
+      self.init(v4: UInt32(bigEndian: four.s_addr), port: port)
+      return
+    }
+    var six = in6_addr()
+    guard unsafe inet_pton(AF_INET6, name, &six) == 1 else { return nil }
+    self.init(six, scope: 0, port: port)
+  }
+
+  /// `127.0.0.1:8080`, `[::1]:80`. `nil` for names and for anything else.
+  package init?(parsing text: String) {
+    guard let colon = text.lastIndex(of: ":") else { return nil }
+    let host = String(text[..<colon])
+    let digits = text[text.index(after: colon)...]
+    // Without brackets the last group of an IPv6 address would be taken for the port.
+    guard !host.contains(":") || host.hasPrefix("["), digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }),
+      let port = UInt16(digits)
+    else { return nil }
+    self.init(host: host, port: port)
+  }
+
+  /// The address without port or brackets: `127.0.0.1`, `::1`.
+  package var host: String {
+    family == .v4
+      ? unsafe withUnsafeBytes(of: UInt32(low).bigEndian) { unsafe Self.text(AF_INET, $0) }
+      : unsafe withUnsafeBytes(of: sixBytes) { unsafe Self.text(AF_INET6, $0) }
+  }
+
+  /// `127.0.0.1:8080`, `[::1]:80`.
+  package var description: String {
+    family == .v4 ? "\(host):\(port)" : "[\(host)]:\(port)"
+  }
+
+  /// An IPv4 address that arrived on an IPv6 socket (`::ffff:192.0.2.1`) as what it is; any other as it is.
+  package var unmapped: SocketAddress {
+    guard family == .v6, high == 0, low >> 32 == 0xFFFF else { return self }
+    return SocketAddress(v4: UInt32(truncatingIfNeeded: low), port: port)
+  }
+
+  package var isLoopback: Bool {
+    family == .v4 ? low >> 24 == 127 : high == 0 && low == 1
+  }
+
+  /// Whether the first `length` bits of both addresses are the same.
+  func sharesPrefix(_ length: Int, with other: SocketAddress) -> Bool {
+    guard family == other.family else { return false }
+    if family == .v4 { return Self.equal(low << 32, other.low << 32, bits: length) }
+    return Self.equal(high, other.high, bits: min(length, 64)) && Self.equal(low, other.low, bits: length - 64)
+  }
+
+  private static func equal(_ left: UInt64, _ right: UInt64, bits: Int) -> Bool {
+    bits <= 0 || (left ^ right) >> (64 - UInt64(min(bits, 64))) == 0
+  }
+}
+
+// The kernel's forms.
+extension SocketAddress {
+  private init(_ six: in6_addr, scope: UInt32, port: UInt16) {
+    let words = unsafe unsafeBitCast(six, to: (UInt64, UInt64).self)
+    self.init(v6: UInt64(bigEndian: words.0), UInt64(bigEndian: words.1), scope: scope, port: port)
+  }
+
+  private var sixBytes: in6_addr {
+    unsafe unsafeBitCast((high.bigEndian, low.bigEndian), to: in6_addr.self)
+  }
+
+  private static func text(_ family: Int32, _ address: UnsafeRawBufferPointer) -> String {
+    unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
+      let size = socklen_t(buffer.count)
+      guard let text = unsafe inet_ntop(family, address.baseAddress, buffer.baseAddress, size) else { return "" }
+      return unsafe String(cString: text)
+    }
+  }
+
+  /// `AF_INET` or `AF_INET6`.
+  var domain: Int32 { family == .v4 ? AF_INET : AF_INET6 }
+
+  /// Lends the address as a `sockaddr`.
+  @unsafe
+  func withSocketAddress<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    unsafe withUnsafeTemporaryAllocation(of: sockaddr_storage.self, capacity: 1) { buffer in
+      unsafe buffer.initialize(repeating: sockaddr_storage())
+      let raw = unsafe UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped)
+      let length: Int
+      if family == .v4 {
+        var four = sockaddr_in()
+        four.sin_family = sa_family_t(AF_INET)
+        four.sin_port = port.bigEndian
+        four.sin_addr.s_addr = UInt32(low).bigEndian
+        unsafe raw.storeBytes(of: four, as: sockaddr_in.self)
+        length = MemoryLayout<sockaddr_in>.size
+      } else {
+        var six = sockaddr_in6()
+        six.sin6_family = sa_family_t(AF_INET6)
+        six.sin6_port = port.bigEndian
+        six.sin6_addr = sixBytes
+        six.sin6_scope_id = scope
+        unsafe raw.storeBytes(of: six, as: sockaddr_in6.self)
+        length = MemoryLayout<sockaddr_in6>.size
+      }
+      return unsafe body(UnsafePointer(raw.assumingMemoryBound(to: sockaddr.self)), socklen_t(length))
+    }
+  }
+
+  /// Reads a `sockaddr` of `length` bytes; `nil` for other families.
+  @unsafe
+  init?(_ pointer: UnsafePointer<sockaddr>, length: Int) {
+    let raw = unsafe UnsafeRawPointer(pointer)
+    switch Int32(unsafe pointer.pointee.sa_family) {
+    case AF_INET where length >= MemoryLayout<sockaddr_in>.size:
+      let four = unsafe raw.loadUnaligned(as: sockaddr_in.self)
+      self.init(v4: UInt32(bigEndian: four.sin_addr.s_addr), port: UInt16(bigEndian: four.sin_port))
+    case AF_INET6 where length >= MemoryLayout<sockaddr_in6>.size:
+      let six = unsafe raw.loadUnaligned(as: sockaddr_in6.self)
+      let port = UInt16(bigEndian: six.sin6_port)
+      self.init(six.sin6_addr, scope: six.sin6_scope_id, port: port)
+    default:
+      return nil
+    }
+  }
+}
+
+/// A block of addresses in CIDR form, such as a list of trusted proxies has.
+package struct AddressRange: Hashable, Sendable, CustomStringConvertible {
+  private let base: SocketAddress
+  private let length: Int
+
+  /// `10.0.0.0/8`, `fd00::/8`, or one address without a length.
+  package init?(parsing text: String) {
+    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let first = parts.first, let base = SocketAddress(host: String(first), port: 0) else { return nil }
+    let whole = base.family == .v4 ? 32 : 128
+    self.base = base
+    guard parts.count == 2 else {
+      length = whole
+      return
+    }
+    guard parts[1].utf8.allSatisfy({ $0 &- 0x30 < 10 }), let length = Int(parts[1]), length <= whole else { return nil }
+    self.length = length
+  }
+
+  /// Whether `address` lies in the block, whatever its port.
+  package func contains(_ address: SocketAddress) -> Bool {
+    address.unmapped.sharesPrefix(length, with: base)
+  }
+
+  package var description: String { "\(base.host)/\(length)" }
+}

@@ -1,0 +1,84 @@
+import CLibevent
+import Glibc
+
+/// The socket calls that carry an address, or that the Glibc module leaves out. Descriptors come back
+/// non-blocking and close-on-exec.
+package enum SocketCalls {
+  /// A new TCP socket of the family of `address`.
+  package static func makeStream(for address: SocketAddress) -> Result<Int32, SystemError> {
+    let kind = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    return check(socket(address.domain, kind, 0))
+  }
+
+  package static func bind(_ descriptor: Int32, to address: SocketAddress) -> SystemError? {
+    unsafe address.withSocketAddress { pointer, length in
+      unsafe failure(of: Glibc.bind(descriptor, pointer, length))
+    }
+  }
+
+  /// - Returns: `nil` when connected at once; `EINPROGRESS` is an error like any other here.
+  package static func connect(_ descriptor: Int32, to address: SocketAddress) -> SystemError? {
+    unsafe address.withSocketAddress { pointer, length in
+      unsafe failure(of: Glibc.connect(descriptor, pointer, length))
+    }
+  }
+
+  /// Takes one connection off a listening socket, with its peer's address.
+  package static func accept(_ descriptor: Int32) -> Result<(descriptor: Int32, peer: SocketAddress), SystemError> {
+    var accepted: Int32 = -1
+    let peer = unsafe readAddress { pointer, length in
+      let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+      accepted = unsafe fermata_accept4(descriptor, pointer, length, flags)
+      return accepted
+    }
+    switch peer {
+    case .success(let peer): return .success((accepted, peer))
+    case .failure(let error): return .failure(error)
+    }
+  }
+
+  package static func localAddress(of descriptor: Int32) -> Result<SocketAddress, SystemError> {
+    unsafe readAddress { pointer, length in unsafe getsockname(descriptor, pointer, length) }
+  }
+
+  package static func peerAddress(of descriptor: Int32) -> Result<SocketAddress, SystemError> {
+    unsafe readAddress { pointer, length in unsafe getpeername(descriptor, pointer, length) }
+  }
+
+  /// Takes the error that waits on the socket (SO_ERROR), or `nil`.
+  package static func takeError(of descriptor: Int32) -> SystemError? {
+    var code: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) == 0 else { return .last }
+    return code == 0 ? nil : SystemError(code: code)
+  }
+
+  /// Sets an option that is an `int`.
+  package static func set(_ descriptor: Int32, level: Int32, option: Int32, to value: Int32) -> SystemError? {
+    var value = value
+    return unsafe failure(of: setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size)))
+  }
+
+  @unsafe
+  private static func readAddress(
+    _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+  ) -> Result<SocketAddress, SystemError> {
+    unsafe withUnsafeTemporaryAllocation(of: sockaddr_storage.self, capacity: 1) { buffer in
+      unsafe buffer.initialize(repeating: sockaddr_storage())
+      let raw = unsafe UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped)
+      let pointer = unsafe raw.assumingMemoryBound(to: sockaddr.self)
+      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+      guard unsafe call(pointer, &length) >= 0 else { return .failure(.last) }
+      // A peer that has gone already has no address left; the caller finds out when it reads.
+      return .success(unsafe SocketAddress(pointer, length: Int(length)) ?? SocketAddress(v4: 0, port: 0))
+    }
+  }
+
+  private static func check(_ result: Int32) -> Result<Int32, SystemError> {
+    result >= 0 ? .success(result) : .failure(.last)
+  }
+
+  private static func failure(of result: Int32) -> SystemError? {
+    result >= 0 ? nil : .last
+  }
+}

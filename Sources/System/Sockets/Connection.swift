@@ -1,0 +1,77 @@
+package import Loop
+
+/// How a connection came to its end, or one half of it.
+package enum ConnectionEnd: Equatable, Sendable {
+  /// The peer's FIN: nothing more to read, writing may go on. Not a cancellation.
+  case finished
+  /// Reset, timed out, broken pipe: both directions are over.
+  case failed(SocketError)
+}
+
+/// How far what was written has got.
+package struct SendProgress: Equatable, Sendable {
+  /// Bytes in this process's queue.
+  package var queued: Int
+  /// Bytes the kernel has and the peer has not acknowledged (SIOCOUTQ; a FIN counts as one).
+  package var unacknowledged: Int
+
+  package init(queued: Int, unacknowledged: Int) {
+    self.queued = queued
+    self.unacknowledged = unacknowledged
+  }
+
+  /// Everything written has been acknowledged by the peer's kernel.
+  package var isComplete: Bool { queued == 0 && unacknowledged == 0 }
+}
+
+/// Who is told what happens on a connection; always from the loop, never from inside a call on the connection.
+package protocol ConnectionHandler: AnyObject {
+  /// Bytes have come. `input.bytes` is valid during the call only and may be changed in place.
+  func connectionReceived(_ input: InputBuffer)
+  /// The unsent queue has become empty, or has fallen to `lowWaterMark` from above it.
+  func connectionDrained()
+  /// At most once with `.finished`, and after that at most once with `.failed`. After `.failed` only `close()` is of use.
+  func connectionEnded(_ end: ConnectionEnd)
+}
+
+/// A byte stream to a peer, whatever carries it. Lives on one loop; everything may be called inside its own callbacks.
+package protocol Connection: AnyObject {
+  var loop: EventLoop { get }
+  /// Not retained.
+  var handler: (any ConnectionHandler)? { get set }
+
+  func startReading()
+  /// Stops reading, so that the kernel's buffers fill and the peer has to wait. A peer that goes away meanwhile is
+  /// noticed at the next write or when reading starts again.
+  func pauseReading()
+  var isReading: Bool { get }
+  /// The peer's FIN has been seen.
+  var hasPeerFinished: Bool { get }
+
+  /// Sends what the socket takes at once, copies the rest into the queue. After `finishWriting`, a failure or `close` it does nothing.
+  ///
+  /// A failure is reported by `connectionEnded` after the current callback, never from inside this call.
+  func write(_ bytes: Span<UInt8>)
+  /// Bytes written but not taken by the socket yet.
+  var queuedBytes: Int { get }
+  /// `connectionDrained` also comes when the queue falls to this many bytes. Default 0: only when it is empty.
+  var lowWaterMark: Int { get set }
+  /// Sends FIN once the queue is empty.
+  func finishWriting()
+  /// The FIN has been handed to the kernel.
+  var hasFinishedWriting: Bool { get }
+  var sendProgress: SendProgress { get }
+
+  /// Ends everything now; what is queued is lost. The handler is never called again. Idempotent.
+  ///
+  /// Input that was not read makes the kernel send RST, which may overtake what was sent: see `LingeringClose`.
+  func close()
+  /// Closes so that the peer sees RST: the visible cut of a body that ends with the connection.
+  func reset()
+  var isClosed: Bool { get }
+  /// Both directions are over, whether or not the handler has been told yet.
+  var hasFailed: Bool { get }
+
+  var peerAddress: SocketAddress { get }
+  var localAddress: SocketAddress { get }
+}

@@ -1,0 +1,109 @@
+package import Loop
+package import Time
+
+/// How a connection that was closed with care came to its end.
+package enum CloseResult: String, Sendable, CaseIterable {
+  /// The peer's FIN came after ours: it has read to the end.
+  case confirmed
+  /// The peer's kernel has acknowledged every byte; the peer itself said nothing.
+  case acked
+  /// Time was over with bytes unacknowledged.
+  case lingerTimeout = "linger_timeout"
+  case reset
+}
+
+/// Ends a connection so that its last bytes arrive: sends what is queued, then FIN, then reads and drops input until the
+/// peer's FIN or a time limit, and closes.
+///
+/// Closing at once would answer unread input with RST, which makes the peer's kernel throw away what it has not yet
+/// handed to its program.
+package final class LingeringClose {
+  /// Input that is read and dropped; a peer that sends more has to wait for the time limit.
+  static let inputLimit = 1024 * 1024
+
+  private let connection: any Connection
+  private let end: MonotonicTime
+  private var completion: ((CloseResult) -> Void)?
+  private var handle: DeadlineHandle?
+  private var dropped = 0
+  // The peer's FIN came after ours: once everything is acknowledged as well, that is a confirmation.
+  private var isAnswered = false
+
+  /// Takes the connection over, whose last byte has been written.
+  ///
+  /// It lives until `completion` has been called with the result (not before this returns); nothing need be kept.
+  package static func begin(
+    _ connection: any Connection, timeout: Nanoseconds = .seconds(5), completion: @escaping (CloseResult) -> Void
+  ) {
+    let close = LingeringClose(connection, timeout: timeout, completion: completion)
+    close.start()
+  }
+
+  private init(_ connection: any Connection, timeout: Nanoseconds, completion: @escaping (CloseResult) -> Void) {
+    self.connection = connection
+    self.completion = completion
+    end = connection.loop.readClock() + timeout
+  }
+
+  private func start() {
+    // Retained by the deadline list, which is also what ends it.
+    let deadlines = connection.loop.deadlines
+    connection.handler = self
+    connection.lowWaterMark = 0
+    connection.finishWriting()
+    if connection.hasPeerFinished || connection.hasFailed || connection.isClosed {
+      handle = deadlines.add(self, at: connection.loop.now)
+    } else {
+      handle = deadlines.add(self, at: end)
+      connection.startReading()
+    }
+  }
+
+  private func finish(_ result: CloseResult) {
+    guard let completion else { return }
+    self.completion = nil
+    connection.close()
+    if let handle { connection.loop.deadlines.remove(handle) }
+    handle = nil
+    completion(result)
+  }
+}
+
+extension LingeringClose: ConnectionHandler {
+  package func connectionReceived(_ input: InputBuffer) {
+    dropped += input.count
+    if dropped > Self.inputLimit { connection.pauseReading() }
+  }
+
+  package func connectionDrained() {}
+
+  package func connectionEnded(_ end: ConnectionEnd) {
+    guard case .finished = end else {
+      finish(.reset)
+      return
+    }
+    isAnswered = connection.hasFinishedWriting
+    if isAnswered, connection.sendProgress.isComplete {
+      finish(.confirmed)
+    } else if let handle {
+      // Nothing more will come from the peer but acknowledgements: look for them at each tick.
+      connection.loop.deadlines.move(handle, to: connection.loop.now)
+    }
+  }
+}
+
+extension LingeringClose: DeadlineMember {
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    let isComplete = connection.hasFinishedWriting && connection.sendProgress.isComplete
+    if connection.hasFailed || connection.isClosed {
+      finish(.reset)
+    } else if connection.hasPeerFinished, isComplete {
+      finish(isAnswered ? .confirmed : .acked)
+    } else if now >= end {
+      finish(isComplete ? .acked : .lingerTimeout)
+    } else {
+      return now
+    }
+    return nil
+  }
+}

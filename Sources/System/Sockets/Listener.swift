@@ -1,0 +1,144 @@
+import Glibc
+package import Loop
+import Time
+
+/// A listening socket: hands accepted connections to one closure, on its loop.
+///
+/// Several listeners (of several loops or processes) may share one port; the kernel spreads connections over them.
+package final class Listener {
+  /// Connections accepted in one go before the loop's other work has its turn.
+  static let acceptsPerTurn = 64
+  /// How long to leave the socket alone when there is no descriptor even to turn a client away.
+  static let pauseWhenOutOfDescriptors = Nanoseconds.milliseconds(100)
+
+  package let loop: EventLoop
+  /// Where it listens, with the port the kernel picked for port 0.
+  package let localAddress: SocketAddress
+  /// Clients turned away because no descriptor was left.
+  package private(set) var turnedAway = 0
+
+  private let descriptor: Int32
+  private let accepted: (TCPConnection) -> Void
+  private var watch: SocketWatch?
+  private var isPaused = false
+  private var isClosed = false
+  // Given up for a moment when descriptors run out, to accept and close: a client that is told beats one that waits.
+  private var reserve: Int32
+  private lazy var retry = Timer(loop: loop) { [unowned self] in resumeAfterShortage() }
+  private var isShort = false
+
+  /// Listens at once.
+  /// - Parameters:
+  ///   - backlog: connections the kernel keeps until they are accepted; it may cap this (net.core.somaxconn).
+  ///   - options: inherited by every connection.
+  ///   - accepted: gets each connection, not reading yet. A connection that isn't kept is closed.
+  package init(
+    loop: EventLoop, address: SocketAddress, backlog: Int = 4096, options: SocketOptions = SocketOptions(),
+    accepted: @escaping (TCPConnection) -> Void
+  ) throws(SocketError) {
+    self.loop = loop
+    self.accepted = accepted
+    let descriptor = try Self.listen(at: address, backlog: backlog, options: options)
+    self.descriptor = descriptor
+    localAddress = (try? SocketCalls.localAddress(of: descriptor).get()) ?? address
+    reserve = Self.openReserve()
+    watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
+    guard watch?.startReading() == true else { throw SocketError.outOfDescriptors }
+  }
+
+  deinit {
+    close()
+  }
+
+  /// Leaves new connections in the backlog.
+  package func pause() {
+    isPaused = true
+    watch?.stopReading()
+  }
+
+  package func resume() {
+    isPaused = false
+    if !isClosed, !isShort { _ = watch?.startReading() }
+  }
+
+  /// Ends listening for good. Connections that were accepted stay.
+  package func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    watch?.cancel()
+    if isShort { retry.cancel() }
+    Glibc.close(descriptor)
+    if reserve >= 0 { Glibc.close(reserve) }
+    reserve = -1
+  }
+
+  private static func listen(
+    at address: SocketAddress, backlog: Int, options: SocketOptions
+  ) throws(SocketError) -> Int32 {
+    let descriptor: Int32
+    switch SocketCalls.makeStream(for: address) {
+    case .success(let made): descriptor = made
+    case .failure(let error): throw SocketError(error)
+    }
+    _ = SocketCalls.set(descriptor, level: SOL_SOCKET, option: SO_REUSEADDR, to: 1)
+    _ = SocketCalls.set(descriptor, level: SOL_SOCKET, option: SO_REUSEPORT, to: 1)
+    options.apply(to: descriptor)
+    var failure = SocketCalls.bind(descriptor, to: address)
+    if failure == nil, Glibc.listen(descriptor, Int32(clamping: backlog)) != 0 { failure = .last }
+    if let failure {
+      Glibc.close(descriptor)
+      throw SocketError(failure)
+    }
+    return descriptor
+  }
+
+  private static func openReserve() -> Int32 {
+    unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)
+  }
+}
+
+extension Listener: SocketWatchHandler {
+  package func socketBecameWritable() {}
+
+  package func socketBecameReadable() {
+    for _ in 0..<Self.acceptsPerTurn {
+      guard !isClosed, !isPaused, !isShort else { return }
+      switch SocketCalls.accept(descriptor) {
+      case .success(let (socket, peer)):
+        accepted(TCPConnection(loop: loop, descriptor: socket, peer: peer.unmapped))
+      case .failure(let error):
+        if error.isWouldBlock { return }
+        if error.isOutOfDescriptors, !turnOneAway() {
+          pauseForShortage()
+          return
+        }
+      // Anything else concerns the connection that was to be accepted (ECONNABORTED, EPROTO, …): on to the next.
+      }
+    }
+  }
+
+  /// Accepts one client with the reserved descriptor and closes it. Returns `false` when that isn't possible.
+  private func turnOneAway() -> Bool {
+    guard reserve >= 0 else { return false }
+    Glibc.close(reserve)
+    reserve = -1
+    if case .success(let (socket, _)) = SocketCalls.accept(descriptor) {
+      turnedAway += 1
+      Glibc.close(socket)
+    }
+    reserve = Self.openReserve()
+    return reserve >= 0
+  }
+
+  private func pauseForShortage() {
+    isShort = true
+    watch?.stopReading()
+    retry.schedule(after: Self.pauseWhenOutOfDescriptors)
+  }
+
+  private func resumeAfterShortage() {
+    isShort = false
+    if reserve < 0 { reserve = Self.openReserve() }
+    if !isClosed, !isPaused { _ = watch?.startReading() }
+  }
+}

@@ -1,0 +1,52 @@
+import Glibc
+import Loop
+package import Time
+
+/// What is set on a socket. On a listening socket it is inherited by every connection accepted, which saves the
+/// calls per connection.
+package struct SocketOptions: Sendable {
+  /// How dead peers are found while a connection is silent.
+  package struct KeepAlive: Sendable {
+    /// Silence before the first probe, and between probes; whole seconds.
+    package var idle = Nanoseconds.seconds(30)
+    package var interval = Nanoseconds.seconds(10)
+    /// Unanswered probes after which the connection is dead.
+    package var count = 3
+
+    package init() {}
+  }
+
+  /// Small events leave at once (TCP_NODELAY).
+  package var noDelay = true
+  package var keepAlive: KeepAlive? = KeepAlive()
+  /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+  package var userTimeout: Nanoseconds? = .seconds(60)
+  /// The kernel's buffers in bytes; `nil` leaves the sizes to the kernel.
+  package var sendBuffer: Int?
+  package var receiveBuffer: Int?
+
+  package init() {}
+
+  /// Sets them all, as far as the kernel has them: none is worth refusing a connection for.
+  func apply(to descriptor: Int32) {
+    func set(_ level: Int32, _ option: Int32, _ value: Int32) {
+      _ = SocketCalls.set(descriptor, level: level, option: option, to: value)
+    }
+    let tcp = Int32(IPPROTO_TCP)
+    if noDelay { set(tcp, TCP_NODELAY, 1) }
+    if let keepAlive {
+      set(SOL_SOCKET, SO_KEEPALIVE, 1)
+      set(tcp, TCP_KEEPIDLE, Self.whole(keepAlive.idle.value, per: 1_000_000_000))
+      set(tcp, TCP_KEEPINTVL, Self.whole(keepAlive.interval.value, per: 1_000_000_000))
+      set(tcp, TCP_KEEPCNT, Self.whole(Int64(keepAlive.count), per: 1))
+    }
+    if let userTimeout { set(tcp, TCP_USER_TIMEOUT, Self.whole(userTimeout.value, per: 1_000_000)) }
+    if let sendBuffer { set(SOL_SOCKET, SO_SNDBUF, Self.whole(Int64(sendBuffer), per: 1)) }
+    if let receiveBuffer { set(SOL_SOCKET, SO_RCVBUF, Self.whole(Int64(receiveBuffer), per: 1)) }
+  }
+
+  // The kernel takes an `int` of at least one unit.
+  private static func whole(_ value: Int64, per unit: Int64) -> Int32 {
+    Int32(clamping: max(1, value / unit))
+  }
+}

@@ -1,0 +1,230 @@
+import Glibc
+package import Loop
+
+/// A `Connection` over a plain TCP socket.
+///
+/// One `recv` a readable callback, straight into the loop's input buffer (a second only when the first filled it); `write`
+/// is one `send` as long as the peer keeps up. Idle it holds no buffer.
+package final class TCPConnection: Connection {
+  private enum Writing: UInt8 { case open, finishing, finished }
+
+  package let loop: EventLoop
+  package weak var handler: (any ConnectionHandler)?
+  package let peerAddress: SocketAddress
+
+  // Implicitly unwrapped because the watch needs `self`; set once by `init`.
+  private var watch: SocketWatch?
+  private let descriptor: Int32
+  private var queue = ByteQueue()
+  private var lowMark: UInt32 = 0
+  private var writing = Writing.open
+  package private(set) var hasPeerFinished = false
+  package private(set) var isClosed = false
+  package private(set) var hasFailed = false
+  private var isFailureReported = false
+  private var failure: SystemError?
+
+  /// Takes over a connected, non-blocking socket. Reads nothing until `startReading`.
+  init(loop: EventLoop, descriptor: Int32, peer: SocketAddress) {
+    self.loop = loop
+    self.descriptor = descriptor
+    peerAddress = peer
+    watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
+  }
+
+  deinit {
+    guard !isClosed else { return }
+    watch?.cancel()
+    Glibc.close(descriptor)
+  }
+
+  package var localAddress: SocketAddress {
+    let address = isClosed ? nil : try? SocketCalls.localAddress(of: descriptor).get()
+    return address?.unmapped ?? SocketAddress(v4: 0, port: 0)
+  }
+
+  package var queuedBytes: Int { queue.count }
+  package var hasFinishedWriting: Bool { writing == .finished }
+  package var isReading: Bool { watch?.isReading == true && !hasPeerFinished }
+
+  package var lowWaterMark: Int {
+    get { Int(lowMark) }
+    set { lowMark = UInt32(clamping: newValue) }
+  }
+
+  package var sendProgress: SendProgress {
+    guard !isClosed, !hasFailed else { return SendProgress(queued: queue.count, unacknowledged: 0) }
+    var unacknowledged: Int32 = 0
+    _ = unsafe ioctl(descriptor, UInt(TIOCOUTQ), &unacknowledged)
+    return SendProgress(queued: queue.count, unacknowledged: Int(unacknowledged))
+  }
+
+  package func startReading() {
+    guard !isClosed, !hasFailed, !hasPeerFinished, let watch, !watch.isReading else { return }
+    if !watch.startReading() { failLater(.last) }
+  }
+
+  package func pauseReading() {
+    guard !hasPeerFinished else { return }
+    watch?.stopReading()
+  }
+
+  package func write(_ bytes: Span<UInt8>) {
+    guard !isClosed, !hasFailed, writing == .open, bytes.count > 0 else { return }
+    guard queue.isEmpty else {
+      queue.append(bytes)
+      return
+    }
+    switch send(bytes) {
+    case .success(let length):
+      guard length < bytes.count else { return }
+      queue.append(bytes.extracting(droppingFirst: length))
+      if watch?.startWriting() != true { failLater(.last) }
+    case .failure(let error):
+      failLater(error)
+    }
+  }
+
+  package func finishWriting() {
+    guard !isClosed, !hasFailed, writing == .open else { return }
+    writing = .finishing
+    if queue.isEmpty { sendFinish() }
+  }
+
+  package func close() {
+    guard !isClosed else { return }
+    isClosed = true
+    handler = nil
+    watch?.cancel()
+    queue.removeAll()
+    Glibc.close(descriptor)
+  }
+
+  package func reset() {
+    guard !isClosed else { return }
+    var option = linger(l_onoff: 1, l_linger: 0)
+    let length = socklen_t(MemoryLayout<linger>.size)
+    _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, length)
+    close()
+  }
+
+  private func sendFinish() {
+    writing = .finished
+    // A socket that can't any more (ENOTCONN) reports why by itself.
+    _ = shutdown(descriptor, Int32(SHUT_WR))
+  }
+
+  /// How many bytes the socket took; none when it is full.
+  private func send(_ bytes: Span<UInt8>) -> Result<Int, SystemError> {
+    while true {
+      let length = unsafe bytes.withUnsafeBufferPointer { buffer in
+        unsafe Glibc.send(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL))
+      }
+      if length >= 0 { return .success(length) }
+      let error = SystemError.last
+      if error.isWouldBlock { return .success(0) }
+      if !error.isInterrupted { return .failure(error) }
+    }
+  }
+}
+
+// Failing.
+extension TCPConnection: TurnMember {
+  /// Ends both directions now, tells the handler after the current callback.
+  private func failLater(_ error: SystemError) {
+    guard !hasFailed else { return }
+    stop(because: error)
+    loop.callAfterThisCallback(self)
+  }
+
+  /// Ends both directions and tells the handler; only from the loop.
+  private func fail(_ error: SystemError) {
+    guard !hasFailed else { return }
+    stop(because: error)
+    reportFailure()
+  }
+
+  private func stop(because error: SystemError) {
+    hasFailed = true
+    failure = error
+    watch?.cancel()
+    queue.removeAll()
+  }
+
+  private func reportFailure() {
+    guard !isClosed, !isFailureReported, let failure else { return }
+    isFailureReported = true
+    handler?.connectionEnded(.failed(SocketError(failure)))
+  }
+
+  package func turnCame() {
+    reportFailure()
+  }
+}
+
+// What the loop says.
+extension TCPConnection: SocketWatchHandler {
+  package func socketBecameReadable() {
+    guard !hasPeerFinished else {
+      // Past the peer's FIN only a reset is news. `recv` would go on saying "end" (SO_ERROR doesn't).
+      if let error = SocketCalls.takeError(of: descriptor) { fail(error) }
+      return
+    }
+    let input = loop.input
+    // Twice at most, so that one busy connection leaves the others their turn.
+    for _ in 0..<2 {
+      guard receive(into: input), !isClosed, isReading, !hasFailed else { return }
+    }
+  }
+
+  /// One read. Returns whether it filled the buffer, so that another may be worthwhile.
+  private func receive(into input: InputBuffer) -> Bool {
+    let descriptor = descriptor
+    let length = unsafe input.receive { unsafe recv(descriptor, $0, $1, 0) }
+    if length > 0 {
+      handler?.connectionReceived(input)
+      return length == InputBuffer.capacity
+    }
+    if length == 0 {
+      peerFinished()
+    } else {
+      let error = SystemError.last
+      if !error.isWouldBlock, !error.isInterrupted { fail(error) }
+    }
+    return false
+  }
+
+  private func peerFinished() {
+    hasPeerFinished = true
+    let isWatched = watch?.watchForReset() ?? false
+    handler?.connectionEnded(.finished)
+    if !isWatched { fail(SystemError(code: ENOMEM)) }
+  }
+
+  package func socketBecameWritable() {
+    let before = queue.count
+    // Until the socket is full: past the peer's FIN the watch is edge-triggered.
+    while !queue.isEmpty {
+      switch send(queue.span) {
+      case .success(0):
+        drained(from: before)
+        return
+      case .success(let length):
+        queue.removeFirst(length)
+      case .failure(let error):
+        fail(error)
+        return
+      }
+    }
+    watch?.stopWriting()
+    if writing == .finishing { sendFinish() }
+    drained(from: before)
+  }
+
+  /// Tells the handler when the queue has just become empty or passed the low mark.
+  private func drained(from before: Int) {
+    let mark = Int(lowMark)
+    let isEmptied = before > 0 && queue.isEmpty
+    if isEmptied || (before > mark && queue.count <= mark) { handler?.connectionDrained() }
+  }
+}
