@@ -165,3 +165,26 @@ struct SeededGenerator: RandomNumberGenerator {
     return mixed ^ (mixed >> 31)
   }
 }
+
+/// The bytes of `text`, where `⏎` stands for CRLF.
+func wire(_ text: String) -> [UInt8] {
+  text.utf8.reduce(into: []) { $0.append($1) }.replacingReturns()
+}
+
+extension [UInt8] {
+  fileprivate func replacingReturns() -> [UInt8] {
+    let mark = Array("⏎".utf8)
+    var result: [UInt8] = []
+    var index = 0
+    while index < count {
+      if self[index...].starts(with: mark) {
+        result += [0x0D, 0x0A]
+        index += mark.count
+      } else {
+        result.append(self[index])
+        index += 1
+      }
+    }
+    return result
+  }
+}

@@ -142,8 +142,11 @@ extension Forwarding {
     if client.isTrusted {
       var next = head.fields.firstIndex(of: .xForwardedFor)
       while let index = next {
-        buffer.append(head.fields.value(at: index))
-        buffer.append(", ")
+        let value = head.fields.value(at: index)
+        if !value.isEmpty {
+          buffer.append(value)
+          buffer.append(", ")
+        }
         next = head.fields.firstIndex(of: .xForwardedFor, from: index + 1)
       }
     }

@@ -10,6 +10,13 @@ package struct DecodedBody: Sendable, Equatable {
   package var isComplete: Bool
   /// What stopped the decoder after `payload`, which came before it and is good. Every later call throws it.
   package var fault: HTTP1Error?
+
+  package init(payload: Range<Int>, consumedUpTo: Int, isComplete: Bool, fault: HTTP1Error? = nil) {
+    self.payload = payload
+    self.consumedUpTo = consumedUpTo
+    self.isComplete = isComplete
+    self.fault = fault
+  }
 }
 
 /// Takes a body out of its framing, in place and without allocating (RFC 9112 6 and 7).
@@ -61,16 +68,16 @@ package struct BodyDecoder: Sendable {
     if let fault { throw fault }
     precondition(offset >= 0 && offset <= bytes.count)
     if isComplete {
-      return DecodedBody(payload: offset..<offset, consumedUpTo: offset, isComplete: true, fault: nil)
+      return DecodedBody(payload: offset..<offset, consumedUpTo: offset, isComplete: true)
     }
     switch framing {
     case .none, .untilClose:
-      return DecodedBody(payload: offset..<bytes.count, consumedUpTo: bytes.count, isComplete: false, fault: nil)
+      return DecodedBody(payload: offset..<bytes.count, consumedUpTo: bytes.count, isComplete: false)
     case .length:
       let end = offset + min(remaining, bytes.count - offset)
       remaining -= end - offset
       isComplete = remaining == 0
-      return DecodedBody(payload: offset..<end, consumedUpTo: end, isComplete: isComplete, fault: nil)
+      return DecodedBody(payload: offset..<end, consumedUpTo: end, isComplete: isComplete)
     case .chunked:
       return try decodeChunks(&bytes, from: offset)
     }
@@ -79,7 +86,7 @@ package struct BodyDecoder: Sendable {
   private mutating func decodeChunks(
     _ bytes: inout MutableSpan<UInt8>, from offset: Int
   ) throws(HTTP1Error) -> DecodedBody {
-    var result = DecodedBody(payload: offset..<offset, consumedUpTo: offset, isComplete: false, fault: nil)
+    var result = DecodedBody(payload: offset..<offset, consumedUpTo: offset, isComplete: false)
     do throws(HTTP1Fault) {
       try chunks.decode(&bytes, into: &result)
     } catch {

@@ -7,10 +7,12 @@ package enum RequestHeadProgress: Sendable {
   case complete(RequestHead, consumed: Int)
 }
 
-/// Reads request heads from one connection, one after another (RFC 9112). After a fault the connection must close.
+/// Reads request heads from one connection, one after another (RFC 9112). After a fault the connection must close;
+/// every later call throws it again.
 package struct RequestHeadParser: Sendable {
   private var collector: HeadCollector<RequestLine>
   private var blankLine = BlankLine.allowed
+  private var error: HTTP1Error?
 
   /// RFC 9112 2.2: one empty line before a request is forgiven, as old clients send it after a body.
   private enum BlankLine {
@@ -25,6 +27,7 @@ package struct RequestHeadParser: Sendable {
   package var hasPartialInput: Bool { collector.isCarrying }
 
   package mutating func parse(_ input: Span<UInt8>) throws(HTTP1Error) -> RequestHeadProgress {
+    if let error { throw error }
     do throws(HTTP1Fault) {
       let skipped = try skipBlankLine(input)
       guard skipped < input.count else { return .needMore }
@@ -33,6 +36,7 @@ package struct RequestHeadParser: Sendable {
       let consumed = skipped + head.consumed
       return .complete(try RequestHead(head), consumed: consumed)
     } catch {
+      self.error = .request(error)
       throw .request(error)
     }
   }

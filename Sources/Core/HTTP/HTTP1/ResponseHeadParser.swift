@@ -8,9 +8,11 @@ package enum ResponseHeadProgress: Sendable {
 }
 
 /// Reads response heads from one connection, one after another (RFC 9112). Informational heads (1xx) come out like
-/// any other: ``ResponseSequence`` says what they mean. After a fault the connection must close.
+/// any other: ``ResponseSequence`` says what they mean. After a fault the connection must close; every later
+/// call throws it again.
 package struct ResponseHeadParser: Sendable {
   private var collector: HeadCollector<StatusLine>
+  private var error: HTTP1Error?
 
   package init(limits: HeadLimits = HeadLimits()) {
     collector = HeadCollector(limits: limits)
@@ -20,11 +22,13 @@ package struct ResponseHeadParser: Sendable {
   package var hasPartialInput: Bool { collector.isCarrying }
 
   package mutating func parse(_ input: Span<UInt8>) throws(HTTP1Error) -> ResponseHeadProgress {
+    if let error { throw error }
     do throws(HTTP1Fault) {
       guard !input.isEmpty, let head = try collector.collect(input) else { return .needMore }
       let consumed = head.consumed
       return .complete(try ResponseHead(head), consumed: consumed)
     } catch {
+      self.error = .response(error)
       throw .response(error)
     }
   }
@@ -35,7 +39,7 @@ struct StatusLine: StartLine {
   let status: Int
   let reason: Range<Int>
 
-  static func maximumLength(_ limits: HeadLimits) -> Int { limits.head - 2 }
+  static func maximumLength(_ limits: HeadLimits) -> Int { limits.head }
   static var tooLong: HTTP1Fault { .headTooLarge }
 
   /// RFC 9112 4. The space behind the status may be missing when there is no reason, as many servers have it.
