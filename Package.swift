@@ -69,7 +69,7 @@ let sources: [Target] = [
     [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
     ]),
-  app("Harness", ["Bytes", "Time", "SSE", "HTTP", "Loop", "Sockets", "Processes"]),
+  app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
   program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON"]),
 ]
 
@@ -79,6 +79,7 @@ let testing: [Target] = [
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
+  tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON"]),
 ]

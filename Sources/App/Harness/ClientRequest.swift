@@ -1,0 +1,99 @@
+package import Time
+
+/// What a stream client sends.
+package struct ClientRequest: Sendable {
+  package var method: String
+  package var target: String
+  package var fields: [Script.Field]
+  package var body: [UInt8]
+  /// Bytes to send instead, as they are. `method` still says whether the answer has a body.
+  package var raw: [UInt8]?
+
+  package init(_ method: String = "GET", _ target: String = "/", fields: [Script.Field] = [], body: [UInt8] = []) {
+    self.method = method
+    self.target = target
+    self.fields = fields
+    self.body = body
+  }
+
+  package static func raw(_ text: String, method: String = "GET") -> ClientRequest {
+    var request = ClientRequest(method)
+    request.raw = Array(text.utf8)
+    return request
+  }
+
+  /// The request on the wire. `Host` and the length of a body are added where `fields` have none.
+  package func bytes(host: String) -> [UInt8] {
+    if let raw { return raw }
+    var text = "\(method) \(target) HTTP/1.1\r\n"
+    let names = fields.map { $0.name.lowercased() }
+    if !names.contains("host") { text += "Host: \(host)\r\n" }
+    if !body.isEmpty, !names.contains("content-length"), !names.contains("transfer-encoding") {
+      text += "Content-Length: \(body.count)\r\n"
+    }
+    for field in fields { text += "\(field.name): \(field.value)\r\n" }
+    return Array((text + "\r\n").utf8) + body
+  }
+}
+
+/// How a stream client behaves, beyond reading to the end.
+package struct ClientBehaviour: Sendable {
+  /// Closes at once when the body holds these bytes: a client that leaves at its completion event.
+  package var hangUpAt: [UInt8]?
+  /// Closes with a reset instead of a FIN when it hangs up.
+  package var resets = false
+  /// Closes its sending side right behind the request.
+  package var halfCloses = false
+  /// Reads at most one buffer, then waits so long before the next.
+  package var readInterval: Nanoseconds?
+  /// Stops reading for good after so many bytes of body.
+  package var stopsReadingAfter: Int?
+  /// Gives up after so long.
+  package var timeout = Nanoseconds.seconds(20)
+
+  package init() {}
+
+  package static func hangingUp(at text: String) -> Self {
+    var behaviour = Self()
+    behaviour.hangUpAt = Array(text.utf8)
+    return behaviour
+  }
+}
+
+/// What a stream client got.
+package struct ClientResult: Sendable {
+  package enum End: Sendable, Equatable {
+    /// Its framing says that the response is complete.
+    case clean
+    /// FIN before the framing's end.
+    case truncated
+    /// The connection broke.
+    case reset
+    /// The client's own doing.
+    case hungUp
+    case timedOut
+    /// No connection; says why.
+    case unreachable(String)
+    /// Broken framing or no head; says what.
+    case malformed(String)
+  }
+
+  package internal(set) var head = WireHead(startLine: "")
+  /// The statuses of interim (1xx) responses.
+  package internal(set) var interim: [Int] = []
+  package internal(set) var body: [UInt8] = []
+  package internal(set) var end = End.clean
+  /// Bytes of the response on the wire, head and framing included.
+  package internal(set) var wireBytes = 0
+  package internal(set) var startedAt = MonotonicTime(nanoseconds: 0)
+  /// When the final response's head was complete.
+  package internal(set) var headAt: MonotonicTime?
+  package internal(set) var firstByteAt: MonotonicTime?
+  package internal(set) var endedAt = MonotonicTime(nanoseconds: 0)
+
+  package init() {}
+
+  package var status: Int { head.status }
+  package var text: String { String(decoding: body, as: UTF8.self) }
+  package var events: [ReceivedEvent] { ReceivedEvent.all(in: body) }
+}

@@ -1,0 +1,204 @@
+package import Loop
+internal import Sockets
+package import Time
+
+/// What a load consists of.
+package struct LoadPlan: Sendable {
+  package enum Shape: String, Sendable {
+    /// All streams are opened, then watched.
+    case steady
+    /// Each stream that ends is replaced by a new one.
+    case cycling
+  }
+
+  package var address: SocketAddress
+  package var request: ClientRequest
+  package var shape: Shape
+  package var streams: Int
+  /// Stamped events that a complete stream has.
+  package var eventsPerStream: Int
+  /// How long is measured.
+  package var duration: Nanoseconds
+  /// The value of `X-Stream-Mode` without which a response counts as a failure.
+  package var expectedMode: String?
+
+  package init(
+    address: SocketAddress, request: ClientRequest, shape: Shape, streams: Int, eventsPerStream: Int,
+    duration: Nanoseconds, expectedMode: String? = nil
+  ) {
+    self.address = address
+    self.request = request
+    self.shape = shape
+    self.streams = streams
+    self.eventsPerStream = eventsPerStream
+    self.duration = duration
+    self.expectedMode = expectedMode
+  }
+}
+
+/// What was counted while it was measured.
+package struct LoadReport: Sendable {
+  package var events = 0
+  /// Streams that ended complete.
+  package var streams = 0
+  /// Streams that could not be opened, were refused, or ended before their time or with events missing.
+  package var failures = 0
+  package var latency = LatencyHistogram()
+  package var elapsed = Nanoseconds.zero
+
+  package init() {}
+}
+
+/// Opens many streams at once on one loop and measures what comes.
+package final class LoadGenerator {
+  /// Connections being made at once: fewer than any server's backlog.
+  private static let dialsAtOnce = 100
+  /// Failures after which there is no point in going on.
+  private static let failureLimit = 1000
+  /// Before it is measured, once all is running.
+  private static let settling = Nanoseconds.seconds(1)
+  /// The longest time for all streams to begin.
+  private static let rampLimit = Nanoseconds.seconds(60)
+
+  /// As few calls for each connection as possible: the load shares the machine with what it measures.
+  private static let options: SocketOptions = {
+    var options = SocketOptions()
+    options.keepAlive = nil
+    options.userTimeout = nil
+    return options
+  }()
+
+  private enum Phase {
+    case ramp
+    case settling
+    case measuring
+    case done
+  }
+
+  let loop: EventLoop
+  let plan: LoadPlan
+  private let requestBytes: [UInt8]
+  private let dialer: Dialer
+  private var streams: [ObjectIdentifier: LoadStream] = [:]
+  private var attempts: [Int: DialAttempt] = [:]
+  private var dialed = 0
+  private var begun = 0
+  private var phase = Phase.ramp
+  private var report = LoadReport()
+  private var measuredSince = MonotonicTime(nanoseconds: 0)
+  private var onMeasuring: () -> Void = {}
+  private var onDone: (LoadReport) -> Void = { _ in }
+  private lazy var timer = Timer(loop: loop) { [unowned self] in advance() }
+
+  package init(loop: EventLoop, plan: LoadPlan) {
+    self.loop = loop
+    self.plan = plan
+    requestBytes = plan.request.bytes(host: "\(plan.address)")
+    dialer = Dialer(loop: loop)
+  }
+
+  /// - Parameters:
+  ///   - measuring: called when the time that is measured begins.
+  ///   - done: called when it ends. Streams stay open until `stop`.
+  package func start(measuring: @escaping () -> Void, done: @escaping (LoadReport) -> Void) {
+    onMeasuring = measuring
+    onDone = done
+    timer.schedule(after: Self.rampLimit)
+    dialMore()
+  }
+
+  package func stop() {
+    phase = .done
+    timer.cancel()
+    for attempt in attempts.values { attempt.cancel() }
+    attempts = [:]
+    for stream in streams.values { stream.close() }
+    streams = [:]
+  }
+
+  private func advance() {
+    switch phase {
+    case .ramp:
+      // Not all have begun: what is missing counts.
+      report.failures += plan.streams - begun
+      finish()
+    case .settling:
+      phase = .measuring
+      report = LoadReport()
+      measuredSince = loop.readClock()
+      timer.schedule(after: plan.duration)
+      onMeasuring()
+    case .measuring: finish()
+    case .done: break
+    }
+  }
+
+  private func finish() {
+    phase = .done
+    timer.cancel()
+    report.elapsed = loop.readClock() - measuredSince
+    onDone(report)
+  }
+
+  private func dialMore() {
+    while phase != .done, attempts.count < Self.dialsAtOnce, streams.count + attempts.count < plan.streams {
+      if plan.shape == .steady, dialed >= plan.streams { return }
+      let number = dialed
+      dialed += 1
+      attempts[number] = dialer.connect(
+        host: plan.address.host, port: plan.address.port, timeout: .seconds(10), options: Self.options
+      ) { [unowned self] outcome in
+        attempts[number] = nil
+        connected(outcome)
+      }
+    }
+  }
+
+  private func connected(_ outcome: Result<TCPConnection, DialError>) {
+    switch outcome {
+    case .failure: fail()
+    case .success(let connection):
+      let stream = LoadStream(connection, generator: self)
+      streams[ObjectIdentifier(stream)] = stream
+      stream.start(requestBytes)
+    }
+    dialMore()
+  }
+
+  private func fail() {
+    report.failures += 1
+    if report.failures >= Self.failureLimit, phase != .done { finish() }
+  }
+}
+
+// MARK: What its streams tell
+
+extension LoadGenerator {
+  func accepts(_ head: WireHead) -> Bool {
+    head.status == 200 && (plan.expectedMode == nil || head.value("X-Stream-Mode") == plan.expectedMode)
+  }
+
+  func streamBegan() {
+    begun += 1
+    if phase == .ramp, begun >= plan.streams {
+      phase = .settling
+      timer.schedule(after: Self.settling)
+    }
+  }
+
+  func eventCame(latency: Nanoseconds) {
+    guard phase == .measuring else { return }
+    report.events += 1
+    report.latency.record(latency)
+  }
+
+  func streamEnded(_ stream: LoadStream, asExpected: Bool) {
+    streams[ObjectIdentifier(stream)] = nil
+    if asExpected, plan.shape == .cycling {
+      report.streams += 1
+    } else {
+      fail()
+    }
+    if plan.shape == .cycling { dialMore() }
+  }
+}

@@ -1,0 +1,19 @@
+internal import Processes
+package import Time
+
+/// Waiting on the calling thread, for tools and tests; never on a loop.
+package enum Pause {
+  package static func briefly() { SystemClock.sleep(.milliseconds(1)) }
+}
+
+/// Waits on the calling task until `condition` holds; `false` when `limit` is over first.
+package func eventually(
+  within limit: Nanoseconds = .seconds(10), _ condition: () async throws -> Bool
+) async rethrows -> Bool {
+  let deadline = SystemClock.now + limit
+  while !(try await condition()) {
+    if SystemClock.now >= deadline { return false }
+    try? await Task.sleep(for: .milliseconds(2))
+  }
+  return true
+}

@@ -1,0 +1,141 @@
+internal import Bytes
+package import Loop
+package import Sockets
+internal import Time
+
+/// One HTTP/1.1 request on a connection of its own, on a loop, read to its end or left early.
+///
+/// Retains itself from `start` to its end.
+package final class StreamClient: ConnectionHandler {
+  private let loop: EventLoop
+  private let address: SocketAddress
+  private let request: ClientRequest
+  private let behaviour: ClientBehaviour
+  private let completion: (ClientResult) -> Void
+  private lazy var limit = Timer(loop: loop) { [unowned self] in finish(.timedOut) }
+  private lazy var pause = Timer(loop: loop) { [unowned self] in connection?.startReading() }
+  private var attempt: DialAttempt?
+  private var connection: TCPConnection?
+  private var unread: [UInt8] = []
+  private var body: WireBody?
+  private var keeper: StreamClient?
+  /// What has come so far.
+  package private(set) var result = ClientResult()
+
+  /// - Parameter completion: called once, on the loop.
+  package init(
+    loop: EventLoop, address: SocketAddress, request: ClientRequest, behaviour: ClientBehaviour = ClientBehaviour(),
+    completion: @escaping (ClientResult) -> Void
+  ) {
+    self.loop = loop
+    self.address = address
+    self.request = request
+    self.behaviour = behaviour
+    self.completion = completion
+  }
+
+  package func start() {
+    keeper = self
+    result.startedAt = loop.readClock()
+    limit.schedule(after: behaviour.timeout)
+    attempt = Dialer(loop: loop).connect(
+      host: address.host, port: address.port, timeout: behaviour.timeout
+    ) { [unowned self] outcome in
+      connected(outcome)
+    }
+  }
+
+  /// Closes now.
+  package func hangUp() {
+    if behaviour.resets { connection?.reset() }
+    finish(.hungUp)
+  }
+
+  private func connected(_ outcome: Result<TCPConnection, DialError>) {
+    attempt = nil
+    switch outcome {
+    case .failure(let error): finish(.unreachable("\(error)"))
+    case .success(let connection):
+      self.connection = connection
+      connection.handler = self
+      connection.write(request.bytes(host: "\(address)").span)
+      if behaviour.halfCloses { connection.finishWriting() }
+      connection.startReading()
+    }
+  }
+
+  package func connectionDrained() {}
+
+  package func connectionReceived(_ input: InputBuffer) {
+    if result.firstByteAt == nil { result.firstByteAt = loop.readClock() }
+    result.wireBytes += input.count
+    unread += [UInt8](copying: input.bytes)
+    readHead()
+    readBody()
+    if let interval = behaviour.readInterval {
+      connection?.pauseReading()
+      pause.schedule(after: interval)
+    }
+    if let limit = behaviour.stopsReadingAfter, result.body.count >= limit { connection?.pauseReading() }
+  }
+
+  package func connectionEnded(_ end: ConnectionEnd) {
+    switch end {
+    case .failed: finish(.reset)
+    case .finished:
+      guard let body else { return finish(result.wireBytes == 0 ? .truncated : .malformed("no head")) }
+      finish(body.mayEndByClose ? .clean : .truncated)
+    }
+  }
+
+  private func readHead() {
+    while body == nil, let (head, length) = WireHead.parse(unread) {
+      unread.removeFirst(length)
+      if head.status >= 100, head.status < 200, head.status != 101 {
+        result.interim.append(head.status)
+        continue
+      }
+      result.head = head
+      result.headAt = loop.readClock()
+      guard head.status > 0 else { return finish(.malformed("no status")) }
+      let isBodiless = request.method == "HEAD" || head.status == 204 || head.status == 304
+      body = WireBody(
+        isBodiless ? .length(0) : head.isChunked ? .chunked : head.length.map { .length($0) } ?? .untilClose)
+    }
+  }
+
+  private func readBody() {
+    guard var reader = body else { return }
+    let before = result.body.count
+    unread.removeFirst(reader.take(unread[...], into: &result.body))
+    body = reader
+    if let mark = behaviour.hangUpAt, holds(mark, from: before) { return hangUp() }
+    switch reader.state {
+    case .open: break
+    case .complete: finish(unread.isEmpty ? .clean : .malformed("bytes behind the response"))
+    case .broken(let how): finish(.malformed(how))
+    }
+  }
+
+  /// Whether the body holds `mark`, ending behind `start`.
+  private func holds(_ mark: [UInt8], from start: Int) -> Bool {
+    let first = max(0, start - mark.count + 1)
+    guard !mark.isEmpty, result.body.count >= first + mark.count else { return false }
+    for index in first...result.body.count - mark.count where result.body[index] == mark[0] {
+      if result.body[index..<index + mark.count].elementsEqual(mark) { return true }
+    }
+    return false
+  }
+
+  private func finish(_ end: ClientResult.End) {
+    guard keeper != nil else { return }
+    result.end = end
+    result.endedAt = loop.readClock()
+    limit.cancel()
+    if behaviour.readInterval != nil { pause.cancel() }
+    attempt?.cancel()
+    connection?.close()
+    completion(result)
+    keeper = nil
+  }
+}
