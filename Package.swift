@@ -68,9 +68,10 @@ let sources: [Target] = [
     "Gateway",
     [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
+      "Processes",
     ]),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
-  program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON"]),
+  program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON", "Loop", "Processes"]),
 ]
 
 let testing: [Target] = [

@@ -129,6 +129,14 @@ package struct ByteBuffer: ~Copyable {
     }
   }
 
+  /// Puts one byte in front; see `prepend(_:)`.
+  package mutating func prepend(_ byte: UInt8) {
+    precondition(start > 0, "prepend past the headroom")
+    reserve(0, atLeast: start)
+    start -= 1
+    unsafe base.unsafelyUnwrapped[start] = byte
+  }
+
   /// Drops the first `length` bytes, which must be there.
   package mutating func removeFirst(_ length: Int) {
     precondition(length >= 0 && length <= count)

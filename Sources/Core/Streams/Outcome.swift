@@ -35,7 +35,8 @@ package enum Outcome: String, CaseIterable, Sendable {
   /// what the client or the operator wanted is no error.
   package var isToldAsError: Bool {
     switch self {
-    case .upstreamTruncated, .firstTokenTimeout, .idleTimeout, .clientStalled, .runTooLarge, .eventTooLarge, .gatewayError:
+    case .upstreamTruncated, .firstTokenTimeout, .idleTimeout, .clientStalled, .runTooLarge, .eventTooLarge,
+      .gatewayError:
       true
     case .completed, .incomplete, .upstreamError, .cancelled, .replacedByNewStream, .clientGone, .draining: false
     }

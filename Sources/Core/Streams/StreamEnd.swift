@@ -17,6 +17,21 @@ package struct StreamEnd {
   /// Whether the backend was cut inside an event, which was dropped.
   package var hasPartialEvent: Bool
 
+  package init(
+    stream: StreamID, run: StreamID, time: WallTime, outcome: Outcome, reason: String, events: UInt64 = 0,
+    bytes: UInt64 = 0, isResumable: Bool = false, hasPartialEvent: Bool = false
+  ) {
+    self.stream = stream
+    self.run = run
+    self.time = time
+    self.outcome = outcome
+    self.reason = reason
+    self.events = events
+    self.bytes = bytes
+    self.isResumable = isResumable
+    self.hasPartialEvent = hasPartialEvent
+  }
+
   /// - Parameter lastEventID: the value of the last `id` line sent; empty when there was none.
   package func write(lastEventID: Span<UInt8>, to out: inout ByteBuffer) {
     out.append("event: stream_end\ndata: {\"type\":\"stream_end\",\"streamId\":\"")

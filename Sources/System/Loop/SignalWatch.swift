@@ -1,6 +1,19 @@
 import CLibevent
 import Glibc
 
+/// Signals that a server acts upon.
+package enum ProcessSignal: Sendable {
+  case terminate, interrupt, hangUp
+
+  var number: Int32 {
+    switch self {
+    case .terminate: SIGTERM
+    case .interrupt: SIGINT
+    case .hangUp: SIGHUP
+    }
+  }
+}
+
 /// Calls a handler on the loop when the process gets a signal. libevent lets one loop of a process do so at a time.
 @safe
 package final class SignalWatch {
@@ -8,13 +21,12 @@ package final class SignalWatch {
   private let handler: () -> Void
   private var event: RawEvent?
 
-  /// - Parameter signal: `SIGTERM`, `SIGHUP`, …
-  package init(loop: EventLoop, signal: Int32, handler: @escaping () -> Void) throws(LoopError) {
+  package init(loop: EventLoop, signal: ProcessSignal, handler: @escaping () -> Void) throws(LoopError) {
     self.loop = loop
     self.handler = handler
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
     event = unsafe RawEvent(
-      base: loop.base, descriptor: signal, flags: EV_SIGNAL | EV_PERSIST, context: context
+      base: loop.base, descriptor: signal.number, flags: EV_SIGNAL | EV_PERSIST, context: context
     ) { _, _, context in
       guard let context = unsafe context else { return }
       unsafe Unmanaged<SignalWatch>.fromOpaque(context).takeUnretainedValue().handler()

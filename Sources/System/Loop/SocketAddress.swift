@@ -148,7 +148,8 @@ extension SocketAddress {
   @unsafe
   init?(_ pointer: UnsafePointer<sockaddr>, length: Int) {
     let raw = unsafe UnsafeRawPointer(pointer)
-    switch Int32(unsafe pointer.pointee.sa_family) {
+    // Read as bytes: which C module is seen to own the member's name depends on what was built first.
+    switch Int32(unsafe raw.loadUnaligned(as: sa_family_t.self)) {
     case AF_INET where length >= MemoryLayout<sockaddr_in>.size:
       let four = unsafe raw.loadUnaligned(as: sockaddr_in.self)
       self.init(v4: UInt32(bigEndian: four.sin_addr.s_addr), port: UInt16(bigEndian: four.sin_port))

@@ -1,4 +1,5 @@
 package import Loop
+package import Time
 
 /// How a connection came to its end, or one half of it.
 package enum ConnectionEnd: Equatable, Sendable {
@@ -61,6 +62,8 @@ package protocol Connection: AnyObject {
   /// The FIN has been handed to the kernel.
   var hasFinishedWriting: Bool { get }
   var sendProgress: SendProgress { get }
+  /// When the socket last took something out of the queue; the loop's coarse time.
+  var lastWriteProgress: MonotonicTime { get }
 
   /// Ends everything now; what is queued is lost. The handler is never called again. Idempotent.
   ///

@@ -23,6 +23,7 @@ package final class LingeringClose {
 
   private let connection: any Connection
   private let end: MonotonicTime
+  private let resets: Bool
   private var completion: ((CloseResult) -> Void)?
   private var handle: DeadlineHandle?
   private var dropped = 0
@@ -32,16 +33,22 @@ package final class LingeringClose {
   /// Takes the connection over, whose last byte has been written.
   ///
   /// It lives until `completion` has been called with the result (not before this returns); nothing need be kept.
+  /// - Parameter resets: end with RST once the last byte is acknowledged, and send no FIN: the visible cut of a body
+  ///   that would else end with the connection.
   package static func begin(
-    _ connection: any Connection, timeout: Nanoseconds = .seconds(5), completion: @escaping (CloseResult) -> Void
+    _ connection: any Connection, timeout: Nanoseconds = .seconds(5), resets: Bool = false,
+    completion: @escaping (CloseResult) -> Void
   ) {
-    let close = LingeringClose(connection, timeout: timeout, completion: completion)
+    let close = LingeringClose(connection, timeout: timeout, resets: resets, completion: completion)
     close.start()
   }
 
-  private init(_ connection: any Connection, timeout: Nanoseconds, completion: @escaping (CloseResult) -> Void) {
+  private init(
+    _ connection: any Connection, timeout: Nanoseconds, resets: Bool, completion: @escaping (CloseResult) -> Void
+  ) {
     self.connection = connection
     self.completion = completion
+    self.resets = resets
     end = connection.loop.readClock() + timeout
   }
 
@@ -50,8 +57,8 @@ package final class LingeringClose {
     let deadlines = connection.loop.deadlines
     connection.handler = self
     connection.lowWaterMark = 0
-    connection.finishWriting()
-    if connection.hasPeerFinished || connection.hasFailed || connection.isClosed {
+    if !resets { connection.finishWriting() }
+    if resets || connection.hasPeerFinished || connection.hasFailed || connection.isClosed {
       handle = deadlines.add(self, at: connection.loop.now)
     } else {
       handle = deadlines.add(self, at: end)
@@ -62,7 +69,7 @@ package final class LingeringClose {
   private func finish(_ result: CloseResult) {
     guard let completion else { return }
     self.completion = nil
-    connection.close()
+    if resets { connection.reset() } else { connection.close() }
     if let handle { connection.loop.deadlines.remove(handle) }
     handle = nil
     completion(result)
@@ -94,10 +101,10 @@ extension LingeringClose: ConnectionHandler {
 
 extension LingeringClose: DeadlineMember {
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    let isComplete = connection.hasFinishedWriting && connection.sendProgress.isComplete
+    let isComplete = (resets || connection.hasFinishedWriting) && connection.sendProgress.isComplete
     if connection.hasFailed || connection.isClosed {
       finish(.reset)
-    } else if connection.hasPeerFinished, isComplete {
+    } else if connection.hasPeerFinished || resets, isComplete {
       finish(isAnswered ? .confirmed : .acked)
     } else if now >= end {
       finish(isComplete ? .acked : .lingerTimeout)

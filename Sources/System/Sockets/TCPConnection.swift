@@ -1,5 +1,6 @@
 import Glibc
 package import Loop
+package import Time
 
 /// A `Connection` over a plain TCP socket.
 ///
@@ -19,6 +20,7 @@ package final class TCPConnection: Connection {
   private var lowMark: UInt32 = 0
   private var writing = Writing.open
   package private(set) var hasPeerFinished = false
+  package private(set) var lastWriteProgress: MonotonicTime
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
   private var isFailureReported = false
@@ -29,6 +31,7 @@ package final class TCPConnection: Connection {
     self.loop = loop
     self.descriptor = descriptor
     peerAddress = peer
+    lastWriteProgress = loop.now
     watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
   }
 
@@ -211,6 +214,7 @@ extension TCPConnection: SocketWatchHandler {
         return
       case .success(let length):
         queue.removeFirst(length)
+        lastWriteProgress = loop.now
       case .failure(let error):
         fail(error)
         return

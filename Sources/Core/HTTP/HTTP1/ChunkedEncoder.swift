@@ -32,3 +32,20 @@ package enum ChunkedEncoder {
     buffer.append(lastChunk)
   }
 }
+
+extension ByteBuffer {
+  /// Makes what the buffer holds one chunk, in place. Needs `ChunkedEncoder.maximumHeaderLength` of headroom at most;
+  /// an empty buffer stays empty, for a chunk of 0 would end the body.
+  package mutating func frameAsChunk() {
+    guard !isEmpty else { return }
+    var size = count
+    prepend(0x0A)
+    prepend(0x0D)
+    repeat {
+      let digit = UInt8(truncatingIfNeeded: size & 0xF)
+      prepend(digit < 10 ? 0x30 + digit : 0x57 + digit)
+      size >>= 4
+    } while size > 0
+    ChunkedEncoder.appendTrailer(to: &self)
+  }
+}

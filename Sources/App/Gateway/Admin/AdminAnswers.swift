@@ -1,0 +1,164 @@
+import Bytes
+import Flags
+import HTTP
+import JSON
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// What the operators' listener says.
+extension Gateway {
+  func answerAdmin(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
+    guard request.method == .get || request.method == .head else {
+      return respond(.json(status: 405, #"{"error":"only GET is offered here"}"#))
+    }
+    switch request.path {
+    case "/healthz": respond(.json(#"{"status":"ok"}"#))
+    case "/readyz": respond(readiness)
+    case "/flags": answerFlags(respond)
+    case "/metrics": gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) })
+    case "/streams":
+      gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
+    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/flags"]}"#))
+    default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
+    }
+  }
+
+  private var readiness: AdminResponse {
+    isDraining ? .json(status: 503, #"{"status":"draining"}"#) : .json(#"{"status":"ready"}"#)
+  }
+
+  /// Asks every worker and calls `completion` with all answers.
+  private func gather<Answer: Sendable>(
+    _ question: @escaping @Sendable (Worker) -> Answer, then completion: @escaping ([Answer]) -> Void
+  ) {
+    var answers: [Answer] = []
+    let expected = workers.count
+    if expected == 0 { return completion([]) }
+    let collect = LoopBound<(Answer) -> Void>(
+      { answer in
+        answers.append(answer)
+        if answers.count == expected { completion(answers) }
+      }, loop: loop)
+    for worker in workers { worker.ask(from: loop, question, then: collect) }
+  }
+
+  private func metricsText(_ snapshots: [MetricSnapshot]) -> AdminResponse {
+    guard var all = snapshots.first else { return .json(status: 503, #"{"error":"no workers"}"#) }
+    for other in snapshots.dropFirst() { all.merge(other) }
+    var out = ByteBuffer()
+    PrometheusText.write(all, to: &out)
+    appendGatewayMetrics(to: &out)
+    return AdminResponse(contentType: PrometheusText.contentType, body: out.toArray())
+  }
+
+  /// What the main thread itself knows.
+  private func appendGatewayMetrics(to out: inout ByteBuffer) {
+    let now = loop.wallTime()
+    func gauge(_ name: StaticString, _ help: StaticString, _ value: Double, labels: String = "") {
+      out.append("# HELP ")
+      out.append(name)
+      out.append(" ")
+      out.append(help)
+      out.append("\n# TYPE ")
+      out.append(name)
+      out.append(" gauge\n")
+      out.append(name)
+      out.append(labels)
+      out.append(" ")
+      out.append(JSONValue.number(value).text())
+      out.append("\n")
+    }
+    let (version, set) = (flags.current.version, flags.current.flagSet)
+    let labels = "{version=\"\(version)\",hash=\"\(set.hash)\",generation=\"\(set.generation.rawValue)\"}"
+    gauge("fermata_flags_info", "The flags in force.", 1, labels: labels)
+    let stale = flags.staleSince.map { Double(now.milliseconds - $0.milliseconds) / 1000 } ?? 0
+    gauge("fermata_flags_stale_seconds", "Since when the flag file is not what is in force; 0 when it is.", stale)
+    gauge("fermata_flag_load_failures", "Times that the flag file was refused.", Double(flags.failures))
+    gauge(
+      "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
+      configurationReloadFailed ? 1 : 0)
+    gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
+    gauge("fermata_start_time_seconds", "When the process started.", Double(startedAt.milliseconds) / 1000)
+  }
+
+  private func streamsDocument(_ lists: [[StreamDescription]]) -> JSONValue {
+    var object = JSONObject()
+    let all = lists.flatMap { $0 }
+    object["count"] = JSONValue(all.count)
+    object["streams"] = .array(
+      all.map { stream in
+        [
+          "streamId": .string(stream.id), "route": .string(stream.route), "mode": .string(stream.mode),
+          "capability": .string(stream.capability), "flags": .string(stream.flagVersion),
+          "ageMilliseconds": .number(stream.age), "events": .number(Double(stream.events)),
+          "bytes": .number(Double(stream.bytes)), "queuedBytes": JSONValue(stream.queued),
+          "worker": JSONValue(stream.worker),
+        ]
+      })
+    return .object(object)
+  }
+
+  private func answerFlags(_ respond: @escaping (AdminResponse) -> Void) {
+    gather(
+      { WorkerFlags(index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash) },
+      then: { respond(.json(self.flagsDocument($0).text())) })
+  }
+
+  private func flagsDocument(_ workers: [WorkerFlags]) -> JSONValue {
+    let snapshot = flags.current
+    var object = JSONObject()
+    object["file"] = flags.path.map { .string($0) } ?? .null
+    object["version"] = .string(snapshot.version)
+    object["hash"] = .string(snapshot.flagSet.hash)
+    object["generation"] = .string(snapshot.flagSet.generation.rawValue)
+    object["loadedAt"] = .string(snapshot.loadedAt.rfc3339)
+    object["killed"] = .bool(snapshot.isKilled)
+    object["fault"] = flags.fault.map { .string($0) } ?? .null
+    object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null
+    object["flags"] = snapshot.flagSet.document["flags"] ?? [:]
+    object["workers"] = .array(
+      workers.sorted { $0.index < $1.index }.map { worker in
+        ["worker": JSONValue(worker.index), "version": .string(worker.version), "hash": .string(worker.hash)]
+      })
+    return .object(object)
+  }
+}
+
+/// The flags that one worker uses.
+private struct WorkerFlags: Sendable {
+  let index: Int
+  let version: String
+  let hash: String
+}
+
+/// One open stream, for `/streams`.
+struct StreamDescription: Sendable {
+  let id: String
+  let route: String
+  let mode: String
+  let capability: String
+  let flagVersion: String
+  let age: Double
+  let events: UInt64
+  let bytes: UInt64
+  let queued: Int
+  let worker: Int
+}
+
+extension Worker {
+  /// The open streams, the first `limit` of them.
+  func describeStreams(limit: Int) -> [StreamDescription] {
+    let now = loop.readClock()
+    return clients.lazy.compactMap { client -> StreamDescription? in
+      guard let stream = client.stream else { return nil }
+      return StreamDescription(
+        id: stream.id.description, route: client.activeExchange?.routeName ?? "", mode: stream.mode.rawValue,
+        capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
+        age: (now - stream.openedAt).milliseconds, events: stream.run.events, bytes: stream.bodyBytes,
+        queued: client.queuedBytes, worker: self.index)
+    }.prefix(limit).map { $0 }
+  }
+}

@@ -1,0 +1,160 @@
+import Bytes
+import HTTP
+import Loop
+import Sockets
+import Time
+
+/// The operators' listener. Small answers, one request per connection; never on the data path's loops.
+final class AdminServer {
+  typealias Respond = (AdminResponse) -> Void
+
+  let loop: EventLoop
+  let token: String?
+  /// Answers a request, perhaps later.
+  let handler: (AdminRequest, @escaping Respond) -> Void
+  private var listener: Listener?
+  private var connections: [ObjectIdentifier: AdminConnection] = [:]
+
+  /// More than this many at once are refused: nobody's dashboard needs them.
+  private static let limit = 64
+
+  init(
+    loop: EventLoop, token: String?, handler: @escaping (AdminRequest, @escaping Respond) -> Void
+  ) {
+    self.loop = loop
+    self.token = token
+    self.handler = handler
+  }
+
+  func listen(at address: SocketAddress) throws(SocketError) {
+    listener = try Listener(loop: loop, address: address) { [unowned self] connection in
+      guard connections.count < Self.limit else { return connection.close() }
+      let admin = AdminConnection(connection: connection, server: self)
+      connections[ObjectIdentifier(admin)] = admin
+      connection.startReading()
+    }
+  }
+
+  var localAddress: SocketAddress? { listener?.localAddress }
+
+  func close() {
+    listener?.close()
+    for connection in connections.values { connection.close() }
+    connections.removeAll()
+  }
+
+  fileprivate func forget(_ connection: AdminConnection) {
+    connections[ObjectIdentifier(connection)] = nil
+  }
+
+  /// Whether `credentials` (the value of `Authorization`) may come in. Compares in constant time.
+  fileprivate func admits(_ credentials: [UInt8]?) -> Bool {
+    guard let token else { return true }
+    let wanted = Array("Bearer \(token)".utf8)
+    guard let credentials, credentials.count == wanted.count else { return false }
+    var difference: UInt8 = 0
+    for index in wanted.indices { difference |= wanted[index] ^ credentials[index] }
+    return difference == 0
+  }
+}
+
+struct AdminRequest {
+  let method: HTTP.Method
+  let path: String
+  let query: String
+}
+
+struct AdminResponse {
+  var status = 200
+  var contentType: StaticString = "application/json"
+  var body: [UInt8] = []
+
+  static func json(status: Int = 200, _ text: String) -> AdminResponse {
+    AdminResponse(status: status, body: Array(text.utf8) + [0x0A])
+  }
+}
+
+/// One connection of an operator.
+private final class AdminConnection: ConnectionHandler, DeadlineMember {
+  private let connection: TCPConnection
+  private unowned let server: AdminServer
+  private var parser = RequestHeadParser(limits: HeadLimits())
+  private var deadline: DeadlineHandle?
+  private var isAnswering = false
+
+  init(connection: TCPConnection, server: AdminServer) {
+    self.connection = connection
+    self.server = server
+    connection.handler = self
+    deadline = server.loop.deadlines.add(self, at: server.loop.now + .seconds(10))
+  }
+
+  func connectionReceived(_ input: InputBuffer) {
+    guard !isAnswering else { return }
+    do {
+      guard case .complete(let head, _) = try parser.parse(input.bytes) else { return }
+      answer(head)
+    } catch {
+      var out = ByteBuffer()
+      StandardResponses.write(error, into: &out)
+      send(out)
+    }
+  }
+
+  private func answer(_ head: consuming RequestHead) {
+    isAnswering = true
+    let credentials = head.fields.firstIndex(of: .authorization).map { [UInt8](copying: head.fields.value(at: $0)) }
+    guard server.admits(credentials) else {
+      var fields = Fields()
+      fields.append(.wwwAuthenticate, literal: "Bearer")
+      var out = ByteBuffer()
+      StandardResponses.write(
+        status: 401, code: "unauthorized", message: "the admin listener asks for its token", fields: fields, into: &out)
+      return send(out)
+    }
+    let request = AdminRequest(
+      method: head.method, path: head.target.pathString, query: head.target.queryString ?? "")
+    let isHead = head.method == .head
+    server.handler(request) { [weak self] response in self?.write(response, isHead: isHead) }
+  }
+
+  private func write(_ response: AdminResponse, isHead: Bool) {
+    var fields = Fields()
+    fields.append(.contentType, literal: response.contentType)
+    fields.append(.cacheControl, literal: "no-store")
+    var out = ByteBuffer()
+    ResponseWriter.writeHead(
+      status: response.status, fields: fields, framing: .length(response.body.count), version: .http11,
+      isKeepAlive: false, into: &out)
+    if !isHead { out.append(response.body) }
+    send(out)
+  }
+
+  private func send(_ out: borrowing ByteBuffer) {
+    out.withSpan { connection.write($0) }
+    leave()
+    LingeringClose.begin(connection, timeout: .seconds(2)) { _ in }
+  }
+
+  func connectionEnded(_ end: ConnectionEnd) {
+    if case .finished = end, isAnswering { return }
+    close()
+  }
+
+  func connectionDrained() {}
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    close()
+    return nil
+  }
+
+  func close() {
+    leave()
+    connection.close()
+  }
+
+  private func leave() {
+    if let handle = deadline.take() { server.loop.deadlines.remove(handle) }
+    server.forget(self)
+  }
+}

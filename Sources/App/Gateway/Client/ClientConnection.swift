@@ -1,0 +1,472 @@
+import Bytes
+import HTTP
+import Loop
+import Sockets
+import Streams
+import Telemetry
+import Time
+
+/// One client's HTTP/1.1 connection: reads requests one after the other, gives each an `Exchange`, writes its answer.
+///
+/// Lives on one loop. Pipelined requests wait until the answer before them is done.
+final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
+  private enum State {
+    /// Waits for a request's head. → exchanging, closing, closed
+    case awaitingHead
+    /// A request has its exchange. → awaitingHead, closing, closed
+    case exchanging
+    /// The last answer is on its way; waits for the peer's end. → closed
+    case closing
+    case closed
+  }
+
+  unowned let worker: Worker
+  let connection: any Connection
+  /// What backends are told of the client.
+  let forwarded: ForwardedClient
+  /// Our place among the worker's clients.
+  var rosterIndex = -1
+
+  private var state = State.awaitingHead
+  private var parser: RequestHeadParser
+  private var body: BodyDecoder?
+  private var backlog = ByteBuffer()
+  private var exchange: Exchange?
+  private var deadline: DeadlineHandle?
+  private var idleSince: MonotonicTime
+  private var headSince: MonotonicTime?
+  private var requests = 0
+  private var peerHasFinished = false
+  private var isCorked = false
+
+  // The answer that is being written.
+  private var framing = BodyFraming.none
+  private var closesAfterResponse = false
+  private var prefixSent = 0
+  private var headIsSent = false
+  private var queuedAtLastLook = 0
+  /// The close of the answer that was written last, until it is known how it went.
+  private var measured: MeasuredClose?
+
+  init(connection: any Connection, worker: Worker) {
+    self.connection = connection
+    self.worker = worker
+    let peer = connection.peerAddress
+    forwarded = ForwardedClient(
+      address: peer.host, isSecure: false,
+      isTrusted: worker.settings.configuration.trustedProxies.contains { $0.contains(peer) })
+    parser = RequestHeadParser(limits: worker.settings.configuration.limits.head)
+    idleSince = worker.loop.now
+    connection.handler = self
+    deadline = worker.loop.deadlines.add(self, at: worker.loop.now + limits.headTimeout)
+  }
+
+  private var limits: LimitSettings { worker.settings.configuration.limits }
+  var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput }
+  var stream: EventStream? { exchange?.stream }
+  var activeExchange: Exchange? { exchange }
+  var queuedBytes: Int { connection.queuedBytes }
+  var hasPeerFinished: Bool { peerHasFinished }
+  /// When the client's socket last took something that had been queued.
+  var lastWriteProgress: MonotonicTime { connection.lastWriteProgress }
+
+  func setLowWaterMark(_ bytes: Int) { connection.lowWaterMark = bytes }
+
+  /// Has the exchange look at its clocks soon.
+  func exchangeNeedsTime() { wakeUp(at: worker.loop.now) }
+
+  func start() { connection.startReading() }
+
+  // MARK: - Reading
+
+  func connectionReceived(_ input: InputBuffer) {
+    switch state {
+    case .awaitingHead: readHead(input, from: 0)
+    case .exchanging where body != nil: readBody(input, from: 0)
+    case .exchanging: keepForLater(input, from: 0)
+    case .closing, .closed: break
+    }
+  }
+
+  private func readHead(_ input: InputBuffer, from offset: Int) {
+    settleMeasuredClose()
+    do {
+      switch try parser.parse(input.slice(offset..<input.count)) {
+      case .needMore:
+        guard headSince == nil, parser.hasPartialInput else { return }
+        headSince = worker.loop.now
+        wakeUp(at: worker.loop.now + limits.headTimeout)
+      case .complete(let head, let consumed):
+        begin(head, input, next: offset + consumed)
+      }
+    } catch {
+      worker.shard.increment(worker.metrics.refusals[.badRequest])
+      refuse(status: error.status, code: error.code, detail: error.description)
+    }
+  }
+
+  private func begin(_ head: consuming RequestHead, _ input: InputBuffer, next: Int) {
+    state = .exchanging
+    headSince = nil
+    requests += 1
+    worker.shard.increment(worker.metrics.requests)
+    let framing = head.framing
+    body = framing == .none ? nil : BodyDecoder(framing: framing, side: .request, limits: limits.head)
+    closesAfterResponse =
+      !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || worker.isDraining
+    let exchange = Exchange(request: head, hasBody: framing != .none, client: self, worker: worker)
+    self.exchange = exchange
+    wakeUp(at: worker.loop.now + .milliseconds(100))
+    exchange.begin()
+    guard next < input.count, state == .exchanging else { return }
+    if body != nil { readBody(input, from: next) } else { keepForLater(input, from: next) }
+  }
+
+  private func readBody(_ input: InputBuffer, from offset: Int) {
+    do {
+      let decoded = try input.decode(from: offset, with: &body)
+      if !decoded.payload.isEmpty { exchange?.requestBodyReceived(input, decoded.payload) }
+      if let fault = decoded.fault { return bodyIsBroken(fault) }
+      guard decoded.isComplete, state == .exchanging else { return }
+      body = nil
+      exchange?.requestBodyEnded()
+      if decoded.consumedUpTo < input.count { keepForLater(input, from: decoded.consumedUpTo) }
+    } catch {
+      bodyIsBroken(error)
+    }
+  }
+
+  private func bodyIsBroken(_ error: HTTP1Error) {
+    worker.shard.increment(worker.metrics.refusals[.badRequest])
+    exchange?.clientBrokeFraming()
+    if headIsSent { return abandon() }
+    refuse(status: error.status, code: error.code, detail: error.description)
+  }
+
+  /// Bytes of the next request wait, and nothing more is read until it is their turn.
+  private func keepForLater(_ input: InputBuffer, from offset: Int) {
+    guard state == .exchanging || state == .awaitingHead else { return }
+    backlog.append(input.slice(offset..<input.count))
+    connection.pauseReading()
+  }
+
+  func pauseReading() { connection.pauseReading() }
+
+  func resumeReading() {
+    if backlog.isEmpty, state == .exchanging || state == .awaitingHead { connection.startReading() }
+  }
+
+  func turnCame() { readBacklog() }
+
+  /// Reads the request that came while its predecessor was being answered.
+  private func readBacklog() {
+    guard state == .awaitingHead, !backlog.isEmpty else { return }
+    let input = worker.loop.input
+    backlog.withSpan { _ = input.fill($0) }
+    backlog.release()
+    connection.startReading()
+    readHead(input, from: 0)
+  }
+
+  // MARK: - The peer's end
+
+  func connectionEnded(_ end: ConnectionEnd) {
+    switch end {
+    case .finished: peerFinished()
+    case .failed: peerFailed()
+    }
+  }
+
+  private func peerFinished() {
+    peerHasFinished = true
+    switch state {
+    case .awaitingHead:
+      settleMeasuredClose()
+      close()
+    case .exchanging:
+      closesAfterResponse = true
+      // Inside a request's body there is no more to come; elsewhere it may be a client that is still listening.
+      if body != nil { return exchangeWasAbandoned() }
+      exchange?.clientHalfClosed()
+    case .closing, .closed: break
+    }
+  }
+
+  private func peerFailed() {
+    switch state {
+    case .awaitingHead:
+      if var close = measured.take() { worker.note(close.machine.peerReset(), close.mode) }
+      close()
+    case .exchanging: exchangeWasAbandoned()
+    case .closing, .closed: break
+    }
+  }
+
+  private func exchangeWasAbandoned() {
+    let exchange = self.exchange
+    close()
+    exchange?.clientGone()
+  }
+
+  func connectionDrained() {
+    exchange?.clientDrained()
+    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+  }
+
+  // MARK: - Writing
+
+  /// Gathers what is written until `uncork`, so that a head and the body that came with it leave in one call.
+  func cork() { isCorked = true }
+
+  func uncork() {
+    guard isCorked else { return }
+    isCorked = false
+    guard !worker.clientCork.isEmpty else { return }
+    if state != .closed { worker.clientCork.withSpan { connection.write($0) } }
+    worker.clientCork.removeAll()
+    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+  }
+
+  private func transmit(_ bytes: Span<UInt8>) {
+    if isCorked {
+      worker.clientCork.append(bytes)
+    } else {
+      connection.write(bytes)
+    }
+  }
+
+  /// Whether `Connection: close` must go with the answer.
+  var willClose: Bool { closesAfterResponse || framing == .untilClose || body != nil }
+
+  func prepareResponse(framing: BodyFraming) { self.framing = framing }
+
+  /// Sends an answer's head, which is in `head` and starts with `HTTP/1.1 `.
+  func sendHead(_ head: borrowing ByteBuffer) {
+    guard state == .exchanging else { return }
+    closesAfterResponse = willClose
+    headIsSent = true
+    head.withSpan { transmit($0.extracting(droppingFirst: prefixSent)) }
+  }
+
+  /// Tells the client to send the body that it announced (RFC 9110, 10.1.1).
+  func sendContinue() {
+    guard state == .exchanging, body != nil, !headIsSent, prefixSent == 0 else { return }
+    var head = ByteBuffer()
+    head.append("HTTP/1.1 100 Continue\r\n\r\n")
+    head.withSpan { transmit($0) }
+  }
+
+  /// Sends a piece of body that is in `input`, from there.
+  func sendBody(_ input: InputBuffer, _ range: Range<Int>) {
+    guard state == .exchanging else { return }
+    if framing == .chunked {
+      transmit(input.chunk(around: range))
+    } else {
+      transmit(input.slice(range))
+    }
+  }
+
+  /// Sends a piece of body that was built, and empties `out`.
+  func sendBody(_ out: inout ByteBuffer) {
+    guard state == .exchanging, !out.isEmpty else { return out.removeAll() }
+    if framing == .chunked { out.frameAsChunk() }
+    transmit(out.span)
+    out.removeAll()
+  }
+
+  /// Sends the first bytes of whatever comes next, to learn whether a client that finished sending still listens: one
+  /// that is gone answers with a reset. The status line's beginning and a chunk size's leading zero are the same for
+  /// every continuation, so no byte of the answer changes.
+  func probe() {
+    guard state == .exchanging else { return }
+    if !headIsSent {
+      guard prefixSent == 0 else { return }
+      var start = ByteBuffer()
+      start.append("HTTP/1.1 ")
+      prefixSent = start.count
+      start.withSpan { transmit($0) }
+    } else if framing == .chunked {
+      var zero = ByteBuffer()
+      zero.append("0")
+      zero.withSpan { transmit($0) }
+    }
+  }
+
+  /// Ends the answer. `out` holds what remains of its body.
+  ///
+  /// - Parameter closing: the close that is to be measured, for event streams.
+  func endResponse(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, mode: Mode)? = nil) {
+    guard state == .exchanging else { return out.removeAll() }
+    if framing == .chunked {
+      if !out.isEmpty { out.frameAsChunk() }
+      if end == .complete { ChunkedEncoder.appendLast(to: &out) }
+    }
+    transmit(out.span)
+    out.removeAll()
+    if end == .cut || body != nil { closesAfterResponse = true }
+    var machine = closing?.machine ?? ClosingMachine()
+    machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
+    measured = MeasuredClose(machine: machine, mode: closing?.mode)
+    exchange = nil
+    if connection.queuedBytes == 0, !isCorked {
+      responseWasFlushed()
+    } else {
+      queuedAtLastLook = 0
+      wakeUp(at: worker.loop.now)
+    }
+  }
+
+  private func responseWasFlushed() {
+    guard let action = measured?.machine.queueEmptied() else { return }
+    measured?.isFlushed = true
+    switch action {
+    case .keep: awaitNextRequest()
+    case .linger: linger(resets: false)
+    case .abort: linger(resets: framing == .untilClose)
+    }
+  }
+
+  private func awaitNextRequest() {
+    state = .awaitingHead
+    headIsSent = false
+    prefixSent = 0
+    framing = .none
+    idleSince = worker.loop.now
+    if measured?.mode == nil { measured = nil }
+    wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
+    if worker.isDraining, backlog.isEmpty { return linger(resets: false) }
+    if backlog.isEmpty { return connection.startReading() }
+    // The loop's buffer may be in use above us.
+    worker.loop.callAfterThisCallback(self)
+  }
+
+  // MARK: - Closing
+
+  /// Answers with an error of our own and closes: what follows on this connection can't be trusted.
+  func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil) {
+    guard state == .awaitingHead || state == .exchanging, !headIsSent else { return abandon() }
+    state = .exchanging
+    closesAfterResponse = true
+    prepareResponse(framing: .none)
+    var head = ByteBuffer()
+    var fields = Fields()
+    if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
+    StandardResponses.write(
+      status: status, code: code, message: detail, fields: fields, isHead: exchange?.method == .head, into: &head)
+    sendHead(head)
+    var nothing = ByteBuffer()
+    endResponse(.complete, &nothing)
+  }
+
+  /// Breaks the connection, so that the client sees that its answer is not complete.
+  func abandon() {
+    guard state != .closed else { return }
+    if var close = measured.take() { worker.note(close.machine.aborted(), close.mode) }
+    let exchange = self.exchange
+    connection.reset()
+    close()
+    exchange?.clientGone()
+  }
+
+  private func linger(resets: Bool) {
+    guard state != .closing, state != .closed else { return }
+    state = .closing
+    let close = measured.take()
+    let worker = self.worker
+    LingeringClose.begin(connection, timeout: worker.lingerTime, resets: resets) { result in
+      guard var close else { return }
+      worker.note(close.settle(result), close.mode)
+    }
+    leave()
+  }
+
+  /// Closes at once.
+  func close() {
+    guard state != .closed else { return }
+    settleMeasuredClose()
+    connection.close()
+    leave()
+  }
+
+  private func leave() {
+    if state != .closing { state = .closed }
+    exchange = nil
+    if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
+    worker.clientLeft(self)
+  }
+
+  /// The peer closed, or asked for more: it has the last answer.
+  private func settleMeasuredClose() {
+    guard var close = measured.take() else { return }
+    worker.note(close.machine.peerWasDone(), close.mode)
+  }
+
+  // MARK: - Time
+
+  private func wakeUp(at time: MonotonicTime) {
+    if let deadline { worker.loop.deadlines.move(deadline, to: time) }
+  }
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    switch state {
+    case .awaitingHead: return waitedForHead(now)
+    case .exchanging: return exchange?.timePassed(now) ?? waitedForFlush(now)
+    case .closing, .closed: return nil
+    }
+  }
+
+  private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
+    if var close = measured.take() {
+      if connection.sendProgress.isComplete { close.machine.lastByteWasAcknowledged() }
+      worker.note(close.machine.stoppedWaiting(), close.mode)
+    }
+    if let since = headSince {
+      let due = since + limits.headTimeout
+      if now < due { return due }
+      worker.shard.increment(worker.metrics.refusals[.headTimeout])
+      refuse(status: 408, code: "head_timeout", detail: "the request's head took too long")
+      return nil
+    }
+    let due = idleSince + (requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)
+    if now < due { return due }
+    close()
+    return nil
+  }
+
+  /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
+  private func waitedForFlush(_ now: MonotonicTime) -> MonotonicTime? {
+    let queued = connection.queuedBytes
+    if queued < queuedAtLastLook || queuedAtLastLook == 0 {
+      queuedAtLastLook = queued
+      return now + limits.stallTimeout
+    }
+    if var close = measured.take() { worker.note(close.machine.stoppedWaiting(), close.mode) }
+    connection.reset()
+    close()
+    return nil
+  }
+}
+
+/// The close of one answer, while it is being watched.
+struct MeasuredClose {
+  var machine: ClosingMachine
+  /// `nil` for answers that are no event streams: they are not counted.
+  let mode: Mode?
+  var isFlushed = false
+
+  init(machine: ClosingMachine, mode: Mode?) {
+    self.machine = machine
+    self.mode = mode
+  }
+
+  mutating func settle(_ result: CloseResult) -> ClosingMachine.Result? {
+    switch result {
+    case .confirmed: return machine.peerWasDone()
+    case .acked:
+      machine.lastByteWasAcknowledged()
+      return machine.stoppedWaiting()
+    case .lingerTimeout: return machine.stoppedWaiting()
+    case .reset: return machine.peerReset()
+    }
+  }
+}

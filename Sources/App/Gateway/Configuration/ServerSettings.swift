@@ -1,0 +1,138 @@
+import Flags
+package import HTTP
+import JSON
+package import Loop
+package import Streams
+package import Time
+
+/// The listener for operators: health, metrics, streams, flags.
+package struct AdminSettings: Sendable {
+  package var listen = SocketAddress.loopback(port: 8081)
+  /// Asked for as `Authorization: Bearer …`. Needed when `listen` is not a loopback address.
+  package var token: String?
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    listen = reader.address("listen") ?? listen
+    token = reader.string("token")
+    if let token, token.utf8.count < 16 { reader.fault("token", "too short to be a secret: at least 16 characters") }
+    if token == nil, !listen.isLoopback {
+      reader.fault("token", "is missing: an admin listener beyond loopback needs one")
+    }
+  }
+}
+
+/// The flag file.
+package struct FlagSettings: Sendable {
+  /// `nil`: the built-in flags, everything at legacy.
+  package var file: String?
+  /// Whether to start with the built-in flags when the file is absent or wrong. Otherwise that is a start-up error.
+  package var startsWithoutFile = false
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    file = reader.string("file")
+    startsWithoutFile = reader.bool("startWithout", default: false)
+  }
+}
+
+/// How it is found whether a client understands `stream_end`.
+package struct CapabilitySettings: Sendable {
+  /// A request header of the operator's own that says it with `1` or `0`, lower case.
+  package var header: String?
+  package var detector = CapabilityDetector()
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    header = reader.fieldName("header")
+    detector.versionRules = reader.nestedArray("versions").compactMap { Self.rule($0) }
+  }
+
+  private static func rule(_ reader: JSONReader) -> VersionRule? {
+    reader.require("header")
+    let header = reader.fieldName("header")
+    let product = reader.string("product")
+    let since = reader.version("since")
+    let until = reader.version("until")
+    let except =
+      reader.elements("except", expected: "a version such as \"2.3.0\"") { value, _ in
+        value.string.flatMap { SemanticVersion($0) }
+      } ?? []
+    if let since, let until, !(since < until) { reader.fault("until", "must be later than \"since\"") }
+    guard let header else { return nil }
+    return VersionRule(header: header, product: product, since: since, until: until, except: except)
+  }
+}
+
+/// Where a client's stable identity (`targetingKey`) is found: the first that is set and present.
+package struct IdentitySettings: Sendable {
+  package var header: String?
+  package var cookie: String?
+  package var query: String?
+  package var tenantHeader: String?
+  package var internalHeader: String?
+  /// Request headers that the flag's rules may look at, lower case.
+  package var exposedHeaders: [String] = []
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    header = reader.fieldName("header")
+    cookie = reader.string("cookie")
+    query = reader.string("query")
+    tenantHeader = reader.fieldName("tenantHeader")
+    internalHeader = reader.fieldName("internalHeader")
+    exposedHeaders = (reader.strings("headers") ?? []).map { $0.lowercased() }
+  }
+}
+
+/// What a client may cost before it is refused.
+package struct LimitSettings: Sendable {
+  package var head = HeadLimits()
+  /// From the first byte of a request to the end of its head.
+  package var headTimeout = Nanoseconds.seconds(10)
+  /// How long a connection may wait for its next request.
+  package var keepAliveTimeout = Nanoseconds.seconds(75)
+  /// The longest silence inside a request's body, and inside a response that is no event stream.
+  package var bodyTimeout = Nanoseconds.seconds(60)
+  /// The longest time a client may take nothing of a finished answer.
+  package var stallTimeout = Nanoseconds.seconds(30)
+  package var requestsPerConnection = 10_000
+  /// Client connections in all; 0 means just under half of what the process may open.
+  package var connections = 0
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    head.requestLine = reader.byteSize("requestLine", in: 256...65_536) ?? head.requestLine
+    head.head = reader.byteSize("head", in: 1024...1 << 20) ?? head.head
+    head.fields = reader.int("fields", in: 8...1000, default: head.fields)
+    headTimeout = reader.duration("headTimeout", default: headTimeout)
+    keepAliveTimeout = reader.duration("keepAliveTimeout", default: keepAliveTimeout)
+    bodyTimeout = reader.duration("bodyTimeout", default: bodyTimeout)
+    stallTimeout = reader.duration("stallTimeout", default: stallTimeout)
+    requestsPerConnection = reader.int("requestsPerConnection", in: 1...1_000_000_000, default: requestsPerConnection)
+    connections = reader.int("connections", in: 0...1_000_000, default: connections)
+  }
+}
+
+extension JSONReader {
+  /// A header's name, lower case.
+  func fieldName(_ name: String) -> String? {
+    read(name, expected: "the name of a header") { value in
+      value.string.flatMap { FieldName($0) == nil ? nil : $0.lowercased() }
+    }
+  }
+
+  func version(_ name: String) -> SemanticVersion? {
+    read(name, expected: "a version such as \"2.3.0\"") { $0.string.flatMap { SemanticVersion($0) } }
+  }
+}

@@ -1,0 +1,128 @@
+import Files
+import JSON
+import Processes
+
+/// Why there is no configuration: each mistake on a line of its own.
+package struct ConfigurationError: Error, CustomStringConvertible, Sendable {
+  package let description: String
+}
+
+/// Where settings come from: the command line wins over variables, these over the file, the file over the defaults.
+///
+/// All three are laid into one document, which is then read once: so every setting can be given in every way, is
+/// checked in the same way, and a mistake is told with its path and its origin.
+package struct SettingSources: Sendable {
+  /// The configuration file, if any.
+  package var file: String?
+  private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
+
+  /// The scalar settings that a variable may give; arrays and routes are for the file.
+  private static let paths = [
+    "listen", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
+    "flags.startWithout", "capability.header", "identity.header", "identity.cookie", "identity.query",
+    "identity.tenantHeader", "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields",
+    "limits.headTimeout", "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout",
+    "limits.requestsPerConnection", "limits.connections", "stream.dialect", "stream.keepaliveInLegacy",
+    "stream.retry", "stream.numberEvents", "stream.eventLimit", "stream.shieldLimit", "stream.highWater",
+    "stream.lowWater", "stream.onHalfClose", "stream.firstToken", "stream.idle", "stream.keepalive", "stream.total",
+    "stream.clientStall", "stream.linger",
+  ]
+
+  /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.
+  package init(environment: [String: String]) {
+    file = environment["FERMATA_CONFIG"]
+    for path in Self.paths {
+      let variable = Self.variable(for: path)
+      guard let text = environment[variable] else { continue }
+      override(path, with: text, from: variable)
+    }
+  }
+
+  /// `stream.firstToken` is `FERMATA_STREAM_FIRST_TOKEN`.
+  package static func variable(for path: String) -> String {
+    var name = "FERMATA_"
+    for character in path {
+      if character == "." {
+        name += "_"
+      } else if character.isUppercase {
+        name += "_" + String(character)
+      } else {
+        name += character.uppercased()
+      }
+    }
+    return name
+  }
+
+  /// Sets one setting. The text is a number or a switch where it looks like one.
+  package mutating func override(_ path: String, with text: String, from origin: String) {
+    overrides.append((path.split(separator: ".").map(String.init), Self.scalar(text, for: path), origin))
+  }
+
+  private static func scalar(_ text: String, for path: String) -> JSONValue {
+    // Names stay texts even when they look like numbers.
+    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file" { return .string(text) }
+    if text == "true" || text == "false" { return .bool(text == "true") }
+    if let number = Int(text) { return JSONValue(number) }
+    return .string(text)
+  }
+
+  /// Reads everything anew.
+  package func load() -> Result<Configuration, ConfigurationError> {
+    var document = JSONObject()
+    if let file {
+      do {
+        document = try Self.read(file)
+      } catch {
+        return .failure(error)
+      }
+    }
+    if document["workers"] == nil { document["workers"] = JSONValue(Host.processors) }
+    for override in overrides { document.set(override.path[...], override.value) }
+    do {
+      return .success(try Configuration(decoding: .object(document)))
+    } catch {
+      let lines = error.faults.map { fault in
+        let origin = overrides.last { $0.path.joined(separator: ".") == fault.path }?.origin
+        return "\(file ?? "settings"): \(fault.description)\(origin.map { " (from \($0))" } ?? "")"
+      }
+      return .failure(ConfigurationError(description: lines.joined(separator: "\n")))
+    }
+  }
+
+  private static func read(_ file: String) throws(ConfigurationError) -> JSONObject {
+    do {
+      let bytes = try readFile(file, limit: 4 << 20).bytes
+      let document = try JSONDocument(parsing: bytes, dialect: .json5)
+      guard case .object(let object) = document.value else {
+        throw ConfigurationError(description: "\(file): expected an object, found \(document.value.kindName)")
+      }
+      return object
+    } catch let error as ConfigurationError {
+      throw error
+    } catch {
+      throw ConfigurationError(description: "\(file): \(error)")
+    }
+  }
+}
+
+extension JSONObject {
+  /// Sets the value at `path`, making the objects on the way. Something else on the way is left for the reader to
+  /// complain about.
+  fileprivate mutating func set(_ path: ArraySlice<String>, _ value: JSONValue) {
+    guard let name = path.first else { return }
+    if path.count == 1 {
+      self[name] = value
+      return
+    }
+    switch self[name] {
+    case .object(var inner):
+      inner.set(path.dropFirst(), value)
+      self[name] = .object(inner)
+    case nil, .null:
+      var inner = JSONObject()
+      inner.set(path.dropFirst(), value)
+      self[name] = .object(inner)
+    default: return
+    }
+  }
+}

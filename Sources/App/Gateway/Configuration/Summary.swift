@@ -1,0 +1,83 @@
+import HTTP
+import JSON
+import Loop
+import Streams
+import Telemetry
+import Time
+
+extension Configuration {
+  /// The effective configuration as JSON that can be read again; secrets are left out.
+  package var summary: String {
+    JSONValue.object(document).text(.pretty)
+  }
+
+  private var document: JSONObject {
+    var object = JSONObject()
+    object["listen"] = .string(listen.description)
+    object["workers"] = JSONValue(workers)
+    object["drain"] = .string(drain.text)
+    object["logLevel"] = .string("\(logLevel)")
+    object["admin"] = ["listen": .string(admin.listen.description), "token": admin.token == nil ? .null : "(set)"]
+    object["flags"] = [
+      "file": flags.file.map { .string($0) } ?? .null, "startWithout": .bool(flags.startsWithoutFile),
+    ]
+    object["limits"] = limits.document
+    object["upstreams"] = .object(
+      JSONObject(upstreams.map { upstream in JSONObject.Member(name: upstream.name, value: upstream.document) }))
+    object["routes"] = .array(routes.map(\.document))
+    return object
+  }
+}
+
+extension LimitSettings {
+  fileprivate var document: JSONValue {
+    [
+      "requestLine": JSONValue(head.requestLine), "head": JSONValue(head.head), "fields": JSONValue(head.fields),
+      "headTimeout": .string(headTimeout.text), "keepAliveTimeout": .string(keepAliveTimeout.text),
+      "bodyTimeout": .string(bodyTimeout.text), "stallTimeout": .string(stallTimeout.text),
+      "requestsPerConnection": JSONValue(requestsPerConnection), "connections": JSONValue(connections),
+    ]
+  }
+}
+
+extension UpstreamSettings {
+  fileprivate var document: JSONValue {
+    [
+      "url": .string(url.description), "connectTimeout": .string(connectTimeout.text),
+      "idleConnections": JSONValue(idleConnections), "idleTimeout": .string(idleTimeout.text),
+      "preserveHost": .bool(preservesHost),
+    ]
+  }
+}
+
+extension RouteSettings {
+  fileprivate var document: JSONValue {
+    [
+      "name": .string(name), "path": path.map { .string($0) } ?? .null,
+      "methods": methods.map { .array($0.map { .string($0) }) } ?? .null,
+      "upstreams": .array(upstreams.map { .string($0) }), "stream": stream.document,
+    ]
+  }
+}
+
+extension StreamSettings {
+  fileprivate var document: JSONValue {
+    [
+      "dialect": .string(dialect.rawValue), "completionEvents": .array(completionEvents.map { .string($0) }),
+      "firstToken": .string(watchdogs.firstToken.text), "idle": .string(watchdogs.idle.text),
+      "keepalive": .string(watchdogs.keepalive.text), "total": .string(watchdogs.total.text),
+      "clientStall": .string(watchdogs.clientStall.text), "linger": .string(watchdogs.linger.text),
+      "keepaliveInLegacy": .bool(keepaliveInLegacy), "retry": retry.map { .string($0.text) } ?? .null,
+      "numberEvents": .bool(numbersEvents), "eventLimit": JSONValue(eventLimit),
+      "shieldLimit": JSONValue(shieldLimit), "highWater": JSONValue(highWater), "lowWater": JSONValue(lowWater),
+      "onHalfClose": .string(onHalfClose.rawValue),
+    ]
+  }
+}
+
+extension Nanoseconds {
+  /// As the configuration writes it: `35s`, `250ms`.
+  fileprivate var text: String {
+    value % 1_000_000_000 == 0 ? "\(value / 1_000_000_000)s" : "\(value / 1_000_000)ms"
+  }
+}

@@ -1,0 +1,60 @@
+import Bytes
+import SSE
+import Streams
+import Time
+
+/// An event stream that is open towards a client: its run, its reader, its clock and its close.
+final class EventStream {
+  let run: Run
+  let reader: any Reader
+  var clock: StreamClock
+  var closing = ClosingMachine()
+  let capability: Capability
+  /// The revision of the flag file that decided the mode.
+  let flagVersion: String
+  let openedAt: MonotonicTime
+  /// Whether comment lines may be sent on it.
+  let keepsAlive: Bool
+  private(set) var hasFirstEvent = false
+  var bodyBytes: UInt64 = 0
+  /// The trace that the request belongs to, for log lines.
+  let trace: String?
+
+  init(
+    run: Run, reader: any Reader, clock: StreamClock, capability: Capability, flagVersion: String,
+    openedAt: MonotonicTime, keepsAlive: Bool, trace: String?
+  ) {
+    self.run = run
+    self.reader = reader
+    self.clock = clock
+    self.capability = capability
+    self.flagVersion = flagVersion
+    self.openedAt = openedAt
+    self.keepsAlive = keepsAlive
+    self.trace = trace
+  }
+
+  var mode: Mode { reader.mode }
+  var id: StreamID { run.id }
+
+  /// Takes in the next piece of the backend's body.
+  ///
+  /// - Returns: how it goes to the client, and whether the first event came with it.
+  func receive(
+    _ bytes: Span<UInt8>, at now: MonotonicTime, into out: inout ByteBuffer
+  ) -> (delivery: Delivery, isFirst: Bool) {
+    clock.backendSent(at: now)
+    let delivery = run.receive(bytes, for: reader, into: &out)
+    if run.hasTerminal { closing.terminalWasSent() }
+    guard !hasFirstEvent, run.events > 0 else { return (delivery, false) }
+    hasFirstEvent = true
+    clock.firstTokenCame()
+    return (delivery, true)
+  }
+
+  /// Whether a comment line may be put in now: between events only.
+  var mayKeepAlive: Bool {
+    // Graceful and shield send whole events, so they are always between two of them.
+    !reader.isVerbatim || run.isBetweenEvents
+  }
+}

@@ -1,0 +1,119 @@
+import Bytes
+import Flags
+import HTTP
+import SSE
+import Streams
+import Time
+
+/// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.
+struct StreamOpening {
+  let capability: Capability
+  let mode: Mode
+  let prefersStreamEnd: Bool
+
+  init(request: borrowing RequestHead, route: Route, worker: Worker) {
+    let settings = worker.settings.configuration
+    let fields = request.fields
+    let prefers = Self.prefers(fields)
+    let header = settings.capability.header.flatMap { fields.truth(named: $0) }
+    let query = Self.query(request)
+    capability = settings.capability.detector.detect(prefers: prefers, header: header, query: query) { name in
+      fields.string(named: name)
+    }
+    prefersStreamEnd = prefers == true
+    let variant = worker.variant(for: request, capability: capability, route: route)
+    mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: variant)
+  }
+
+  private static func prefers(_ fields: Fields) -> Bool? {
+    guard let value = fields.first(.prefer) else { return nil }
+    return CapabilityDetector.prefersStreamEnd(value)
+  }
+
+  private static func query(_ request: borrowing RequestHead) -> Bool? {
+    guard let query = request.query, let value = QueryString.rawValue(of: "stream_end", in: query) else { return nil }
+    return CapabilityDetector.truth(value)
+  }
+
+  func makeStream(openedAt: MonotonicTime, route: Route, worker: Worker, trace: String?) -> EventStream {
+    let settings = route.settings.stream
+    let id = worker.nextStreamID()
+    let reader: any Reader
+    switch mode {
+    case .legacy: reader = LegacyReader()
+    case .shield: reader = ShieldReader(limit: settings.shieldLimit)
+    case .graceful:
+      reader = GracefulReader(
+        stream: id, numbersEvents: settings.numbersEvents,
+        retryMilliseconds: settings.retry.map { Int($0.milliseconds) })
+    }
+    let run = Run(
+      id: id, classifier: route.classifier,
+      eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
+    return EventStream(
+      run: run, reader: reader, clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt),
+      capability: capability, flagVersion: worker.flagVersion, openedAt: openedAt,
+      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
+  }
+
+  /// Writes the head of the client's response. The route's rules hold what is the same for every stream of a mode.
+  func writeHead(
+    _ head: borrowing ResponseHead, for request: borrowing RequestHead, stream: EventStream, isKeepAlive: Bool,
+    rules: borrowing ResponseRules, into out: inout ByteBuffer
+  ) {
+    let framing: BodyFraming = request.version == .http10 ? .untilClose : .chunked
+    Forwarding.writeResponse(
+      head, framing: framing, version: request.version, isKeepAlive: isKeepAlive, as: rules, into: &out)
+    // The head ends with an empty line; the fields of this one stream go before it.
+    out.truncate(to: out.count - 2)
+    out.append("X-Stream-Id: ")
+    stream.id.write(to: &out)
+    if prefersStreamEnd, mode == .graceful { out.append("\r\nPreference-Applied: stream-end") }
+    out.append("\r\n\r\n")
+  }
+}
+
+/// The fields of an event stream's response that are the same for every stream of a mode.
+struct StreamRules: Sendable {
+  private let legacy: ResponseRules
+  private let shield: ResponseRules
+  private let graceful: ResponseRules
+
+  init() {
+    legacy = Self.rules(.legacy)
+    shield = Self.rules(.shield)
+    graceful = Self.rules(.graceful)
+  }
+
+  subscript(mode: Mode) -> ResponseRules {
+    switch mode {
+    case .legacy: legacy
+    case .shield: shield
+    case .graceful: graceful
+    }
+  }
+
+  private static func rules(_ mode: Mode) -> ResponseRules {
+    var fields = Fields()
+    // Neither caches nor compressors on the way may hold an event back.
+    fields.append(.cacheControl, literal: "no-cache, no-transform")
+    fields.append(.xAccelBuffering, literal: "no")
+    if mode == .graceful { fields.append(.contentType, literal: "text/event-stream; charset=utf-8") }
+    switch mode {
+    case .legacy: fields.append(.xStreamMode, literal: "legacy")
+    case .shield: fields.append(.xStreamMode, literal: "shield")
+    case .graceful: fields.append(.xStreamMode, literal: "graceful")
+    }
+    // What speaks of a whole body is not true of a stream whose bytes may change.
+    return ResponseRules(
+      dropped: [.xStreamID, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires], overrides: fields)
+  }
+}
+
+extension Fields {
+  /// The switch in the header `name`; `nil` when it is absent or says nothing.
+  func truth(named name: String) -> Bool? {
+    guard let value = first(named: name) else { return nil }
+    return CapabilityDetector.truth(value)
+  }
+}

@@ -1,0 +1,64 @@
+import Bytes
+import Flags
+import HTTP
+import Streams
+
+/// What the flag's rules are told about a client.
+enum ClientIdentity {
+  static func context(
+    of request: borrowing RequestHead, capability: Capability, route: Route, settings: IdentitySettings, seconds: Int64
+  ) -> EvaluationContext {
+    let product = product(of: request)
+    var headers: [EvaluationContext.Header] = []
+    for name in settings.exposedHeaders {
+      guard let value = request.fields.string(named: name) else { continue }
+      headers.append(EvaluationContext.Header(name: name, value: value))
+    }
+    let fields = request.fields
+    let internalValue = settings.internalHeader.flatMap { fields.truth(named: $0) }
+    return EvaluationContext(
+      targetingKey: key(of: request, settings), client: product?.name,
+      version: product?.version ?? request.fields.string(.xClientVersion),
+      capability: capability.understandsStreamEnd ? "stream_end" : "none", route: route.settings.name,
+      tenant: settings.tenantHeader.flatMap { fields.string(named: $0) }, isInternal: internalValue ?? false,
+      headers: headers, timestamp: Int(seconds))
+  }
+
+  /// The client's stable identity: what the operator named, else a hash of its credentials. Never its address: whole
+  /// companies share one.
+  private static func key(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
+    if let name = settings.header, let value = request.fields.string(named: name), !value.isEmpty { return value }
+    if let name = settings.cookie, let value = cookie(name, in: request), !value.isEmpty { return value }
+    if let name = settings.query, let value = parameter(name, of: request), !value.isEmpty { return value }
+    guard let index = request.fields.firstIndex(of: .authorization) else { return nil }
+    return SHA256.hexadecimal([UInt8](copying: request.fields.value(at: index)))
+  }
+
+  private static func cookie(_ name: String, in request: borrowing RequestHead) -> String? {
+    guard let text = request.fields.string(.cookie) else { return nil }
+    for pair in text.split(separator: ";") {
+      let parts = pair.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2, parts[0].drop(while: { $0 == " " }) == name else { continue }
+      return String(parts[1])
+    }
+    return nil
+  }
+
+  private static func parameter(_ name: String, of request: borrowing RequestHead) -> String? {
+    guard let query = request.query else { return nil }
+    for pair in String(copying: query).split(separator: "&") {
+      let parts = pair.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2, parts[0] == name else { continue }
+      return PercentEncoding.decoded(parts[1].utf8Span.span).map { String(decoding: $0, as: UTF8.self) }
+    }
+    return nil
+  }
+
+  /// The first product of `User-Agent` (RFC 9110, 10.1.5).
+  private static func product(of request: borrowing RequestHead) -> (name: String, version: String?)? {
+    guard let text = request.fields.string(.userAgent), let first = text.split(separator: " ").first else { return nil }
+    let parts = first.split(separator: "/", maxSplits: 1)
+    guard let name = parts.first else { return nil }
+    return (String(name), parts.count == 2 ? String(parts[1]) : nil)
+  }
+}

@@ -1,0 +1,111 @@
+import Files
+import Flags
+import Loop
+import Telemetry
+import Time
+
+/// The flag file as it is read at run time: watched, read whole, checked strictly; what is wrong never takes effect.
+///
+/// Lives on the main loop; `onChange` hands each accepted snapshot on.
+final class FlagStore {
+  struct LoadError: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  private(set) var current: FlagSnapshot
+  /// What is wrong with the file as it is now; `nil` when `current` is what it says.
+  private(set) var fault: String?
+  /// Since when the file is not what is in force.
+  private(set) var staleSince: WallTime?
+  private(set) var loads = 0
+  private(set) var failures = 0
+  var onChange: (FlagSnapshot) -> Void = { _ in }
+
+  let path: String?
+  private let loop: EventLoop
+  private let log: WorkerLog
+  private var watch: DirectoryWatch?
+  private var debounce: Timer?
+  private var poll: Timer?
+  private var identity: FileStat?
+  private var lastBadHash: String?
+
+  /// Long enough for a writer to finish, short enough that nobody waits.
+  private static let settleTime = Nanoseconds.milliseconds(30)
+  /// For file systems that tell nothing of changes.
+  private static let pollInterval = Nanoseconds.seconds(2)
+
+  init(settings: FlagSettings, loop: EventLoop, log: WorkerLog) throws(LoadError) {
+    self.loop = loop
+    self.log = log
+    path = settings.file
+    current = FlagSnapshot(.builtIn, loadedAt: loop.wallTime())
+    guard let path else { return }
+    reload()
+    if let fault, !settings.startsWithoutFile {
+      throw LoadError(
+        description: "the flag file can't be used: \(fault)\n"
+          + "(set flags.startWithout to start with everything at legacy; \"fermata flags lint\" tells more)")
+    }
+    startWatching(path)
+  }
+
+  private func startWatching(_ path: String) {
+    debounce = Timer(loop: loop) { [unowned self] in reload() }
+    let directory = FilePath.directory(of: path)
+    watch = try? DirectoryWatch(loop: loop, directory: directory) { [unowned self] _ in
+      // Names don't matter: in a Kubernetes volume it is `..data` that changes.
+      if debounce?.isScheduled == false { debounce?.schedule(after: Self.settleTime) }
+    }
+    poll = Timer(loop: loop) { [unowned self] in
+      if (try? FileStat(path)) != identity { reload() }
+      poll?.schedule(after: Self.pollInterval)
+    }
+    poll?.schedule(after: Self.pollInterval)
+  }
+
+  /// Reads the file if it may have changed.
+  func reload() {
+    guard let path else { return }
+    identity = try? FileStat(path)
+    do {
+      let bytes = try readFile(path, limit: 1 << 20).bytes
+      let hash = SHA256.hexadecimal(bytes)
+      if hash == current.flagSet.hash { return accepted() }
+      let set = try FlagSet(parsing: bytes, requiring: [.streamClosing])
+      current = FlagSnapshot(set, loadedAt: loop.wallTime())
+      loads += 1
+      accepted()
+      log.write(.info, "flags_loaded", at: loop.wallTime()) { line in
+        line.field("version", set.version)
+        line.field("hash", set.hash)
+        line.field("warnings", set.warnings.count)
+      }
+      onChange(current)
+    } catch let error as FlagFileError {
+      refused(error.first.description, identity: "\(error)")
+    } catch {
+      refused("\(error)", identity: "\(error)")
+    }
+  }
+
+  private func accepted() {
+    fault = nil
+    staleSince = nil
+    lastBadHash = nil
+  }
+
+  /// Keeps the last good flags; one log line for each new fault.
+  private func refused(_ reason: String, identity: String) {
+    failures += 1
+    fault = reason
+    if staleSince == nil { staleSince = loop.wallTime() }
+    guard lastBadHash != identity else { return }
+    lastBadHash = identity
+    log.write(.error, "flags_refused", at: loop.wallTime()) { line in
+      line.field("file", path ?? "")
+      line.field("reason", reason)
+      line.field("inForce", current.version)
+    }
+  }
+}

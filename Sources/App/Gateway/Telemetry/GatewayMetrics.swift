@@ -1,0 +1,104 @@
+package import Streams
+package import Telemetry
+
+extension Mode: MetricLabel {}
+extension Outcome: MetricLabel {}
+extension Capability.Source: MetricLabel {}
+extension ClosingMachine.Result: MetricLabel {}
+
+/// Why a request got an answer of the gateway's own.
+package enum Refusal: String, MetricLabel, CaseIterable {
+  case badRequest = "bad_request"
+  case headTimeout = "head_timeout"
+  case noRoute = "no_route"
+  case draining
+  case overload
+  case upstreamUnreachable = "upstream_unreachable"
+  case upstreamTimeout = "upstream_timeout"
+  case badUpstream = "bad_upstream"
+}
+
+/// All that is counted, by name. Built once; each loop has a shard of its own.
+package struct GatewayMetrics: Sendable {
+  package let registry: Registry
+
+  // Names that dashboards of such systems already use.
+  let streamsActive: Gauge
+  let ttfb: Histogram
+  let duration: Histogram
+  let bytesSent: Counter
+  let clients: Gauge
+
+  let streams: Family<Counter, Mode, Capability.Source>
+  let outcomes: Family<Counter, Mode, Outcome>
+  let closes: Family<Counter, Mode, ClosingMachine.Result>
+  let events: Family<Counter, Mode>
+  let keepalives: Counter
+
+  let shadowStreams: Counter
+  let shadowTrailingStreams: Counter
+  let shadowTrailingEvents: Counter
+  let shadowLeftEarly: Counter
+  let shadowTruncations: Counter
+  let unterminated: Counter
+
+  let requests: Counter
+  let refusals: Family<Counter, Refusal>
+  let connections: Counter
+  let upstreamConnects: Counter
+  let upstreamReuses: Counter
+  let upstreamRetries: Counter
+  let evaluationsWithoutKey: Counter
+  let orphans: Counter
+
+  package init() {
+    var define = RegistryBuilder()
+    streamsActive = define.gauge("ai_stream_connections_active", "Event streams open now.")
+    ttfb = define.histogram(
+      "ai_stream_ttfb_milliseconds", "From the request to the first event that bears data.",
+      bounds: [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000])
+    duration = define.histogram(
+      "ai_stream_duration_milliseconds", "From the request to the end of the stream.",
+      bounds: [100, 500, 1000, 5000, 15_000, 30_000, 60_000, 120_000, 300_000, 900_000])
+    bytesSent = define.counter("ai_stream_bytes_sent_total", "Body bytes of event streams handed to clients.")
+    clients = define.gauge("ai_stream_clients_gauge", "Client connections open now.")
+
+    streams = define.counters(
+      "fermata_streams_total", "Event streams opened, by mode and by how the capability was found.", by: "mode",
+      "source")
+    outcomes = define.counters("fermata_outcomes_total", "How runs ended.", by: "mode", "outcome")
+    closes = define.counters(
+      "fermata_close_total", "How closes went, as the client's side shows.", by: "mode", "result")
+    events = define.counters("fermata_events_total", "Events with data taken from backends.", by: "mode")
+    keepalives = define.counter("fermata_keepalives_total", "Comment lines sent to keep streams alive.")
+
+    shadowStreams = define.counter(
+      "fermata_shadow_streams_total", "Legacy streams that the shadow watched to their end.")
+    shadowTrailingStreams = define.counter(
+      "fermata_shadow_trailing_streams_total", "Legacy streams with events behind the completion event.")
+    shadowTrailingEvents = define.counter(
+      "fermata_shadow_trailing_events_total",
+      "Events behind the completion event on legacy streams: what clients that hang up there lose.")
+    shadowLeftEarly = define.counter(
+      "fermata_shadow_left_early_total",
+      "Legacy clients that left at the completion event while the backend was still sending.")
+    shadowTruncations = define.counter(
+      "fermata_shadow_truncations_total", "Legacy streams that were cut, where graceful would have said so.")
+    unterminated = define.counter(
+      "fermata_unterminated_final_event_total",
+      "Bodies that ended cleanly inside an event: the backend forgot a blank line.")
+
+    requests = define.counter("fermata_requests_total", "Requests taken in.")
+    refusals = define.counters("fermata_refusals_total", "Requests answered by the gateway itself.", by: "reason")
+    connections = define.counter("fermata_connections_total", "Client connections accepted.")
+    upstreamConnects = define.counter("fermata_upstream_connects_total", "Connections made to backends.")
+    upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
+    upstreamRetries = define.counter(
+      "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")
+    evaluationsWithoutKey = define.counter(
+      "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
+    orphans = define.counter(
+      "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
+    registry = define.build()
+  }
+}

@@ -1,0 +1,34 @@
+import Bytes
+import Files
+import Telemetry
+import Time
+
+/// The log lines of one loop: gathered, and handed over once per tick or when enough have come together.
+final class WorkerLog {
+  private let writer: LogWriter
+  private var pending = ByteBuffer()
+  var level: LogLevel
+
+  init(writer: LogWriter, level: LogLevel) {
+    self.writer = writer
+    self.level = level
+  }
+
+  /// Writes one line if `level` is wanted.
+  func write(
+    _ lineLevel: LogLevel, _ event: StaticString, at time: @autoclosure () -> WallTime,
+    _ fields: (inout LogLine) -> Void
+  ) {
+    guard lineLevel >= level else { return }
+    var line = LogLine(lineLevel, event, at: time())
+    fields(&line)
+    pending.append(line.finish())
+    if pending.count > 16_384 { flush() }
+  }
+
+  func flush() {
+    guard !pending.isEmpty else { return }
+    pending.withSpan { writer.append($0) }
+    pending.removeAll()
+  }
+}

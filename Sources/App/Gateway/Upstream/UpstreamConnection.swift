@@ -1,0 +1,210 @@
+import Bytes
+import HTTP
+import Loop
+import Sockets
+import Streams
+import Time
+
+/// One connection to a backend: sends a request, reads its response, may be kept for the next.
+final class UpstreamConnection: ConnectionHandler {
+  private enum State {
+    /// In the pool. → awaitingHead, closed
+    case idle
+    /// A request was sent. → body, idle, closed
+    case awaitingHead
+    /// → idle, closed
+    case body
+    case closed
+  }
+
+  /// What ended an attempt before its response's head was complete.
+  enum HeadFailure {
+    /// The connection ended; `isFresh` when nothing had been received on it for this request.
+    case ended(UpstreamFault, receivedNothing: Bool)
+    case malformed(HTTP1Error)
+  }
+
+  unowned let pool: UpstreamPool
+  let connection: any Connection
+  private var exchange: Exchange?
+  private var state = State.idle
+  private var parser: ResponseHeadParser
+  private var decoder: BodyDecoder?
+  private var informational = 0
+  private var isReusable = false
+  private var requestIsComplete = false
+  private var receivedAnything = false
+  /// Whether a request was served on it before.
+  private(set) var wasUsed = false
+  private(set) var idleSince: MonotonicTime
+
+  init(connection: any Connection, pool: UpstreamPool) {
+    self.connection = connection
+    self.pool = pool
+    parser = ResponseHeadParser(limits: HeadLimits())
+    idleSince = pool.worker.loop.now
+    connection.handler = self
+  }
+
+  var queuedBytes: Int { connection.queuedBytes }
+
+  /// Starts to serve `exchange`.
+  func serve(_ exchange: Exchange) {
+    self.exchange = exchange
+    state = .awaitingHead
+    parser = ResponseHeadParser(limits: HeadLimits())
+    informational = 0
+    requestIsComplete = false
+    receivedAnything = false
+    connection.startReading()
+  }
+
+  // MARK: - Sending
+
+  func send(_ bytes: Span<UInt8>) {
+    let worker = pool.worker
+    if worker.isUpstreamCorked {
+      worker.upstreamCork.append(bytes)
+      worker.corkedUpstream = self
+    } else {
+      connection.write(bytes)
+    }
+  }
+
+  func requestWasSent() { requestIsComplete = true }
+
+  func pauseReading() { connection.pauseReading() }
+  func resumeReading() { if state != .closed { connection.startReading() } }
+
+  // MARK: - Receiving
+
+  func connectionReceived(_ input: InputBuffer) {
+    switch state {
+    case .idle:
+      // Nobody asked: whatever it is, it can't be the answer to the next request.
+      close()
+    case .awaitingHead:
+      exchange?.client.cork()
+      let client = exchange?.client
+      readHead(input)
+      client?.uncork()
+    case .body: readBody(input, from: 0)
+    case .closed: break
+    }
+  }
+
+  private func readHead(_ input: InputBuffer) {
+    receivedAnything = true
+    var offset = 0
+    do {
+      while state == .awaitingHead, offset < input.count {
+        switch try parser.parse(input.slice(offset..<input.count)) {
+        case .needMore: return
+        case .complete(let head, let consumed):
+          offset += consumed
+          try receive(head)
+        }
+      }
+    } catch {
+      fail(.malformed(error))
+      return
+    }
+    if state == .body { readBody(input, from: offset) }
+  }
+
+  private func receive(_ head: consuming ResponseHead) throws(HTTP1Error) {
+    guard let exchange else { return close() }
+    if head.status == 101 { throw .response(.unrequestedUpgrade) }
+    if head.isInformational {
+      // 100 answers an expectation that we met ourselves; the others are hints that may be dropped.
+      informational += 1
+      if informational > HeadLimits().informationalResponses { throw .response(.tooManyInformationalResponses) }
+      return
+    }
+    let framing = BodyFraming.ofResponse(head, to: exchange.method)
+    isReusable = head.isKeepAlive && framing != .untilClose
+    state = .body
+    decoder = BodyDecoder(framing: framing, side: .response)
+    exchange.upstreamHeadReceived(head, framing: framing)
+    if framing == .none || framing == .length(0), state == .body { finish() }
+  }
+
+  private func readBody(_ input: InputBuffer, from offset: Int) {
+    guard offset < input.count else { return }
+    do {
+      let decoded = try input.decode(from: offset, with: &decoder)
+      guard let exchange else { return close() }
+      // The last piece and the end leave together.
+      if decoded.isComplete { exchange.client.cork() }
+      let client = exchange.client
+      if !decoded.payload.isEmpty { exchange.upstreamBodyReceived(input, decoded.payload) }
+      if decoded.fault != nil { return end(.cut(.badFraming)) }
+      if decoded.isComplete {
+        if decoded.consumedUpTo < input.count { isReusable = false }
+        if state == .body { finish() }
+        client.uncork()
+      }
+    } catch {
+      end(.cut(.badFraming))
+    }
+  }
+
+  /// The response is complete.
+  private func finish() {
+    let exchange = self.exchange
+    self.exchange = nil
+    decoder = nil
+    wasUsed = true
+    if isReusable, requestIsComplete, connection.queuedBytes == 0 {
+      state = .idle
+      idleSince = pool.worker.loop.now
+      pool.keep(self)
+    } else {
+      close()
+    }
+    exchange?.upstreamEnded(.clean)
+  }
+
+  func connectionDrained() { exchange?.upstreamDrained() }
+
+  func connectionEnded(_ end: ConnectionEnd) {
+    let fault: UpstreamFault
+    switch end {
+    case .finished: fault = .closedEarly
+    case .failed(let error): fault = error == .timedOut ? .timedOut : .reset
+    }
+    switch state {
+    case .idle: close()
+    case .awaitingHead: fail(.ended(fault, receivedNothing: !receivedAnything))
+    case .body:
+      if case .finished = end, decoder?.inputClosed() == .complete {
+        isReusable = false
+        finish()
+      } else {
+        self.end(.cut(fault))
+      }
+    case .closed: break
+    }
+  }
+
+  private func fail(_ failure: HeadFailure) {
+    let exchange = self.exchange
+    close()
+    exchange?.upstreamFailed(failure)
+  }
+
+  private func end(_ end: UpstreamEnd) {
+    let exchange = self.exchange
+    close()
+    exchange?.upstreamEnded(end)
+  }
+
+  /// Closes at once; the exchange, if any, is not told.
+  func close() {
+    guard state != .closed else { return }
+    if state == .idle { pool.forget(self) }
+    state = .closed
+    exchange = nil
+    connection.close()
+  }
+}

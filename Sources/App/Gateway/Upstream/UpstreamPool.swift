@@ -1,0 +1,70 @@
+import HTTP
+import Loop
+import Sockets
+import Telemetry
+import Time
+
+/// The connections of one loop to one backend that wait for their next request. The one used last is taken first, so
+/// that the others can grow old and be closed.
+final class UpstreamPool: DeadlineMember {
+  unowned let worker: Worker
+  let settings: UpstreamSettings
+  private var idle: [UpstreamConnection] = []
+  private var deadline: DeadlineHandle?
+
+  init(_ settings: UpstreamSettings, worker: Worker) {
+    self.settings = settings
+    self.worker = worker
+  }
+
+  var idleCount: Int { idle.count }
+
+  /// A connection that is ready for a request, if one is kept.
+  func take() -> UpstreamConnection? {
+    guard let connection = idle.popLast() else { return nil }
+    worker.shard.increment(worker.metrics.upstreamReuses)
+    return connection
+  }
+
+  func keep(_ connection: UpstreamConnection) {
+    guard idle.count < settings.idleConnections, !worker.isStopping else { return connection.close() }
+    idle.append(connection)
+    if deadline == nil {
+      deadline = worker.loop.deadlines.add(self, at: worker.loop.now + settings.idleTimeout)
+    }
+  }
+
+  func forget(_ connection: UpstreamConnection) {
+    idle.removeAll { $0 === connection }
+  }
+
+  /// Makes a new connection.
+  func connect(
+    _ completion: @escaping (Result<UpstreamConnection, DialError>) -> Void
+  ) -> DialAttempt {
+    worker.shard.increment(worker.metrics.upstreamConnects)
+    return worker.dialer.connect(
+      host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
+    ) { [self] result in
+      completion(result.map { UpstreamConnection(connection: $0, pool: self) })
+    }
+  }
+
+  func closeAll() {
+    for connection in idle { connection.close() }
+    idle.removeAll()
+  }
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    // The oldest stand first, for the newest are taken from and put back at the end.
+    let fresh = idle.firstIndex { now < $0.idleSince + settings.idleTimeout } ?? idle.count
+    let old = idle[..<fresh]
+    idle.removeFirst(fresh)
+    for connection in old { connection.close() }
+    guard let next = idle.first else {
+      deadline = nil
+      return nil
+    }
+    return next.idleSince + settings.idleTimeout
+  }
+}

@@ -1,0 +1,317 @@
+import Bytes
+import Flags
+import HTTP
+import Loop
+import Processes
+import SSE
+import Sockets
+import Streams
+import Telemetry
+import Time
+
+/// Everything that lives on one event loop: its listener, its clients, its connections to backends, its counters.
+///
+/// Confined to its loop's thread. Others reach it by posting to the loop's mailbox.
+final class Worker {
+  let index: Int
+  let loop: EventLoop
+  let dialer: Dialer
+  let metrics: GatewayMetrics
+  let shard: MetricShard
+  let log: WorkerLog
+
+  private(set) var settings: Settings
+  private(set) var flags: FlagSnapshot
+  private(set) var pools: [UpstreamPool] = []
+  private var rules: [ForwardingRules] = []
+  private var streamingRules: [ForwardingRules] = []
+  let plainRules = ResponseRules()
+  let streamRules = StreamRules()
+
+  private var listener: Listener?
+  private(set) var clients: [ClientConnection] = []
+  private var connectionLimit: Int
+  private(set) var isDraining = false
+  private(set) var isStopping = false
+  private(set) var openStreams = 0
+
+  // Shared by all connections of the loop; each is empty again when its writer returns.
+  var clientCork = ByteBuffer()
+  var clientHead = ByteBuffer()
+  var upstreamHead = ByteBuffer()
+  var upstreamCork = ByteBuffer()
+  var isUpstreamCorked = false
+  var corkedUpstream: UpstreamConnection?
+
+  private var randomPool: [UInt64] = []
+
+  init(
+    index: Int, loop: EventLoop, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, log: WorkerLog,
+    connectionLimit: Int
+  ) {
+    self.index = index
+    self.loop = loop
+    self.settings = settings
+    self.flags = flags
+    self.metrics = metrics
+    self.log = log
+    self.connectionLimit = connectionLimit
+    dialer = Dialer(loop: loop)
+    shard = MetricShard(metrics.registry)
+    adopt(settings)
+  }
+
+  // MARK: - Settings and flags
+
+  /// Takes a new configuration. What is running keeps what it started with.
+  func adopt(_ settings: Settings) {
+    self.settings = settings
+    for pool in pools { pool.closeAll() }
+    pools = settings.upstreams.map { UpstreamPool($0, worker: self) }
+    rules = settings.upstreams.map { Self.forwardingRules(for: $0, asksForIdentity: false) }
+    streamingRules = settings.upstreams.map { Self.forwardingRules(for: $0, asksForIdentity: true) }
+    log.level = settings.configuration.logLevel
+  }
+
+  func adopt(_ flags: FlagSnapshot) {
+    self.flags = flags
+  }
+
+  private static func forwardingRules(for upstream: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
+    var overrides = Fields()
+    if asksForIdentity { overrides.append(.acceptEncoding, literal: "identity") }
+    return ForwardingRules(
+      upstreamAuthority: upstream.url.authorityValue, host: upstream.preservesHost ? .preserve : .upstream,
+      basePath: upstream.url.basePath, strippedParameters: ["stream_end"], overrides: overrides)
+  }
+
+  /// The rules for one request. A response that may be an event stream is asked for uncompressed: events can't be
+  /// told apart otherwise. Plain downloads keep their compression.
+  func forwardingRules(for pool: UpstreamPool, _ request: borrowing RequestHead) -> ForwardingRules {
+    let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
+    let index = settings.upstreams.firstIndex { $0.name == pool.settings.name } ?? 0
+    return mayStream ? streamingRules[index] : rules[index]
+  }
+
+  var lingerTime: Nanoseconds { settings.linger }
+  var flagVersion: String { flags.version }
+  /// Whether the flag was switched off for good: then streams that are already graceful close the old way too.
+  var isKilled: Bool { flags.isKilled }
+
+  /// The variant that the flag gives a client.
+  func variant(for request: borrowing RequestHead, capability: Capability, route: Route) -> Mode {
+    if let fixed = flags.fixedVariant { return fixed }
+    let context = ClientIdentity.context(
+      of: request, capability: capability, route: route, settings: settings.configuration.identity,
+      seconds: loop.wallTime().milliseconds / 1000)
+    if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
+    return flags.variant(in: context)
+  }
+
+  // MARK: - Clients
+
+  func listen(at address: SocketAddress) throws(SocketError) {
+    let listener = try Listener(loop: loop, address: address) { [unowned self] connection in accepted(connection) }
+    self.listener = listener
+  }
+
+  var localAddress: SocketAddress? { listener?.localAddress }
+
+  private func accepted(_ connection: TCPConnection) {
+    shard.increment(metrics.connections)
+    if clients.count >= connectionLimit, !closeAnIdleClient() {
+      shard.increment(metrics.refusals[.overload])
+      return refuseQuickly(connection)
+    }
+    let client = ClientConnection(connection: connection, worker: self)
+    client.rosterIndex = clients.count
+    clients.append(client)
+    client.start()
+  }
+
+  /// Makes room by closing a connection that waits for its next request.
+  private func closeAnIdleClient() -> Bool {
+    // Bounded: under attack this runs for every connection.
+    for client in clients.suffix(64) where client.isIdle {
+      client.close()
+      return true
+    }
+    return false
+  }
+
+  private func refuseQuickly(_ connection: TCPConnection) {
+    var answer = ByteBuffer()
+    var fields = Fields()
+    fields.append(.retryAfter, decimal: 1)
+    StandardResponses.write(
+      status: 503, code: "overload", message: "too many connections", fields: fields, into: &answer)
+    connection.write(answer.span)
+    connection.close()
+  }
+
+  func clientLeft(_ client: ClientConnection) {
+    let index = client.rosterIndex
+    guard index >= 0, index < clients.count, clients[index] === client else { return }
+    clients.swapAt(index, clients.count - 1)
+    clients[index].rosterIndex = index
+    clients.removeLast()
+    client.rosterIndex = -1
+    if isDraining { settleDrain() }
+  }
+
+  /// 128 unguessable bits. Drawn in batches: asking the kernel is a system call.
+  func nextStreamID() -> StreamID {
+    if randomPool.count < 2 { randomPool = Host.randomWords(128) }
+    return StreamID(random: (randomPool.removeLast(), randomPool.removeLast()))
+  }
+
+  // MARK: - Corking towards backends
+
+  /// Gathers what is sent to a backend while `body` runs: a request's head and its body leave in one call.
+  func corkingUpstream(_ body: () -> Void) {
+    isUpstreamCorked = true
+    body()
+    isUpstreamCorked = false
+    if let upstream = corkedUpstream.take(), !upstreamCork.isEmpty {
+      upstreamCork.withSpan { upstream.connection.write($0) }
+    }
+    upstreamCork.removeAll()
+  }
+
+  // MARK: - Books
+
+  func note(_ result: ClosingMachine.Result?, _ mode: Mode?) {
+    guard let result, let mode else { return }
+    shard.increment(metrics.closes[mode, result])
+  }
+
+  func streamOpened(_ stream: EventStream, route: Route, request: borrowing RequestHead) {
+    openStreams += 1
+    shard.increment(metrics.streams[stream.mode, stream.capability.source])
+    let path = String(copying: request.path)
+    let method = request.method.name
+    log.write(.info, "stream_opened", at: loop.wallTime()) { line in
+      line.field("streamId", stream.id.description)
+      line.field("route", route.settings.name)
+      line.field("method", method)
+      line.field("path", path)
+      line.field("mode", stream.mode.rawValue)
+      line.field("capability", stream.capability.source.rawValue)
+      line.field("flags", stream.flagVersion)
+      line.field("traceId", ifPresent: stream.trace)
+    }
+  }
+
+  func firstEventCame(_ stream: EventStream) {
+    shard.observe(metrics.ttfb, (loop.readClock() - stream.openedAt).milliseconds)
+  }
+
+  func streamClosed(_ stream: EventStream, outcome: Outcome, reason: String) {
+    openStreams -= 1
+    let elapsed = (loop.readClock() - stream.openedAt).milliseconds
+    shard.increment(metrics.outcomes[stream.mode, outcome])
+    shard.observe(metrics.duration, elapsed)
+    shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
+    shard.increment(metrics.events[stream.mode], by: Int(stream.run.events))
+    if stream.mode == .legacy { countShadow(stream, outcome) }
+    log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
+      line.field("streamId", stream.id.description)
+      line.field("mode", stream.mode.rawValue)
+      line.field("outcome", outcome.rawValue)
+      line.field("reason", reason)
+      line.field("events", stream.run.events)
+      line.field("bytes", stream.bodyBytes)
+      line.field("milliseconds", elapsed)
+      line.field("traceId", ifPresent: stream.trace)
+    }
+    if isDraining { settleDrain() }
+  }
+
+  /// The shadow's books: what graceful would have saved.
+  private func countShadow(_ stream: EventStream, _ outcome: Outcome) {
+    shard.increment(metrics.shadowStreams)
+    let trailing = stream.run.eventsAfterCompletion
+    if trailing > 0 {
+      shard.increment(metrics.shadowTrailingStreams)
+      shard.increment(metrics.shadowTrailingEvents, by: Int(trailing))
+    }
+    if outcome == .upstreamTruncated { shard.increment(metrics.shadowTruncations) }
+  }
+
+  func clientLeftStream(_ stream: EventStream, outcome: Outcome) {
+    if stream.mode == .legacy, stream.run.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
+    streamClosed(stream, outcome: outcome, reason: "the client closed the connection")
+  }
+
+  /// Hands the log lines of this loop over, again and again.
+  func flushLogRegularly() {
+    _ = loop.deadlines.add(LogFlush(worker: self), at: loop.now)
+  }
+
+  /// The counters of this loop with the gauges of this moment.
+  func snapshot() -> MetricSnapshot {
+    shard.set(metrics.streamsActive, to: Double(openStreams))
+    shard.set(metrics.clients, to: Double(clients.count))
+    return shard.snapshot()
+  }
+
+  // MARK: - Drain
+
+  private var drained: (() -> Void)?
+
+  /// Takes no more connections and no more streams; calls `completion` when the last client has left.
+  func drain(_ completion: @escaping () -> Void) {
+    guard !isDraining else { return }
+    isDraining = true
+    drained = completion
+    listener?.close()
+    listener = nil
+    for client in clients where client.isIdle { client.close() }
+    settleDrain()
+  }
+
+  private func settleDrain() {
+    guard clients.isEmpty, let completion = drained.take() else { return }
+    completion()
+  }
+
+  /// The drain time is over: open streams end with `draining`, spread over `jitter` so that clients don't all come
+  /// back at once.
+  func endStreams(jitter: Nanoseconds) {
+    for client in clients {
+      guard let exchange = client.activeExchange, exchange.stream != nil else { continue }
+      let delay = Nanoseconds(Int64.random(in: 0...max(1, jitter.value)))
+      let timer = Timer(loop: loop) { [weak exchange] in
+        exchange?.finishStream(.draining, reason: "the gateway is shutting down", upstreamIsComplete: false)
+      }
+      timer.schedule(after: delay)
+      drainTimers.append(timer)
+    }
+  }
+
+  private var drainTimers: [Timer] = []
+
+  /// Ends everything at once, stuck sockets included.
+  func stop() {
+    isStopping = true
+    listener?.close()
+    for client in clients { client.abandon() }
+    for pool in pools { pool.closeAll() }
+    log.flush()
+    loop.stop()
+  }
+}
+
+/// Hands over a worker's log lines at every tick that has some.
+private final class LogFlush: DeadlineMember {
+  private unowned let worker: Worker
+
+  init(worker: Worker) {
+    self.worker = worker
+  }
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    worker.log.flush()
+    return worker.isStopping ? nil : now
+  }
+}

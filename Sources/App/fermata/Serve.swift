@@ -1,0 +1,106 @@
+import Files
+import Gateway
+import Glibc
+import Loop
+import Processes
+
+extension Verb {
+  static let serve = Verb(
+    name: "serve", summary: "run the gateway",
+    help: """
+      usage: fermata serve --upstream URL [OPTION …]
+             fermata serve --config FILE [OPTION …]
+
+        --upstream URL       the backend, such as http://127.0.0.1:9000 (FERMATA_UPSTREAM)
+        --listen ADDR:PORT   where clients connect; default 127.0.0.1:8080 (FERMATA_LISTEN)
+        --admin ADDR:PORT    health, metrics, streams and flags; default 127.0.0.1:8081 (FERMATA_ADMIN_LISTEN)
+        --flags FILE         the flag file, watched while it runs; default: everything at legacy (FERMATA_FLAGS_FILE)
+        --workers N          event loops; default: one per processor (FERMATA_WORKERS)
+        --config FILE        everything else, JSON5; "fermata check" tells what is in force (FERMATA_CONFIG)
+
+      An option wins over its variable, a variable over the file, the file over the default. Every setting of the file
+      has a variable: FERMATA_ and its path, as in FERMATA_STREAM_IDLE=2m.
+
+      Signals: SIGHUP reads the configuration and the flags again; SIGTERM drains and ends, a second one ends at once.
+      Logs go to standard error, one JSON object a line. Exit status: 0 after a drain, 1 if it could not start,
+      2 for a wrong command line, 3 for a wrong file.
+      """
+  ) { arguments in
+    do throws(Arguments.Mistake) {
+      return Server(sources: try SettingSources.commandLine(arguments)).run()
+    } catch {
+      return misused("serve", error)
+    }
+  }
+
+  static let check = Verb(
+    name: "check", summary: "say what configuration is in force, or what is wrong with it",
+    help: """
+      usage: fermata check [--config FILE] [any option of "fermata serve"]
+
+      Prints the effective configuration as JSON (secrets left out), or each mistake with its path. Exit status: 0 if
+      "fermata serve" would take it, 3 if not.
+      """
+  ) { arguments in
+    do throws(Arguments.Mistake) {
+      let sources = try SettingSources.commandLine(arguments)
+      switch sources.load() {
+      case .success(let configuration):
+        Terminal.print(configuration.summary)
+        return ExitStatus.success
+      case .failure(let error):
+        Terminal.error(error.description)
+        return ExitStatus.invalidFile
+      }
+    } catch {
+      return misused("check", error)
+    }
+  }
+}
+
+extension SettingSources {
+  /// The sources that a command line names, with the environment behind them.
+  static func commandLine(_ arguments: [String]) throws(Arguments.Mistake) -> SettingSources {
+    let paths = [
+      "--upstream": "upstream", "--listen": "listen", "--admin": "admin.listen", "--flags": "flags.file",
+      "--workers": "workers",
+    ]
+    let parsed = try Arguments(arguments, options: Set(paths.keys).union(["--config"]))
+    var sources = SettingSources(environment: Host.environment)
+    if let file = parsed["--config"] { sources.file = file }
+    for (option, path) in paths {
+      if let value = parsed[option] { sources.override(path, with: value, from: option) }
+    }
+    return sources
+  }
+}
+
+/// The process that serves: its loop, its log, its gateway.
+private struct Server {
+  let sources: SettingSources
+
+  func run() -> Int32 {
+    let configuration: Configuration
+    switch sources.load() {
+    case .success(let loaded): configuration = loaded
+    case .failure(let error):
+      Terminal.error(error.description)
+      return ExitStatus.invalidFile
+    }
+    if let warning = LibeventRelease.installed.warning { Terminal.error("fermata: warning: \(warning)") }
+    let logWriter = LogWriter(descriptor: STDERR_FILENO)
+    do {
+      let loop = try EventLoop()
+      let gateway = try Gateway(
+        configuration: configuration, logWriter: logWriter, loop: loop, reload: { sources.load() })
+      try gateway.start()
+      loop.run()
+      logWriter.close()
+      return gateway.exitStatus
+    } catch {
+      logWriter.close()
+      Terminal.error("fermata serve: \(error)")
+      return ExitStatus.failure
+    }
+  }
+}

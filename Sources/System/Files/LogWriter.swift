@@ -1,0 +1,123 @@
+import Glibc
+import Synchronization
+
+/// Writes lines to a descriptor from a thread of its own, so that a slow reader of the log never holds up a loop.
+///
+/// What it may hold is bounded; lines that find no room are dropped and counted. Safe to use from any thread.
+package final class LogWriter: Sendable {
+  private struct State {
+    var pending: [UInt8] = []
+    var dropped = 0
+    var isClosed = false
+  }
+
+  private let state = Mutex(State())
+  /// A byte in this pipe says that there is something to write.
+  private let wakeReader: Int32
+  private let wakeWriter: Int32
+  private let output: Int32
+  private let capacity: Int
+
+  /// - Parameters:
+  ///   - descriptor: written to, never closed.
+  ///   - capacity: bytes held at most.
+  package init(descriptor: Int32, capacity: Int = 4 << 20) {
+    output = descriptor
+    self.capacity = capacity
+    var ends: [Int32] = [-1, -1]
+    let status = unsafe ends.withUnsafeMutableBufferPointer { unsafe pipe($0.baseAddress) }
+    precondition(status == 0, "no descriptor is left for the log")
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    (wakeReader, wakeWriter) = (ends[0], ends[1])
+    start()
+  }
+
+  deinit {
+    Glibc.close(wakeReader)
+    Glibc.close(wakeWriter)
+  }
+
+  /// Takes whole lines.
+  package func append(_ lines: Span<UInt8>) {
+    let wasEmpty = state.withLock { state in
+      guard state.pending.count + lines.count <= capacity else {
+        state.dropped += 1
+        return false
+      }
+      let wasEmpty = state.pending.isEmpty
+      unsafe lines.withUnsafeBufferPointer { unsafe state.pending.append(contentsOf: $0) }
+      return wasEmpty
+    }
+    if wasEmpty { signal() }
+  }
+
+  /// Batches of lines that were dropped for want of room.
+  package var dropped: Int { state.withLock { $0.dropped } }
+
+  /// Waits until everything taken so far is written, at most `milliseconds`, and ends the thread.
+  package func close(waitingAtMost milliseconds: Int = 1000) {
+    state.withLock { $0.isClosed = true }
+    signal()
+    for _ in 0..<max(1, milliseconds / 5) {
+      if state.withLock({ $0.pending.isEmpty }) { return }
+      usleep(5000)
+    }
+  }
+
+  private func signal() {
+    var byte: UInt8 = 1
+    _ = unsafe Glibc.write(wakeWriter, &byte, 1)
+  }
+
+  private func start() {
+    let retained = unsafe Unmanaged.passRetained(self)
+    var thread = pthread_t()
+    let status = unsafe pthread_create(
+      &thread, nil,
+      { argument in
+        guard let argument = unsafe argument else { return nil }
+        unsafe Unmanaged<LogWriter>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, retained.toOpaque())
+    precondition(status == 0, "no thread can be started for the log")
+    pthread_detach(thread)
+  }
+
+  private func run() {
+    var batch: [UInt8] = []
+    while true {
+      var byte: UInt8 = 0
+      _ = unsafe Glibc.read(wakeReader, &byte, 1)
+      let isClosed = state.withLock { state in
+        batch = state.pending
+        return state.isClosed
+      }
+      writeAll(batch)
+      // Taken out only when it is written, so that `close` can tell.
+      let isEmpty = state.withLock { state in
+        state.pending.removeFirst(batch.count)
+        return state.pending.isEmpty
+      }
+      if isClosed, isEmpty { return }
+      if !isEmpty { signal() }
+    }
+  }
+
+  private func writeAll(_ bytes: [UInt8]) {
+    var written = 0
+    while written < bytes.count {
+      let count = unsafe bytes.withUnsafeBytes {
+        unsafe Glibc.write(output, $0.baseAddress.unsafelyUnwrapped + written, bytes.count - written)
+      }
+      if count > 0 {
+        written += count
+      } else if errno == EAGAIN {
+        var waiting = pollfd(fd: output, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&waiting, 1, 100)
+      } else if errno != EINTR {
+        // Nobody reads the log any more; there is nowhere to say so.
+        return
+      }
+    }
+  }
+}
