@@ -55,7 +55,7 @@ let sources: [Target] = [
   core("JSON", ["Bytes", "Time"]),
   core("SSE", ["Bytes"]),
   core("HTTP", ["Bytes"]),
-  core("Flags", ["Bytes", "JSON"]),
+  core("Flags", ["Bytes", "JSON", "Time"]),
   core("Telemetry", ["Bytes", "Time"]),
   core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"]),
 
@@ -82,7 +82,7 @@ let testing: [Target] = [
   tests("ProcessesTests", ["Processes", "Time"]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
-  tests("FlagsTests", ["Flags", "JSON"]),
+  tests("FlagsTests", ["Flags", "JSON", "Time"]),
 ]
 
 let package = Package(

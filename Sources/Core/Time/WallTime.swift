@@ -60,3 +60,33 @@ package struct WallTime: Comparable, Hashable, Sendable {
     return (year, month, day)
   }
 }
+
+extension WallTime {
+  /// Reads what `rfc3339` writes, with or without a fraction of a second; only UTC (`Z`). `nil` for anything else.
+  package init?(rfc3339 text: String) {
+    let fields = text.utf8.split(omittingEmptySubsequences: false) { "-T:Z.".utf8.contains($0) }.map {
+      String($0) ?? ""
+    }
+    guard text.utf8.last == UInt8(ascii: "Z"), (7...8).contains(fields.count), fields.last == "",
+      let year = Int(fields[0]), let month = Int(fields[1]), let day = Int(fields[2]), let hour = Int(fields[3]),
+      let minute = Int(fields[4]), let second = Int(fields[5]), (1...9999).contains(year), (1...12).contains(month),
+      (1...31).contains(day), (0...23).contains(hour), (0...59).contains(minute), (0...60).contains(second)
+    else { return nil }
+    let fraction = fields.count == 8 ? String((fields[6] + "000").prefix(3)) : "0"
+    guard let milliseconds = Int(fraction), milliseconds >= 0 else { return nil }
+    let days = Self.days(year: year, month: month, day: day)
+    let seconds = ((Int(days) * 24 + hour) * 60 + minute) * 60 + second
+    self.init(milliseconds: Int64(seconds * 1000 + milliseconds))
+  }
+
+  /// Days since 1970-01-01, the inverse of `civil(fromDays:)`.
+  private static func days(year: Int, month: Int, day: Int) -> Int64 {
+    let shifted = month > 2 ? year : year - 1
+    let era = shifted >= 0 ? shifted / 400 : (shifted - 399) / 400
+    let yearOfEra = shifted - era * 400
+    let monthFromMarch = (month + 9) % 12
+    let dayOfYear = (153 * monthFromMarch + 2) / 5 + day - 1
+    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+    return Int64(era * 146_097 + dayOfEra - 719_468)
+  }
+}

@@ -1,0 +1,65 @@
+internal import JSON
+
+/// One step of a rollout: who gets the new variant, and what must be true before the next step.
+package struct RolloutPhase: Equatable, Sendable {
+  package enum Advance: String, Sendable, CaseIterable { case manual, auto }
+  package enum Regress: String, Sendable, CaseIterable { case hold, rollback }
+
+  package var name: String
+  /// Parts of 10,000 that get the variant; 0 leaves the allow-list alone.
+  package var share: Int
+  /// Shortest stay in the phase.
+  package var minSeconds: Int
+  /// Streams that each arm must have closed before the next phase.
+  package var minSamples: Int
+  package var advance: Advance
+  /// What the guard does when the new variant is worse.
+  package var onRegress: Regress
+  /// How long a hold may last before somebody is to look.
+  package var maxHoldSeconds: Int
+
+  package static let wholeShare = 10_000
+
+  package init(
+    name: String, share: Int, minSeconds: Int = 3600, minSamples: Int = 200, advance: Advance = .manual,
+    onRegress: Regress = .rollback, maxHoldSeconds: Int = 86_400
+  ) {
+    self.name = name
+    self.share = share
+    self.minSeconds = minSeconds
+    self.minSamples = minSamples
+    self.advance = advance
+    self.onRegress = onRegress
+    self.maxHoldSeconds = maxHoldSeconds
+  }
+
+  /// The internal phase and one for each share: 1 %, 5 %, 25 %, 100 % when nothing else is said.
+  package static func plan(
+    shares: [Int] = [100, 500, 2500, 10_000], minSeconds: Int = 3600, minSamples: Int = 200,
+    onRegress: Regress = .rollback
+  ) -> [RolloutPhase] {
+    let first = RolloutPhase(name: "internal", share: 0, minSeconds: 0, minSamples: 0, onRegress: onRegress)
+    return [first]
+      + shares.enumerated().map { index, share in
+        RolloutPhase(
+          name: "p\(index + 1)", share: share, minSeconds: minSeconds, minSamples: minSamples, onRegress: onRegress)
+      }
+  }
+
+  init(_ reader: JSONReader) {
+    self.init(
+      name: reader.string("name", default: "phase"), share: reader.int("share", in: 0...Self.wholeShare, default: 0),
+      minSeconds: reader.int("minSeconds", default: 0), minSamples: reader.int("minSamples", default: 0),
+      advance: reader.choice("advance", Advance.self) ?? .manual,
+      onRegress: reader.choice("onRegress", Regress.self) ?? .rollback,
+      maxHoldSeconds: reader.int("maxHoldSeconds", default: 86_400))
+  }
+
+  var json: JSONValue {
+    [
+      "name": .string(name), "share": JSONValue(share), "minSeconds": JSONValue(minSeconds),
+      "minSamples": JSONValue(minSamples), "advance": .string(advance.rawValue),
+      "onRegress": .string(onRegress.rawValue), "maxHoldSeconds": JSONValue(maxHoldSeconds),
+    ]
+  }
+}

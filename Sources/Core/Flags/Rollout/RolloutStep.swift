@@ -1,0 +1,190 @@
+internal import JSON
+package import Time
+
+/// What is known about the running gateway when a rollout is to go on.
+package struct RolloutEvidence: Equatable, Sendable {
+  /// The guard's word on the current phase.
+  package enum Verdict: String, Sendable, CaseIterable { case pass, fail, inconclusive, error }
+
+  package var verdict: Verdict
+  /// Streams closed in the smaller arm since the phase began.
+  package var samples: Int
+  /// Whether all workers serve the file as it is on disk.
+  package var workersAgree: Bool
+
+  package init(verdict: Verdict, samples: Int, workersAgree: Bool) {
+    self.verdict = verdict
+    self.samples = samples
+    self.workersAgree = workersAgree
+  }
+}
+
+/// Why a step cannot be taken now.
+package struct RolloutRefusal: Error, Equatable, Sendable, CustomStringConvertible {
+  /// A word for programs.
+  package var code: String
+  package var description: String
+  /// What to do instead.
+  package var nextAction: String
+
+  package init(_ code: String, _ description: String, next nextAction: String) {
+    self.code = code
+    self.description = description
+    self.nextAction = nextAction
+  }
+}
+
+/// The steps. Each gives the rollout after it, or `self` when it already stands there.
+extension Rollout {
+  package static func start(
+    variant: String, fallback: String, phases: [RolloutPhase], internalKeys: [String],
+    internalHeader: EvaluationContext.Header?, at now: WallTime
+  ) -> Rollout {
+    Rollout(
+      variant: variant, fallback: fallback, internalKeys: internalKeys, internalHeader: internalHeader, phases: phases,
+      index: 0, status: .running, startedAt: now, since: now, cause: "", acknowledged: "")
+  }
+
+  /// Whether `other` would begin the same rollout.
+  package func hasSamePlan(as other: Rollout) -> Bool {
+    variant == other.variant && fallback == other.fallback && phases == other.phases
+      && internalKeys == other.internalKeys && internalHeader?.name == other.internalHeader?.name
+      && internalHeader?.value == other.internalHeader?.value
+  }
+
+  /// The next phase, or the phase `name`.
+  /// - Parameter isForced: skips every condition but the order of states.
+  package func advanced(
+    to name: String? = nil, evidence: RolloutEvidence?, isForced: Bool, at now: WallTime
+  ) throws(RolloutRefusal) -> Rollout {
+    try requireRunning("advance")
+    let target = try position(of: name)
+    guard target != index else { return self }
+    guard target > index else {
+      throw RolloutRefusal("not_forward", "a rollout does not go back one phase", next: "abort, then resume")
+    }
+    if !isForced {
+      guard target == index + 1 else {
+        throw RolloutRefusal("skips_phases", "\(target - index - 1) phase(s) would be skipped", next: "add --force")
+      }
+      try checkConditions(evidence, at: now)
+    }
+    var next = self
+    next.index = target
+    next.since = now
+    next.cause = ""
+    return next
+  }
+
+  private func position(of name: String?) throws(RolloutRefusal) -> Int {
+    guard let name else {
+      guard !isLastPhase else {
+        throw RolloutRefusal("last_phase", "\"\(phase.name)\" is the last phase", next: "finish")
+      }
+      return index + 1
+    }
+    guard let position = phases.firstIndex(where: { $0.name == name }) else {
+      let names = phases.map(\.name).joined(separator: ", ")
+      throw RolloutRefusal("unknown_phase", "there is no phase \"\(name)\"", next: "use one of \(names)")
+    }
+    return position
+  }
+
+  /// Whether the current phase may be left.
+  package func checkConditions(_ evidence: RolloutEvidence?, at now: WallTime) throws(RolloutRefusal) {
+    let elapsed = Int((now.milliseconds - since.milliseconds) / 1000)
+    guard elapsed >= phase.minSeconds else {
+      let rest = phase.minSeconds - elapsed
+      throw RolloutRefusal("too_early", "\(phase.name) lasts at least \(rest) s longer", next: "wait, or --force")
+    }
+    guard phase.minSamples > 0 else { return }
+    guard let evidence else {
+      throw RolloutRefusal("no_evidence", "the guard's verdict is not known", next: "add --admin URL, or --force")
+    }
+    guard evidence.workersAgree else {
+      throw RolloutRefusal("workers_differ", "not all workers serve this file yet", next: "wait a moment, try again")
+    }
+    guard evidence.samples >= phase.minSamples else {
+      let message = "\(evidence.samples) of \(phase.minSamples) streams in the smaller arm"
+      throw RolloutRefusal("too_few_samples", message, next: "wait, or --force")
+    }
+    guard evidence.verdict == .pass else {
+      throw RolloutRefusal("guard", "the guard says \(evidence.verdict.rawValue)", next: "look at rollout status")
+    }
+  }
+
+  package func held(_ cause: String, at now: WallTime) throws(RolloutRefusal) -> Rollout {
+    if status == .held { return self }
+    try requireRunning("hold")
+    return with(.held, cause, at: now)
+  }
+
+  /// Goes on after a hold; after a roll-back, begins again at the first share with the same members.
+  /// - Parameter acknowledged: the revision whose roll-back is acknowledged; needed after one.
+  package func resumed(acknowledging acknowledged: String?, at now: WallTime) throws(RolloutRefusal) -> Rollout {
+    if let acknowledged {
+      var next = with(.running, "", at: now)
+      next.acknowledged = acknowledged
+      next.index = phases.firstIndex { $0.share > 0 } ?? 0
+      return self.acknowledged == acknowledged && status == .running ? self : next
+    }
+    switch status {
+    case .running: return self
+    case .held: return with(.running, "", at: now)
+    case .rolledBack:
+      throw RolloutRefusal("not_acknowledged", "the roll-back is not acknowledged", next: "add --ack REVISION")
+    case .finished: throw RolloutRefusal("finished", "the rollout is finished", next: "abort to take it back")
+    }
+  }
+
+  /// Back to nobody, the allow-list aside.
+  package func aborted(_ cause: String, dropsInternal: Bool, at now: WallTime) -> Rollout {
+    if status == .rolledBack, !dropsInternal || internalKeys.isEmpty { return self }
+    var next = with(.rolledBack, cause, at: now)
+    if dropsInternal {
+      next.internalKeys = []
+      next.internalHeader = nil
+    }
+    return next
+  }
+
+  /// Takes the fraction out and makes the variant everybody's default.
+  package func finished(
+    evidence: RolloutEvidence?, isForced: Bool, at now: WallTime
+  ) throws(RolloutRefusal) -> Rollout {
+    if status == .finished { return self }
+    try requireRunning("finish")
+    guard isLastPhase, share == RolloutPhase.wholeShare || isForced else {
+      throw RolloutRefusal("not_last_phase", "\(phase.name) is not the last phase", next: "advance")
+    }
+    if !isForced { try checkConditions(evidence, at: now) }
+    return with(.finished, "", at: now)
+  }
+
+  private func with(_ status: Status, _ cause: String, at now: WallTime) -> Rollout {
+    var next = self
+    next.status = status
+    next.cause = cause
+    next.since = now
+    return next
+  }
+
+  private func requireRunning(_ step: String) throws(RolloutRefusal) {
+    switch status {
+    case .running: return
+    case .held: throw RolloutRefusal("held", "the rollout is held: \(cause)", next: "resume")
+    case .rolledBack: throw RolloutRefusal("rolled_back", "it was rolled back: \(cause)", next: "resume --ack REVISION")
+    case .finished: throw RolloutRefusal("finished", "the rollout is finished", next: "nothing is left to \(step)")
+    }
+  }
+
+  /// The steps that are possible now.
+  package var availableActions: [String] {
+    switch status {
+    case .running: [isLastPhase ? "finish" : "advance", "hold", "abort"]
+    case .held: ["resume", "abort"]
+    case .rolledBack: ["resume --ack"]
+    case .finished: ["abort"]
+    }
+  }
+}

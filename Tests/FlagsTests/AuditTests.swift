@@ -1,0 +1,81 @@
+import Flags
+import JSON
+import Testing
+import Time
+
+@Suite struct `Audit` {
+  private func record(_ kind: AuditRecord.Kind, _ revision: Int) -> AuditRecord {
+    var record = AuditRecord(
+      kind: kind, time: WallTime(milliseconds: 1_790_000_000_000), actor: "ann@host", uid: 1000, host: "host", pid: 7,
+      verb: "set", key: "stream-closing", reason: "line\nbreak \"quoted\"", ticket: "OPS-1")
+    record.fromRevision = revision - 1
+    record.toRevision = revision
+    return record
+  }
+
+  private func log(_ records: [AuditRecord]) -> [String] {
+    var link = AuditChain.Link.beginning
+    return records.map { record in
+      let line = record.line(after: link)
+      link = line.link
+      return line.text
+    }
+  }
+
+  private var whole: [String] { log((2...5).flatMap { [record(.intent, $0), record(.commit, $0)] }) }
+
+  @Test func `an untouched log is good, and goes on where it ended`() {
+    #expect(AuditChain.verify(whole) == [])
+    #expect(AuditChain.last(of: whole).sequence == 8)
+    let more = whole + [record(.intent, 6).line(after: AuditChain.last(of: whole)).text]
+    #expect(AuditChain.verify(more).map(\.isUnfinished) == [true])
+    #expect(whole.allSatisfy { !$0.contains("\n") })
+  }
+
+  @Test func `every change of a line is seen`() {
+    for index in whole.indices {
+      for (from, to) in [("ann@host", "bob@host"), ("OPS-1", "OPS-2"), ("\"toRevision\":", "\"toRevision\":1")] {
+        var changed = whole
+        changed[index] = changed[index].replacing(from, with: to)
+        #expect(AuditChain.verify(changed).contains { $0.line == index + 1 && !$0.isUnfinished })
+      }
+      var shortened = whole
+      shortened.remove(at: index)
+      if index < whole.count - 1 { #expect(AuditChain.verify(shortened).contains { !$0.isUnfinished }) }
+      var torn = whole
+      torn[index] = String(torn[index].dropLast(9))
+      #expect(!AuditChain.verify(torn).isEmpty)
+    }
+    var swapped = whole
+    swapped.swapAt(2, 3)
+    #expect(!AuditChain.verify(swapped).isEmpty)
+  }
+
+  @Test func `an intent without its commit is told`() {
+    let records = [record(.intent, 2), record(.commit, 2), record(.intent, 3), record(.intent, 4), record(.commit, 4)]
+    #expect(AuditChain.verify(log(records)).map(\.line) == [3])
+  }
+
+  @Test func `identities are left out of what is written down`() throws {
+    let rollout = Rollout.start(
+      variant: "graceful", fallback: "legacy", phases: RolloutPhase.plan(), internalKeys: ["alice@example.org"],
+      internalHeader: .init(name: "x-internal", value: "secret"), at: WallTime(milliseconds: 0))
+    let old = `A rollout`.base
+    let new = FlagEdit.setRollout(rollout, of: "stream-closing", in: old)
+    let patch = JSONValue.array(
+      JSONPatch.difference(from: Redaction.redacted(old), to: Redaction.redacted(new))
+    ).text()
+    #expect(new.text().contains("alice") && !patch.contains("alice") && !patch.contains("secret"))
+    #expect(patch.contains("$rollouts") && patch.contains("graceful") && patch.contains("fractional"))
+  }
+
+  @Test func `a patch names what was added, replaced and removed`() {
+    let old: JSONValue = ["a": ["b": 1, "c/d": 2], "e": [1]]
+    let new: JSONValue = ["a": ["b": 2], "e": [1], "f": "x"]
+    #expect(
+      JSONPatch.difference(from: old, to: new) == [
+        ["op": "replace", "path": "/a/b", "value": 2], ["op": "remove", "path": "/a/c~1d"],
+        ["op": "add", "path": "/f", "value": "x"],
+      ])
+  }
+}

@@ -1,0 +1,210 @@
+import Flags
+import JSON
+import Testing
+import Time
+
+@Suite struct `A rollout` {
+  private let start = WallTime(milliseconds: 1_790_000_000_000)
+  private func later(_ seconds: Int) -> WallTime { WallTime(milliseconds: start.milliseconds + Int64(seconds) * 1000) }
+
+  private func fresh(minSeconds: Int = 60, minSamples: Int = 100) -> Rollout {
+    Rollout.start(
+      variant: "graceful", fallback: "legacy",
+      phases: RolloutPhase.plan(minSeconds: minSeconds, minSamples: minSamples),
+      internalKeys: ["qa-1", "qa-2"], internalHeader: .init(name: "x-internal", value: "1"), at: start)
+  }
+
+  private func set(_ rollout: Rollout) throws -> FlagSet {
+    let document = FlagEdit.setRollout(rollout, of: "stream-closing", in: Self.base)
+    let set = try FlagSet(parsing: FlagEdit.file(document), requiring: [.streamClosing])
+    #expect(FlagLinter.lint(FlagEdit.file(document)).filter { !$0.message.contains("without a targeting key") } == [])
+    return set
+  }
+
+  static let base: JSONValue = [
+    "flags": [
+      "stream-closing": [
+        "state": "ENABLED", "variants": ["legacy": "legacy", "shield": "shield", "graceful": "graceful"],
+        "defaultVariant": "legacy",
+      ]
+    ],
+    "metadata": ["version": "1", "fractional": "v2"],
+  ]
+
+  private func code(_ body: () throws -> Rollout) -> String? {
+    do {
+      _ = try body()
+      return nil
+    } catch {
+      return (error as? RolloutRefusal)?.code
+    }
+  }
+
+  @Test func `a whole rollout goes through its phases and nobody falls out`() throws {
+    var rollout = fresh()
+    var members = Set<String>()
+    var now = 0
+    let keys = Simulation.keys(count: 5000)
+    let good = RolloutEvidence(verdict: .pass, samples: 500, workersAgree: true)
+    let expected = [
+      ("internal", "internal", 0), ("p1", "gradual", 110), ("p2", "gradual", 504), ("p3", "gradual", 2507),
+    ]
+    for step in 0..<5 {
+      let set = try set(rollout)
+      let on = keys.filter { set.evaluate(.streamClosing, $0).variant == "graceful" }.compactMap(\.targetingKey)
+      #expect(members.isSubset(of: on))
+      members = Set(on)
+      if step < 4 { #expect((rollout.phase.name, rollout.stage) == (expected[step].0, expected[step].1)) }
+      let share = Double(on.count) / Double(keys.count)
+      #expect(abs(share - Double(rollout.share) / 10_000) < 0.02, "\(share) at \(rollout.phase.name)")
+      for context in [
+        EvaluationContext(targetingKey: "qa-2"), EvaluationContext(isInternal: true),
+        EvaluationContext(headers: [.init(name: "x-internal", value: "1")]),
+      ] {
+        #expect(set.evaluate(.streamClosing, context).variant == "graceful")
+      }
+      guard !rollout.isLastPhase else { break }
+      now += 61
+      rollout = try rollout.advanced(evidence: good, isForced: false, at: later(now))
+    }
+    #expect(members.count == 5000 && rollout.stage == "clients updated")
+    #expect(try set(rollout).evaluate(.streamClosing, EvaluationContext()).variant == "legacy")
+    rollout = try rollout.finished(evidence: good, isForced: false, at: later(now + 61))
+    let set = try set(rollout)
+    #expect(set["stream-closing"]?.targeting == nil)
+    #expect(set.evaluate(.streamClosing, EvaluationContext()).variant == "graceful")
+    #expect(rollout.stage == "finished" && rollout.availableActions == ["abort"])
+  }
+
+  @Test func `a step is refused until its conditions hold`() throws {
+    let first = try fresh().advanced(evidence: nil, isForced: false, at: later(1))
+    #expect(first.phase.name == "p1")
+    func advance(_ seconds: Int, _ evidence: RolloutEvidence?, to name: String? = nil) -> String? {
+      code { try first.advanced(to: name, evidence: evidence, isForced: false, at: later(seconds)) }
+    }
+    #expect(advance(30, nil) == "too_early")
+    #expect(advance(100, nil) == "no_evidence")
+    #expect(advance(100, RolloutEvidence(verdict: .pass, samples: 5, workersAgree: true)) == "too_few_samples")
+    #expect(advance(100, RolloutEvidence(verdict: .pass, samples: 500, workersAgree: false)) == "workers_differ")
+    for verdict in [RolloutEvidence.Verdict.fail, .error, .inconclusive] {
+      #expect(advance(100, RolloutEvidence(verdict: verdict, samples: 500, workersAgree: true)) == "guard")
+    }
+    let good = RolloutEvidence(verdict: .pass, samples: 500, workersAgree: true)
+    #expect(advance(100, good) == nil)
+    #expect(advance(100, good, to: "p3") == "skips_phases")
+    #expect(advance(100, good, to: "internal") == "not_forward")
+    #expect(advance(100, good, to: "p9") == "unknown_phase")
+    #expect(advance(100, nil, to: "p1") == nil)
+    #expect(try first.advanced(to: "p3", evidence: nil, isForced: true, at: later(2)).phase.name == "p3")
+  }
+
+  @Test func `hold, resume and abort are safe to repeat`() throws {
+    let running = try fresh().advanced(to: "p3", evidence: nil, isForced: true, at: start)
+    let held = try running.held("looks odd", at: later(5))
+    #expect(held.share == 2500 && held.status == .held)
+    #expect(try held.held("again", at: later(6)) == held)
+    #expect(code { try held.advanced(evidence: nil, isForced: true, at: later(7)) } == "held")
+    #expect(try held.resumed(acknowledging: nil, at: later(8)).phase.name == "p3")
+
+    let aborted = held.aborted("bad", dropsInternal: false, at: later(9))
+    #expect(aborted.share == 0 && aborted.aborted("x", dropsInternal: false, at: later(10)) == aborted)
+    #expect(aborted.aborted("x", dropsInternal: true, at: later(10)).internalKeys == [])
+    #expect(code { try aborted.resumed(acknowledging: nil, at: later(11)) } == "not_acknowledged")
+    #expect(code { try aborted.held("x", at: later(11)) } == "rolled_back")
+    let again = try aborted.resumed(acknowledging: "17", at: later(12))
+    #expect(again.phase.name == "p1" && again.status == .running && again.acknowledged == "17")
+    #expect(try again.resumed(acknowledging: "17", at: later(13)) == again)
+    #expect(try set(aborted).evaluate(.streamClosing, EvaluationContext(targetingKey: "qa-1")).variant == "graceful")
+  }
+
+  @Test func `the state survives the file`() throws {
+    let rollout = try fresh().advanced(to: "p2", evidence: nil, isForced: true, at: later(3)).held("why", at: later(4))
+    let document = FlagEdit.setRollout(rollout, of: "f", in: ["flags": ["f": [:]]])
+    let read = try Rollout(of: "f", in: try JSONValue(parsing: FlagEdit.file(document)))
+    #expect(read == rollout)
+    #expect(try Rollout(of: "g", in: document) == nil)
+    var broken = document
+    broken[path: ["$rollouts", "f", "phase"]] = "p7"
+    #expect(throws: DecodingFaults.self) { try Rollout(of: "f", in: broken) }
+  }
+
+  @Test(arguments: FractionalGeneration.allCases, [true, false])
+  func `growing a share never takes anybody out`(_ generation: FractionalGeneration, _ isFirst: Bool) throws {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<5 {
+      var shares = (0..<5).map { _ in Int.random(in: 0...10_000, using: &random) }.sorted()
+      shares.append(10_000)
+      let prefix = UInt64.random(in: 0...UInt64.max, using: &random)
+      let keys = (0..<400).map { EvaluationContext(targetingKey: "\(prefix)-\($0)") }
+      var before = Set<Int>()
+      for share in shares {
+        let on: JSONValue = ["on", JSONValue(share)]
+        let off: JSONValue = ["off", JSONValue(10_000 - share)]
+        let document: JSONValue = [
+          "flags": [
+            "f": [
+              "state": "ENABLED", "variants": ["on": 1, "off": 0],
+              "targeting": ["fractional": isFirst ? [on, off] : [off, on]],
+            ]
+          ],
+          "metadata": ["fractional": .string(generation.rawValue)],
+        ]
+        let set = try FlagSet(parsing: document.serialized())
+        let now = Set(keys.indices.filter { set.evaluate("f", keys[$0]).variant == "on" })
+        #expect(before.isSubset(of: now))
+        #expect(abs(Double(now.count) / 400 - Double(share) / 10_000) < 0.12)
+        before = now
+      }
+      #expect(before.count == keys.count)
+    }
+  }
+}
+
+@Suite struct `Edits that move people` {
+  private func set(_ fractional: JSONValue, generation: String = "v2") throws -> FlagSet {
+    let document: JSONValue = [
+      "flags": [
+        "f": ["state": "ENABLED", "variants": ["on": 1, "off": 0, "x": 2], "targeting": ["fractional": fractional]]
+      ],
+      "metadata": ["fractional": .string(generation)],
+    ]
+    return try FlagSet(parsing: document.serialized())
+  }
+
+  @Test func `growing and shrinking in place are no re-bucketing`() throws {
+    let pairs: [(JSONValue, JSONValue)] = [
+      ([["on", 5], ["off", 95]], [["on", 25], ["off", 75]]),
+      ([["on", 25], ["off", 75]], [["on", 5], ["off", 95]]),
+      ([["off", 95], ["on", 5]], [["off", 75], ["on", 25]]), ([["on", 5], ["off", 95]], [["on", 1], ["off", 3]]),
+      ([["on", 0], ["off", 95]], [["on", 100], ["off", 0]]),
+    ]
+    for (old, new) in pairs {
+      #expect(Rebucketing.findings(from: try set(old), to: try set(new), key: "f") == [], "\(old) \(new)")
+    }
+  }
+
+  @Test func `moving a share, its key or its generation is`() throws {
+    let old: JSONValue = [["on", 5], ["off", 95]]
+    for new: JSONValue in [
+      [["off", 75], ["on", 25]], [["x", 10], ["on", 25], ["off", 65]],
+      [["cat": ["s", ["var": "k"]]], ["on", 5], ["off", 95]],
+    ] {
+      #expect(!Rebucketing.findings(from: try set(old), to: try set(new), key: "f").isEmpty, "\(new)")
+    }
+    #expect(!Rebucketing.findings(from: try set(old), to: try set(old, generation: "v3"), key: "f").isEmpty)
+    let three: JSONValue = [["x", 1], ["on", 5], ["off", 94]]
+    let grown: JSONValue = [["x", 10], ["on", 25], ["off", 65]]
+    #expect(!Rebucketing.findings(from: try set(three), to: try set(grown), key: "f").isEmpty)
+  }
+
+  @Test func `the difference of two files counts who changes`() throws {
+    let keys = Simulation.keys(count: 10_000)
+    let (old, new) = (try set([["on", 5], ["off", 95]]), try set([["on", 25], ["off", 75]]))
+    let difference = FlagDifference("f", from: old, to: new, keys)
+    #expect(difference.changes.count == 1 && difference.changes.first?.from == "off")
+    #expect((1800...2200).contains(difference.changed.count))
+    #expect(FlagDifference("f", from: old, to: old, keys).changes.isEmpty)
+    let simulation = Simulation(new, "f", keys + [EvaluationContext()])
+    #expect(simulation.total == 10_001 && simulation.withoutKey == 1 && simulation.members(of: "") == 1)
+  }
+}
