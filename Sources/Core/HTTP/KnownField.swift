@@ -97,7 +97,8 @@ struct NameHash {
   private var state: UInt32 = 0
 
   mutating func add(_ byte: UInt8) {
-    state = (state &* 31) &+ UInt32(byte.asciiLowercased)
+    // Folds more than letters, which is right for a hash: equal names still hash alike.
+    state = (state &* 31) &+ UInt32(byte | 0x20)
   }
 
   var slot: Int { Int((state ^ (state >> 15)) & UInt32(KnownFieldTable.slotCount - 1)) }
@@ -140,7 +141,10 @@ struct KnownFieldTable: Sendable {
   private func isName(_ name: Span<UInt8>, ofFieldAt index: Int) -> Bool {
     let start = starts[index]
     guard starts[index + 1] - start == name.count else { return false }
-    for offset in name.indices where names[start + offset] != name[offset].asciiLowercased { return false }
+    for offset in name.indices where names[start + offset] != name[offset] {
+      // Names are few kinds of bytes: where a lower-case letter stands, only its capital will do.
+      guard names[start + offset] == name[offset] | 0x20, name[offset] &- 0x41 < 26 else { return false }
+    }
     return true
   }
 }

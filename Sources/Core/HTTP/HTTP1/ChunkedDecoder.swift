@@ -39,7 +39,13 @@ struct ChunkedDecoder: Sendable {
         result.payload = bytes.join(result.payload, index..<index + length)
         index += length
         size -= length
-        if size == 0 { state = .dataCarriageReturn }
+        if size > 0 { continue }
+        state = .dataCarriageReturn
+        // The common case: a read ends where a chunk does.
+        if index + 1 < count, bytes[index] == .carriageReturn, bytes[index + 1] == .lineFeed {
+          index += 2
+          state = .size
+        }
         continue
       }
       try read(bytes[index])
