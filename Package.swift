@@ -85,9 +85,18 @@ let testing: [Target] = [
   tests("FlagsTests", ["Flags", "JSON", "Time"]),
 ]
 
+let fuzzers: [Target] =
+  Context.environment["FERMATA_FUZZ"] == nil
+  ? []
+  : [
+    fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
+    fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
+    fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
+  ]
+
 let package = Package(
   name: "fermata",
   products: [.executable(name: "fermata", targets: ["fermata"])],
-  targets: sources + testing,
+  targets: sources + testing + fuzzers,
   swiftLanguageModes: [.v6]
 )
