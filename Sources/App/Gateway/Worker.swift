@@ -172,6 +172,10 @@ final class Worker {
     isUpstreamCorked = true
     body()
     isUpstreamCorked = false
+    flushUpstreamCork()
+  }
+
+  func flushUpstreamCork() {
     if let upstream = corkedUpstream.take(), !upstreamCork.isEmpty {
       upstreamCork.withSpan { upstream.connection.write($0) }
     }

@@ -117,9 +117,11 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     let exchange = Exchange(request: head, hasBody: framing != .none, client: self, worker: worker)
     self.exchange = exchange
     wakeUp(at: worker.loop.now + .milliseconds(100))
-    exchange.begin()
-    guard next < input.count, state == .exchanging else { return }
-    if body != nil { readBody(input, from: next) } else { keepForLater(input, from: next) }
+    worker.corkingUpstream {
+      exchange.begin()
+      guard next < input.count, state == .exchanging else { return }
+      if body != nil { readBody(input, from: next) } else { keepForLater(input, from: next) }
+    }
   }
 
   private func readBody(_ input: InputBuffer, from offset: Int) {

@@ -63,12 +63,12 @@ final class UpstreamConnection: ConnectionHandler {
 
   func send(_ bytes: Span<UInt8>) {
     let worker = pool.worker
-    if worker.isUpstreamCorked {
-      worker.upstreamCork.append(bytes)
+    guard worker.isUpstreamCorked else { return connection.write(bytes) }
+    if worker.corkedUpstream !== self {
+      worker.flushUpstreamCork()
       worker.corkedUpstream = self
-    } else {
-      connection.write(bytes)
     }
+    worker.upstreamCork.append(bytes)
   }
 
   func requestWasSent() { requestIsComplete = true }
