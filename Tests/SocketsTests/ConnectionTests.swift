@@ -1,12 +1,16 @@
 import Bytes
+import Glibc
 import Loop
 import Sockets
 import Testing
 import Time
 
 @Suite struct ConnectionTests {
+  let test: TestLoop
+
+  init() throws { test = try TestLoop() }
+
   @Test func `bytes go both ways`() throws {
-    let test = try TestLoop()
     let pair = try Pair(test)
     pair.server.onReceive = { server, input in server.connection.write(input.bytes) }
     pair.client.connection.write(text: "hello")
@@ -15,5 +19,130 @@ import Time
     #expect(pair.client.connection.queuedBytes == 0)
     pair.client.connection.close()
     test.run(until: { pair.server.ends == [.finished] })
+  }
+
+  @Test func `both ends know both addresses`() throws {
+    let pair = try Pair(test)
+    let (server, client) = (pair.server.connection, pair.client.connection)
+    #expect(server.localAddress == pair.listener.localAddress)
+    #expect(client.peerAddress == server.localAddress)
+    #expect(server.peerAddress == client.localAddress)
+  }
+
+  @Test func `a slow reader makes the queue grow, and it drains in order`() throws {
+    let pair = try Pair(test, clientReads: false)
+    let (server, client) = (pair.server, pair.client)
+    client.keepsBytes = false
+    var next: UInt8 = 0
+    var inOrder = true
+    client.onReceive = { _, input in
+      let bytes = input.bytes
+      for index in bytes.indices {
+        if bytes[index] != next { inOrder = false }
+        next = (next &+ 1) % 251
+      }
+    }
+    let block = (0..<251 * 400).map { UInt8($0 % 251) }
+    let total = block.count * 200
+    for _ in 0..<200 { server.connection.write(block.span) }
+    #expect(server.connection.queuedBytes > 1_000_000)
+    #expect(server.drained.isEmpty)
+    client.connection.startReading()
+    test.run(until: { client.receivedCount == total })
+    #expect(inOrder)
+    #expect(server.drained == [0])
+    #expect(server.connection.queuedBytes == 0)
+  }
+
+  @Test func `the low mark is told on the way down, and so is empty`() throws {
+    let pair = try Pair(test, clientReads: false)
+    let (server, client) = (pair.server, pair.client)
+    client.keepsBytes = false
+    server.connection.lowWaterMark = 400_000
+    let block = [UInt8](repeating: 1, count: 10_000_000)
+    server.connection.write(block.span)
+    let queued = server.connection.queuedBytes
+    #expect(queued > 400_000)
+    client.connection.startReading()
+    test.run(until: { client.receivedCount == block.count })
+    #expect(server.drained.count <= 2)
+    #expect((server.drained.first ?? .max) <= 400_000)
+    #expect(server.drained.last == 0)
+  }
+
+  @Test func `a paused connection reads nothing until it is resumed`() throws {
+    let pair = try Pair(test)
+    pair.server.connection.pauseReading()
+    #expect(!pair.server.connection.isReading)
+    pair.client.connection.write(text: "later")
+    test.run(for: .milliseconds(80))
+    #expect(pair.server.received.isEmpty)
+    pair.server.connection.startReading()
+    test.run(until: { pair.server.text == "later" })
+  }
+
+  @Test func `a pause inside the callback takes effect at once`() throws {
+    let pair = try Pair(test)
+    pair.server.onReceive = { server, _ in server.connection.pauseReading() }
+    let block = [UInt8](repeating: 1, count: 300_000)
+    pair.client.connection.write(block.span)
+    test.run(for: .milliseconds(80))
+    #expect(pair.server.receivedCount > 0)
+    #expect(pair.server.receivedCount <= InputBuffer.capacity)
+  }
+
+  @Test func `after the peer's FIN writing goes on`() throws {
+    let pair = try Pair(test)
+    pair.client.connection.write(text: "request")
+    pair.client.connection.finishWriting()
+    test.run(until: { pair.server.hasFinished })
+    #expect(pair.server.text == "request")
+    #expect(pair.server.connection.hasPeerFinished)
+    #expect(!pair.server.connection.isReading)
+    let block = [UInt8](repeating: 7, count: 20_000_000)
+    pair.client.keepsBytes = false
+    pair.server.connection.write(block.span)
+    #expect(pair.server.connection.queuedBytes > 0)
+    pair.server.connection.finishWriting()
+    test.run(until: { pair.client.hasFinished })
+    #expect(pair.client.receivedCount == block.count)
+    #expect(pair.server.ends == [.finished])
+  }
+
+  @Test func `a half-closed peer does not make the loop spin`() throws {
+    let pair = try Pair(test)
+    pair.client.connection.finishWriting()
+    test.run(until: { pair.server.hasFinished })
+    let before = threadCPUTime()
+    test.run(for: .milliseconds(400))
+    #expect(threadCPUTime() - before < .milliseconds(100))
+  }
+
+  @Test func `a FIN waits for the queue`() throws {
+    let pair = try Pair(test)
+    pair.client.keepsBytes = false
+    let block = [UInt8](repeating: 7, count: 8_000_000)
+    pair.server.connection.write(block.span)
+    pair.server.connection.finishWriting()
+    #expect(!pair.server.connection.hasFinishedWriting)
+    // Too late: the FIN is decided.
+    pair.server.connection.write(text: "more")
+    test.run(until: { pair.client.hasFinished })
+    #expect(pair.client.receivedCount == block.count)
+    #expect(pair.server.connection.hasFinishedWriting)
+  }
+
+  @Test func `progress counts what the peer has not acknowledged`() throws {
+    let pair = try Pair(test, clientReads: false)
+    #expect(pair.server.connection.sendProgress.isComplete)
+    let block = [UInt8](repeating: 7, count: 20_000_000)
+    pair.server.connection.write(block.span)
+    let progress = pair.server.connection.sendProgress
+    #expect(progress.queued > 0)
+    #expect(progress.unacknowledged > 0)
+    pair.client.keepsBytes = false
+    pair.client.connection.startReading()
+    test.run(until: { pair.server.connection.sendProgress.isComplete })
+    #expect(pair.server.connection.queuedBytes == 0)
   }
 }

@@ -138,3 +138,10 @@ struct Pair {
     client = Recorder(try #require(dialled), reads: clientReads)
   }
 }
+
+/// What this thread has computed so far.
+func threadCPUTime() -> Nanoseconds {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Nanoseconds(Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
+}

@@ -34,6 +34,7 @@ package final class LoopThread: Sendable {
   ) throws(LoopError) -> LoopThread {
     let loop = try EventLoop()
     let mailbox = loop.mailbox
+    mailbox.leaveThread()
     let start = unsafe Unmanaged.passRetained(Start(loop: loop, name: name, body: body))
     var thread = pthread_t()
     let code = unsafe pthread_create(&thread, nil, { argument in unsafe LoopThread.main(argument) }, start.toOpaque())

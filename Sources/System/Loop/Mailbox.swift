@@ -59,6 +59,11 @@ package final class Mailbox: Sendable {
     thread.store(UInt(pthread_self()), ordering: .relaxed)
   }
 
+  /// Leaves the loop without a thread, until the one that is to run it has started.
+  func leaveThread() {
+    thread.store(0, ordering: .relaxed)
+  }
+
   /// Runs what has come, on the loop.
   func deliver() {
     var counter: UInt64 = 0
