@@ -61,7 +61,7 @@ let sources: [Target] = [
 
   system("Loop", ["CLibevent", "Bytes", "Time"]),
   system("Sockets", ["Loop", "Bytes", "Time"]),
-  system("Files", ["Loop"]),
+  system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
 
   app(
@@ -78,6 +78,7 @@ let testing: [Target] = [
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
+  tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
