@@ -82,40 +82,6 @@ package struct ByteBuffer: ~Copyable {
     append(text.utf8Span.span)
   }
 
-  /// Appends `number` in decimal.
-  package mutating func append(decimal number: some FixedWidthInteger) {
-    if number < 0 { append(UInt8(ascii: "-")) }
-    append(digitsOf: UInt64(number.magnitude), radix: 10)
-  }
-
-  /// Appends `number` in lower-case hexadecimal without leading zeros.
-  package mutating func append(hexadecimal number: Int) {
-    append(digitsOf: UInt64(number), radix: 16)
-  }
-
-  private mutating func append(digitsOf number: UInt64, radix: UInt64) {
-    // The longest is 20 digits of decimal; written backwards into reserved space, then closed up.
-    reserve(20)
-    let first = end
-    var rest = number
-    var length = 0
-    repeat {
-      let digit = UInt8(truncatingIfNeeded: rest % radix)
-      unsafe base.unsafelyUnwrapped[first + length] = digit < 10 ? 0x30 + digit : 0x57 + digit
-      rest /= radix
-      length += 1
-    } while rest > 0
-    var (low, high) = (first, first + length - 1)
-    while low < high {
-      let swapped = unsafe base.unsafelyUnwrapped[low]
-      unsafe base.unsafelyUnwrapped[low] = base.unsafelyUnwrapped[high]
-      unsafe base.unsafelyUnwrapped[high] = swapped
-      low += 1
-      high -= 1
-    }
-    end += length
-  }
-
   /// Puts `bytes` in front of what is written. Needs `bytes.count` of headroom left; traps otherwise,
   /// because a caller that did not reserve it has a bug.
   package mutating func prepend(_ bytes: Span<UInt8>) {

@@ -55,50 +55,6 @@ extension Span where Element == UInt8 {
     return true
   }
 
-  /// The position of the first `byte` at or after `offset`, or `nil`.
-  package func firstIndex(of byte: UInt8, from offset: Int = 0) -> Int? {
-    let found = firstIndex(ofEither: byte, or: byte, from: offset)
-    return found < count ? found : nil
-  }
-
-  /// The position of the first byte at or after `offset` that is `first` or `second`; `count` when there is none.
-  ///
-  /// 32 bytes at a time: event streams are mostly short lines, where a call into the C library costs
-  /// more than the search.
-  package func firstIndex(ofEither first: UInt8, or second: UInt8, from offset: Int) -> Int {
-    precondition(offset >= 0 && offset <= count)
-    return unsafe withUnsafeBufferPointer { bytes in
-      guard let base = bytes.baseAddress else { return 0 }
-      let raw = unsafe UnsafeRawPointer(base)
-      var index = offset
-      let (wantFirst, wantSecond) = (SIMD32<UInt8>(repeating: first), SIMD32<UInt8>(repeating: second))
-      while index + 32 <= bytes.count {
-        let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD32<UInt8>.self)
-        let hits = (block .== wantFirst) .| (block .== wantSecond)
-        if any(hits) {
-          while unsafe bytes[index] != first && bytes[index] != second { index += 1 }
-          return index
-        }
-        index += 32
-      }
-      while index < bytes.count, unsafe bytes[index] != first && bytes[index] != second { index += 1 }
-      return index
-    }
-  }
-
-  /// The position where `needle` first stands at or after `offset`, or `nil`.
-  package func firstRange(of needle: StaticString, from offset: Int = 0) -> Int? {
-    let length = needle.utf8CodeUnitCount
-    guard length > 0 else { return offset }
-    var index = offset
-    while index + length <= count {
-      guard let hit = firstIndex(of: unsafe needle.utf8Start[0], from: index), hit + length <= count else { return nil }
-      if extracting(droppingFirst: hit).hasPrefix(needle) { return hit }
-      index = hit + 1
-    }
-    return nil
-  }
-
   /// The number written in decimal digits alone, or `nil` (empty, other bytes, or beyond `Int.max`).
   package var decimalValue: Int? {
     guard !isEmpty else { return nil }

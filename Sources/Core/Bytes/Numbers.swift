@@ -1,0 +1,37 @@
+extension ByteBuffer {
+  /// Appends `number` in decimal.
+  package mutating func append(decimal number: UInt64) {
+    append(digitsOf: number, radix: 10)
+  }
+
+  package mutating func append(decimal number: Int) {
+    if number < 0 { append(UInt8(ascii: "-")) }
+    append(digitsOf: UInt64(number.magnitude), radix: 10)
+  }
+
+  package mutating func append(decimal number: some FixedWidthInteger) {
+    if number < 0 { append(UInt8(ascii: "-")) }
+    append(digitsOf: UInt64(number.magnitude), radix: 10)
+  }
+
+  /// Appends `number`, which is not negative, in lower-case hexadecimal without leading zeros.
+  package mutating func append(hexadecimal number: Int) {
+    append(digitsOf: UInt64(number.magnitude), radix: 16)
+  }
+
+  // Inlined, so that the radix is a constant and no division is left.
+  @inline(__always)
+  private mutating func append(digitsOf number: UInt64, radix: UInt64) {
+    // The longest is 20 digits of decimal.
+    var digits: [20 of UInt8] = .init(repeating: 0)
+    var place = 20
+    var rest = number
+    repeat {
+      place -= 1
+      let digit = UInt8(truncatingIfNeeded: rest % radix)
+      digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+      rest /= radix
+    } while rest > 0
+    append(digits.span.extracting(place..<20))
+  }
+}
