@@ -28,14 +28,29 @@ package struct Nanoseconds: Comparable, Hashable, Sendable {
   }
 
   package static let zero = Nanoseconds(0)
-  package static func seconds(_ count: Int) -> Self { Self(Int64(count) * 1_000_000_000) }
-  package static func seconds(_ count: Double) -> Self { Self(Int64(count * 1e9)) }
-  package static func milliseconds(_ count: Int) -> Self { Self(Int64(count) * 1_000_000) }
+  // Lengths come from configuration files: what is too long to be counted is as long as can be, not a trap.
+  package static func seconds(_ count: Int) -> Self { scaled(count, by: 1_000_000_000) }
+  package static func milliseconds(_ count: Int) -> Self { scaled(count, by: 1_000_000) }
+  package static func seconds(_ count: Double) -> Self {
+    let value = count * 1e9
+    return Self(Int64(exactly: value.rounded(.towardZero)) ?? (value > 0 ? .max : value < 0 ? .min : 0))
+  }
 
   package var milliseconds: Double { Double(value) / 1e6 }
   package var seconds: Double { Double(value) / 1e9 }
 
   package static func < (left: Self, right: Self) -> Bool { left.value < right.value }
-  package static func + (left: Self, right: Self) -> Self { Self(left.value + right.value) }
-  package static func - (left: Self, right: Self) -> Self { Self(left.value - right.value) }
+  package static func + (left: Self, right: Self) -> Self {
+    let (sum, overflowed) = left.value.addingReportingOverflow(right.value)
+    return Self(overflowed ? (left.value > 0 ? .max : .min) : sum)
+  }
+  package static func - (left: Self, right: Self) -> Self {
+    let (difference, overflowed) = left.value.subtractingReportingOverflow(right.value)
+    return Self(overflowed ? (left.value > 0 ? .max : .min) : difference)
+  }
+
+  private static func scaled(_ count: Int, by unit: Int64) -> Self {
+    let (value, overflowed) = Int64(count).multipliedReportingOverflow(by: unit)
+    return Self(overflowed ? (count > 0 ? .max : .min) : value)
+  }
 }

@@ -9,16 +9,35 @@ package struct WallTime: Comparable, Hashable, Sendable {
 
   package static func < (left: Self, right: Self) -> Bool { left.milliseconds < right.milliseconds }
 
-  /// `2026-01-31T12:00:00.000Z` (RFC 3339, always UTC, always milliseconds).
+  /// `2026-01-31T12:00:00.000Z` (RFC 3339, always UTC, always milliseconds). It has four digits for the year: times
+  /// before the year 0 or after 9999 are written as the first or the last that it can tell.
   package var rfc3339: String {
-    let parts = parts
-    let text = [
-      Self.pad(parts.year, 4), "-", Self.pad(parts.month, 2), "-", Self.pad(parts.day, 2), "T",
-      Self.pad(parts.hour, 2), ":", Self.pad(parts.minute, 2), ":",
-      Self.pad(parts.second, 2), ".", Self.pad(parts.millisecond, 3), "Z",
-    ]
-    return text.joined()
+    let parts = WallTime(milliseconds: min(max(milliseconds, Self.first), Self.last)).parts
+    return unsafe String(unsafeUninitializedCapacity: 24) { text in
+      var place = 0
+      func write(_ number: Int, digits: Int, then mark: Unicode.Scalar) {
+        var rest = number
+        for index in stride(from: place + digits - 1, through: place, by: -1) {
+          unsafe text[index] = 0x30 + UInt8(rest % 10)
+          rest /= 10
+        }
+        unsafe text[place + digits] = UInt8(ascii: mark)
+        place += digits + 1
+      }
+      write(parts.year, digits: 4, then: "-")
+      write(parts.month, digits: 2, then: "-")
+      write(parts.day, digits: 2, then: "T")
+      write(parts.hour, digits: 2, then: ":")
+      write(parts.minute, digits: 2, then: ":")
+      write(parts.second, digits: 2, then: ".")
+      write(parts.millisecond, digits: 3, then: "Z")
+      return place
+    }
   }
+
+  /// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z.
+  private static let first: Int64 = -62_167_219_200_000
+  private static let last: Int64 = 253_402_300_799_999
 
   /// A date and time of day in UTC.
   package struct Parts: Equatable, Sendable {
@@ -28,16 +47,12 @@ package struct WallTime: Comparable, Hashable, Sendable {
 
   package var parts: Parts {
     let days = Self.floorDivide(milliseconds, by: 86_400_000)
-    let ofDay = Int(milliseconds - days * 86_400_000)
+    // Wrapping: for the very first day of the type the product is beyond it, the difference is not.
+    let ofDay = Int(milliseconds &- days &* 86_400_000)
     let (year, month, day) = Self.civil(fromDays: days)
     return Parts(
       year: year, month: month, day: day, hour: ofDay / 3_600_000, minute: ofDay / 60_000 % 60,
       second: ofDay / 1000 % 60, millisecond: ofDay % 1000)
-  }
-
-  private static func pad(_ number: Int, _ width: Int) -> String {
-    let digits = String(number)
-    return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
   }
 
   private static func floorDivide(_ dividend: Int64, by divisor: Int64) -> Int64 {
