@@ -30,6 +30,9 @@ package struct Event {
   package internal(set) var blankLine: Int
   /// Whether the bytes are the parser's own (`EventParser.carried`), because the block came in pieces.
   package internal(set) var isCarried = false
+  /// Bytes of the block as the backend sent it. Not those of `range` when the parser kept only the block's beginning or
+  /// completed its end.
+  package internal(set) var length = 0
 
   /// Whether a client dispatches it: a block without `data` only sets the id or the reconnection time.
   package var isDispatched: Bool { fields.contains(.data) }
@@ -45,27 +48,50 @@ extension Event {
     var event = Event(range: start..<start, blankLine: start)
     var position = start
     while position < bytes.count {
-      let lineEnd = bytes.firstIndex(ofEither: 0x0A, or: 0x0D, from: position)
-      guard lineEnd < bytes.count else { break }
-      let next = lineEnd + (bytes[lineEnd] == 0x0D && lineEnd + 1 < bytes.count && bytes[lineEnd + 1] == 0x0A ? 2 : 1)
-      if lineEnd == position {
+      let first = bytes[position]
+      if first == 0x0A || first == 0x0D {
         event.blankLine = position
-        event.range = start..<next
-        end = next
+        end = lineStart(bytes, behind: position)
+        event.range = start..<end
+        event.length = end - start
         return event
       }
+      let lineEnd = bytes.firstIndex(ofEither: 0x0A, or: 0x0D, from: position)
+      guard lineEnd < bytes.count else { break }
       event.note(bytes, line: position..<lineEnd)
-      position = next
+      position = lineStart(bytes, behind: lineEnd)
     }
     end = position
     return nil
   }
 
-  /// Takes in one line (without its ending).
-  mutating func note(_ bytes: Span<UInt8>, line: Range<Int>) {
-    let first = bytes[line.lowerBound]
+  /// Reads a block of which only the beginning is known, and no blank line.
+  static func readPrefix(_ bytes: Span<UInt8>) -> Event {
+    var event = Event(range: 0..<bytes.count, blankLine: bytes.count)
+    var position = 0
+    while position < bytes.count {
+      let lineEnd = bytes.firstIndex(ofEither: 0x0A, or: 0x0D, from: position)
+      // Of a line that breaks off only data is of use: half a type or half an id is another one.
+      if lineEnd == bytes.count, bytes[position] != UInt8(ascii: "d"), bytes[position] != UInt8(ascii: ":") {
+        event.fields.insert(.other)
+      } else if lineEnd > position {
+        event.note(bytes, line: position..<lineEnd)
+      }
+      position = lineEnd + 1
+    }
+    return event
+  }
+
+  /// Where the line starts that follows the line ending at `position`: CR, LF or CRLF.
+  static func lineStart(_ bytes: Span<UInt8>, behind position: Int) -> Int {
+    let isPair = bytes[position] == 0x0D && position + 1 < bytes.count && bytes[position + 1] == 0x0A
+    return position + (isPair ? 2 : 1)
+  }
+
+  /// Takes in one line that is not empty (without its ending).
+  private mutating func note(_ bytes: Span<UInt8>, line: Range<Int>) {
     // The first byte tells nearly all lines apart; the name is compared only where it can match.
-    switch first {
+    switch bytes[line.lowerBound] {
     case UInt8(ascii: "d"):
       guard let value = Self.value(bytes, line, of: "data") else { return fields.formUnion(.other) }
       if !fields.contains(.data) { data = value }
@@ -75,7 +101,9 @@ extension Event {
       type = value
       fields.insert(.type)
     case UInt8(ascii: "i"):
-      guard let value = Self.value(bytes, line, of: "id") else { return fields.formUnion(.other) }
+      // An id with a NUL in it is no id (WHATWG HTML, 9.2.6).
+      guard let value = Self.value(bytes, line, of: "id"), bytes.extracting(value).firstIndex(of: 0) == nil
+      else { return fields.formUnion(.other) }
       id = value
       fields.insert(.id)
     case UInt8(ascii: "r"):
@@ -86,10 +114,12 @@ extension Event {
   }
 
   /// The value of a line whose field is `name`: behind the colon and one space, or nothing when there is no colon.
+  @inline(__always)
   private static func value(_ bytes: Span<UInt8>, _ line: Range<Int>, of name: StaticString) -> Range<Int>? {
-    let content = bytes.extracting(line)
-    guard content.hasPrefix(name) else { return nil }
-    var start = line.lowerBound + name.utf8CodeUnitCount
+    let length = name.utf8CodeUnitCount
+    guard line.count >= length else { return nil }
+    for index in 1..<length where unsafe bytes[line.lowerBound + index] != name.utf8Start[index] { return nil }
+    var start = line.lowerBound + length
     if start == line.upperBound { return start..<start }
     guard bytes[start] == UInt8(ascii: ":") else { return nil }
     start += 1

@@ -62,13 +62,17 @@ package struct StreamID: Hashable, Sendable {
   }
 
   package func write(to out: inout ByteBuffer) {
+    out.append(text.span)
+  }
+
+  /// The 22 characters.
+  package var text: [22 of UInt8] {
     var (high, low) = (self.high, self.low)
-    for _ in 0..<21 {
-      out.append(Self.character(high >> 58))
-      (high, low) = (high << 6 | low >> 58, low << 6)
+    // The two bits that are left at last stand at the top of a digit whose other bits are zero.
+    return .init { _ in
+      defer { (high, low) = (high << 6 | low >> 58, low << 6) }
+      return Self.character(high >> 58)
     }
-    // The two bits that are left stand at the top of a digit whose other bits are zero.
-    out.append(Self.character(high >> 58))
   }
 
   package var description: String {

@@ -5,6 +5,8 @@ import Bytes
 /// One pass; a block that came in one piece is reported as positions in that piece, only one that was cut is put
 /// together in memory of the parser's own, which is given back as soon as it was delivered. Line endings are CR,
 /// LF and CRLF, mixed as they like; a byte order mark at the very start belongs to no block (WHATWG HTML, 9.2.5).
+/// Nor do blank lines between blocks, or the LF of a CRLF that comes in the piece after the one in which its CR
+/// ended a block.
 ///
 /// Nothing a backend sends is an error: broken fields are the client's business and pass through.
 package struct EventParser: ~Copyable {
@@ -13,10 +15,22 @@ package struct EventParser: ~Copyable {
     case event(Event)
     /// All bytes are taken in.
     case needsMore
-    /// The block that is arriving has grown past the limit. The parser goes on: it forgets what lies beyond the
-    /// limit and finds the block's end all the same. Reported once for each such block: its bytes so far are the
-    /// first `kept` ones of `carried` and those of the piece from `start` on.
+    /// A block has grown past the limit. The parser goes on: it forgets what lies beyond the limit, finds the block's
+    /// end all the same and then reports it as an event, as far as it is known. Reported once for each such block:
+    /// its bytes so far are the first `kept` ones of `carried` and those of the piece from `start` on.
     case tooLarge(kept: Int, start: Int)
+  }
+
+  /// What `carry` is.
+  private enum Phase {
+    /// Nothing. → arriving, ended
+    case idle
+    /// The beginning of a block. → ended, delivered
+    case arriving
+    /// A block that was told to be too large and has come to its end since. → delivered
+    case ended
+    /// A block that was reported, and is forgotten with the next call. → idle
+    case delivered
   }
 
   /// Where in the carried block the next byte falls.
@@ -25,15 +39,15 @@ package struct EventParser: ~Copyable {
   /// The most bytes of one block that are kept.
   package let limit: Int
   private var carry = ByteBuffer()
+  private var phase = Phase.idle
   private var position = Position.lineStart
   private var carriedLength = 0
-  private var carryIsDelivered = false
   private var skipsLineFeed = false
   private var markBytesSeen: UInt8 = 0
 
-  /// - Parameter limit: bytes; see `Step.tooLarge`.
+  /// - Parameter limit: bytes, at least 16; see `Step.tooLarge`.
   package init(limit: Int) {
-    self.limit = limit
+    self.limit = max(limit, 16)
   }
 
   /// The bytes of an event whose `isCarried` is true, and, between pieces, of the block that is arriving.
@@ -47,28 +61,37 @@ package struct EventParser: ~Copyable {
     body(carry.span)
   }
 
-  /// Whether the last byte taken in ended a block (or none came yet): here a comment line may be put in.
-  package var isBetweenEvents: Bool { carriedLength == 0 || carryIsDelivered }
+  /// Whether the last byte taken in ended a block, or none came yet: here a comment line may be put in. Not behind a
+  /// CR whose LF may be on its way: the comment would make that LF a line of its own.
+  package var isBetweenEvents: Bool { partialLength == 0 && !skipsLineFeed }
 
   /// Bytes of the block that is arriving, the forgotten ones included.
-  package var partialLength: Int { carryIsDelivered ? 0 : carriedLength }
+  package var partialLength: Int { phase == .delivered ? 0 : carriedLength }
+
+  /// Whether the block that is arriving is more than comments.
+  package var isInsideEvent: Bool { partialLength > 0 && !Event.readPrefix(carry.span).isComment }
 
   /// Bytes of memory held.
   package var allocated: Int { carry.allocated }
 
   /// Finds the next block at or after `offset` and moves `offset` behind what was taken in.
   package mutating func next(in input: Span<UInt8>, at offset: inout Int) -> Step {
-    if carryIsDelivered { dropCarry() }
     if markBytesSeen < 3 { skipByteOrderMark(input, &offset) }
-    if carriedLength > 0 { return continueCarried(input, &offset) }
-    return nextWhole(input, &offset)
+    switch phase {
+    case .idle: return nextWhole(input, &offset)
+    case .arriving: return continueCarried(input, &offset)
+    case .ended: return .event(deliverCarry())
+    case .delivered:
+      dropCarry()
+      return nextWhole(input, &offset)
+    }
   }
 
   /// Ends the block that is arriving with the line endings that it lacks, as if the backend had sent them.
   ///
   /// - Returns: the block, or `nil` when nothing is arriving or its end was forgotten (`tooLarge`).
   package mutating func completePartial() -> Event? {
-    guard partialLength > 0, carriedLength <= limit else { return nil }
+    guard phase == .arriving, carriedLength <= limit else { return nil }
     if position != .lineStart { carry.append(0x0A) }
     carry.append(0x0A)
     return deliverCarry()
@@ -87,11 +110,16 @@ package struct EventParser: ~Copyable {
       }
       let start = offset
       guard let event = Event.read(input, from: start, end: &offset) else {
-        return keep(input.extracting(start..<input.count), unfinishedLine: offset - start, &offset, end: input.count)
+        let lineStart = offset
+        offset = input.count
+        return keep(input, from: start, lineStart: lineStart)
       }
       noteEnding(input, offset)
       // A blank line with nothing before it is no block.
-      if !event.fields.isEmpty { return .event(event) }
+      if event.fields.isEmpty { continue }
+      if event.range.count <= limit { return .event(event) }
+      phase = .ended
+      return store(input.extracting(event.range), start: start)
     }
     return .needsMore
   }
@@ -101,15 +129,15 @@ package struct EventParser: ~Copyable {
     skipsLineFeed = end == input.count && input[end - 1] == 0x0D
   }
 
-  private mutating func keep(_ rest: Span<UInt8>, unfinishedLine: Int, _ offset: inout Int, end: Int) -> Step {
-    let start = end - rest.count
-    offset = end
-    if unfinishedLine < rest.count {
+  /// Keeps the beginning of a block, with which the piece ends. Its last line starts at `lineStart`.
+  private mutating func keep(_ input: Span<UInt8>, from start: Int, lineStart: Int) -> Step {
+    if lineStart < input.count {
       position = .inLine
     } else {
-      position = rest[rest.count - 1] == 0x0D ? .lineStartAfterCR : .lineStart
+      position = input[input.count - 1] == 0x0D ? .lineStartAfterCR : .lineStart
     }
-    return store(rest, start: start)
+    phase = .arriving
+    return store(input.extracting(start..<input.count), start: start)
   }
 
   // MARK: - Blocks in pieces
@@ -122,12 +150,10 @@ package struct EventParser: ~Copyable {
     }
     offset = end
     noteEnding(input, end)
+    phase = .ended
     let stored = store(input.extracting(start..<end), start: start)
-    if case .tooLarge = stored {
-      carryIsDelivered = true
-      return stored
-    }
-    return deliverCarry().map { .event($0) } ?? .needsMore
+    if case .tooLarge = stored { return stored }
+    return .event(deliverCarry())
   }
 
   /// The offset behind the blank line that ends the carried block. Only line endings are looked at; the fields are
@@ -147,7 +173,7 @@ package struct EventParser: ~Copyable {
         position = .inLine
         return nil
       }
-      let next = lineEnd + (input[lineEnd] == 0x0D && lineEnd + 1 < input.count && input[lineEnd + 1] == 0x0A ? 2 : 1)
+      let next = Event.lineStart(input, behind: lineEnd)
       if position == .lineStart, lineEnd == index { return next }
       position = next == input.count && input[next - 1] == 0x0D ? .lineStartAfterCR : .lineStart
       index = next
@@ -165,59 +191,43 @@ package struct EventParser: ~Copyable {
   }
 
   /// The carried block as an event; one whose end was forgotten is read as far as it is known.
-  private mutating func deliverCarry() -> Event? {
-    carryIsDelivered = true
+  private mutating func deliverCarry() -> Event {
+    phase = .delivered
     var end = 0
-    var event: Event
-    if let whole = Event.read(carry.span, from: 0, end: &end) {
-      event = whole
-    } else {
-      event = Event.readPrefix(carry.span)
-    }
+    var event = Event.read(carry.span, from: 0, end: &end) ?? Event.readPrefix(carry.span)
     event.isCarried = true
-    return event.fields.isEmpty ? nil : event
+    event.length = carriedLength
+    return event
   }
 
   private mutating func dropCarry() {
     carry.release()
     carriedLength = 0
-    carryIsDelivered = false
+    phase = .idle
     position = .lineStart
   }
 
   // MARK: - Byte order mark
 
-  /// Skips U+FEFF (EF BB BF) at the start of the stream. One that comes in pieces and turns out to be something
-  /// else is put back in front of the first block.
+  /// Skips U+FEFF (EF BB BF) at the start of the stream. Until it is whole it is carried like the beginning of a block,
+  /// which it is if something else follows.
   private mutating func skipByteOrderMark(_ input: Span<UInt8>, _ offset: inout Int) {
     while markBytesSeen < 3, offset < input.count {
       guard input[offset] == Self.mark(markBytesSeen) else {
-        for index in 0..<markBytesSeen { carry.append(Self.mark(index)) }
-        carriedLength = Int(markBytesSeen)
-        if markBytesSeen > 0 { position = .inLine }
         markBytesSeen = 3
         return
       }
+      phase = .arriving
+      position = .inLine
+      carry.append(input[offset])
+      carriedLength += 1
       markBytesSeen += 1
       offset += 1
+      if markBytesSeen == 3 { dropCarry() }
     }
   }
 
   private static func mark(_ index: UInt8) -> UInt8 {
     index == 0 ? 0xEF : index == 1 ? 0xBB : 0xBF
-  }
-}
-
-extension Event {
-  /// The fields of a block of which only the beginning is known.
-  static func readPrefix(_ bytes: Span<UInt8>) -> Event {
-    var event = Event(range: 0..<bytes.count, blankLine: bytes.count)
-    var position = 0
-    while position < bytes.count {
-      let lineEnd = bytes.firstIndex(ofEither: 0x0A, or: 0x0D, from: position)
-      if lineEnd > position { event.note(bytes, line: position..<lineEnd) }
-      position = lineEnd + 1
-    }
-    return event
   }
 }

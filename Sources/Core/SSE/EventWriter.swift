@@ -13,9 +13,14 @@ package enum EventWriter {
     out.append(":ok\n")
   }
 
-  package static func idLine(_ id: EventID, to out: inout ByteBuffer) {
+  /// The line that gives an event the id `<stream>.<sequence>`.
+  ///
+  /// - Parameter stream: the characters of the stream's id (`StreamID.text`), written once for all its events.
+  package static func idLine(stream: Span<UInt8>, sequence: UInt64, to out: inout ByteBuffer) {
     out.append("id: ")
-    id.write(to: &out)
+    out.append(stream)
+    out.append(UInt8(ascii: "."))
+    out.append(decimal: sequence)
     out.append(0x0A)
   }
 
