@@ -53,12 +53,13 @@ package struct VersionRule: Equatable, Sendable {
   }
 
   private func version(in value: String) -> SemanticVersion? {
-    guard let product else { return SemanticVersion(value.trimmingSpace) }
+    // Clients write `2.3` where they mean `2.3.0`.
+    guard let product else { return SemanticVersion(value.trimmingSpace, form: .flagd) }
     // RFC 9110, 10.1.5: products are separated by white space, a version follows its product's slash.
-    for word in value.split(separator: " ") where word.hasPrefix(product) {
+    for word in value.split(whereSeparator: { $0 == " " || $0 == "\t" }) where word.hasPrefix(product) {
       let rest = word.dropFirst(product.count)
       guard rest.first == "/" else { continue }
-      return SemanticVersion(String(rest.dropFirst()))
+      if let version = SemanticVersion(String(rest.dropFirst()), form: .flagd) { return version }
     }
     return nil
   }
@@ -100,21 +101,40 @@ package struct CapabilityDetector: Sendable {
     return .none
   }
 
-  /// Whether a `Prefer` field (RFC 7240, section 2) asks for `stream-end`; `nil` if it does not speak of it.
+  /// Whether a `Prefer` field (RFC 7240, section 2) asks for `stream-end`; `nil` if it does not speak of it. Of a
+  /// preference that is named twice only the first counts, and an empty value is as good as none.
   package static func prefersStreamEnd(_ value: Span<UInt8>) -> Bool? {
     var start = 0
     while start < value.count {
-      let comma = value.firstIndex(of: UInt8(ascii: ","), from: start) ?? value.count
-      let item = value.extracting(start..<comma)
-      start = comma + 1
+      let end = endOfPart(value, from: start, at: UInt8(ascii: ","))
+      let item = value.extracting(start..<end)
+      start = end + 1
       // Parameters of a preference don't matter here.
-      let preference = item.extracting(first: item.firstIndex(of: UInt8(ascii: ";")) ?? item.count).trimmed
+      let preference = item.extracting(first: endOfPart(item, from: 0, at: UInt8(ascii: ";"))).trimmed
       let nameEnd = preference.firstIndex(of: UInt8(ascii: "=")) ?? preference.count
       guard preference.extracting(first: nameEnd).trimmed.equalsIgnoringASCIICase("stream-end") else { continue }
-      guard nameEnd < preference.count else { return true }
-      return Self.truth(preference.extracting(droppingFirst: nameEnd + 1).trimmed)
+      let word = preference.extracting(droppingFirst: min(nameEnd + 1, preference.count)).trimmed
+      return word.isEmpty || word.equals("\"\"") ? true : truth(word)
     }
     return nil
+  }
+
+  /// Where the next `separator` outside a quoted string stands; the end when there is none.
+  private static func endOfPart(_ value: Span<UInt8>, from start: Int, at separator: UInt8) -> Int {
+    var isQuoted = false
+    var index = start
+    while index < value.count {
+      let byte = value[index]
+      if byte == UInt8(ascii: "\"") {
+        isQuoted.toggle()
+      } else if isQuoted, byte == UInt8(ascii: "\\") {
+        index += 1
+      } else if !isQuoted, byte == separator {
+        break
+      }
+      index += 1
+    }
+    return min(index, value.count)
   }
 
   /// The value of a switch in a header or a query: `1` or `true`, `0` or `false`, anything else says nothing.

@@ -43,7 +43,7 @@ package struct StreamEnd {
     out.append("\",\"outcome\":\"")
     out.append(outcome.rawValue)
     out.append("\",\"reason\":")
-    out.append(jsonString: reason)
+    out.append(jsonString: reason, limit: 1024)
     out.append(",\"events\":")
     out.append(decimal: events)
     out.append(",\"bytes\":")
@@ -65,7 +65,7 @@ package struct StreamEnd {
     out.append("\",\"code\":\"")
     out.append(outcome.rawValue)
     out.append("\",\"message\":")
-    out.append(jsonString: reason)
+    out.append(jsonString: reason, limit: 1024)
     out.append("}}\n\n")
   }
 }

@@ -44,17 +44,20 @@ package final class EventClassifier: Sendable {
   /// What `event` means. A payload that is not what it should be means nothing: it is the client's business.
   package func mark(_ event: Event, in bytes: Span<UInt8>) -> EventMark {
     guard event.isDispatched else { return [] }
-    let data = bytes.extracting(event.data)
-    if readsOpenAI, data.hasPrefix("[DONE]") { return .terminal }
+    // `message` is what clients call an event without a type.
+    let type = bytes.extracting(event.type)
+    let isTyped = !type.isEmpty && !type.equals("message")
+    var mark = isTyped ? mark(type: type) : []
+    // From the first line of data to the block's end: JSON may be spread over lines, and `data:` is none of it.
+    let payload = bytes.extracting(event.data.lowerBound..<event.blankLine)
+    if readsOpenAI, payload.hasPrefix("[DONE]") { return mark.union(.terminal) }
     // A type line says it all; without one, as many backends have it, the payload's own `type` counts.
-    guard event.type.isEmpty else {
-      let mark = mark(type: bytes.extracting(event.type))
-      return mark.isEmpty && readsOpenAI && PayloadSketch(data).hasError ? .error : mark
-    }
-    guard !data.isEmpty, data[0] == UInt8(ascii: "{") else { return [] }
-    let sketch = PayloadSketch(data)
-    var mark = mark(type: data.extracting(sketch.type))
-    if readsOpenAI, sketch.hasError { mark.insert(.error) }
+    var members: PayloadSketch.Members = isTyped ? [] : .type
+    if readsOpenAI, mark.isEmpty { members.insert(.error) }
+    guard !members.isEmpty, payload.hasPrefix("{") || payload.trimmed.hasPrefix("{") else { return mark }
+    let sketch = PayloadSketch(payload, seeking: members)
+    mark.formUnion(self.mark(type: payload.extracting(sketch.type)))
+    if sketch.hasError { mark.insert(.error) }
     return mark
   }
 

@@ -2,7 +2,7 @@
 /// transport; it decides, and whoever holds the connection acts.
 package struct ClosingMachine: Sendable {
   private enum State {
-    /// Waits for the response's head. → streaming, ended
+    /// Waits for the response's head. → streaming, terminalSeen, ending, ended
     case opening
     /// Waits for the backend. → terminalSeen, ending, ended
     case streaming
@@ -56,10 +56,10 @@ package struct ClosingMachine: Sendable {
     if state == .opening { state = .streaming }
   }
 
+  /// The dialect's terminal is queued, or sent.
   package mutating func terminalWasSent() {
-    guard state == .streaming else { return }
-    sawTerminal = true
-    state = .terminalSeen
+    if state != .ended { sawTerminal = true }
+    if state == .opening || state == .streaming { state = .terminalSeen }
   }
 
   /// The last byte is queued.
@@ -97,10 +97,11 @@ package struct ClosingMachine: Sendable {
     }
   }
 
-  /// The connection broke.
+  /// The connection broke. A client that has been sent its terminal has what it wanted: closing with the last chunk or
+  /// `stream_end` unread is how OpenAI's clients leave, and looks like this.
   package mutating func peerReset() -> Result? {
     guard state != .ended else { return nil }
-    let wasConfirmed = isAcknowledged || (sawTerminal && state != .flushed && afterFlush != .abort)
+    let wasConfirmed = isAcknowledged || (sawTerminal && afterFlush != .abort)
     state = .ended
     return wasConfirmed ? .confirmed : .reset
   }

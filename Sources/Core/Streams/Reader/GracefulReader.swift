@@ -3,7 +3,8 @@ package import SSE
 
 /// The new closing: whole events only, numbered, then `stream_end` with the outcome and the counts.
 package final class GracefulReader: Reader {
-  private let stream: StreamID
+  /// The stream's id in characters, which stand in front of every event's number.
+  private let streamText: [22 of UInt8]
   private let numbersEvents: Bool
   private var retryMilliseconds: Int?
   /// The number of the last event that got our id, 0 when none did.
@@ -15,7 +16,7 @@ package final class GracefulReader: Reader {
   ///   - numbersEvents: whether events without an id of the backend's own get `<stream>.<number>`.
   ///   - retryMilliseconds: the reconnection time told inside the first event, if any.
   package init(stream: StreamID, numbersEvents: Bool, retryMilliseconds: Int?) {
-    self.stream = stream
+    streamText = stream.text
     self.numbersEvents = numbersEvents
     self.retryMilliseconds = retryMilliseconds
   }
@@ -32,13 +33,15 @@ package final class GracefulReader: Reader {
   ) {
     // Some clients dispatch on every blank line once they have seen an id, so a comment goes without its own.
     if event.isComment { return out.append(bytes.extracting(event.range.lowerBound..<event.blankLine)) }
-    guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
     if event.fields.contains(.id) {
+      // Clients take the id of a block without data too.
       backendID.removeAll()
       backendID.append(bytes.extracting(event.id))
       lastNumber = 0
-    } else if numbersEvents {
-      EventWriter.idLine(EventID(stream: stream, sequence: number), to: &out)
+    }
+    guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
+    if numbersEvents, !event.fields.contains(.id) {
+      EventWriter.idLine(stream: streamText.span, sequence: number, to: &out)
       lastNumber = number
     }
     if let milliseconds = retryMilliseconds.take() { EventWriter.retryLine(milliseconds: milliseconds, to: &out) }
@@ -59,7 +62,9 @@ package final class GracefulReader: Reader {
     if end.outcome.isToldAsError { end.writeError(to: &out) }
     var lastID = ByteBuffer()
     if lastNumber > 0 {
-      EventID(stream: stream, sequence: lastNumber).write(to: &lastID)
+      lastID.append(streamText.span)
+      lastID.append(UInt8(ascii: "."))
+      lastID.append(decimal: lastNumber)
     } else {
       lastID.append(backendID)
     }

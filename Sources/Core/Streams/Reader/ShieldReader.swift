@@ -7,7 +7,16 @@ package final class ShieldReader: Reader {
   /// The most bytes held back.
   private let limit: Int
   private var held = ByteBuffer()
-  private var gaveUp = false
+  private var manner = Manner.holding
+
+  private enum Manner {
+    /// Events that end the stream in the client's eyes wait. → released, verbatim
+    case holding
+    /// More came than may be held back: every event is sent when it comes. → verbatim
+    case released
+    /// An event came that is too large to be put together: every piece is sent as it is.
+    case verbatim
+  }
 
   /// - Parameter limit: bytes held back at most; beyond it everything is sent in its original order from then on.
   package init(limit: Int) {
@@ -15,7 +24,7 @@ package final class ShieldReader: Reader {
   }
 
   package var mode: Mode { .shield }
-  package var isVerbatim: Bool { gaveUp }
+  package var isVerbatim: Bool { manner == .verbatim }
   /// Bytes held back now.
   package var heldBytes: Int { held.count }
 
@@ -24,27 +33,27 @@ package final class ShieldReader: Reader {
   package func deliver(
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
-    if gaveUp { return }
+    if manner == .verbatim { return }
     let block = bytes.extracting(event.range)
-    guard mark.contains(.terminal), held.count + block.count <= limit else {
-      out.append(block)
-      return
-    }
-    held.append(block)
+    guard manner == .holding, mark.contains(.terminal) else { return out.append(block) }
+    if held.count + block.count <= limit { return held.append(block) }
+    manner = .released
+    release(into: &out)
+    out.append(block)
   }
 
   /// An event that large is not held back, nor are its predecessors: this client gets the old behaviour from here on.
   package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
-    if gaveUp { return true }
+    if manner == .verbatim { return true }
+    manner = .verbatim
     release(into: &out)
     out.append(kept)
     out.append(rest)
-    gaveUp = true
     return true
   }
 
   package func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd {
-    if gaveUp { return ending.framing }
+    if manner == .verbatim { return ending.framing }
     if ending.upstreamIsComplete {
       _ = run.completePartial(for: self, into: &out)
       release(into: &out)

@@ -19,6 +19,8 @@ package final class Run {
   /// Events with data behind the first completion event: what the old closing loses.
   package private(set) var eventsAfterCompletion: UInt64 = 0
   private var errorIsLast = false
+  /// The event that a clean end left without its blank line; noted, and not delivered yet.
+  private var finalEvent: (event: Event, mark: EventMark)?
 
   /// - Parameter eventLimit: bytes of one event that are kept while it arrives.
   package init(id: StreamID, classifier: EventClassifier, eventLimit: Int) {
@@ -29,8 +31,8 @@ package final class Run {
 
   /// Whether a comment line may be put in here.
   package var isBetweenEvents: Bool { parser.isBetweenEvents }
-  /// Whether the backend is in the middle of an event.
-  package var hasPartialEvent: Bool { parser.partialLength > 0 }
+  /// Whether the backend is in the middle of an event, or ended there.
+  package var hasPartialEvent: Bool { finalEvent != nil || parser.isInsideEvent }
   /// Whether the dialect's terminal came.
   package var hasTerminal: Bool { marks.contains(.terminal) }
 
@@ -59,9 +61,15 @@ package final class Run {
   ///
   /// - Returns: whether there was one.
   package func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool {
-    guard let event = parser.completePartial() else { return false }
-    deliverCarried(event, to: reader, into: &out)
+    noteFinalEvent()
+    guard let (event, mark) = finalEvent.take() else { return false }
+    parser.withCarried { reader.deliver(event, $0, mark: mark, number: events, into: &out) }
     return true
+  }
+
+  private func noteFinalEvent() {
+    guard finalEvent == nil, let event = parser.completePartial() else { return }
+    finalEvent = (event, parser.withCarried { note(event, $0) })
   }
 
   private func deliverCarried(_ event: Event, to reader: some Reader, into out: inout ByteBuffer) {
@@ -73,20 +81,19 @@ package final class Run {
 
   /// Appends the bytes of an event that is cut, as far as they were kept.
   package func writePartialEvent(to out: inout ByteBuffer) {
-    if hasPartialEvent { parser.withCarried { out.append($0) } }
+    if parser.partialLength > 0 { parser.withCarried { out.append($0) } }
   }
 
-  /// The outcome of a body that ended in `end`.
+  /// The outcome of a body that ended in `end`. An event without its blank line counts when the end is clean.
   package func outcome(of end: UpstreamEnd) -> Outcome {
-    switch end {
-    case .cut: return .upstreamTruncated
-    case .clean where marks.contains(.error) && (errorIsLast || !hasTerminal): return .upstreamError
-    case .clean: return hasTerminal ? .completed : .incomplete
-    }
+    guard end == .clean else { return .upstreamTruncated }
+    noteFinalEvent()
+    if marks.contains(.error), errorIsLast || !hasTerminal { return .upstreamError }
+    return hasTerminal ? .completed : .incomplete
   }
 
   private func note(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
-    eventBytes += UInt64(event.range.count)
+    eventBytes += UInt64(event.length)
     guard event.isDispatched else { return [] }
     events += 1
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
@@ -105,6 +112,6 @@ package enum Delivery: Equatable {
   case verbatim
   /// What was written into the buffer instead, which may be nothing.
   case buffered
-  /// Not at all: the stream ends here.
+  /// As far as it was written into the buffer; the stream ends there.
   case failed(Outcome)
 }
