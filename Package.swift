@@ -75,6 +75,8 @@ let sources: [Target] = [
 ]
 
 let testing: [Target] = [
+  .target(name: "EventSamples", path: "Tests/Support/EventSamples", swiftSettings: common),
+  tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
