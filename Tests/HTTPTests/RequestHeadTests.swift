@@ -152,6 +152,21 @@ import Testing
     #expect(!parser.hasPartialInput)
   }
 
+  @Test func `a head can be made without a parser`() throws {
+    var fields = Fields()
+    fields.append(.host, literal: "a")
+    let target = try #require(Target("http://b:1/p?q"))
+    let head = RequestHead(method: .get, target: target, version: .http2, fields: fields)
+    #expect(head.isKeepAlive && head.framing == .none && head.upgrade == .none && !head.expectsContinue)
+    let isAuthority = if let authority = target.authority { authority.equals("b:1") } else { false }
+    #expect(isAuthority)
+    let result = written {
+      Forwarding.writeRequest(
+        head, from: nil, as: ForwardingRules(upstreamAuthority: FieldValue(literal: "u")), into: &$0)
+    }
+    #expect(result == "GET /p?q HTTP/1.1\r\nHost: a\r\nVia: 2 fermata\r\n\r\n")
+  }
+
   @Test func `partial input is known from silence`() throws {
     var parser = RequestHeadParser()
     #expect(!parser.hasPartialInput)

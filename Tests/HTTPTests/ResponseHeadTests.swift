@@ -125,6 +125,22 @@ struct RefusedResponse: Sendable, CustomTestStringConvertible {
     #expect(try responseHead("HTTP/1.1 200\r\n\r\n").reason.isEmpty)
   }
 
+  @Test func `a head can be made without a parser`() {
+    let head = ResponseHead(status: 429, fields: Fields(), framing: .length(0))
+    #expect(String(copying: head.reason) == "Too Many Requests")
+    #expect(head.isKeepAlive && !head.isInformational && !head.isEventStream)
+  }
+
+  @Test func `partial input is known, and refusing goes on`() throws {
+    var parser = ResponseHeadParser()
+    let (begun, bad) = (wire("HTTP/1.1 2"), wire("x⏎"))
+    _ = try parser.parse(begun.span)
+    #expect(parser.hasPartialInput)
+    for _ in 0..<2 {
+      #expect(throws: HTTP1Error.response(.malformedStatusLine)) { try parser.parse(bad.span) }
+    }
+  }
+
   @Test func `framing follows the method, the status and the fields`() throws {
     func framing(_ text: String, to method: Method = .get) throws -> BodyFraming {
       BodyFraming.ofResponse(try responseHead(text), to: method)

@@ -43,6 +43,18 @@ import Testing
     #expect(text == "1a\r\n\(String(repeating: "x", count: 26))\r\n0\r\n\r\n")
   }
 
+  @Test func `a buffer becomes one chunk in place`() {
+    for length in [0, 1, 9, 10, 15, 16, 255, 256, 4096, 70_000] {
+      let payload = [UInt8](repeating: UInt8(ascii: "x"), count: length)
+      var framed = ByteBuffer(headroom: ChunkedEncoder.maximumHeaderLength)
+      framed.append(payload)
+      framed.frameAsChunk()
+      var copied = ByteBuffer()
+      ChunkedEncoder.append(payload.span, to: &copied)
+      #expect(framed.toArray() == copied.toArray())
+    }
+  }
+
   @Test func `a short answer has its length, its type and a way out`() throws {
     var fields = Fields()
     fields.append(.retryAfter, decimal: 3)

@@ -15,19 +15,33 @@ package struct ConnectionOptions: Sendable, Equatable {
 
   package init() {}
 
-  /// Fields without which a forwarded message would mean something else: who asks, for which host, how long the
-  /// body is. `Connection: authorization` or `x-forwarded-for` is an old trick to strip them on the way, and no
-  /// honest sender nominates them.
-  static let protected: KnownFieldSet = [
-    .authorization, .cacheControl, .contentEncoding, .contentLength, .contentType, .cookie, .date, .expect,
-    .forwarded, .host, .idempotencyKey, .lastEventID, .location, .origin, .setCookie, .traceparent, .tracestate,
-    .vary, .via, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedPrefix, .xForwardedProto,
-    .xForwardedServer, .xRealIP, .xRequestID,
-  ]
+  enum Message {
+    /// Nominating a protected field is refused.
+    case request
+    /// Nominating a protected field is passed over: the upstream gains nothing by it.
+    case response
 
-  /// - Parameter refusingProtected: requests that nominate a protected field are refused; in responses, where the
-  ///   sender gains nothing by it, such a nomination is passed over.
-  init(_ section: FieldSection, in bytes: Span<UInt8>, refusingProtected: Bool) throws(HTTP1Fault) {
+    /// Fields without which the message would mean something else. In a request: who asks, for which host, how long
+    /// the body is; `Connection: authorization` or `x-forwarded-for` is an old trick to strip them on the way, and
+    /// no honest client does it (RFC 9110 7.6.1). In a response: how the body is to be read and kept.
+    var protected: KnownFieldSet {
+      switch self {
+      case .request:
+        [
+          .authorization, .contentEncoding, .contentLength, .contentType, .cookie, .expect, .forwarded, .host,
+          .idempotencyKey, .lastEventID, .origin, .via, .xForwardedFor, .xForwardedHost, .xForwardedPort,
+          .xForwardedPrefix, .xForwardedProto, .xForwardedServer, .xRealIP,
+        ]
+      case .response:
+        [
+          .cacheControl, .contentEncoding, .contentLength, .contentType, .date, .etag, .location, .setCookie, .vary,
+          .via,
+        ]
+      }
+    }
+  }
+
+  init(_ section: FieldSection, in bytes: Span<UInt8>, of message: Message) throws(HTTP1Fault) {
     guard section.present.contains(.connection) else { return }
     var count = 0
     for entry in section.entries where entry.known == KnownField.connection.rawValue {
@@ -35,12 +49,12 @@ package struct ConnectionOptions: Sendable, Equatable {
       while let option = options.next() {
         count += 1
         if count > ConnectionOptions.maximumCount { throw .tooManyConnectionOptions }
-        try add(option, refusingProtected: refusingProtected)
+        try add(option, of: message)
       }
     }
   }
 
-  private mutating func add(_ option: Span<UInt8>, refusingProtected: Bool) throws(HTTP1Fault) {
+  private mutating func add(_ option: Span<UInt8>, of message: Message) throws(HTTP1Fault) {
     if option.equalsIgnoringASCIICase("keep-alive") {
       hasKeepAlive = true
     } else if option.equalsIgnoringASCIICase("close") {
@@ -48,8 +62,11 @@ package struct ConnectionOptions: Sendable, Equatable {
     } else if option.equalsIgnoringASCIICase("upgrade") {
       hasUpgrade = true
     } else if let field = KnownField(option) {
-      guard ConnectionOptions.protected.contains(field) else { return nominated.insert(field) }
-      if refusingProtected { throw .protectedFieldNominated }
+      if !message.protected.contains(field) {
+        nominated.insert(field)
+      } else if message == .request {
+        throw .protectedFieldNominated
+      }
     } else {
       nominatesOthers = true
     }

@@ -45,7 +45,7 @@ package struct RequestHead: Sendable {
     method = line.method
     version = line.version
     framing = try section.declaredFraming(version: line.version, in: head.bytes.span) ?? .none
-    connection = try ConnectionOptions(section, in: head.bytes.span, refusingProtected: true)
+    connection = try ConnectionOptions(section, in: head.bytes.span, of: .request)
     expectsContinue = try RequestHead.expectsContinue(section, version: line.version, in: head.bytes.span)
     upgrade = RequestHead.upgrade(
       section, line: line, hasBody: framing != .none, connection: connection, in: head.bytes.span)

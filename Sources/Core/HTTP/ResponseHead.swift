@@ -28,7 +28,7 @@ package struct ResponseHead: Sendable {
     status = line.status
     version = line.version
     declaredFraming = try head.section.declaredFraming(version: line.version, in: head.bytes.span) ?? .untilClose
-    connection = try ConnectionOptions(head.section, in: head.bytes.span, refusingProtected: false)
+    connection = try ConnectionOptions(head.section, in: head.bytes.span, of: .response)
     fields = Fields(bytes: head.bytes, entries: head.section.entries, present: head.section.present)
     reasonBytes = head.bytes
     reasonRange = line.reason

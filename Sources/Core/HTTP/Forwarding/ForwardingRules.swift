@@ -59,8 +59,6 @@ package struct ForwardedClient: Sendable {
     self.isSecure = isSecure
     self.isTrusted = isTrusted
   }
-
-  var scheme: FieldValue { isSecure ? FieldValue(literal: "https") : FieldValue(literal: "http") }
 }
 
 /// How a route's responses are written for its clients. Made once, from the configuration.

@@ -63,7 +63,7 @@ struct HeadCollector<Line: StartLine>: Sendable {
   /// same byte whether the head comes in one piece or in many.
   private mutating func advance(over bytes: Span<UInt8>) throws(HTTP1Fault) -> Bool {
     if line == nil {
-      let limit = min(Line.maximumLength(limits) + 2, limits.head)
+      let limit = min(Line.maximumLength(limits), limits.head - 2) + 2
       let reach = bytes.extracting(first: min(bytes.count, limit))
       guard let range = try section.nextLine(in: reach) else {
         if bytes.count >= limit { throw Line.tooLong }
