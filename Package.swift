@@ -71,9 +71,7 @@ let sources: [Target] = [
       "Processes",
     ]),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
-  program(
-    "fermata",
-    ["Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "Processes"]),
+  program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON", "Loop", "Processes", "Time"]),
 ]
 
 let testing: [Target] = [

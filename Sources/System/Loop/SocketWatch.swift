@@ -14,8 +14,7 @@ package protocol SocketWatchHandler: AnyObject {
 @safe
 package final class SocketWatch {
   private let loop: EventLoop
-  // Checked references cost on every event; the contract above makes this one safe.
-  private unowned(unsafe) let handler: any SocketWatchHandler
+  private unowned let handler: any SocketWatchHandler
   package let descriptor: Int32
   private var readEvent: RawEvent?
   // Made when a write first has to wait: most sockets never have one.
@@ -28,7 +27,7 @@ package final class SocketWatch {
   package init(loop: EventLoop, descriptor: Int32, handler: any SocketWatchHandler) {
     self.loop = loop
     self.descriptor = descriptor
-    unsafe self.handler = handler
+    self.handler = handler
   }
 
   /// - Returns: `false` when the kernel refuses one more watch.
@@ -99,9 +98,9 @@ package final class SocketWatch {
 
   private func fired(_ what: Int32) {
     if what & EV_READ != 0 {
-      unsafe handler.socketBecameReadable()
+      handler.socketBecameReadable()
     } else if what & EV_WRITE != 0 {
-      unsafe handler.socketBecameWritable()
+      handler.socketBecameWritable()
     }
   }
 }

@@ -24,7 +24,7 @@ final class UpstreamConnection: ConnectionHandler {
     case malformed(HTTP1Error)
   }
 
-  let pool: UpstreamPool
+  unowned let pool: UpstreamPool
   let connection: any Connection
   private var exchange: Exchange?
   private var state = State.idle

@@ -1,0 +1,73 @@
+import Flags
+import JSON
+
+/// `set`, `enable`, `disable`, `kill`, `revert`.
+extension FlagsVerb {
+  static let set = FlagsVerb(
+    name: "set", summary: "change the default variant", usage: "[KEY] --default VARIANT --reason TEXT [OPTION …]",
+    details: "  --default VARIANT  for everybody whom the flag's rule does not decide for", options: ["--default"],
+    isMutation: true
+  ) { invocation throws(FlagsFailure) in
+    guard let variant = invocation.arguments["--default"] else { throw .usage("set needs --default VARIANT") }
+    return try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
+      let names = loaded.set[key]?.variants.map(\.name) ?? []
+      guard names.contains(variant) else {
+        throw .usage("\"\(variant)\" is not one of the variants: \(names.joined(separator: ", "))")
+      }
+      if let rollout = try invocation.rollout(of: key, in: loaded.document), rollout.status != .finished {
+        throw FlagsFailure(
+          .refused, "rollout", "the default variant belongs to the rollout of \"\(rollout.variant)\"",
+          next: "rollout finish or rollout abort")
+      }
+      return FlagsMutation.Result(document: FlagEdit.setDefault(variant, of: key, in: loaded.document))
+    }
+  }
+
+  static let enable = state("enable", "let the flag decide again", true)
+  static let disable = state("disable", "switch the flag off: everybody gets the old behaviour", false)
+  static let kill = state("kill", "switch the flag off now, for streams that are open too", false)
+
+  /// `disable` and `kill` write the same; the second name is for the hour when nobody looks anything up.
+  private static func state(_ name: String, _ summary: String, _ isEnabled: Bool) -> FlagsVerb {
+    FlagsVerb(
+      name: name, summary: summary, usage: "[KEY] --reason TEXT [OPTION …]",
+      details: isEnabled
+        ? "The rule and its rollout are where they were."
+        : "Writes the state DISABLED: the caller's own default holds, which is the legacy closing.",
+      isMutation: true
+    ) { invocation throws(FlagsFailure) in
+      try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
+        FlagsMutation.Result(document: FlagEdit.setEnabled(isEnabled, key, in: loaded.document), mayMoveClients: true)
+      }
+    }
+  }
+
+  static let revert = FlagsVerb(
+    name: "revert", summary: "go back to an earlier revision", usage: "REVISION --reason TEXT [OPTION …]",
+    details: "The earlier file becomes a new revision; what is kept is in the directory history beside the file.",
+    operands: 1...1, isMutation: true
+  ) { invocation throws(FlagsFailure) in
+    guard let revision = Int(invocation.arguments.operands[0]) else { throw .usage("revert takes a revision's number") }
+    return try FlagsReverting.run(invocation, to: revision)
+  }
+}
+
+/// `revert` names a revision where other verbs name a flag.
+enum FlagsReverting {
+  static func run(_ invocation: FlagsInvocation, to revision: Int) throws(FlagsFailure) -> FlagsOutput {
+    let kept = FlagHistory(beside: invocation.file).revisions()
+    guard let found = kept.last(where: { $0.revision == revision }) else {
+      let known = kept.map { String($0.revision) }.joined(separator: ", ")
+      throw FlagsFailure(.notFound, "revision_not_found", "revision \(revision) is not kept", next: "kept are \(known)")
+    }
+    let old = try LoadedFlags(found.path)
+    var flagless = invocation
+    flagless.keyOverride = old.set.flags.first?.key
+    return try FlagsMutation(invocation: flagless).run { loaded, _ throws(FlagsFailure) in
+      // At another revision the contents are compared without it: reverting twice changes nothing.
+      let document = FlagEdit.revised(old.document, to: loaded.revision)
+      return FlagsMutation.Result(
+        document: document == loaded.document ? loaded.document : document, mayMoveClients: true)
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import Files
+import Flags
+import JSON
+import Processes
+import Time
+
+/// One run of a verb: its arguments, and the file it is about.
+struct FlagsInvocation {
+  static let defaultFile = "flags/stream-closing.flagd.json"
+
+  let verb: String
+  let arguments: Arguments
+  let file: String
+  /// The flag, where the command line does not name it.
+  var keyOverride: String?
+
+  init(_ verb: FlagsVerb, _ words: [String]) throws(FlagsFailure) {
+    do {
+      arguments = try Arguments(words, options: verb.allOptions, switches: verb.allSwitches, operands: verb.operands)
+    } catch {
+      throw .usage("\(verb.name): \(error.message); \"fermata flags \(verb.name) --help\" tells more")
+    }
+    if let output = arguments["--output"], output != "json", output != "text" {
+      throw .usage("--output is text or json")
+    }
+    self.verb = verb.name
+    file = arguments["--file"] ?? Host.environment["FERMATA_FLAGS_FILE"] ?? Self.defaultFile
+  }
+
+  /// The value of an option that is a whole number in `range`.
+  func number(_ name: String, in range: ClosedRange<Int> = 0...Int.max) throws(FlagsFailure) -> Int? {
+    guard let text = arguments[name] else { return nil }
+    guard let value = Int(text), range.contains(value) else {
+      throw .usage("\(name) takes a whole number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+    }
+    return value
+  }
+
+  /// The value of an option that is a length of time, in seconds.
+  func seconds(_ name: String) throws(FlagsFailure) -> Int? {
+    guard let text = arguments[name] else { return nil }
+    guard let value = Nanoseconds(parsing: text) else { throw .usage("\(name) takes a duration such as 30s or 2h") }
+    return Int(value.seconds)
+  }
+
+  func load() throws(FlagsFailure) -> LoadedFlags { try LoadedFlags(file) }
+
+  /// The flag that the command is about.
+  func key(in loaded: LoadedFlags, at position: Int = 0) throws(FlagsFailure) -> String {
+    let known = loaded.set.flags.map(\.key)
+    if let keyOverride { return keyOverride }
+    guard arguments.operands.count > position else {
+      if known.count == 1 { return known[0] }
+      throw .usage("name the flag; the file has \(known.joined(separator: ", "))")
+    }
+    let key = arguments.operands[position]
+    guard !known.contains(key) else { return key }
+    let hint = Spelling.nearest(to: key, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+    throw FlagsFailure(
+      .notFound, "flag_not_found", "\(file) has no flag \"\(key)\"\(hint)", next: "fermata flags list --file \(file)")
+  }
+
+  func rollout(of key: String, in document: JSONValue) throws(FlagsFailure) -> Rollout? {
+    do {
+      return try Rollout(of: key, in: document)
+    } catch {
+      throw FlagsFailure(.invalidFile, "invalid_rollout", error.description, next: "repair $rollouts, or revert")
+    }
+  }
+}
+
+/// A flag file as it is on disk.
+struct LoadedFlags {
+  let path: String
+  let bytes: [UInt8]
+  let set: FlagSet
+
+  var document: JSONValue { self.set.document }
+  var revision: Int { FlagEdit.revision(of: document) }
+
+  init(_ path: String) throws(FlagsFailure) {
+    self.path = path
+    bytes = try Self.read(path)
+    set = try Self.parse(bytes, path)
+  }
+
+  static func read(_ path: String) throws(FlagsFailure) -> [UInt8] {
+    // A file that is replaced in place is read again, a few times.
+    for _ in 0..<20 {
+      do {
+        return try readFile(path, limit: 1 << 20).bytes
+      } catch .changedWhileReading {
+        SystemClock.sleep(.milliseconds(5))
+      } catch {
+        throw .file(error)
+      }
+    }
+    throw .file(.changedWhileReading(path: path))
+  }
+
+  static func parse(_ bytes: [UInt8], _ path: String) throws(FlagsFailure) -> FlagSet {
+    do {
+      return try FlagSet(parsing: bytes)
+    } catch {
+      var failure = FlagsFailure(
+        .invalidFile, "invalid_file", "\(path): \(error.first)", next: "fermata flags lint --file \(path)")
+      failure.pointer = error.first.pointer.description
+      throw failure
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import Flags
+import Harness
+import JSON
+import Loop
+import Processes
+import Time
+
+extension FlagsVerb {
+  static let rolloutStatus = FlagsVerb(
+    name: "rollout status", summary: "where the rollout stands, what the guard says, what may be done",
+    usage: "[KEY] [--admin URL] [OPTION …]",
+    details: """
+        --admin URL        the gateway's admin listener: guard, workers, and what graceful would have saved so far
+        --token TOKEN      its token (FERMATA_ADMIN_TOKEN)
+        --exit-on-regression   exit 9 when the guard says fail or has acted
+      """,
+    options: ["--admin", "--token"], switches: ["--exit-on-regression"]
+  ) { invocation throws(FlagsFailure) in
+    let loaded = try invocation.load()
+    let key = try invocation.key(in: loaded)
+    let rollout = try invocation.rollout(of: key, in: loaded.document)
+    let report = try AdminReport.fetch(invocation)
+    return RolloutStatus(key: key, set: loaded.set, rollout: rollout, report: report)
+      .output(exitsOnRegression: invocation.arguments.has("--exit-on-regression"))
+  }
+}
+
+/// The three things that people ask about a rollout, apart: how far it is, whether somebody has to do something, and
+/// how it ended.
+struct RolloutStatus {
+  let key: String
+  let set: FlagSet
+  let rollout: Rollout?
+  let report: AdminReport?
+
+  var attention: String {
+    if let report, report.effect != "none" || report.verdict == .fail || report.isStale { return "action_required" }
+    guard let rollout else { return "ok" }
+    let isLong = Int((Caller.now.milliseconds - rollout.since.milliseconds) / 1000) > rollout.phase.maxHoldSeconds
+    return rollout.status == .rolledBack || (rollout.status == .held && isLong) ? "action_required" : "ok"
+  }
+
+  var outcome: String {
+    if let report, report.effect == "rollback" { return "rolled_back" }
+    switch rollout?.status {
+    case .finished?: return "finished"
+    case .rolledBack?: return "aborted"
+    default: return "none"
+    }
+  }
+
+  var isRegression: Bool { report.map { $0.verdict == .fail || $0.effect != "none" } ?? false }
+
+  var json: JSONValue {
+    var data = FlagsState.json(key, in: set, rollout)
+    data[path: ["phase"]] = rollout.map { .string($0.phase.name) } ?? "planned"
+    data[path: ["stage"]] = rollout.map { .string($0.stage) } ?? "deployed off"
+    data[path: ["attention"]] = .string(attention)
+    data[path: ["outcome"]] = .string(outcome)
+    var actions = rollout?.availableActions ?? ["start"]
+    if report?.effect == "rollback" { actions = ["resume --ack \(report?.latchedRevision ?? "REVISION")", "abort"] }
+    data[path: ["availableActions"]] = .array(actions.map(JSONValue.string))
+    data[path: ["guard"]] = report?.guardReport ?? .null
+    data[path: ["shadow"]] = report?.document["shadow"] ?? .null
+    data[path: ["gateway"]] =
+      report.map { report in
+        [
+          "sha256": .string(report.hash), "agrees": .bool(report.evidence(forHash: set.hash).workersAgree),
+          "workers": report.document["workers"] ?? [],
+        ]
+      } ?? .null
+    return data
+  }
+
+  func output(exitsOnRegression: Bool) -> FlagsOutput {
+    var lines = [FlagsState.text(key, in: set, rollout)]
+    if let report { lines += report.lines(fileHash: set.hash) }
+    lines.append("  attention \(attention), outcome \(outcome)")
+    let actions = json["availableActions"]?.array?.compactMap(\.string) ?? []
+    lines.append("  next: \(actions.joined(separator: ", "))")
+    return FlagsOutput(
+      kind: "RolloutStatus", data: json, text: lines.joined(separator: "\n"),
+      exit: exitsOnRegression && isRegression ? .regression : .success)
+  }
+}
+
+/// What `/flags` of a running gateway says.
+struct AdminReport {
+  let document: JSONValue
+
+  var hash: String { document["hash"]?.string ?? "" }
+  var guardReport: JSONValue { document["guard"] ?? .null }
+  var effect: String { guardReport["effect"]?.string ?? "none" }
+  var isStale: Bool { document["staleSince"]?.string != nil }
+  var latchedRevision: String? { guardReport["latch"]?["revision"]?.string }
+
+  var verdict: RolloutEvidence.Verdict {
+    guardReport["verdict"]?.string.flatMap(RolloutEvidence.Verdict.init) ?? .inconclusive
+  }
+
+  func evidence(forHash hash: String) -> RolloutEvidence {
+    let workers = document["workers"]?.array ?? []
+    let agree = self.hash == hash && !workers.isEmpty && workers.allSatisfy { $0["hash"]?.string == hash }
+    // A guard that has acted is no pass, whatever the numbers have become since.
+    return RolloutEvidence(
+      verdict: effect == "none" ? verdict : .fail, samples: guardReport["samples"]?.integer ?? 0, workersAgree: agree)
+  }
+
+  func lines(fileHash: String) -> [String] {
+    var lines = ["  guard: \(verdict.rawValue), effect \(effect)"]
+    if let reason = guardReport["latch"]?["reason"]?.string { lines.append("    \(reason)") }
+    for metric in guardReport["metrics"]?.array ?? [] {
+      let values = ["on", "off"].map { name in metric[name].map { $0.text() } ?? "-" }
+      lines.append(
+        "    \(metric["metric"]?.string ?? ""): \(metric["verdict"]?.string ?? ""), \(values[0]) against \(values[1])")
+    }
+    if let shadow = document["shadow"]?.object {
+      let counts = shadow.members.map { "\($0.name) \($0.value.text())" }
+      lines.append("  in legacy, graceful would have changed: \(counts.joined(separator: ", "))")
+    }
+    let agree = evidence(forHash: fileHash).workersAgree
+    lines.append(agree ? "  all workers serve this file" : "  not all workers serve this file")
+    if let fault = document["fault"]?.string { lines.append("  the gateway refused the file: \(fault)") }
+    return lines
+  }
+
+  /// `nil` without `--admin`.
+  static func fetch(_ invocation: FlagsInvocation) throws(FlagsFailure) -> AdminReport? {
+    guard let text = invocation.arguments["--admin"] else { return nil }
+    var host = text[...]
+    if host.hasPrefix("http://") { host = host.dropFirst(7) }
+    while host.hasSuffix("/") { host = host.dropLast() }
+    guard let address = SocketAddress(parsing: String(host)) else {
+      throw .usage("--admin takes the address of the admin listener, such as http://127.0.0.1:8081")
+    }
+    var request = ClientRequest("GET", "/flags", fields: [Script.Field("Connection", "close")])
+    if let token = invocation.arguments["--token"] ?? Host.environment["FERMATA_ADMIN_TOKEN"] {
+      request.fields.append(Script.Field("Authorization", "Bearer \(token)"))
+    }
+    let result = try get(request, from: address)
+    guard result.status == 200, let document = try? JSONValue(parsing: result.body) else {
+      throw FlagsFailure(
+        .inputOutput, "admin", "\(text)/flags answered \(result.status == 0 ? "\(result.end)" : "\(result.status)")",
+        next: "check that the gateway runs, and --token")
+    }
+    return AdminReport(document: document)
+  }
+
+  private static func get(_ request: ClientRequest, from address: SocketAddress) throws(FlagsFailure) -> ClientResult {
+    do {
+      let loop = try EventLoop()
+      var result = ClientResult()
+      var behaviour = ClientBehaviour()
+      behaviour.timeout = .seconds(5)
+      let client = StreamClient(loop: loop, address: address, request: request, behaviour: behaviour) {
+        result = $0
+        loop.stop()
+      }
+      client.start()
+      loop.run()
+      return result
+    } catch {
+      throw FlagsFailure(.inputOutput, "loop", "\(error)", next: "try again")
+    }
+  }
+}
