@@ -71,7 +71,9 @@ let sources: [Target] = [
       "Processes",
     ]),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
-  program("fermata", ["Gateway", "Harness", "Flags", "Files", "JSON", "Loop", "Processes", "Time"]),
+  program(
+    "fermata",
+    ["Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "Processes"]),
 ]
 
 let testing: [Target] = [

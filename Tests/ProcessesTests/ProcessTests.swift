@@ -82,6 +82,8 @@ import Time
     let file = try one.write("a.conf", "hello\n")
     let reader = try ChildProcess(["cat", file])
     #expect(reader.readLine(timeout: .seconds(5)) == "hello")
+    let maker = try ChildProcess(["sh", "-c", "mkdir -p \(one.path)/a/b; touch \(one.path)/a/b/c; echo made"])
+    #expect(maker.readLine(timeout: .seconds(5)) == "made")
     one.remove()
     two.remove()
     let lister = try ChildProcess(["sh", "-c", "ls -d \(one.path) \(two.path) 2>/dev/null; echo end"])

@@ -23,8 +23,6 @@ final class Worker {
   private(set) var settings: Settings
   private(set) var flags: FlagSnapshot
   private(set) var pools: [UpstreamPool] = []
-  private var rules: [ForwardingRules] = []
-  private var streamingRules: [ForwardingRules] = []
   let plainRules = ResponseRules()
   let streamRules = StreamRules()
 
@@ -68,29 +66,11 @@ final class Worker {
     self.settings = settings
     for pool in pools { pool.closeAll() }
     pools = settings.upstreams.map { UpstreamPool($0, worker: self) }
-    rules = settings.upstreams.map { Self.forwardingRules(for: $0, asksForIdentity: false) }
-    streamingRules = settings.upstreams.map { Self.forwardingRules(for: $0, asksForIdentity: true) }
     log.level = settings.configuration.logLevel
   }
 
   func adopt(_ flags: FlagSnapshot) {
     self.flags = flags
-  }
-
-  private static func forwardingRules(for upstream: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
-    var overrides = Fields()
-    if asksForIdentity { overrides.append(.acceptEncoding, literal: "identity") }
-    return ForwardingRules(
-      upstreamAuthority: upstream.url.authorityValue, host: upstream.preservesHost ? .preserve : .upstream,
-      basePath: upstream.url.basePath, strippedParameters: ["stream_end"], overrides: overrides)
-  }
-
-  /// The rules for one request. A response that may be an event stream is asked for uncompressed: events can't be
-  /// told apart otherwise. Plain downloads keep their compression.
-  func forwardingRules(for pool: UpstreamPool, _ request: borrowing RequestHead) -> ForwardingRules {
-    let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
-    let index = settings.upstreams.firstIndex { $0.name == pool.settings.name } ?? 0
-    return mayStream ? streamingRules[index] : rules[index]
   }
 
   var lingerTime: Nanoseconds { settings.linger }

@@ -4,7 +4,7 @@ internal import Sockets
 internal import Time
 
 /// One connection of a scripted backend: reads requests one after the other and plays a script for each.
-final class BackendConnection: ConnectionHandler {
+final class BackendConnection: ConnectionHandler, TimerQueueMember {
   /// Bytes waiting for the client beyond which a script pauses.
   private static let highWaterMark = 256 * 1024
   private static let bodyKept = 1 << 20
@@ -19,7 +19,6 @@ final class BackendConnection: ConnectionHandler {
   private var cursor: ScriptCursor?
   private var framing = Script.Framing.chunked
   private var script = Script([])
-  private var timer: Timer?
   private var waitsForDrain = false
   private var peerHasFinished = false
   /// The script waits for the client to go away, or has ended the connection from this side.
@@ -49,6 +48,10 @@ final class BackendConnection: ConnectionHandler {
     unread += [UInt8](copying: input.bytes)
     if unread.count > Self.unreadLimit { return abandon() }
     readRequests()
+  }
+
+  func timeCame() {
+    resume()
   }
 
   func connectionDrained() {
@@ -149,8 +152,7 @@ final class BackendConnection: ConnectionHandler {
   }
 
   private func wait(_ time: Nanoseconds) {
-    if timer == nil { timer = Timer(loop: server.loop) { [unowned self] in resume() } }
-    timer?.schedule(after: time)
+    server.timers.schedule(self, after: time)
   }
 
   private func finish(_ end: Script.End) {
@@ -172,8 +174,6 @@ final class BackendConnection: ConnectionHandler {
   private func close() {
     guard !isClosed else { return }
     isClosed = true
-    timer?.cancel()
-    timer = nil
     cursor = nil
     connection.close()
     server.forget(self)

@@ -5,6 +5,7 @@ internal import Sockets
 /// The loop's side of a `ScriptedBackend`: its listener and its open connections.
 final class BackendServer {
   let loop: EventLoop
+  let timers: TimerQueue
   let log: BackendLog
   let choose: @Sendable (RecordedRequest) -> Script
   /// For framing what goes out.
@@ -12,8 +13,9 @@ final class BackendServer {
   private var listener: Listener?
   private var connections: [ObjectIdentifier: BackendConnection] = [:]
 
-  init(loop: EventLoop, log: BackendLog, choose: @escaping @Sendable (RecordedRequest) -> Script) {
+  init(loop: EventLoop, log: BackendLog, choose: @escaping @Sendable (RecordedRequest) -> Script) throws {
     self.loop = loop
+    timers = try TimerQueue(loop: loop)
     self.log = log
     self.choose = choose
   }

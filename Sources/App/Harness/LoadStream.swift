@@ -10,10 +10,10 @@ final class LoadStream: ConnectionHandler {
   private unowned let generator: LoadGenerator
   private let connection: TCPConnection
   private var events = 0
-  private var carry: [UInt8] = []
-  private var head: [UInt8]? = []
-  /// The last eight bytes received, the newest lowest.
-  private var window: UInt64 = 0
+  private var head: [UInt8] = []
+  private var body: WireBody?
+  /// Decoded bytes in which no event has been looked for yet, the beginning of one in front.
+  private var unscanned: [UInt8] = []
 
   init(_ connection: TCPConnection, generator: LoadGenerator) {
     self.connection = connection
@@ -33,49 +33,38 @@ final class LoadStream: ConnectionHandler {
   func connectionDrained() {}
 
   func connectionReceived(_ input: InputBuffer) {
-    if head == nil { return take(input.bytes) }
-    head? += [UInt8](copying: input.bytes)
-    guard let bytes = head, let (parsed, length) = WireHead.parse(bytes) else { return }
-    head = nil
+    let bytes = [UInt8](copying: input.bytes)
+    if body != nil { return take(bytes[...]) }
+    head += bytes
+    guard let (parsed, length) = WireHead.parse(head) else { return }
     guard generator.accepts(parsed) else { return end(asExpected: false) }
-    let rest = Array(bytes[length...])
-    take(rest.span)
+    body = parsed.isChunked ? WireBody(.chunked) : parsed.length.map { WireBody(.length($0)) } ?? WireBody(.untilClose)
+    let rest = head[length...]
+    head = []
+    take(rest)
   }
 
   func connectionEnded(_ end: ConnectionEnd) {
     self.end(asExpected: false)
   }
 
-  private func take(_ bytes: Span<UInt8>) {
+  private func take(_ bytes: ArraySlice<UInt8>) {
+    _ = body?.take(bytes, into: &unscanned)
     let before = events
     let now = generator.loop.readClock()
-    if carry.isEmpty {
-      let rest = StampedEvent.scan(bytes) { count($0, now) }
-      keep(bytes.extracting(droppingFirst: rest))
-    } else {
-      carry += [UInt8](copying: bytes)
-      let joined = carry
-      carry.removeAll(keepingCapacity: true)
-      let rest = StampedEvent.scan(joined.span) { count($0, now) }
-      keep(joined.span.extracting(droppingFirst: rest))
-    }
+    let rest = StampedEvent.scan(unscanned.span) { count($0, now) }
+    unscanned.removeFirst(rest)
     if before == 0, events > 0 { generator.streamBegan() }
-    if endsWithLastChunk(bytes) { end(asExpected: events == generator.plan.eventsPerStream) }
-  }
-
-  private func keep(_ bytes: Span<UInt8>) {
-    if !bytes.isEmpty { carry += [UInt8](copying: bytes) }
+    switch body?.state {
+    case .complete?: end(asExpected: events == generator.plan.eventsPerStream)
+    case .broken?: end(asExpected: false)
+    case .open?, nil: break
+    }
   }
 
   private func count(_ written: MonotonicTime, _ now: MonotonicTime) {
     events += 1
     generator.eventCame(latency: now - written)
-  }
-
-  /// Whether the response's last bytes are a chunked body's end. No event ends in these bytes.
-  private func endsWithLastChunk(_ bytes: Span<UInt8>) -> Bool {
-    for index in max(0, bytes.count - 8)..<bytes.count { window = window << 8 | UInt64(bytes[index]) }
-    return window & 0xFF_FFFF_FFFF_FFFF == 0x0D_0A30_0D0A_0D0A
   }
 
   private func end(asExpected: Bool) {

@@ -35,7 +35,7 @@ package final class ScriptedBackend: Sendable {
     let started = Mutex<Result<(SocketAddress, LoopBound<BackendServer>), any Error>?>(nil)
     let thread = try LoopThread.start(name: "backend") { loop in
       let result = Result { () throws -> (SocketAddress, LoopBound<BackendServer>) in
-        let server = BackendServer(loop: loop, log: log, choose: choose)
+        let server = try BackendServer(loop: loop, log: log, choose: choose)
         return (try server.listen(at: address), LoopBound(server, loop: loop))
       }
       started.withLock { $0 = result }

@@ -69,7 +69,7 @@ struct Verb: Sendable {
   var answersHelp = true
   let run: @Sendable ([String]) -> Int32
 
-  static let all: [Verb] = [.serve, .check, .flags]
+  static let all: [Verb] = [.serve, .check, .flags, .bench, .backend, .load]
 }
 
 /// Output to people and scripts.

@@ -14,7 +14,8 @@ package protocol SocketWatchHandler: AnyObject {
 @safe
 package final class SocketWatch {
   private let loop: EventLoop
-  private unowned let handler: any SocketWatchHandler
+  // Checked references cost on every event; the contract above makes this one safe.
+  private unowned(unsafe) let handler: any SocketWatchHandler
   package let descriptor: Int32
   private var readEvent: RawEvent?
   // Made when a write first has to wait: most sockets never have one.
@@ -27,7 +28,7 @@ package final class SocketWatch {
   package init(loop: EventLoop, descriptor: Int32, handler: any SocketWatchHandler) {
     self.loop = loop
     self.descriptor = descriptor
-    self.handler = handler
+    unsafe self.handler = handler
   }
 
   /// - Returns: `false` when the kernel refuses one more watch.
@@ -98,9 +99,9 @@ package final class SocketWatch {
 
   private func fired(_ what: Int32) {
     if what & EV_READ != 0 {
-      handler.socketBecameReadable()
+      unsafe handler.socketBecameReadable()
     } else if what & EV_WRITE != 0 {
-      handler.socketBecameWritable()
+      unsafe handler.socketBecameWritable()
     }
   }
 }

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A new directory of this user alone. `remove` deletes the plain files in it, and it.
+/// A new directory of this user alone. `remove` deletes it with all that is in it.
 package struct TemporaryDirectory: Sendable {
   package let path: String
 
@@ -29,10 +29,14 @@ package struct TemporaryDirectory: Sendable {
     return file
   }
 
-  package func remove() {
-    for name in (try? SmallFile.names(in: path)) ?? [] {
-      _ = unsafe unlink(path + "/" + name)
+  package func remove() { Self.remove(path) }
+
+  private static func remove(_ folder: String) {
+    for name in (try? SmallFile.names(in: folder)) ?? [] {
+      let entry = folder + "/" + name
+      // A directory cannot be unlinked; a link to one can, and is not followed.
+      if unsafe unlink(entry) != 0 { remove(entry) }
     }
-    _ = unsafe rmdir(path)
+    _ = unsafe rmdir(folder)
   }
 }

@@ -38,7 +38,7 @@ package protocol ConnectionHandler: AnyObject {
 /// A byte stream to a peer, whatever carries it. Lives on one loop; everything may be called inside its own callbacks.
 package protocol Connection: AnyObject {
   var loop: EventLoop { get }
-  /// Not retained.
+  /// Retained until `close()` or `reset()`, which every handler must call in the end (or hand the connection over).
   var handler: (any ConnectionHandler)? { get set }
 
   func startReading()

@@ -10,7 +10,7 @@ package final class TCPConnection: Connection {
   private enum Writing: UInt8 { case open, finishing, finished }
 
   package let loop: EventLoop
-  package weak var handler: (any ConnectionHandler)?
+  package var handler: (any ConnectionHandler)?
   package let peerAddress: SocketAddress
 
   // Implicitly unwrapped because the watch needs `self`; set once by `init`.

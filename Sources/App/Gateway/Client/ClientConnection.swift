@@ -20,7 +20,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     case closed
   }
 
-  unowned let worker: Worker
+  let worker: Worker
   let connection: any Connection
   /// What backends are told of the client.
   let forwarded: ForwardedClient
@@ -410,11 +410,15 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   }
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    let next: MonotonicTime?
     switch state {
-    case .awaitingHead: return waitedForHead(now)
-    case .exchanging: return exchange?.timePassed(now) ?? waitedForFlush(now)
-    case .closing, .closed: return nil
+    case .awaitingHead: next = waitedForHead(now)
+    case .exchanging:
+      if let exchange { next = exchange.timePassed(now) } else { next = waitedForFlush(now) }
+    case .closing, .closed: next = nil
     }
+    // What was done may have changed the state: then the next tick looks at the new one.
+    return state == .closing || state == .closed ? nil : next ?? now
   }
 
   private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {

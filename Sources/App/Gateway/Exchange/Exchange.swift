@@ -22,7 +22,7 @@ final class Exchange {
     case over
   }
 
-  unowned let worker: Worker
+  let worker: Worker
   let client: ClientConnection
   let method: HTTP.Method
   let openedAt: MonotonicTime
@@ -32,6 +32,7 @@ final class Exchange {
   /// Needed until the response's head is here: for another attempt, and for the mode.
   private var request: RequestHead?
   private var route: Route?
+  private var pool: UpstreamPool?
   private var attempt: DialAttempt?
   private var upstream: UpstreamConnection?
   /// The request's body that came before there was a connection.
@@ -66,13 +67,15 @@ final class Exchange {
     guard let route = worker.settings.route(for: request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }
+    if request.method == .trace {
+      return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
+    }
     self.route = route
+    pool = route.upstreams.first.map { worker.pools[$0] }
     startAttempt(fresh: false)
   }
 
   var routeName: String? { route?.settings.name }
-
-  private var pool: UpstreamPool? { route?.upstreams.first.map { worker.pools[$0] } }
 
   private func startAttempt(fresh: Bool) {
     guard let pool else { return }
@@ -107,7 +110,7 @@ final class Exchange {
     upstream.serve(self)
     worker.upstreamHead.removeAll()
     Forwarding.writeRequest(
-      request, from: client.forwarded, as: worker.forwardingRules(for: pool, request), into: &worker.upstreamHead)
+      request, from: client.forwarded, as: pool.rules(for: request), into: &worker.upstreamHead)
     worker.upstreamHead.withSpan { upstream.send($0) }
     if request.expectsContinue, !bodyIsComplete { client.sendContinue() }
     if !bodyBacklog.isEmpty {
@@ -159,7 +162,10 @@ final class Exchange {
   }
 
   /// The backend takes the request's body again.
-  func upstreamDrained() { resumeClient() }
+  func upstreamDrained() {
+    lastActivity = worker.loop.now
+    resumeClient()
+  }
 
   // MARK: - The response
 
@@ -403,6 +409,11 @@ final class Exchange {
 
   private func streamTimePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard let stream else { return nil }
+    guard upstream != nil else {
+      worker.shard.increment(worker.metrics.orphans)
+      finishStream(.gatewayError, reason: "the stream had lost its attempt", upstreamIsComplete: false)
+      return nil
+    }
     if client.queuedBytes > 0 {
       stream.clock.clientBlocked(at: now)
       stream.clock.clientProgressed(at: client.lastWriteProgress)

@@ -24,7 +24,7 @@ final class UpstreamConnection: ConnectionHandler {
     case malformed(HTTP1Error)
   }
 
-  unowned let pool: UpstreamPool
+  let pool: UpstreamPool
   let connection: any Connection
   private var exchange: Exchange?
   private var state = State.idle

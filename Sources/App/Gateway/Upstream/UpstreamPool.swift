@@ -1,5 +1,6 @@
 import HTTP
 import Loop
+import SSE
 import Sockets
 import Telemetry
 import Time
@@ -7,14 +8,41 @@ import Time
 /// The connections of one loop to one backend that wait for their next request. The one used last is taken first, so
 /// that the others can grow old and be closed.
 final class UpstreamPool: DeadlineMember {
-  unowned let worker: Worker
+  let worker: Worker
   let settings: UpstreamSettings
+  private let rules: ForwardingRules
+  private let streamingRules: ForwardingRules
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
 
   init(_ settings: UpstreamSettings, worker: Worker) {
     self.settings = settings
     self.worker = worker
+    rules = Self.rules(settings, asksForIdentity: false)
+    streamingRules = Self.rules(settings, asksForIdentity: true)
+  }
+
+  private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
+    var overrides = Fields()
+    if asksForIdentity { overrides.append(.acceptEncoding, literal: "identity") }
+    return ForwardingRules(
+      upstreamAuthority: settings.url.authorityValue, host: settings.preservesHost ? .preserve : .upstream,
+      basePath: settings.url.basePath, strippedParameters: ["stream_end"], overrides: overrides)
+  }
+
+  /// How `request` is written for this backend.
+  ///
+  /// A response that may be an event stream is asked for uncompressed: events can't be told apart otherwise. Plain
+  /// downloads keep their compression. An id that this gateway made is its own business; the backend sees its own.
+  func rules(for request: borrowing RequestHead) -> ForwardingRules {
+    let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
+    var chosen = mayStream ? streamingRules : rules
+    if let index = request.fields.firstIndex(of: .lastEventID),
+      EventID(parsing: request.fields.value(at: index)) != nil
+    {
+      chosen.dropped.insert(.lastEventID)
+    }
+    return chosen
   }
 
   var idleCount: Int { idle.count }

@@ -1,0 +1,71 @@
+/// The command line of `fermata bench`.
+struct BenchOptions {
+  var scenarios = BenchScenario.allCases
+  var subjects = BenchSubject.allCases
+  var seconds: Int?
+  var streams: Int?
+  var rounds = 3
+  var isQuick = false
+  var asJSON = false
+
+  static let help = """
+    usage: fermata bench [OPTION …]
+
+    Measures this program beside nginx and haproxy, where they are installed, and a direct connection: one worker each,
+    the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
+
+      --scenario NAME,…    paced, burst, churn, idle; default: all
+      --subject NAME,…     direct, nginx, haproxy, legacy, graceful; default: all; the last two are this program
+      --seconds N          how long each run is measured; default: 10, burst and churn 5
+      --streams N          streams at once; default: paced 500, burst and churn 50, idle 8000
+      --repeat N           rounds; every figure is the median of them; default: 3
+      --quick              one round of 2 s with fewer streams: a first impression
+      --json               for programs, all runs included
+
+    Exit status: 0 if all was measured and no stream failed, 1 otherwise, 2 for a wrong command line.
+    """
+
+  init(_ arguments: [String]) throws(Arguments.Mistake) {
+    let parsed = try Arguments(
+      arguments, options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat"],
+      switches: ["--quick", "--json"])
+    if let list = parsed["--scenario"] { scenarios = try Self.names(list, BenchScenario.allCases) }
+    if let list = parsed["--subject"] { subjects = try Self.names(list, BenchSubject.allCases) }
+    isQuick = parsed.has("--quick")
+    asJSON = parsed.has("--json")
+    seconds = try Self.number(parsed, "--seconds", 1...3600)
+    streams = try Self.number(parsed, "--streams", 1...50_000)
+    rounds = try Self.number(parsed, "--repeat", 1...100) ?? (isQuick ? 1 : rounds)
+  }
+
+  func seconds(_ scenario: BenchScenario) -> Int {
+    seconds ?? (isQuick ? 2 : scenario.defaultSeconds)
+  }
+
+  func streams(_ scenario: BenchScenario) -> Int {
+    streams ?? (isQuick ? min(1000, scenario.defaultStreams) : scenario.defaultStreams)
+  }
+
+  private static func names<Name: RawRepresentable>(
+    _ list: String, _ all: [Name]
+  ) throws(Arguments.Mistake) -> [Name] where Name.RawValue == String {
+    var result: [Name] = []
+    for word in list.split(separator: ",") {
+      guard let name = Name(rawValue: String(word)) else {
+        throw Arguments.Mistake(message: "\(word) is none of \(all.map(\.rawValue).joined(separator: ", "))")
+      }
+      result.append(name)
+    }
+    return result
+  }
+
+  private static func number(
+    _ parsed: Arguments, _ option: String, _ range: ClosedRange<Int>
+  ) throws(Arguments.Mistake) -> Int? {
+    guard let text = parsed[option] else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw Arguments.Mistake(message: "\(option) wants a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+}

@@ -1,0 +1,115 @@
+import Harness
+import Time
+
+/// The medians of a scenario's runs, as a table or as JSON.
+struct BenchReport {
+  let scenario: BenchScenario
+  let title: String
+  let streams: Int
+  /// In the order of the table; a subject that could not be measured has no runs and says why.
+  var rows: [Row]
+
+  struct Row {
+    let subject: BenchSubject
+    var runs: [BenchFigures] = []
+    var failure: String?
+  }
+
+  // MARK: Figures
+
+  private func cost(_ row: Row) -> Double? {
+    median(row.runs.compactMap { $0.cost(scenario) })
+  }
+
+  private func ratio(_ row: Row, to other: BenchSubject) -> Double? {
+    guard let reference = rows.first(where: { $0.subject == other }) else { return nil }
+    guard let cost = self.cost(row), let base = self.cost(reference), base > 0 else { return nil }
+    return cost / base
+  }
+
+  private func milliseconds(_ row: Row, _ latency: (BenchFigures) -> Nanoseconds) -> Double? {
+    median(row.runs.map { latency($0).milliseconds })
+  }
+
+  private func memory(_ row: Row) -> Double? {
+    median(row.runs.compactMap(\.memory).map { Double($0) / 1024 / Double(max(1, streams)) })
+  }
+
+  private func median(_ values: [Double]) -> Double? {
+    let sorted = values.sorted()
+    guard !sorted.isEmpty else { return nil }
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+  }
+
+  // MARK: Text
+
+  var text: String {
+    let header = ["", "CPU us/\(scenario.unit)", "x nginx", "x haproxy", "p50 ms", "p99 ms", "KiB/stream", "failures"]
+    let lines = [header] + rows.map(cells)
+    let widths = header.indices.map { column in lines.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
+    return title + "\n" + lines.map { line in "  " + pad(line, widths) }.joined(separator: "\n") + "\n"
+  }
+
+  private func cells(_ row: Row) -> [String] {
+    if let failure = row.failure, row.runs.isEmpty { return [row.subject.title, failure] }
+    return [
+      row.subject.title, number(cost(row), 2), number(ratio(row, to: .nginx), 2), number(ratio(row, to: .haproxy), 2),
+      number(milliseconds(row, \.latencyMedian), 3), number(milliseconds(row, \.latency99), 3),
+      scenario == .idle ? number(memory(row), 2) : "-", "\(row.runs.reduce(0) { $0 + $1.failures })",
+    ]
+  }
+
+  /// The first column to the left, numbers to the right; a reason instead of numbers as it is.
+  private func pad(_ cells: [String], _ widths: [Int]) -> String {
+    if cells.count == 2 { return cells[0].padded(to: widths[0]) + "  " + cells[1] }
+    return cells.enumerated().map { column, cell in
+      column == 0 ? cell.padded(to: widths[0]) : String(repeating: " ", count: widths[column] - cell.count) + cell
+    }.joined(separator: "  ")
+  }
+
+  private func number(_ value: Double?, _ digits: Int) -> String {
+    guard let value else { return "-" }
+    var scale = 1
+    for _ in 0..<digits { scale *= 10 }
+    let scaled = Int((value.magnitude * Double(scale)).rounded())
+    let fraction = String(scaled % scale)
+    let zeros = String(repeating: "0", count: digits - fraction.count)
+    return (value < 0 && scaled > 0 ? "-" : "") + "\(scaled / scale).\(zeros)\(fraction)"
+  }
+
+  // MARK: JSON
+
+  /// One object; every name and text in it is plain ASCII without quotes.
+  var json: String {
+    let rows = rows.map { row in
+      let figures = [
+        "\"cpuMicroseconds\":\(json(cost(row)))", "\"toNginx\":\(json(ratio(row, to: .nginx)))",
+        "\"toHaproxy\":\(json(ratio(row, to: .haproxy)))",
+        "\"p50Milliseconds\":\(json(milliseconds(row, \.latencyMedian)))",
+        "\"p99Milliseconds\":\(json(milliseconds(row, \.latency99)))", "\"kibibytesPerStream\":\(json(memory(row)))",
+        "\"failures\":\(row.runs.reduce(0) { $0 + $1.failures })",
+        "\"runs\":[\(row.runs.map(json).joined(separator: ","))]",
+      ]
+      return "{\"subject\":\"\(row.subject.rawValue)\",\(figures.joined(separator: ","))}"
+    }
+    return "{\"scenario\":\"\(scenario.rawValue)\",\"streams\":\(streams),\"per\":\"\(scenario.unit)\","
+      + "\"subjects\":[\(rows.joined(separator: ","))]}"
+  }
+
+  private func json(_ run: BenchFigures) -> String {
+    "{\"cpuNanoseconds\":\(run.cpu.map { "\($0.value)" } ?? "null"),\"events\":\(run.events),\"streams\":\(run.streams),"
+      + "\"failures\":\(run.failures),\"p50Nanoseconds\":\(run.latencyMedian.value),"
+      + "\"p99Nanoseconds\":\(run.latency99.value),\"memoryBytes\":\(run.memory.map { "\($0)" } ?? "null")}"
+  }
+
+  private func json(_ value: Double?) -> String {
+    value.map { "\($0)" } ?? "null"
+  }
+}
+
+extension String {
+  fileprivate func padded(to width: Int) -> String {
+    self + String(repeating: " ", count: max(0, width - count))
+  }
+}

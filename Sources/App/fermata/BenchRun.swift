@@ -1,0 +1,76 @@
+import Harness
+import Loop
+import Processes
+import Time
+
+/// The figures of one run of one scenario with one subject.
+struct BenchFigures {
+  /// Processor time of the server while it was measured; `nil` where there is no server.
+  var cpu: Nanoseconds?
+  var events = 0
+  var streams = 0
+  var failures = 0
+  var latencyMedian = Nanoseconds.zero
+  var latency99 = Nanoseconds.zero
+  /// Growth of the server's resident memory from before the load to its end.
+  var memory: Int?
+
+  /// Processor time in microseconds for one unit of `scenario`; `nil` when there is nothing to divide.
+  func cost(_ scenario: BenchScenario) -> Double? {
+    let units = scenario == .churn ? streams : events
+    guard let cpu, units > 0 else { return nil }
+    return Double(cpu.value) / 1000 / Double(units)
+  }
+}
+
+/// One measurement: a backend, a server and a load, each a process of its own.
+struct BenchRun {
+  let scenario: BenchScenario
+  let subject: BenchSubject
+  let streams: Int
+  let seconds: Int
+
+  /// This program, whatever it is called.
+  static let program = "/proc/self/exe"
+
+  func measure() throws -> BenchFigures {
+    let backend = try ChildProcess([Self.program, "backend", "--listen", "127.0.0.1:0", "--until-input-ends"])
+    defer { backend.stop() }
+    guard let line = backend.readLine(timeout: .seconds(5)), let address = BackendVerb.address(in: line) else {
+      throw BenchError("the backend did not start")
+    }
+    let server = try BenchServer.start(subject, backend: address)
+    defer { server.stop() }
+    let before = try usage(server)
+    let load = try ChildProcess([Self.program, "load"] + loadArguments(server.address))
+    defer { load.stop() }
+    guard load.readLine(timeout: .seconds(90)) == LoadVerb.measuring else {
+      throw BenchError("\(streams) streams could not be opened")
+    }
+    let start = try usage(server)
+    guard let report = load.readLine(timeout: .seconds(seconds + 30)) else { throw BenchError("the load ended") }
+    let end = try usage(server)
+    var figures = LoadVerb.figures(in: report)
+    if let before, let start, let end {
+      figures.cpu = end.cpu - start.cpu
+      figures.memory = end.residentBytes - before.residentBytes
+    }
+    return figures
+  }
+
+  private func usage(_ server: BenchServer) throws -> ProcessUsage? {
+    try server.process.map { process throws in try ProcessMeter.read(process.pid) }
+  }
+
+  private func loadArguments(_ address: SocketAddress) -> [String] {
+    var arguments = [
+      "--target", "\(address)", "--path", scenario.target(seconds: seconds), "--shape", scenario.shape.rawValue,
+      "--streams",
+      "\(streams)",
+      "--events", "\(scenario.eventsPerStream)", "--seconds", "\(seconds)",
+    ]
+    for field in subject.requestFields { arguments += ["--field", "\(field.name): \(field.value)"] }
+    if let mode = subject.expectedMode { arguments += ["--expect-mode", mode] }
+    return arguments
+  }
+}

@@ -1,0 +1,69 @@
+import Harness
+import Time
+
+/// What is measured: a kind of traffic, and what one unit of it is.
+enum BenchScenario: String, CaseIterable {
+  /// Many streams with an event now and then: the daily work.
+  case paced
+  /// Long answers that come in one go.
+  case burst
+  /// Short streams, each on a connection of its own.
+  case churn
+  /// Many streams that say nothing.
+  case idle
+
+  static let eventSize = 120
+
+  var defaultStreams: Int {
+    switch self {
+    case .paced: 500
+    case .burst, .churn: 50
+    case .idle: 8000
+    }
+  }
+
+  var defaultSeconds: Int {
+    switch self {
+    case .paced, .idle: 10
+    case .burst, .churn: 5
+    }
+  }
+
+  /// What the processor time is divided by.
+  var unit: String { self == .churn ? "stream" : "event" }
+
+  var shape: LoadPlan.Shape {
+    switch self {
+    case .paced, .idle: .steady
+    case .burst, .churn: .cycling
+    }
+  }
+
+  /// Events of a complete stream. Steady streams outlast every run.
+  var eventsPerStream: Int {
+    switch self {
+    case .paced, .idle: 100_000_000
+    case .burst: 2000
+    case .churn: 10
+    }
+  }
+
+  /// The backend's script, as its query. An idle stream says something once while it is measured.
+  func target(seconds: Int) -> String {
+    let events = "/script?events=\(eventsPerStream)&size=\(Self.eventSize)"
+    return switch self {
+    case .paced: events + "&interval=20"
+    case .idle: events + "&interval=\(seconds * 1000)"
+    case .burst, .churn: events + "&burst=1"
+    }
+  }
+
+  func title(streams: Int, seconds: Int) -> String {
+    switch self {
+    case .paced: "paced: \(streams) streams x 50 events/s of \(Self.eventSize) bytes, \(seconds) s"
+    case .burst: "burst: \(streams) streams at a time, 2000 events of \(Self.eventSize) bytes in one go, \(seconds) s"
+    case .churn: "churn: \(streams) streams at a time, 10 events each, a connection for each, \(seconds) s"
+    case .idle: "idle: \(streams) streams, an event each in \(seconds) s"
+    }
+  }
+}
