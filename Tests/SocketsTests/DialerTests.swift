@@ -24,6 +24,15 @@ import Time
     return try #require(result)
   }
 
+  private func dial(to addresses: [SocketAddress]) throws -> Result<TCPConnection, DialError> {
+    var result: Result<TCPConnection, DialError>?
+    dialer.connect(to: addresses, host: "several", timeout: .seconds(5)) { result = $0 }
+    #expect(result == nil)
+    test.run(until: { result != nil })
+    #expect(test.loop.deadlines.count == 0)
+    return try #require(result)
+  }
+
   /// A port on which nobody listens.
   private func closedPort() throws -> UInt16 {
     let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) { _ in }
@@ -51,24 +60,59 @@ import Time
   }
 
   @Test func `a peer whose backlog is full is a timeout, not early`() throws {
-    let socket = try #require(try? SocketCalls.makeStream(for: .loopback(port: 0)).get())
-    defer { close(socket) }
-    #expect(SocketCalls.bind(socket, to: .loopback(port: 0)) == nil)
-    #expect(listen(socket, 0) == 0)
-    let address = try SocketCalls.localAddress(of: socket).get()
-    var held: [TCPConnection] = []
-    var error: DialError?
+    let hole = try BlackHole(test)
     let start = test.loop.readClock()
-    // The first ones fill the backlog.
-    for _ in 0..<4 where error == nil {
-      switch try dial("127.0.0.1", address.port, timeout: .milliseconds(300)) {
-      case .success(let connection): held.append(connection)
-      case .failure(let failure): error = failure
-      }
+    guard case .failure(let error) = try dial("127.0.0.1", hole.address.port, timeout: .milliseconds(300)) else {
+      Issue.record("connected")
+      return
     }
-    #expect(error?.reason == .timeout(address))
-    #expect(error?.phase == "timeout")
+    #expect(error.reason == .timeout(hole.address))
+    #expect(error.phase == "timeout")
     #expect(test.loop.readClock() - start >= .milliseconds(300))
+  }
+
+  @Test func `an address that does not answer gets a head start, not more`() throws {
+    let hole = try BlackHole(test)
+    let listener = try Listener(loop: test.loop, address: .loopbackV6(port: 0)) { _ in }
+    let start = test.loop.readClock()
+    let result = try dial(to: [hole.address, listener.localAddress])
+    let taken = test.loop.readClock() - start
+    #expect(try result.get().peerAddress == listener.localAddress)
+    #expect(taken >= .milliseconds(250) && taken < .seconds(3))
+  }
+
+  @Test func `an address that refuses costs nothing`() throws {
+    let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) { _ in }
+    let refusing = SocketAddress.loopbackV6(port: try closedPort())
+    let start = test.loop.readClock()
+    let result = try dial(to: [refusing, .loopback(port: try closedPort()), listener.localAddress])
+    #expect(try result.get().peerAddress == listener.localAddress)
+    #expect(test.loop.readClock() - start < .milliseconds(200))
+  }
+
+  @Test func `when every address fails the last error is told`() throws {
+    let ports = [try closedPort(), try closedPort()]
+    guard case .failure(let error) = try dial(to: ports.map { .loopback(port: $0) }) else {
+      Issue.record("connected")
+      return
+    }
+    #expect(error.reason == .connect(.loopback(port: ports[1]), .refused))
+    guard case .failure(let none) = try dial(to: []) else { return }
+    #expect(none.phase == "resolve")
+  }
+
+  @Test func `an address that answers late still wins over one that fails`() throws {
+    let hole = try BlackHole(test)
+    var result: Result<TCPConnection, DialError>?
+    dialer.connect(
+      to: [hole.address, .loopbackV6(port: try closedPort())], host: "late", timeout: .seconds(10)
+    ) { result = $0 }
+    test.run(for: .milliseconds(500))
+    #expect(result == nil)
+    hole.open()
+    // The kernel sends its SYN again after a second.
+    test.run(until: { result != nil })
+    #expect(try result?.get().peerAddress == hole.address)
   }
 
   @Test func `an unknown name is a resolve error or no answer in time`() throws {
@@ -129,5 +173,35 @@ import Time
     var length = socklen_t(4)
     getsockopt(descriptor, level, name, &value, &length)
     return value
+  }
+}
+
+/// An address that answers nobody: its backlog is full.
+private final class BlackHole {
+  let address: SocketAddress
+  private let socket: Int32
+  private var fillers: [Int32] = []
+
+  init(_ test: TestLoop) throws {
+    socket = try SocketCalls.makeStream(for: .loopback(port: 0)).get()
+    #expect(SocketCalls.bind(socket, to: .loopback(port: 0)) == nil)
+    #expect(listen(socket, 0) == 0)
+    address = try SocketCalls.localAddress(of: socket).get()
+    // A backlog of 0 holds one connection; the second's SYN is dropped.
+    for _ in 0..<2 {
+      let filler = try SocketCalls.makeStream(for: address).get()
+      _ = SocketCalls.connect(filler, to: address)
+      fillers.append(filler)
+    }
+  }
+
+  deinit {
+    for descriptor in fillers + [socket] { close(descriptor) }
+  }
+
+  /// Makes room.
+  func open() {
+    listen(socket, 16)
+    while case .success(let (descriptor, _)) = SocketCalls.accept(socket) { fillers.append(descriptor) }
   }
 }

@@ -104,4 +104,16 @@ import Time
     // What it could not send any more is cut off.
     test.run(until: { pair.client.hasFailed })
   }
+
+  @Test func `an end that must look cut is a reset after the last byte`() throws {
+    let pair = try Pair(test)
+    pair.client.keepsBytes = false
+    var result: CloseResult?
+    pair.server.connection.write(tail.span)
+    LingeringClose.begin(pair.server.connection, resets: true) { result = $0 }
+    test.run(until: { pair.client.hasFailed })
+    #expect(pair.client.ends == [.failed(.reset)])
+    #expect(pair.client.receivedCount == tail.count)
+    #expect(result == .acked)
+  }
 }

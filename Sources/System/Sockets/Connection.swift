@@ -62,7 +62,7 @@ package protocol Connection: AnyObject {
   /// The FIN has been handed to the kernel.
   var hasFinishedWriting: Bool { get }
   var sendProgress: SendProgress { get }
-  /// When the socket last took something out of the queue; the loop's coarse time.
+  /// When the socket last took something out of the queue, or the queue began; the loop's coarse time.
   var lastWriteProgress: MonotonicTime { get }
 
   /// Ends everything now; what is queued is lost. The handler is never called again. Idempotent.

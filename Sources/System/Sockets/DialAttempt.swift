@@ -48,11 +48,20 @@ package final class DialAttempt {
     tearDown()
   }
 
+  func start(_ addresses: [SocketAddress], timeout: Nanoseconds) {
+    beginTiming(timeout)
+    resolved(addresses.isEmpty ? .failure(.notFound(host)) : .success(addresses))
+  }
+
   func start(timeout: Nanoseconds) {
+    beginTiming(timeout)
+    request = resolver.resolve(host: host, port: port) { [weak self] result in self?.resolved(result) }
+  }
+
+  private func beginTiming(_ timeout: Nanoseconds) {
     end = loop.readClock() + timeout
     wake = end
     handle = loop.deadlines.add(self, at: end)
-    request = resolver.resolve(host: host, port: port) { [weak self] result in self?.resolved(result) }
   }
 
   private func resolved(_ result: Result<[SocketAddress], ResolveError>) {

@@ -28,4 +28,17 @@ package final class Dialer {
     attempt.start(timeout: timeout)
     return attempt
   }
+
+  /// Connects to the first of `addresses` that answers: for names that were resolved elsewhere. See `connect(host:…)`.
+  /// - Parameter host: the name in errors.
+  @discardableResult
+  package func connect(
+    to addresses: [SocketAddress], host: String, timeout: Nanoseconds, options: SocketOptions = SocketOptions(),
+    completion: @escaping (Result<TCPConnection, DialError>) -> Void
+  ) -> DialAttempt {
+    let attempt = DialAttempt(
+      dialer: self, host: host, port: addresses.first?.port ?? 0, options: options, completion: completion)
+    attempt.start(addresses, timeout: timeout)
+    return attempt
+  }
 }

@@ -13,7 +13,7 @@ package final class TCPConnection: Connection {
   package var handler: (any ConnectionHandler)?
   package let peerAddress: SocketAddress
 
-  // Implicitly unwrapped because the watch needs `self`; set once by `init`.
+  // Optional because making it needs `self`; set once by `init`.
   private var watch: SocketWatch?
   private let descriptor: Int32
   private var queue = ByteQueue()
@@ -82,6 +82,7 @@ package final class TCPConnection: Connection {
     case .success(let length):
       guard length < bytes.count else { return }
       queue.append(bytes.extracting(droppingFirst: length))
+      lastWriteProgress = loop.now
       if watch?.startWriting() != true { failLater(.last) }
     case .failure(let error):
       failLater(error)
