@@ -22,6 +22,7 @@ package final class Gateway {
   let startedAt: WallTime
   private(set) var settings: Settings
   private(set) var flags: FlagStore
+  let guardKeeper: GuardKeeper
   private(set) var workers: [WorkerHandle] = []
   private let log: WorkerLog
   private let logWriter: LogWriter
@@ -29,6 +30,7 @@ package final class Gateway {
   private var admin: AdminServer?
   private var watches: [SignalWatch] = []
   private var timers: [Timer] = []
+  private var guardTimer: Timer?
   private(set) var isDraining = false
   private(set) var configurationReloadFailed = false
   private var remaining = 0
@@ -53,6 +55,8 @@ package final class Gateway {
     } catch {
       throw StartError(description: error.description)
     }
+    guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log)
+    guardKeeper.flagsChanged(flags.current.flagSet)
   }
 
   // MARK: - Start
@@ -73,7 +77,13 @@ package final class Gateway {
     self.address = address
     flags.onChange = { [unowned self] snapshot in
       for worker in workers { worker.adopt(snapshot) }
+      guardKeeper.flagsChanged(snapshot.flagSet)
     }
+    guardKeeper.onChange = { [unowned self] isRolledBack in
+      for worker in workers { worker.setRolledBack(isRolledBack) }
+    }
+    if guardKeeper.isRollingBack { guardKeeper.onChange(true) }
+    runGuard()
     try startAdmin(configuration.admin)
     try watchSignals()
     log.write(.info, "started", at: loop.wallTime()) { line in
@@ -117,6 +127,15 @@ package final class Gateway {
     } catch {
       throw StartError(description: "signals can't be watched: \(error)")
     }
+  }
+
+  private func runGuard() {
+    let timer = Timer(loop: loop) { [unowned self] in
+      gather({ $0.answerGuard() }, then: { self.guardKeeper.take($0) })
+      runGuard()
+    }
+    timer.schedule(after: guardKeeper.gatherInterval)
+    guardTimer = timer
   }
 
   private func flushRegularly() {
@@ -190,6 +209,7 @@ package final class Gateway {
     admin?.close()
     for watch in watches { watch.cancel() }
     for timer in timers { timer.cancel() }
+    guardTimer?.cancel()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }
     log.flush()
     loop.stop()
@@ -250,6 +270,10 @@ final class WorkerHandle {
 
   func adopt(_ settings: Settings) {
     thread.mailbox.post { [worker] in worker.value.adopt(settings) }
+  }
+
+  func setRolledBack(_ isRolledBack: Bool) {
+    thread.mailbox.post { [worker] in worker.value.isRolledBack = isRolledBack }
   }
 
   func drain(_ completion: @escaping @Sendable () -> Void) {

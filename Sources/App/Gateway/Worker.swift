@@ -76,16 +76,36 @@ final class Worker {
   var lingerTime: Nanoseconds { settings.linger }
   var flagVersion: String { flags.version }
   /// Whether the flag was switched off for good: then streams that are already graceful close the old way too.
-  var isKilled: Bool { flags.isKilled }
+  var isKilled: Bool { flags.isKilled || isRolledBack }
+  /// The guard has taken the new closing back, whatever the file says.
+  var isRolledBack = false
+  private var cohorts = CohortCounts()
+  private var sightings: [Sighting] = []
+  /// Sightings kept between two questions of the guard.
+  private static let sightingLimit = 16_384
 
   /// The variant that the flag gives a client.
-  func variant(for request: borrowing RequestHead, capability: Capability, route: Route) -> Mode {
-    if let fixed = flags.fixedVariant { return fixed }
+  func decide(for request: borrowing RequestHead, capability: Capability, route: Route) -> ModeDecision {
+    if let fixed = flags.fixedVariant {
+      return ModeDecision(variant: isRolledBack ? .legacy : fixed, clientKey: nil)
+    }
     let context = ClientIdentity.context(
       of: request, capability: capability, route: route, settings: settings.configuration.identity,
       seconds: loop.wallTime().milliseconds / 1000)
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
-    return flags.variant(in: context)
+    let variant = isRolledBack ? .legacy : flags.variant(in: context)
+    return ModeDecision(variant: variant, clientKey: context.targetingKey?.hashValue)
+  }
+
+  private func see(_ stream: EventStream, left: Cohort?) {
+    guard let key = stream.clientKey, sightings.count < Self.sightingLimit else { return }
+    sightings.append(Sighting(key: key, at: loop.readClock(), left: left))
+  }
+
+  /// What was counted for the guard, and who came and went since it last asked.
+  func answerGuard() -> GuardKeeper.Answer {
+    defer { sightings.removeAll() }
+    return GuardKeeper.Answer(counts: cohorts, sightings: sightings)
   }
 
   // MARK: - Clients
@@ -164,13 +184,16 @@ final class Worker {
 
   // MARK: - Books
 
-  func note(_ result: ClosingMachine.Result?, _ mode: Mode?) {
-    guard let result, let mode else { return }
-    shard.increment(metrics.closes[mode, result])
+  func note(_ result: ClosingMachine.Result?, _ label: CloseLabel?) {
+    guard let result, let label else { return }
+    shard.increment(metrics.closes[label.mode, result])
+    guard result == .lingerTimeout || result == .reset else { return }
+    cohorts.count(label.cohort) { $0.unconfirmed += 1 }
   }
 
   func streamOpened(_ stream: EventStream, route: Route, request: borrowing RequestHead) {
     openStreams += 1
+    see(stream, left: nil)
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
     let path = String(copying: request.path)
     let method = request.method.name
@@ -187,7 +210,9 @@ final class Worker {
   }
 
   func firstEventCame(_ stream: EventStream) {
-    shard.observe(metrics.ttfb, (loop.readClock() - stream.openedAt).milliseconds)
+    let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
+    shard.observe(metrics.ttfb, milliseconds)
+    cohorts.count(stream.cohort) { $0.countFirstToken(milliseconds: milliseconds) }
   }
 
   func streamClosed(_ stream: EventStream, outcome: Outcome, reason: String) {
@@ -198,6 +223,12 @@ final class Worker {
     shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
     shard.increment(metrics.events[stream.mode], by: Int(stream.run.events))
     if stream.mode == .legacy { countShadow(stream, outcome) }
+    cohorts.count(stream.cohort) { arm in
+      arm.closed += 1
+      if outcome == .upstreamTruncated { arm.truncated += 1 }
+      if outcome == .clientGone { arm.aborted += 1 }
+    }
+    see(stream, left: stream.cohort)
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
       line.field("streamId", stream.id.description)
       line.field("mode", stream.mode.rawValue)

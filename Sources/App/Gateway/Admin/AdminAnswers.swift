@@ -31,7 +31,7 @@ extension Gateway {
   }
 
   /// Asks every worker and calls `completion` with all answers.
-  private func gather<Answer: Sendable>(
+  func gather<Answer: Sendable>(
     _ question: @escaping @Sendable (Worker) -> Answer, then completion: @escaping ([Answer]) -> Void
   ) {
     var answers: [Answer] = []
@@ -80,8 +80,23 @@ extension Gateway {
     gauge(
       "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
       configurationReloadFailed ? 1 : 0)
+    gauge(
+      "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
+      guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
+    counters(to: &out)
     gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
     gauge("fermata_start_time_seconds", "When the process started.", Double(startedAt.milliseconds) / 1000)
+  }
+
+  private func counters(to out: inout ByteBuffer) {
+    out.append("# HELP fermata_guard_trips_total Times that the guard acted.\n")
+    out.append("# TYPE fermata_guard_trips_total counter\nfermata_guard_trips_total ")
+    out.append(decimal: guardKeeper.trips)
+    out.append("\n# HELP fermata_guard_checks_total Comparisons of the cohorts, by metric and verdict.\n")
+    out.append("# TYPE fermata_guard_checks_total counter\n")
+    for (labels, count) in guardKeeper.checks.sorted(by: { $0.key < $1.key }) {
+      out.append("fermata_guard_checks_total{\(labels)} \(count)\n")
+    }
   }
 
   private func streamsDocument(_ lists: [[StreamDescription]]) -> JSONValue {
@@ -103,8 +118,25 @@ extension Gateway {
 
   private func answerFlags(_ respond: @escaping (AdminResponse) -> Void) {
     gather(
-      { WorkerFlags(index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash) },
+      {
+        WorkerFlags(
+          index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash, isRolledBack: $0.isRolledBack,
+          metrics: $0.snapshot())
+      },
       then: { respond(.json(self.flagsDocument($0).text())) })
+  }
+
+  /// What graceful would have saved on the legacy streams so far.
+  private func shadowDocument(_ snapshots: [MetricSnapshot]) -> JSONValue {
+    guard var all = snapshots.first else { return .null }
+    for other in snapshots.dropFirst() { all.merge(other) }
+    return [
+      "streams": JSONValue(all.value(metrics.shadowStreams)),
+      "streamsWithTrailingEvents": JSONValue(all.value(metrics.shadowTrailingStreams)),
+      "trailingEvents": JSONValue(all.value(metrics.shadowTrailingEvents)),
+      "clientsThatLeftEarly": JSONValue(all.value(metrics.shadowLeftEarly)),
+      "truncationsToldAsCut": JSONValue(all.value(metrics.shadowTruncations)),
+    ]
   }
 
   private func flagsDocument(_ workers: [WorkerFlags]) -> JSONValue {
@@ -121,8 +153,13 @@ extension Gateway {
     object["flags"] = snapshot.flagSet.document["flags"] ?? [:]
     object["workers"] = .array(
       workers.sorted { $0.index < $1.index }.map { worker in
-        ["worker": JSONValue(worker.index), "version": .string(worker.version), "hash": .string(worker.hash)]
+        [
+          "worker": JSONValue(worker.index), "version": .string(worker.version), "hash": .string(worker.hash),
+          "effective": worker.isRolledBack ? "legacy" : "configured",
+        ]
       })
+    object["guard"] = guardKeeper.machine.report
+    object["shadow"] = shadowDocument(workers.map(\.metrics))
     return .object(object)
   }
 }
@@ -132,6 +169,8 @@ private struct WorkerFlags: Sendable {
   let index: Int
   let version: String
   let hash: String
+  let isRolledBack: Bool
+  let metrics: MetricSnapshot
 }
 
 /// One open stream, for `/streams`.

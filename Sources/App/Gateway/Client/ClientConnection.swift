@@ -197,7 +197,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func peerFailed() {
     switch state {
     case .awaitingHead:
-      if var close = measured.take() { worker.note(close.machine.peerReset(), close.mode) }
+      if var close = measured.take() { worker.note(close.machine.peerReset(), close.label) }
       close()
     case .exchanging: exchangeWasAbandoned()
     case .closing, .closed: break
@@ -297,7 +297,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// Ends the answer. `out` holds what remains of its body.
   ///
   /// - Parameter closing: the close that is to be measured, for event streams.
-  func endResponse(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, mode: Mode)? = nil) {
+  func endResponse(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil) {
     guard state == .exchanging else { return out.removeAll() }
     if framing == .chunked {
       if !out.isEmpty { out.frameAsChunk() }
@@ -308,7 +308,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     if end == .cut || body != nil { closesAfterResponse = true }
     var machine = closing?.machine ?? ClosingMachine()
     machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
-    measured = MeasuredClose(machine: machine, mode: closing?.mode)
+    measured = MeasuredClose(machine: machine, label: closing?.label)
     exchange = nil
     if connection.queuedBytes == 0, !isCorked {
       responseWasFlushed()
@@ -334,7 +334,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     prefixSent = 0
     framing = .none
     idleSince = worker.loop.now
-    if measured?.mode == nil { measured = nil }
+    if measured?.label == nil { measured = nil }
     wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
     if worker.isDraining, backlog.isEmpty { return linger(resets: false) }
     if backlog.isEmpty { return connection.startReading() }
@@ -363,7 +363,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// Breaks the connection, so that the client sees that its answer is not complete.
   func abandon() {
     guard state != .closed else { return }
-    if var close = measured.take() { worker.note(close.machine.aborted(), close.mode) }
+    if var close = measured.take() { worker.note(close.machine.aborted(), close.label) }
     let exchange = self.exchange
     connection.reset()
     close()
@@ -377,7 +377,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     let worker = self.worker
     LingeringClose.begin(connection, timeout: worker.lingerTime, resets: resets) { result in
       guard var close else { return }
-      worker.note(close.settle(result), close.mode)
+      worker.note(close.settle(result), close.label)
     }
     leave()
   }
@@ -400,7 +400,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// The peer closed, or asked for more: it has the last answer.
   private func settleMeasuredClose() {
     guard var close = measured.take() else { return }
-    worker.note(close.machine.peerWasDone(), close.mode)
+    worker.note(close.machine.peerWasDone(), close.label)
   }
 
   // MARK: - Time
@@ -424,7 +424,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
     if var close = measured.take() {
       if connection.sendProgress.isComplete { close.machine.lastByteWasAcknowledged() }
-      worker.note(close.machine.stoppedWaiting(), close.mode)
+      worker.note(close.machine.stoppedWaiting(), close.label)
     }
     if let since = headSince {
       let due = since + limits.headTimeout
@@ -446,23 +446,29 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
       queuedAtLastLook = queued
       return now + limits.stallTimeout
     }
-    if var close = measured.take() { worker.note(close.machine.stoppedWaiting(), close.mode) }
+    if var close = measured.take() { worker.note(close.machine.stoppedWaiting(), close.label) }
     connection.reset()
     close()
     return nil
   }
 }
 
+/// What a close is counted under.
+struct CloseLabel {
+  let mode: Mode
+  let cohort: Cohort
+}
+
 /// The close of one answer, while it is being watched.
 struct MeasuredClose {
   var machine: ClosingMachine
   /// `nil` for answers that are no event streams: they are not counted.
-  let mode: Mode?
+  let label: CloseLabel?
   var isFlushed = false
 
-  init(machine: ClosingMachine, mode: Mode?) {
+  init(machine: ClosingMachine, label: CloseLabel?) {
     self.machine = machine
-    self.mode = mode
+    self.label = label
   }
 
   mutating func settle(_ result: CloseResult) -> ClosingMachine.Result? {

@@ -1,4 +1,4 @@
-import Flags
+package import Flags
 package import HTTP
 import JSON
 package import Loop
@@ -30,6 +30,9 @@ package struct FlagSettings: Sendable {
   package var file: String?
   /// Whether to start with the built-in flags when the file is absent or wrong. Otherwise that is a start-up error.
   package var startsWithoutFile = false
+  /// Where the guard keeps what must survive a restart. `nil`: beside the flag file, as `FILE.guard`.
+  package var guardState: String?
+  package var guardPolicy = GuardPolicy()
 
   package init() {}
 
@@ -37,6 +40,8 @@ package struct FlagSettings: Sendable {
     guard let reader else { return }
     file = reader.string("file")
     startsWithoutFile = reader.bool("startWithout", default: false)
+    guardState = reader.string("guardState")
+    if let policy = reader.nested("guard") { guardPolicy.read(policy) }
   }
 }
 
@@ -134,5 +139,26 @@ extension JSONReader {
 
   func version(_ name: String) -> SemanticVersion? {
     read(name, expected: "a version such as \"2.3.0\"") { $0.string.flatMap { SemanticVersion($0) } }
+  }
+}
+
+extension GuardPolicy {
+  mutating func read(_ reader: JSONReader) {
+    interval = reader.duration("interval", in: .milliseconds(100)...Nanoseconds.seconds(3600)) ?? interval
+    minSamples = reader.int("minSamples", in: 10...1_000_000, default: minSamples)
+    window = reader.int("window", in: 1...1000, default: window)
+    failLimit = reader.int("failLimit", in: 1...100, default: failLimit)
+    errorLimit = reader.int("errorLimit", in: 1...100, default: errorLimit)
+    onRegress = reader.choice("onRegress") ?? onRegress
+    let names = GuardMetric.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+    let metrics = reader.elements("dryRun", expected: "one of \(names)") { value, _ in
+      value.string.flatMap(GuardMetric.init)
+    }
+    if let metrics { dryRun = Set(metrics) }
+    for metric in GuardMetric.allCases {
+      guard let limits = reader.nested(metric.rawValue) else { continue }
+      margins[metric] = limits.double("margin", in: 0...10)
+      absolutes[metric] = limits.double("absolute", in: 0...1)
+    }
   }
 }

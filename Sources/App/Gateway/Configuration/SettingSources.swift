@@ -19,7 +19,8 @@ package struct SettingSources: Sendable {
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   private static let paths = [
     "listen", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
-    "flags.startWithout", "capability.header", "identity.header", "identity.cookie", "identity.query",
+    "flags.startWithout", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
+    "flags.guard.failLimit", "flags.guard.onRegress", "capability.header", "identity.header", "identity.cookie", "identity.query",
     "identity.tenantHeader", "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields",
     "limits.headTimeout", "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout",
     "limits.requestsPerConnection", "limits.connections", "stream.dialect", "stream.keepaliveInLegacy",
@@ -60,7 +61,9 @@ package struct SettingSources: Sendable {
 
   private static func scalar(_ text: String, for path: String) -> JSONValue {
     // Names stay texts even when they look like numbers.
-    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file" { return .string(text) }
+    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file"
+      || path == "flags.guardState"
+    { return .string(text) }
     if text == "true" || text == "false" { return .bool(text == "true") }
     if let number = Int(text) { return JSONValue(number) }
     return .string(text)

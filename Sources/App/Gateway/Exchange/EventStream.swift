@@ -10,6 +10,10 @@ final class EventStream {
   var clock: StreamClock
   var closing = ClosingMachine()
   let capability: Capability
+  /// The cohort that the guard counts it in.
+  let cohort: Cohort
+  /// A hash of the client's identity, if it has one.
+  let clientKey: Int?
   /// The revision of the flag file that decided the mode.
   let flagVersion: String
   let openedAt: MonotonicTime
@@ -21,13 +25,15 @@ final class EventStream {
   let trace: String?
 
   init(
-    run: Run, reader: any Reader, clock: StreamClock, capability: Capability, flagVersion: String,
-    openedAt: MonotonicTime, keepsAlive: Bool, trace: String?
+    run: Run, reader: any Reader, clock: StreamClock, capability: Capability, decision: ModeDecision,
+    flagVersion: String, openedAt: MonotonicTime, keepsAlive: Bool, trace: String?
   ) {
     self.run = run
     self.reader = reader
     self.clock = clock
     self.capability = capability
+    cohort = Cohort(decision.variant)
+    clientKey = decision.clientKey
     self.flagVersion = flagVersion
     self.openedAt = openedAt
     self.keepsAlive = keepsAlive
@@ -35,6 +41,7 @@ final class EventStream {
   }
 
   var mode: Mode { reader.mode }
+  var closeLabel: CloseLabel { CloseLabel(mode: mode, cohort: cohort) }
   var id: StreamID { run.id }
 
   /// Takes in the next piece of the backend's body.

@@ -327,7 +327,7 @@ final class Exchange {
     let bodyEnd = stream.reader.finish(ending, run: stream.run, into: &worker.loop.scratch.buffer)
     stream.bodyBytes += UInt64(worker.loop.scratch.buffer.count)
     if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    client.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.mode))
+    client.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.closeLabel))
     worker.streamClosed(stream, outcome: outcome, reason: reason)
   }
 
@@ -338,7 +338,7 @@ final class Exchange {
     phase = .over
     dropUpstream()
     guard wasStreaming, let stream else { return }
-    worker.note(stream.closing.peerReset(), stream.mode)
+    worker.note(stream.closing.peerReset(), stream.closeLabel)
     let outcome: Outcome = stream.closing.hasSentTerminal && stream.mode != .shield ? .completed : .clientGone
     worker.clientLeftStream(stream, outcome: outcome)
   }
@@ -438,7 +438,7 @@ final class Exchange {
       phase = .over
       dropUpstream()
       worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
-      worker.note(stream.closing.aborted(), stream.mode)
+      worker.note(stream.closing.aborted(), stream.closeLabel)
       client.abandon()
     }
     return nil

@@ -5,10 +5,17 @@ import SSE
 import Streams
 import Time
 
+/// What the flag said of a client.
+struct ModeDecision {
+  var variant: Mode
+  var clientKey: Int?
+}
+
 /// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.
 struct StreamOpening {
   let capability: Capability
   let mode: Mode
+  private let decision: ModeDecision
   let prefersStreamEnd: Bool
 
   init(request: borrowing RequestHead, route: Route, worker: Worker) {
@@ -21,8 +28,8 @@ struct StreamOpening {
       fields.string(named: name)
     }
     prefersStreamEnd = prefers == true
-    let variant = worker.variant(for: request, capability: capability, route: route)
-    mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: variant)
+    decision = worker.decide(for: request, capability: capability, route: route)
+    mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
   }
 
   private static func prefers(_ fields: Fields) -> Bool? {
@@ -52,7 +59,7 @@ struct StreamOpening {
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     return EventStream(
       run: run, reader: reader, clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt),
-      capability: capability, flagVersion: worker.flagVersion, openedAt: openedAt,
+      capability: capability, decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
 
