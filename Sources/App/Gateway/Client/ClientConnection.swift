@@ -297,7 +297,9 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// Ends the answer. `out` holds what remains of its body.
   ///
   /// - Parameter closing: the close that is to be measured, for event streams.
-  func endResponse(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil) {
+  func endResponse(
+    _ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil
+  ) {
     guard state == .exchanging else { return out.removeAll() }
     if framing == .chunked {
       if !out.isEmpty { out.frameAsChunk() }

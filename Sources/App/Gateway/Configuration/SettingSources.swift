@@ -20,7 +20,8 @@ package struct SettingSources: Sendable {
   private static let paths = [
     "listen", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
     "flags.startWithout", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
-    "flags.guard.failLimit", "flags.guard.onRegress", "capability.header", "identity.header", "identity.cookie", "identity.query",
+    "flags.guard.failLimit", "flags.guard.onRegress", "capability.header", "identity.header", "identity.cookie",
+    "identity.query",
     "identity.tenantHeader", "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields",
     "limits.headTimeout", "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout",
     "limits.requestsPerConnection", "limits.connections", "stream.dialect", "stream.keepaliveInLegacy",
@@ -63,7 +64,9 @@ package struct SettingSources: Sendable {
     // Names stay texts even when they look like numbers.
     if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file"
       || path == "flags.guardState"
-    { return .string(text) }
+    {
+      return .string(text)
+    }
     if text == "true" || text == "false" { return .bool(text == "true") }
     if let number = Int(text) { return JSONValue(number) }
     return .string(text)
