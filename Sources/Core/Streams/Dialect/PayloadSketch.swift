@@ -81,7 +81,8 @@ struct PayloadSketch {
   /// Whether a value begins as those do that stand for "no error".
   private static func isNothing(_ value: Span<UInt8>) -> Bool {
     switch value[0] {
-    case UInt8(ascii: "n"), UInt8(ascii: "f"), UInt8(ascii: "0"): true
+    // A line break: the value is missing, or on the next line of data.
+    case UInt8(ascii: "n"), UInt8(ascii: "f"), UInt8(ascii: "0"), 0x0A, 0x0D: true
     default: value.hasPrefix("\"\"") || value.hasPrefix("{}") || value.hasPrefix("[]")
     }
   }
