@@ -78,7 +78,10 @@ let sources: [Target] = [
 
 let testing: [Target] = [
   .target(name: "EventSamples", path: "Tests/Support/EventSamples", swiftSettings: common),
+  tests("BytesTests", ["Bytes", "JSON", "EventSamples"]),
+  tests("TimeTests", ["Time"]),
   tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
+  tests("StreamsTests", ["Streams", "SSE", "Bytes", "Time", "JSON", "Flags", "EventSamples"]),
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
