@@ -91,6 +91,7 @@ let testing: [Target] = [
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),
+  tests("FlagsCommandTests", ["fermata", "Files", "JSON", "Processes", "Time"]),
 ]
 
 let fuzzers: [Target] =
