@@ -29,7 +29,9 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   private var state = State.awaitingHead
   private var parser: RequestHeadParser
-  private var body: BodyDecoder?
+  /// Takes the request's body out of its framing while `hasBody`.
+  private var body = BodyDecoder(framing: .none, side: .request)
+  private var hasBody = false
   private var backlog = ByteBuffer()
   private var exchange: Exchange?
   private var deadline: DeadlineHandle?
@@ -82,7 +84,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   func connectionReceived(_ input: InputBuffer) {
     switch state {
     case .awaitingHead: readHead(input, from: 0)
-    case .exchanging where body != nil: readBody(input, from: 0)
+    case .exchanging where hasBody: readBody(input, from: 0)
     case .exchanging: keepForLater(input, from: 0)
     case .closing, .closed: break
     }
@@ -111,7 +113,8 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     requests += 1
     worker.shard.increment(worker.metrics.requests)
     let framing = head.framing
-    body = framing == .none ? nil : BodyDecoder(framing: framing, side: .request, limits: limits.head)
+    hasBody = framing != .none
+    if hasBody { body = BodyDecoder(framing: framing, side: .request, limits: limits.head) }
     closesAfterResponse =
       !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || worker.isDraining
     let exchange = Exchange(request: head, hasBody: framing != .none, client: self, worker: worker)
@@ -120,7 +123,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     worker.corkingUpstream {
       exchange.begin()
       guard next < input.count, state == .exchanging else { return }
-      if body != nil { readBody(input, from: next) } else { keepForLater(input, from: next) }
+      if hasBody { readBody(input, from: next) } else { keepForLater(input, from: next) }
     }
   }
 
@@ -130,7 +133,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
       if !decoded.payload.isEmpty { exchange?.requestBodyReceived(input, decoded.payload) }
       if let fault = decoded.fault { return bodyIsBroken(fault) }
       guard decoded.isComplete, state == .exchanging else { return }
-      body = nil
+      hasBody = false
       exchange?.requestBodyEnded()
       if decoded.consumedUpTo < input.count { keepForLater(input, from: decoded.consumedUpTo) }
     } catch {
@@ -188,7 +191,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     case .exchanging:
       closesAfterResponse = true
       // Inside a request's body there is no more to come; elsewhere it may be a client that is still listening.
-      if body != nil { return exchangeWasAbandoned() }
+      if hasBody { return exchangeWasAbandoned() }
       exchange?.clientHalfClosed()
     case .closing, .closed: break
     }
@@ -238,7 +241,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   }
 
   /// Whether `Connection: close` must go with the answer.
-  var willClose: Bool { closesAfterResponse || framing == .untilClose || body != nil }
+  var willClose: Bool { closesAfterResponse || framing == .untilClose || hasBody }
 
   func prepareResponse(framing: BodyFraming) { self.framing = framing }
 
@@ -252,7 +255,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   /// Tells the client to send the body that it announced (RFC 9110, 10.1.1).
   func sendContinue() {
-    guard state == .exchanging, body != nil, !headIsSent, prefixSent == 0 else { return }
+    guard state == .exchanging, hasBody, !headIsSent, prefixSent == 0 else { return }
     var head = ByteBuffer()
     head.append("HTTP/1.1 100 Continue\r\n\r\n")
     head.withSpan { transmit($0) }
@@ -307,7 +310,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     }
     transmit(out.span)
     out.removeAll()
-    if end == .cut || body != nil { closesAfterResponse = true }
+    if end == .cut || hasBody { closesAfterResponse = true }
     var machine = closing?.machine ?? ClosingMachine()
     machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
     measured = MeasuredClose(machine: machine, label: closing?.label)

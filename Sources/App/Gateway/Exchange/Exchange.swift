@@ -81,15 +81,16 @@ final class Exchange {
     guard let pool else { return }
     phase = .connecting
     if !fresh, let kept = pool.take() { return connected(kept) }
-    attempt = pool.connect { [weak self] result in
-      guard let self, self.phase == .connecting else {
+    // The attempt holds the closure and so this exchange until it is done or cancelled; one of both always comes.
+    attempt = pool.connect { [self] result in
+      attempt = nil
+      guard phase == .connecting else {
         if case .success(let unwanted) = result { unwanted.close() }
         return
       }
-      self.attempt = nil
       switch result {
-      case .success(let upstream): self.connected(upstream)
-      case .failure(let error): self.dialFailed(error)
+      case .success(let upstream): connected(upstream)
+      case .failure(let error): dialFailed(error)
       }
     }
   }

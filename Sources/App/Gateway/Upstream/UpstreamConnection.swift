@@ -29,7 +29,7 @@ final class UpstreamConnection: ConnectionHandler {
   private var exchange: Exchange?
   private var state = State.idle
   private var parser: ResponseHeadParser
-  private var decoder: BodyDecoder?
+  private var decoder = BodyDecoder(framing: .none, side: .response)
   private var informational = 0
   private var isReusable = false
   private var requestIsComplete = false
@@ -102,7 +102,7 @@ final class UpstreamConnection: ConnectionHandler {
         case .needMore: return
         case .complete(let head, let consumed):
           offset += consumed
-          try receive(head)
+          try receive(head, isLast: offset == input.count)
         }
       }
     } catch {
@@ -112,7 +112,7 @@ final class UpstreamConnection: ConnectionHandler {
     if state == .body { readBody(input, from: offset) }
   }
 
-  private func receive(_ head: consuming ResponseHead) throws(HTTP1Error) {
+  private func receive(_ head: consuming ResponseHead, isLast: Bool) throws(HTTP1Error) {
     guard let exchange else { return close() }
     if head.status == 101 { throw .response(.unrequestedUpgrade) }
     if head.isInformational {
@@ -126,7 +126,10 @@ final class UpstreamConnection: ConnectionHandler {
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)
     exchange.upstreamHeadReceived(head, framing: framing)
-    if framing == .none || framing == .length(0), state == .body { finish() }
+    guard framing == .none || framing == .length(0), state == .body else { return }
+    // Bytes behind a response that has no body would be taken for the next one's head.
+    if !isLast { isReusable = false }
+    finish()
   }
 
   private func readBody(_ input: InputBuffer, from offset: Int) {
@@ -153,7 +156,6 @@ final class UpstreamConnection: ConnectionHandler {
   private func finish() {
     let exchange = self.exchange
     self.exchange = nil
-    decoder = nil
     wasUsed = true
     if isReusable, requestIsComplete, connection.queuedBytes == 0 {
       state = .idle
@@ -177,7 +179,7 @@ final class UpstreamConnection: ConnectionHandler {
     case .idle: close()
     case .awaitingHead: fail(.ended(fault, receivedNothing: !receivedAnything))
     case .body:
-      if case .finished = end, decoder?.inputClosed() == .complete {
+      if case .finished = end, decoder.inputClosed() == .complete {
         isReusable = false
         finish()
       } else {
