@@ -113,4 +113,10 @@ import Time
     run { count == 1 }
     #expect(watch == nil)
   }
+
+  @Test func `a watch that goes without having been cancelled ends by itself`() throws {
+    var watch: DirectoryWatch? = try DirectoryWatch(loop: loop, directory: directory.path) { _ in }
+    #expect(watch != nil)
+    watch = nil
+  }
 }

@@ -107,9 +107,3 @@ struct BenchReport {
     value.map { "\($0)" } ?? "null"
   }
 }
-
-extension String {
-  fileprivate func padded(to width: Int) -> String {
-    self + String(repeating: " ", count: max(0, width - count))
-  }
-}

@@ -14,6 +14,9 @@ enum ExitStatus {
 enum Program {
   static let version = "0.1.0"
 
+  /// The program as its caller named it, for commands to copy.
+  static var invocation: String { CommandLine.arguments.first ?? "fermata" }
+
   static func run(_ arguments: [String]) -> Int32 {
     guard let name = arguments.first else {
       Terminal.error(overview)
@@ -69,7 +72,7 @@ struct Verb: Sendable {
   var answersHelp = true
   let run: @Sendable ([String]) -> Int32
 
-  static let all: [Verb] = [.serve, .check, .flags, .bench, .backend, .load]
+  static let all: [Verb] = [.serve, .check, .flags, .demo, .bench, .backend, .load]
 }
 
 /// Output to people and scripts.

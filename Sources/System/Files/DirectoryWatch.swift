@@ -33,7 +33,8 @@ package final class DirectoryWatch {
   private var watched: Int32 = -1
   private var watch: SocketWatch?
   private var isCancelled = false
-  private lazy var search = Timer(loop: loop) { [unowned self] in lookAgain() }
+  /// Made when the directory is first lost. Not lazy: `deinit` asks for it, when it is too late to make one.
+  private var search: Timer?
 
   /// - Parameter handler: called on the loop, for one event at a time.
   /// - Throws: when there is no such directory, or inotify has no instance or watch left (`fs.inotify.max_user_*`).
@@ -57,7 +58,7 @@ package final class DirectoryWatch {
     guard !isCancelled else { return }
     isCancelled = true
     watch?.cancel()
-    if watch != nil { search.cancel() }
+    search?.cancel()
     if descriptor >= 0 { close(descriptor) }
   }
 
@@ -80,7 +81,8 @@ package final class DirectoryWatch {
     if addWatch() == nil {
       handler(.restored)
     } else {
-      search.schedule(after: Self.searchInterval)
+      if search == nil { search = Timer(loop: loop) { [unowned self] in lookAgain() } }
+      search?.schedule(after: Self.searchInterval)
     }
   }
 }

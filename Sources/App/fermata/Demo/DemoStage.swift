@@ -1,0 +1,136 @@
+import Files
+import Harness
+import Loop
+import Processes
+import Time
+
+/// The backend, the gateway and the flag file of the demo, and the thread that its clients live on.
+final class DemoStage: Sendable {
+  enum Place {
+    case backend, gateway
+  }
+
+  enum Flags: String {
+    case legacy, shield, graceful, killed
+  }
+
+  let backend: ScriptedBackend
+  let gateway: DemoGateway
+  let flagFile: String
+  private let directory: TemporaryDirectory
+  private let clients: ClientLoop
+
+  private init(backend: ScriptedBackend, gateway: DemoGateway, directory: TemporaryDirectory, flagFile: String) throws {
+    self.backend = backend
+    self.gateway = gateway
+    self.directory = directory
+    self.flagFile = flagFile
+    clients = try ClientLoop.start()
+  }
+
+  static func build() throws -> DemoStage {
+    let directory = try TemporaryDirectory(prefix: "fermata-demo")
+    do {
+      let flagFile = try directory.write("flags.json", flagText(.legacy))
+      let backend = try ScriptedBackend.start(choose: DemoAnswer.choose)
+      let gateway = try DemoGateway.start(
+        upstream: backend.url, flagFile: flagFile, logFile: directory.write("gateway.log", ""))
+      return try DemoStage(backend: backend, gateway: gateway, directory: directory, flagFile: flagFile)
+    } catch {
+      directory.remove()
+      throw error
+    }
+  }
+
+  /// Takes everything down.
+  func strike() {
+    clients.stop()
+    gateway.stop()
+    backend.stop()
+    directory.remove()
+  }
+
+  /// The whole answer, as one client reads it.
+  func read(_ client: DemoClient, from place: Place) async -> ClientResult {
+    let address = place == .backend ? backend.address : gateway.address
+    return await clients.fetch(client.request("/answer"), from: address, behaviour: client.behaviour)
+  }
+
+  /// An answer through the gateway that takes a while.
+  func open(_ client: DemoClient, pace: Nanoseconds) -> LiveStream {
+    let target = "/answer?pace=\(Int(pace.milliseconds))"
+    return clients.open(client.request(target), from: gateway.address, behaviour: client.behaviour)
+  }
+
+  /// Replaces the flag file and waits until a new stream follows it.
+  func switchFlags(to flags: Flags) async throws -> DemoCast.Switch {
+    let written = SystemClock.now
+    try AtomicFile.replace(flagFile, with: Array(Self.flagText(flags).utf8))
+    // Which client's mode changes with this step.
+    let client = flags == .killed ? DemoClient.new : .old
+    let expected = flags == .shield ? "shield" : "legacy"
+    while SystemClock.now - written < .seconds(5) {
+      let answer = await clients.fetch(client.request("/hello"), from: gateway.address)
+      guard answer.status == 200 else { throw DemoError("the gateway does not answer any more: \(answer.end)") }
+      if answer.head.value("X-Stream-Mode") == expected {
+        return DemoCast.Switch(time: answer.startedAt - written)
+      }
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    throw DemoError("the gateway does not follow \(flagFile): no stream is \(expected) after five seconds")
+  }
+
+  /// The gateway's own counters of what graceful would have saved.
+  func shadowCounters() async -> [String: Int] {
+    let answer = await clients.fetch(ClientRequest("GET", "/metrics"), from: gateway.adminAddress)
+    var counters: [String: Int] = [:]
+    for line in answer.text.split(separator: "\n") where line.hasPrefix("fermata_shadow_") {
+      let words = line.split(separator: " ")
+      if words.count == 2 { counters[String(words[0])] = Int(words[1]) }
+    }
+    return counters
+  }
+
+  private static func flagText(_ flags: Flags) -> String {
+    """
+    {
+      "$schema": "https://flagd.dev/schema/v0/flags.json",
+      "flags": {
+        "stream-closing": {
+          "state": "\(flags == .killed ? "DISABLED" : "ENABLED")",
+          "variants": { "legacy": "legacy", "shield": "shield", "graceful": "graceful" },
+          "defaultVariant": "\(flags == .killed ? "graceful" : flags.rawValue)"
+        }
+      },
+      "metadata": { "flagSetId": "demo", "version": "\(flags.rawValue)" }
+    }
+
+    """
+  }
+
+  /// Stays up until the process is told to end. The gateway watches the signals, as it always does.
+  func waitForInterrupt() {
+    Terminal.print(
+      """
+
+      It stays up until Ctrl-C, with the flag at graceful. In another terminal:
+
+        # a client that does not opt in, one that does, and one that checks what it got
+        curl -sN http://\(gateway.address)/answer
+        curl -siN -H 'Prefer: stream-end' http://\(gateway.address)/answer
+        \(Program.invocation) tail http://\(gateway.address)/answer
+
+        # the backend without the gateway
+        curl -sN \(backend.url)/answer
+
+        # legacy, shield or graceful; then ask again
+        \(Program.invocation) flags set --default shield --reason trying --file \(flagFile)
+        \(Program.invocation) flags kill --reason trying --file \(flagFile)
+
+        # what graceful would have saved, and the log
+        curl -s http://\(gateway.adminAddress)/metrics | grep fermata_shadow
+        tail -f \(directory.path)/gateway.log
+      """)
+    gateway.waitForEnd()
+  }
+}
