@@ -75,18 +75,21 @@ package final class DeadlineList {
     isScanning = true
     // Members added during the scan are looked at in the next one.
     let end = deadlines.count
-    var index = Self.nextPassed(deadlines.span, from: 0, to: end, at: now.nanoseconds)
+    var index = nextPassed(from: 0, to: end, at: now.nanoseconds)
     while index < end {
       ask(index, at: now)
-      index = Self.nextPassed(deadlines.span, from: index + 1, to: end, at: now.nanoseconds)
+      index = nextPassed(from: index + 1, to: end, at: now.nanoseconds)
     }
     isScanning = false
     if count == 0 { dropMemory() }
   }
 
-  private static func nextPassed(_ deadlines: Span<UInt64>, from start: Int, to end: Int, at now: UInt64) -> Int {
+  private func nextPassed(from start: Int, to end: Int, at now: UInt64) -> Int {
+    // Shared, not copied, and let go before anything changes.
+    let shared = deadlines
+    let times = shared.span
     var index = start
-    while index < end, deadlines[index] > now { index += 1 }
+    while index < end, times[index] > now { index += 1 }
     return index
   }
 
