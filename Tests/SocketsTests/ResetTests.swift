@@ -104,18 +104,31 @@ import Time
     }
   }
 
-  @Test func `a handler that is gone is not called`() throws {
-    let pair = try Pair(test)
-    do {
-      let second = Recorder(pair.server.connection)
-      #expect(pair.server.connection.handler === second)
+  @Test func `the handler is kept until the connection is closed, and not called after`() throws {
+    final class Handler: ConnectionHandler {
+      let connection: TCPConnection
+      var calls = 0
+      init(_ connection: TCPConnection) {
+        self.connection = connection
+        connection.handler = self
+      }
+      func connectionReceived(_ input: InputBuffer) { calls += 1 }
+      func connectionDrained() { calls += 1 }
+      func connectionEnded(_ end: ConnectionEnd) { calls += 1 }
     }
-    #expect(pair.server.connection.handler == nil)
+    let pair = try Pair(test)
+    weak var observed: Handler?
+    func install() {
+      let handler = Handler(pair.server.connection)
+      observed = handler
+    }
+    install()
     pair.client.connection.write(text: "x")
+    test.run(until: { observed?.calls == 1 })
+    pair.client.connection.write(text: "y")
+    pair.server.connection.close()
     test.run(for: .milliseconds(60))
-    pair.client.connection.reset()
-    test.run(until: { pair.server.connection.hasFailed })
-    #expect(pair.server.received.isEmpty)
+    #expect(observed == nil)
   }
 
   @Test func `a connection nobody keeps is closed`() throws {

@@ -71,7 +71,7 @@ final class TestLoop {
 }
 
 /// Writes down what happens on a connection.
-final class Recorder: ConnectionHandler {
+final class Recorder {
   let connection: TCPConnection
   var received: [UInt8] = []
   var receivedCount = 0
@@ -84,22 +84,23 @@ final class Recorder: ConnectionHandler {
 
   init(_ connection: TCPConnection, reads: Bool = true) {
     self.connection = connection
-    connection.handler = self
+    // A connection retains its handler, so that the recorder itself would never go.
+    connection.handler = Ear(self)
     if reads { connection.startReading() }
   }
 
-  func connectionReceived(_ input: InputBuffer) {
+  fileprivate func received(_ input: InputBuffer) {
     receivedCount += input.count
     if keepsBytes { received += [UInt8](copying: input.bytes) }
     onReceive?(self, input)
   }
 
-  func connectionDrained() {
+  fileprivate func becameDrained() {
     drained.append(connection.queuedBytes)
     onDrained?(self)
   }
 
-  func connectionEnded(_ end: ConnectionEnd) {
+  fileprivate func ended(_ end: ConnectionEnd) {
     ends.append(end)
     onEnd?(self, end)
   }
@@ -107,6 +108,16 @@ final class Recorder: ConnectionHandler {
   var text: String { String(decoding: received, as: UTF8.self) }
   var hasFinished: Bool { ends.contains(.finished) }
   var hasFailed: Bool { ends.contains { $0 != .finished } }
+}
+
+private final class Ear: ConnectionHandler {
+  private weak var recorder: Recorder?
+
+  init(_ recorder: Recorder) { self.recorder = recorder }
+
+  func connectionReceived(_ input: InputBuffer) { recorder?.received(input) }
+  func connectionDrained() { recorder?.becameDrained() }
+  func connectionEnded(_ end: ConnectionEnd) { recorder?.ended(end) }
 }
 
 extension TCPConnection {

@@ -98,10 +98,14 @@ package final class SocketWatch {
   }
 
   private func fired(_ what: Int32) {
-    if what & EV_READ != 0 {
-      unsafe handler.socketBecameReadable()
-    } else if what & EV_WRITE != 0 {
-      unsafe handler.socketBecameWritable()
+    // Extended, because what the handler does may let its last owner go.
+    let handler = unsafe handler
+    withExtendedLifetime(handler) {
+      if what & EV_READ != 0 {
+        handler.socketBecameReadable()
+      } else if what & EV_WRITE != 0 {
+        handler.socketBecameWritable()
+      }
     }
   }
 }
