@@ -85,6 +85,7 @@ let testing: [Target] = [
   tests("TimeTests", ["Time"]),
   tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
   tests("StreamsTests", ["Streams", "SSE", "Bytes", "Time", "JSON", "Flags", "EventSamples"]),
+  tests("ArchitectureTests", []),
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
@@ -101,6 +102,7 @@ let fuzzers: [Target] =
   Context.environment["FERMATA_FUZZ"] == nil
   ? []
   : [
+    fuzzer("FuzzEventStream", ["Streams", "SSE", "Bytes", "Time", "EventSamples"]),
     fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),

@@ -1,0 +1,109 @@
+import Testing
+
+/// Who may import whom. The build's own check does not see C modules, which leak to every dependent.
+struct ImportTests {
+  /// For each module of `Sources` what its files may import. Modules that don't exist yet may stand here already.
+  static let allowed: [String: Set<String>] = [
+    // Core: decisions. No C, no clock, no socket, no file.
+    "Bytes": [],
+    "Time": [],
+    "JSON": ["Bytes", "Time", "FoundationEssentials"],
+    "SSE": ["Bytes"],
+    "HTTP": ["Bytes"],
+    "Flags": ["Bytes", "JSON", "Time"],
+    "Telemetry": ["Bytes", "Time"],
+    "Streams": ["Bytes", "Time", "SSE", "JSON", "Flags"],
+
+    // System: the outside world, one library or kernel facility each.
+    "Loop": ["Bytes", "Time", "CLibevent", "Glibc", "Synchronization"],
+    "Sockets": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
+    "Files": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
+    "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
+    "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc"],
+    "HTTP2": ["Bytes", "HTTP", "CNghttp2", "Glibc"],
+    "RedisLog": ["Bytes", "Time", "Loop", "Streams", "SSE", "CHiredis", "Glibc"],
+
+    // App: assembly, never a C module.
+    "Gateway": core.union(system).union(["Synchronization"]),
+    "Harness": core.union(system).union(["Synchronization"]),
+    "fermata": core.union(system).union(["Gateway", "Harness", "Glibc", "Synchronization"]),
+
+    // Clients: what users take home.
+    "FermataClient": ["Bytes", "SSE", "HTTP", "JSON", "Time", "Loop", "Sockets", "TLS"],
+  ]
+
+  private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams"]
+  private static let system: Set = ["Loop", "Sockets", "Files", "Processes", "TLS", "HTTP2", "RedisLog"]
+
+  @Test func `a source file imports what the row of its module allows`() throws {
+    let tree = try SourceTree("Sources")
+    #expect(tree.files.count > 50)
+    for file in tree.files {
+      guard let row = Self.allowed[file.module] else {
+        Issue.record("\(file.path): the module has no row in the table")
+        continue
+      }
+      for module in file.imports where !row.contains(module) {
+        Issue.record("\(file.path) imports \(module): the table does not allow it")
+      }
+    }
+  }
+
+  @Test func `a module is in the folder of its tier`() throws {
+    for file in try SourceTree("Sources").files {
+      switch file.tier {
+      case "Core": #expect(Self.core.contains(file.module), "\(file.path)")
+      case "System": #expect(Self.system.contains(file.module), "\(file.path)")
+      case "App": #expect(["Gateway", "Harness", "fermata"].contains(file.module), "\(file.path)")
+      case "Clients": #expect(file.module.hasSuffix("Client"), "\(file.path)")
+      default: Issue.record("\(file.path): there is no such tier")
+      }
+    }
+  }
+
+  @Test func `core imports core`() {
+    for module in Self.core {
+      let outside = Self.allowed[module, default: []].subtracting(Self.core)
+      #expect(outside == (module == "JSON" ? ["FoundationEssentials"] : []), "\(module)")
+    }
+  }
+
+  @Test func `no module imports itself in a circle`() {
+    func reaches(_ module: String, _ goal: String, _ seen: inout Set<String>) -> Bool {
+      for next in Self.allowed[module, default: []] where seen.insert(next).inserted {
+        if next == goal || reaches(next, goal, &seen) { return true }
+      }
+      return false
+    }
+    for module in Self.allowed.keys {
+      var seen: Set<String> = []
+      #expect(!reaches(module, module, &seen), "\(module)")
+    }
+  }
+
+  @Test func `a C module has one importer at most`() throws {
+    let tree = try SourceTree("Sources")
+    let modules = try SourceTree.modules(of: "C")
+    #expect(modules.contains("CLibevent"))
+    for module in modules {
+      let importers = Set(tree.files.filter { $0.imports.contains(module) }.map(\.module))
+      #expect(importers.count <= 1, "\(module) is imported by \(importers.sorted())")
+      #expect(Self.allowed.values.filter { $0.contains(module) }.count == 1, "\(module) has not one row that allows it")
+    }
+    let known = Set(Self.allowed.values.joined()).filter {
+      $0.first == "C" && $0.dropFirst().first?.isUppercase == true
+    }
+    #expect(known == ["CLibevent", "COpenSSL", "CNghttp2", "CHiredis"])
+  }
+
+  @Test(
+    arguments: [
+      ("import A", "A"), ("package import A", "A"), ("@preconcurrency internal import A", "A"),
+      ("import struct A.B", "A"),
+      ("  import\tA.B", "A"), ("// import A", nil), ("important A", nil), ("let import = 1", nil), ("", nil),
+      ("import", nil),
+    ] as [(String, String?)])
+  func `import lines are read in every form`(_ line: String, _ module: String?) {
+    #expect(SourceTree.File.importedModule(line[...]) == module)
+  }
+}
