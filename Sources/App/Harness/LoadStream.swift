@@ -51,15 +51,21 @@ final class LoadStream: ConnectionHandler {
   private func take(_ bytes: ArraySlice<UInt8>) {
     _ = body?.take(bytes, into: &unscanned)
     let before = events
-    let now = generator.loop.readClock()
-    let rest = StampedEvent.scan(unscanned.span) { count($0, now) }
-    unscanned.removeFirst(rest)
+    unscanned.removeFirst(scan())
     if before == 0, events > 0 { generator.streamBegan() }
     switch body?.state {
     case .complete?: end(asExpected: events == generator.plan.eventsPerStream)
     case .broken?: end(asExpected: false)
     case .open?, nil: break
     }
+  }
+
+  /// Counts the events that have come, and returns how many bytes are done with.
+  private func scan() -> Int {
+    // Shared, not copied, and let go before anything changes.
+    let bytes = unscanned
+    let now = generator.loop.readClock()
+    return StampedEvent.scan(bytes.span) { count($0, now) }
   }
 
   private func count(_ written: MonotonicTime, _ now: MonotonicTime) {
