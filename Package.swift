@@ -107,6 +107,8 @@ let fuzzers: [Target] =
     fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
+    fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
+    fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
   ]
 
 let package = Package(

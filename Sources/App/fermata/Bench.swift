@@ -4,6 +4,7 @@ extension Verb {
   static let bench = Verb(
     name: "bench", summary: "measure it beside nginx and haproxy", help: BenchOptions.help
   ) { arguments in
+    if arguments.first == "flags" { return FlagsBench.run(Array(arguments.dropFirst())) }
     do throws(Arguments.Mistake) {
       let options = try BenchOptions(arguments)
       #if DEBUG

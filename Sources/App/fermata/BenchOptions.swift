@@ -10,6 +10,7 @@ struct BenchOptions {
 
   static let help = """
     usage: fermata bench [OPTION …]
+           fermata bench flags [--json]      what the evaluation of a flag costs
 
     Measures this program beside nginx and haproxy, where they are installed, and a direct connection: one worker each,
     the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
