@@ -29,6 +29,8 @@ package final class Gateway {
   private let reload: () -> Result<Configuration, ConfigurationError>
   private var admin: AdminServer?
   private var watches: [SignalWatch] = []
+  private var logFlush: Timer?
+  /// What the drain has still to do.
   private var timers: [Timer] = []
   private var guardTimer: Timer?
   private(set) var isDraining = false
@@ -144,7 +146,7 @@ package final class Gateway {
       flushRegularly()
     }
     timer.schedule(after: .milliseconds(200))
-    timers = [timer]
+    logFlush = timer
   }
 
   // MARK: - Reload
@@ -208,6 +210,7 @@ package final class Gateway {
     workers.removeAll()
     admin?.close()
     for watch in watches { watch.cancel() }
+    logFlush?.cancel()
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }
