@@ -191,17 +191,15 @@ final class Worker {
     cohorts.count(label.cohort) { $0.unconfirmed += 1 }
   }
 
-  func streamOpened(_ stream: EventStream, route: Route, request: borrowing RequestHead) {
+  func streamOpened(_ stream: EventStream, route: Route, request: RequestHead) {
     openStreams += 1
     see(stream, left: nil)
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
-    let path = String(copying: request.path)
-    let method = request.method.name
     log.write(.info, "stream_opened", at: loop.wallTime()) { line in
-      line.field("streamId", stream.id.description)
+      line.field("streamId") { stream.id.write(to: &$0) }
       line.field("route", route.settings.name)
-      line.field("method", method)
-      line.field("path", path)
+      line.field("method", request.method.name)
+      line.field("path", request.path)
       line.field("mode", stream.mode.rawValue)
       line.field("capability", stream.capability.source.rawValue)
       line.field("flags", stream.flagVersion)
@@ -230,13 +228,13 @@ final class Worker {
     }
     see(stream, left: stream.cohort)
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
-      line.field("streamId", stream.id.description)
+      line.field("streamId") { stream.id.write(to: &$0) }
       line.field("mode", stream.mode.rawValue)
       line.field("outcome", outcome.rawValue)
       line.field("reason", reason)
       line.field("events", stream.run.events)
       line.field("bytes", stream.bodyBytes)
-      line.field("milliseconds", elapsed)
+      line.field("milliseconds", Int(elapsed))
       line.field("traceId", ifPresent: stream.trace)
     }
     if isDraining { settleDrain() }

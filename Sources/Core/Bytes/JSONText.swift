@@ -10,7 +10,11 @@ extension ByteBuffer {
     let end = min(bytes.count, limit)
     while index < end {
       let byte = bytes[index]
-      if byte >= 0x80 {
+      let plain = Self.plainRun(bytes, from: index, to: end)
+      if plain > index {
+        append(bytes.extracting(index..<plain))
+        index = plain
+      } else if byte >= 0x80 {
         index += appendScalar(bytes, at: index)
       } else {
         append(jsonCharacter: byte)
@@ -23,6 +27,17 @@ extension ByteBuffer {
 
   package mutating func append(jsonString text: String, limit: Int = .max) {
     append(jsonString: text.utf8Span.span, limit: limit)
+  }
+
+  /// The end of the run of bytes at `start` that stand for themselves.
+  private static func plainRun(_ bytes: Span<UInt8>, from start: Int, to end: Int) -> Int {
+    var index = start
+    while index < end {
+      let byte = bytes[index]
+      guard byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") else { break }
+      index += 1
+    }
+    return index
   }
 
   private mutating func append(jsonCharacter byte: UInt8) {

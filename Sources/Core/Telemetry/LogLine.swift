@@ -60,6 +60,14 @@ package struct LogLine: ~Copyable {
     buffer.append(jsonString: value, limit: Self.valueLimit)
   }
 
+  /// A text that `write` appends itself: ids and words that need no escaping, which is not checked.
+  package mutating func field(_ name: StaticString, writing write: (inout ByteBuffer) -> Void) {
+    begin(name)
+    buffer.append(UInt8(ascii: "\""))
+    write(&buffer)
+    buffer.append(UInt8(ascii: "\""))
+  }
+
   package mutating func field(_ name: StaticString, _ value: Span<UInt8>) {
     begin(name)
     buffer.append(jsonString: value, limit: Self.valueLimit)

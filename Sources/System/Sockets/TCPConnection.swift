@@ -200,9 +200,10 @@ extension TCPConnection: SocketWatchHandler {
 
   private func peerFinished() {
     hasPeerFinished = true
-    let isWatched = watch?.watchForReset() ?? false
     handler?.connectionEnded(.finished)
-    if !isWatched { fail(SystemError(code: ENOMEM)) }
+    // Most connections are closed by now; only those that go on need to hear of a reset.
+    guard !isClosed, !hasFailed else { return }
+    if watch?.watchForReset() != true { fail(SystemError(code: ENOMEM)) }
   }
 
   package func socketBecameWritable() {

@@ -199,7 +199,7 @@ final class Exchange {
     client.sendHead(worker.clientHead)
   }
 
-  private func openStream(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ route: Route) {
+  private func openStream(_ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route) {
     phase = .streaming
     let opening = StreamOpening(request: request, route: route, worker: worker)
     let stream = opening.makeStream(

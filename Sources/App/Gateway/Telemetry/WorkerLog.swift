@@ -20,9 +20,12 @@ final class WorkerLog {
     _ fields: (inout LogLine) -> Void
   ) {
     guard lineLevel >= level else { return }
-    var line = LogLine(lineLevel, event, at: time())
+    // The line is written behind those that wait; nothing is copied.
+    var gathered = ByteBuffer()
+    swap(&gathered, &pending)
+    var line = LogLine(lineLevel, event, at: time(), in: gathered)
     fields(&line)
-    pending.append(line.finish())
+    pending = line.finish()
     if pending.count > 16_384 { flush() }
   }
 
