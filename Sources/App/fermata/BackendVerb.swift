@@ -50,12 +50,14 @@ enum BackendVerb {
 final class InputEnd: SocketWatchHandler {
   private let loop: EventLoop
   private var watch: SocketWatch?
+  /// `false` for an input that cannot be watched, such as a file.
+  private(set) var isWatched = false
 
   /// - Parameter loop: is stopped when the input has ended. Nobody writes to it, so readable means ended.
   init(stopping loop: EventLoop) {
     self.loop = loop
     watch = SocketWatch(loop: loop, descriptor: 0, handler: self)
-    _ = watch?.startReading()
+    isWatched = watch?.startReading() ?? false
   }
 
   func socketBecameReadable() {

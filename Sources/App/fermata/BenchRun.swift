@@ -40,7 +40,12 @@ struct BenchRun {
       throw BenchError("the backend did not start")
     }
     let server = try BenchServer.start(subject, backend: address)
-    defer { server.stop() }
+    let result = Result { try measure(server) }
+    try server.stop()
+    return try result.get()
+  }
+
+  private func measure(_ server: BenchServer) throws -> BenchFigures {
     let before = try usage(server)
     let load = try ChildProcess([Self.program, "load"] + loadArguments(server.address))
     defer { load.stop() }

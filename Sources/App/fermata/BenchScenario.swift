@@ -50,7 +50,7 @@ enum BenchScenario: String, CaseIterable {
 
   /// The backend's script, as its query. An idle stream says something once while it is measured.
   func target(seconds: Int) -> String {
-    let events = "/script?events=\(eventsPerStream)&size=\(Self.eventSize)"
+    let events = "/script?events=\(eventsPerStream)&size=\(Self.eventSize)&complete=complete"
     return switch self {
     case .paced: events + "&interval=20"
     case .idle: events + "&interval=\(seconds * 1000)"

@@ -34,6 +34,7 @@ enum BenchSubject: String, CaseIterable {
 
 /// A server that is running for one measurement. `process` is `nil` when clients speak to the backend itself.
 struct BenchServer {
+  let subject: BenchSubject
   let address: SocketAddress
   let process: ChildProcess?
   let folder: TemporaryDirectory
@@ -45,7 +46,8 @@ struct BenchServer {
       let address = try freeAddress()
       let command = try command(for: subject, backend: backend, address: address, folder: folder)
       let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
-      let server = BenchServer(address: process == nil ? backend : address, process: process, folder: folder)
+      let server = BenchServer(
+        subject: subject, address: process == nil ? backend : address, process: process, folder: folder)
       try server.waitUntilReady()
       return server
     } catch {
@@ -54,9 +56,11 @@ struct BenchServer {
     }
   }
 
-  func stop() {
-    process?.stop()
-    folder.remove()
+  /// - Throws: when the server had crashed, or crashes now.
+  func stop() throws {
+    defer { folder.remove() }
+    guard let process, case .signal(let number)? = process.stop(), number != 9, number != 15 else { return }
+    throw BenchError("\(subject.title) crashed with signal \(number): \((try? errors()) ?? "")")
   }
 
   private static func command(

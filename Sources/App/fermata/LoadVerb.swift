@@ -22,7 +22,10 @@ enum LoadVerb {
       let end = InputEnd(stopping: loop)
       generator.start(
         measuring: { Terminal.print(measuring) },
-        done: { Terminal.print(line($0)) })
+        done: { report in
+          Terminal.print(line(report))
+          if !end.isWatched { loop.stop() }
+        })
       loop.run()
       generator.stop()
       withExtendedLifetime(end) {}
