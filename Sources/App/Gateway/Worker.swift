@@ -223,7 +223,7 @@ final class Worker {
     if stream.mode == .legacy { countShadow(stream, outcome) }
     cohorts.count(stream.cohort) { arm in
       arm.closed += 1
-      if outcome == .upstreamTruncated { arm.truncated += 1 }
+      if outcome.isTruncation { arm.truncated += 1 }
       if outcome == .clientGone { arm.aborted += 1 }
     }
     see(stream, left: stream.cohort)

@@ -71,7 +71,7 @@ package struct ByteBuffer: ~Copyable {
   }
 
   package mutating func append(_ text: String) {
-    append(text.utf8Span.span)
+    text.withSpan { append($0) }
   }
 
   package mutating func append(_ bytes: [UInt8]) {

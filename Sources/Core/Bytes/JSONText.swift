@@ -26,7 +26,7 @@ extension ByteBuffer {
   }
 
   package mutating func append(jsonString text: String, limit: Int = .max) {
-    append(jsonString: text.utf8Span.span, limit: limit)
+    text.withSpan { append(jsonString: $0, limit: limit) }
   }
 
   /// The end of the run of bytes at `start` that stand for themselves.

@@ -42,6 +42,14 @@ package enum Outcome: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether the client got less than the backend had to say: by the backend's fault or the gateway's.
+  package var isTruncation: Bool {
+    switch self {
+    case .upstreamTruncated, .runTooLarge, .eventTooLarge, .gatewayError: true
+    default: false
+    }
+  }
+
   /// Whether somebody should look at it. A client that leaves is everyday life.
   package var isWorthAWarning: Bool {
     switch self {
