@@ -96,7 +96,8 @@ let testing: [Target] = [
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),
-  tests("FlagsCommandTests", ["fermata", "Files", "JSON", "Processes", "Time"]),
+  tests(
+    "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 
 let fuzzers: [Target] =

@@ -69,7 +69,11 @@ import Time
     }
     #expect(members.count == 5000 && rollout.stage == "clients updated")
     #expect(try set(rollout).evaluate(.streamClosing, EvaluationContext()).variant == "legacy")
-    rollout = try rollout.finished(evidence: good, isForced: false, at: later(now + 61))
+    let bad = RolloutEvidence(verdict: .fail, samples: 500, workersAgree: true)
+    #expect(code { try rollout.finished(evidence: bad, isForced: false, at: later(now + 61)) } == "guard")
+    // There is nobody left to compare with.
+    let alone = RolloutEvidence(verdict: .inconclusive, samples: 0, workersAgree: true)
+    rollout = try rollout.finished(evidence: alone, isForced: false, at: later(now + 61))
     let set = try set(rollout)
     #expect(set["stream-closing"]?.targeting == nil)
     #expect(set.evaluate(.streamClosing, EvaluationContext()).variant == "graceful")

@@ -104,6 +104,8 @@ extension Rollout {
     guard evidence.workersAgree else {
       throw RolloutRefusal("workers_differ", "not all workers serve this file yet", next: "wait a moment, try again")
     }
+    // With everybody in, there is no second arm to compare with: what counts is that nothing has gone wrong.
+    if phase.share == RolloutPhase.wholeShare, evidence.verdict == .pass || evidence.verdict == .inconclusive { return }
     guard evidence.samples >= phase.minSamples else {
       let message = "\(evidence.samples) of \(phase.minSamples) streams in the smaller arm"
       throw RolloutRefusal("too_few_samples", message, next: "wait, or --force")

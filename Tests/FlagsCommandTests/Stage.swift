@@ -1,0 +1,135 @@
+import Files
+import Flags
+import Harness
+import JSON
+import Loop
+import Processes
+import Testing
+import Time
+
+/// A gateway with a guard that looks often, a backend that can be made to fail one cohort, and clients of both.
+final class Stage {
+  let bench: Workbench
+  let backend: ScriptedBackend
+  let gateway: ChildProcess
+  let clients: ClientLoop
+  let listen: SocketAddress
+  let adminAddress: SocketAddress
+  let admin: String
+  private var nextKey = 0
+
+  /// - Parameter flagFile: in place of the bench's own.
+  init(flagFile: String? = nil) throws {
+    bench = try Workbench()
+    backend = try ScriptedBackend.start()
+    let configuration = try bench.write(
+      "gateway.json5",
+      """
+      {
+        listen: "127.0.0.1:0", admin: { listen: "127.0.0.1:0" }, upstream: "http://\(backend.address)", workers: 2,
+        identity: { header: "x-client-id" },
+        flags: {
+          file: "\(flagFile ?? bench.file)",
+          guard: {
+            interval: "200ms", minSamples: 100, dryRun: ["time_to_first_token", "reconnects"],
+            truncation: { margin: 0.1 }, client_aborts: { margin: 0.1 }, unconfirmed_closes: { margin: 0.1 },
+          },
+        },
+      }
+      """)
+    let log = bench.directory.path + "/gateway.log"
+    gateway = try ChildProcess([Workbench.program, "serve", "--config", configuration], errorFile: log)
+    let started = try Self.started(in: log)
+    listen = try #require(started["listen"]?.string.flatMap { SocketAddress(parsing: $0) })
+    adminAddress = try #require(started["admin"]?.string.flatMap { SocketAddress(parsing: $0) })
+    admin = "http://\(adminAddress)"
+    clients = try ClientLoop.start()
+  }
+
+  deinit {
+    gateway.stop()
+    clients.stop()
+    backend.stop()
+  }
+
+  /// The gateway's first log line, which has its addresses.
+  private static func started(in log: String) throws -> JSONValue {
+    let deadline = SystemClock.now + .seconds(15)
+    while SystemClock.now < deadline {
+      for line in (try? String(decoding: readFile(log, limit: 1 << 20).bytes, as: UTF8.self).split(separator: "\n"))
+        ?? []
+      {
+        if let value = try? JSONValue(parsing: String(line)), value["event"] == "started" { return value }
+      }
+      SystemClock.sleep(.milliseconds(20))
+    }
+    throw ProcessFailure(text: "the gateway did not start")
+  }
+
+  struct ProcessFailure: Error { var text: String }
+
+  func flags(_ arguments: String...) throws -> Workbench.Answer { try bench.run(arguments + ["--json"]) }
+
+  func change(_ arguments: String...) throws -> Workbench.Answer {
+    try bench.run(arguments + ["--json", "--reason", "play", "--admin", admin])
+  }
+
+  func status() throws -> JSONValue { try flags("rollout", "status", "--admin", admin).data }
+
+  /// Waits until `condition` holds for the status; the last status either way.
+  func eventually(_ condition: (JSONValue) -> Bool) throws -> JSONValue {
+    let deadline = SystemClock.now + .seconds(20)
+    var status = try self.status()
+    while !condition(status), SystemClock.now < deadline {
+      SystemClock.sleep(.milliseconds(100))
+      status = try self.status()
+    }
+    return status
+  }
+
+  /// Streams of fresh clients, as many in each cohort; the modes that those in the new one got.
+  /// - Parameter fault: the script's query for the new cohort, in which the backend fails.
+  func play(perCohort count: Int, fault: String? = nil) async throws -> [String: Int] {
+    let set = try FlagSet(parsing: try readFile(bench.file, limit: 1 << 20).bytes)
+    var streams: [(isOn: Bool, stream: LiveStream)] = []
+    var modes: [String: Int] = [:]
+    var wanted = [true: count, false: count]
+    if Simulation(set, "stream-closing", Simulation.keys(count: 2000)).members(of: "graceful") == 0 { wanted[true] = 0 }
+    while wanted.values.contains(where: { $0 > 0 }) {
+      nextKey += 1
+      let key = "client-\(nextKey)"
+      let isOn = set.evaluate(.streamClosing, EvaluationContext(targetingKey: key)).variant == "graceful"
+      guard let rest = wanted[isOn], rest > 0 else {
+        // Everybody is in: there is no other cohort to play.
+        if wanted[true] == 0 || nextKey > 400_000 { break }
+        continue
+      }
+      wanted[isOn] = rest - 1
+      let query = isOn ? fault ?? "events=3&done=1" : "events=3&done=1"
+      let fields = [Script.Field("X-Client-Id", key), Script.Field("Prefer", "stream-end")]
+      streams.append((isOn, clients.open(ClientRequest("GET", "/s?\(query)", fields: fields), from: listen)))
+      if streams.count == 40 { await Self.finish(&streams, &modes) }
+    }
+    await Self.finish(&streams, &modes)
+    return modes
+  }
+
+  private static func finish(_ streams: inout [(isOn: Bool, stream: LiveStream)], _ modes: inout [String: Int]) async {
+    for (isOn, stream) in streams {
+      let result = await stream.result()
+      if isOn { modes[result.head.value("X-Stream-Mode") ?? "\(result.end)", default: 0] += 1 }
+    }
+    streams = []
+  }
+
+  /// Plays until the guard has seen enough of the phase to say pass.
+  func playUntilPass() async throws {
+    for _ in 0..<20 {
+      _ = try await play(perCohort: 150)
+      SystemClock.sleep(.milliseconds(250))
+      let report = try status()["guard"]
+      if report?["verdict"] == "pass", (report?["samples"]?.integer ?? 0) >= 100 { return }
+    }
+    Issue.record("the guard never said pass: \(try status().text())")
+  }
+}
