@@ -78,6 +78,20 @@ import Time
     backend.stop()
   }
 
+  @Test func `pipelined requests are answered in their order`() async throws {
+    let backend = try ScriptedBackend.start()
+    var behaviour = ClientBehaviour()
+    behaviour.pipelined = [
+      ClientRequest("HEAD", "/?plain=7"), ClientRequest("GET", "/?events=2&interval=3"),
+      ClientRequest("GET", "/?fin=0"),
+    ]
+    let last = await clients.fetch(ClientRequest("GET", "/?plain=3"), from: backend.address, behaviour: behaviour)
+    #expect(last.end == .truncated && last.earlier.map(\.end) == [.clean, .clean, .clean])
+    #expect(last.earlier.map(\.body.count) == [3, 0, 56])
+    #expect(backend.connectionCount == 1)
+    backend.stop()
+  }
+
   @Test func `a client that asks to be told to continue is told`() async throws {
     let backend = try ScriptedBackend.start()
     let request = ClientRequest(

@@ -48,6 +48,8 @@ package struct ClientBehaviour: Sendable {
   package var readInterval: Nanoseconds?
   /// Stops reading for good after so many bytes of body.
   package var stopsReadingAfter: Int?
+  /// Requests sent right behind the first on the same connection, before any answer.
+  package var pipelined: [ClientRequest] = []
   /// Gives up after so long.
   package var timeout = Nanoseconds.seconds(20)
 
@@ -79,6 +81,8 @@ package struct ClientResult: Sendable {
   }
 
   package internal(set) var head = WireHead(startLine: "")
+  /// The whole responses before this one, when requests were pipelined.
+  package internal(set) var earlier: [ClientResult] = []
   /// The statuses of interim (1xx) responses.
   package internal(set) var interim: [Int] = []
   package internal(set) var body: [UInt8] = []

@@ -9,7 +9,8 @@ internal import Time
 package final class StreamClient: ConnectionHandler {
   private let loop: EventLoop
   private let address: SocketAddress
-  private let request: ClientRequest
+  /// The first and those pipelined behind it.
+  private let requests: [ClientRequest]
   private let behaviour: ClientBehaviour
   private let completion: (ClientResult) -> Void
   private lazy var limit = Timer(loop: loop) { [unowned self] in finish(.timedOut) }
@@ -29,7 +30,7 @@ package final class StreamClient: ConnectionHandler {
   ) {
     self.loop = loop
     self.address = address
-    self.request = request
+    requests = [request] + behaviour.pipelined
     self.behaviour = behaviour
     self.completion = completion
   }
@@ -58,7 +59,7 @@ package final class StreamClient: ConnectionHandler {
     case .success(let connection):
       self.connection = connection
       connection.handler = self
-      connection.write(request.bytes(host: "\(address)").span)
+      for request in requests { send(request, on: connection) }
       if behaviour.halfCloses { connection.finishWriting() }
       connection.startReading()
     }
@@ -98,7 +99,7 @@ package final class StreamClient: ConnectionHandler {
       result.head = head
       result.headAt = loop.readClock()
       guard head.status > 0 else { return finish(.malformed("no status")) }
-      let isBodiless = request.method == "HEAD" || head.status == 204 || head.status == 304
+      let isBodiless = requests[result.earlier.count].method == "HEAD" || head.status == 204 || head.status == 304
       body = WireBody(
         isBodiless ? .length(0) : head.isChunked ? .chunked : head.length.map { .length($0) } ?? .untilClose)
     }
@@ -112,9 +113,30 @@ package final class StreamClient: ConnectionHandler {
     if let mark = behaviour.hangUpAt, holds(mark, from: before) { return hangUp() }
     switch reader.state {
     case .open: break
-    case .complete: finish(unread.isEmpty ? .clean : .malformed("bytes behind the response"))
+    case .complete: completeResponse()
     case .broken(let how): finish(.malformed(how))
     }
+  }
+
+  private func completeResponse() {
+    guard result.earlier.count + 1 < requests.count else {
+      return finish(unread.isEmpty ? .clean : .malformed("bytes behind the response"))
+    }
+    var whole = result
+    whole.endedAt = loop.readClock()
+    whole.earlier = []
+    var next = ClientResult()
+    next.startedAt = result.startedAt
+    next.earlier = result.earlier + [whole]
+    result = next
+    body = nil
+    readHead()
+    readBody()
+  }
+
+  private func send(_ request: ClientRequest, on connection: TCPConnection) {
+    let bytes = request.bytes(host: "\(address)")
+    connection.write(bytes.span)
   }
 
   /// Whether the body holds `mark`, ending behind `start`.

@@ -21,10 +21,14 @@ struct BenchReport {
     median(row.runs.compactMap { $0.cost(scenario) })
   }
 
+  /// The median of the rounds' ratios: what disturbed one round disturbed both its runs.
   private func ratio(_ row: Row, to other: BenchSubject) -> Double? {
     guard let reference = rows.first(where: { $0.subject == other }) else { return nil }
-    guard let cost = self.cost(row), let base = self.cost(reference), base > 0 else { return nil }
-    return cost / base
+    return median(
+      zip(row.runs, reference.runs).compactMap { run, base in
+        guard let cost = run.cost(scenario), let base = base.cost(scenario), base > 0 else { return nil }
+        return cost / base
+      })
   }
 
   private func milliseconds(_ row: Row, _ latency: (BenchFigures) -> Nanoseconds) -> Double? {
