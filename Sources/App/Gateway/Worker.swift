@@ -129,6 +129,20 @@ final class Worker {
     client.start()
   }
 
+  /// What backends are told of a client at `peer`. Many connections in a row come from the same address, a load
+  /// balancer's for instance.
+  func forwardedClient(for peer: SocketAddress) -> ForwardedClient {
+    var host = peer
+    host.port = 0
+    if let last = lastForwarded, last.host == host, last.settings === settings { return last.client }
+    let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
+    let client = ForwardedClient(address: peer.host, isSecure: false, isTrusted: isTrusted)
+    lastForwarded = (host, settings, client)
+    return client
+  }
+
+  private var lastForwarded: (host: SocketAddress, settings: Settings, client: ForwardedClient)?
+
   /// Makes room by closing a connection that waits for its next request.
   private func closeAnIdleClient() -> Bool {
     // Bounded: under attack this runs for every connection.

@@ -31,7 +31,7 @@ extension ByteBuffer {
 
   /// The end of the run of bytes at `start` that stand for themselves.
   private static func plainRun(_ bytes: Span<UInt8>, from start: Int, to end: Int) -> Int {
-    var index = start
+    var index = bytes.endOfPlainBlocks(from: start, to: end)
     while index < end {
       let byte = bytes[index]
       guard byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") else { break }
@@ -76,6 +76,23 @@ extension ByteBuffer {
     case 0xF0: return bytes[1] >= 0x90
     case 0xF4: return bytes[1] < 0x90
     default: return true
+    }
+  }
+}
+
+extension Span where Element == UInt8 {
+  /// The end of the blocks of 16 bytes at `start` that hold neither controls, nor quotes, nor backslashes, nor anything
+  /// beyond ASCII.
+  fileprivate func endOfPlainBlocks(from start: Int, to end: Int) -> Int {
+    unsafe withUnsafeBytes { bytes in
+      var index = start
+      while index + 16 <= end {
+        let block = unsafe bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self)
+        let special = (block .< 0x20) .| (block .>= 0x7F) .| (block .== 0x22) .| (block .== 0x5C)
+        if any(special) { return index }
+        index += 16
+      }
+      return index
     }
   }
 }

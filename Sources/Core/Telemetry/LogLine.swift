@@ -45,9 +45,18 @@ package struct LogLine: ~Copyable {
   package init(
     _ level: LogLevel, _ event: StaticString, at time: WallTime, in buffer: consuming ByteBuffer = ByteBuffer()
   ) {
+    var stamp = ByteBuffer()
+    stamp.append(timestamp: time)
+    self.init(level, event, stamp: stamp, in: buffer)
+  }
+
+  /// For many lines of the same millisecond: `stamp` holds the time as `append(timestamp:)` writes it.
+  package init(
+    _ level: LogLevel, _ event: StaticString, stamp: borrowing ByteBuffer, in buffer: consuming ByteBuffer
+  ) {
     self.buffer = buffer
     self.buffer.append("{\"time\":\"")
-    self.buffer.append(timestamp: time)
+    self.buffer.append(stamp)
     self.buffer.append("\",\"level\":\"")
     self.buffer.append(level.word)
     self.buffer.append("\",\"event\":\"")

@@ -53,10 +53,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   init(connection: any Connection, worker: Worker) {
     self.connection = connection
     self.worker = worker
-    let peer = connection.peerAddress
-    forwarded = ForwardedClient(
-      address: peer.host, isSecure: false,
-      isTrusted: worker.settings.configuration.trustedProxies.contains { $0.contains(peer) })
+    forwarded = worker.forwardedClient(for: connection.peerAddress)
     parser = RequestHeadParser(limits: worker.settings.configuration.limits.head)
     idleSince = worker.loop.now
     connection.handler = self

@@ -7,6 +7,9 @@ import Time
 final class WorkerLog {
   private let writer: LogWriter
   private var pending = ByteBuffer()
+  /// The time of the last line, written out: under load many lines share a millisecond.
+  private var stamp = ByteBuffer()
+  private var stampedAt = WallTime(milliseconds: .min)
   var level: LogLevel
 
   init(writer: LogWriter, level: LogLevel) {
@@ -20,10 +23,16 @@ final class WorkerLog {
     _ fields: (inout LogLine) -> Void
   ) {
     guard lineLevel >= level else { return }
+    let now = time()
+    if now != stampedAt {
+      stampedAt = now
+      stamp.removeAll()
+      stamp.append(timestamp: now)
+    }
     // The line is written behind those that wait; nothing is copied.
     var gathered = ByteBuffer()
     swap(&gathered, &pending)
-    var line = LogLine(lineLevel, event, at: time(), in: gathered)
+    var line = LogLine(lineLevel, event, stamp: stamp, in: gathered)
     fields(&line)
     pending = line.finish()
     if pending.count > 16_384 { flush() }
