@@ -77,7 +77,9 @@ let sources: [Target] = [
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
   program(
     "fermata",
-    ["Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "Processes"]),
+    [
+      "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "Processes", "Bytes", "HTTP", "SSE",
+    ]),
 ]
 
 let testing: [Target] = [
@@ -96,6 +98,7 @@ let testing: [Target] = [
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),
+  tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "Time"]),
   tests(
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]

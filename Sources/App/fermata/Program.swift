@@ -72,7 +72,7 @@ struct Verb: Sendable {
   var answersHelp = true
   let run: @Sendable ([String]) -> Int32
 
-  static let all: [Verb] = [.serve, .check, .flags, .demo, .bench, .backend, .load]
+  static let all: [Verb] = [.serve, .check, .flags, .demo, .tail, .bench, .backend, .load]
 }
 
 /// Output to people and scripts.

@@ -24,4 +24,9 @@ struct StreamEndReport: Equatable {
     isResumable = value["resumable"]?.bool ?? false
     hasPartialEvent = value["partialEvent"]?.bool ?? false
   }
+
+  /// Whether an `error` event's data is the gateway's own and not the backend's.
+  static func isGatewayError(_ data: String) -> Bool {
+    (try? JSONValue(parsing: data))?["source"]?.string == "gateway"
+  }
 }

@@ -1,0 +1,121 @@
+import HTTP
+
+extension Verb {
+  static let tail = Verb(
+    name: "tail", summary: "follow a stream, check that all of it came, resume it after a cut",
+    help: """
+      usage: fermata tail URL [OPTION …]
+
+        -H 'NAME: VALUE'    a header to send, as often as needed; replaces one that tail sends by itself
+        --data BODY         send BODY with POST (as application/json unless a header says otherwise)
+        --json              one JSON object a line: each event, and at last the conclusion
+        --no-resume         end at the first cut
+
+      Asks for the new closing (Prefer: stream-end), prints the events as they come, waits for stream_end, and checks that
+      as many events came as it counts and that the last id is the one it names. After a cut a GET is resumed with
+      Last-Event-ID if the server gave ids: it waits as long as the server's "retry:" says (1 s without one), twice as
+      long each time, a random part of it, and gives up after five attempts in a row that brought no event. A server that
+      begins another stream instead is left at once. Only http so far.
+
+      Events go to standard output, everything else to standard error. Exit status:
+        0  the server said "completed", and everything that it counted has come
+        1  there was no stream: no connection, or an answer that is no event stream
+        2  the command line is wrong
+        4  the stream ended and the server said how, but it was not "completed"
+        5  something is missing: a cut without stream_end, or fewer events than it counts
+        6  the stream ended cleanly without stream_end, so nothing can be checked
+      """
+  ) { arguments in
+    do throws(Arguments.Mistake) {
+      return TailSession.run(try TailOptions(arguments))
+    } catch {
+      return misused("tail", error)
+    }
+  }
+}
+
+/// What to ask for, and how.
+struct TailOptions {
+  let host: String
+  let port: UInt16
+  /// Everything but `Last-Event-ID`, ready to be sent.
+  let fields: Fields
+  let target: String
+  let method: HTTP.Method
+  let body: [UInt8]
+  let isJSON: Bool
+  /// Whether a cut stream may be asked for again.
+  let resumes: Bool
+
+  init(_ arguments: [String]) throws(Arguments.Mistake) {
+    let parsed = try Arguments(
+      arguments, options: ["-H", "--data"], switches: ["--json", "--no-resume"], operands: 1...1)
+    let url = try TailURL(parsed.operands[0])
+    (host, port, target) = (url.host, url.port, url.target)
+    body = Array((parsed["--data"] ?? "").utf8)
+    method = parsed["--data"] == nil ? .get : .post
+    isJSON = parsed.has("--json")
+    // Asking twice for what is no GET may do twice what is asked for.
+    resumes = !parsed.has("--no-resume") && method == .get
+    fields = try Self.fields(parsed.values["-H"] ?? [], authority: url.authority, body: method == .get ? nil : body)
+  }
+
+  private static func fields(
+    _ lines: [String], authority: String, body: [UInt8]?
+  ) throws(Arguments.Mistake) -> Fields {
+    var own = Fields()
+    guard let host = FieldValue(authority) else { throw Arguments.Mistake(message: "the URL's host is not valid") }
+    own.append(.host, host)
+    own.append(.accept, literal: "text/event-stream")
+    own.append(.cacheControl, literal: "no-cache")
+    own.append(.prefer, literal: "stream-end")
+    own.append(.userAgent, FieldValue("fermata-tail/\(Program.version)") ?? FieldValue(literal: "fermata-tail"))
+    if body != nil { own.append(.contentType, literal: "application/json") }
+    var given: [(FieldName, FieldValue)] = []
+    for line in lines {
+      let parts = line.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, let name = FieldName(String(parts[0])),
+        let value = FieldValue(String(parts[1].drop { $0 == " " }))
+      else { throw Arguments.Mistake(message: "-H wants 'Name: value', found \"\(line)\"") }
+      if name.known == .contentLength || name.known == .transferEncoding {
+        throw Arguments.Mistake(message: "\(name.string) follows from --data and can't be set")
+      }
+      own.removeAll(name)
+      given.append((name, value))
+    }
+    if let body { own.append(.contentLength, decimal: body.count) }
+    for (name, value) in given { own.append(name, value) }
+    return own
+  }
+}
+
+/// The address of a stream: `http://host:port/path?query`.
+struct TailURL {
+  let host: String
+  let port: UInt16
+  let authority: String
+  let target: String
+
+  init(_ text: String) throws(Arguments.Mistake) {
+    let withoutFragment = text.prefix { $0 != "#" }
+    let scheme = withoutFragment.firstRange(of: "://")
+    let rest = withoutFragment[(scheme?.upperBound ?? withoutFragment.startIndex)...]
+    let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
+    do {
+      let base = try UpstreamURL(parsing: String(withoutFragment[..<end]))
+      guard base.scheme == .http else {
+        throw Arguments.Mistake(message: "https is not supported by this version; use an http:// URL")
+      }
+      (host, port, authority) = (base.host, base.port, base.authority)
+    } catch let mistake as Arguments.Mistake {
+      throw mistake
+    } catch {
+      throw Arguments.Mistake(message: "\"\(text)\": \(error)")
+    }
+    let path = rest[end...]
+    guard path.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+      throw Arguments.Mistake(message: "\"\(text)\": spaces and letters beyond ASCII must be percent-encoded")
+    }
+    target = path.hasPrefix("/") ? String(path) : "/" + path
+  }
+}
