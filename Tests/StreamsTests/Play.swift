@@ -14,6 +14,8 @@ struct Play {
   var numbersEvents = true
   var retryMilliseconds: Int?
   var isKilled = false
+  /// Whether a comment goes in behind every piece where one may.
+  var keepsAlive = false
   /// An outcome that is not the backend's, with which the stream ends.
   var outcome: Outcome?
 
@@ -61,6 +63,7 @@ struct Play {
       case .buffered: break
       case .failed(let outcome): failure = outcome
       }
+      if keepsAlive, !reader.isVerbatim || run.isBetweenEvents { EventWriter.keepalive(to: &out) }
       result.body += out.toArray()
       result.bodyLengths.append(result.body.count)
       out.removeAll()

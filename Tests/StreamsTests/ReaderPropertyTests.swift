@@ -116,6 +116,23 @@ struct ReaderPropertyTests {
     }
   }
 
+  // Field notes, row 6: comments that change what clients see.
+  @Test(arguments: Mode.allCases)
+  func `comments between events are seen by no client`(_ mode: Mode) {
+    forEachSample(700, from: 80_000) { sample in
+      // A mark that a comment went before is none any more.
+      if sample.stream.first == 0xEF, sample.pieces.first?.isEmpty != false { return }
+      let still = Play()(mode, sample.pieces, sample.end)
+      let kept = Play(keepsAlive: true)(mode, sample.pieces, sample.end)
+      #expect(
+        EventSourceClient.messages(in: kept.body)
+          == EventSourceClient.messages(in: still.body), "seed \(sample.seed)")
+      #expect(
+        EventSourceClient.emptyDispatches(in: kept.body) <= EventSourceClient.emptyDispatches(in: still.body),
+        "seed \(sample.seed)")
+    }
+  }
+
   @Test func `a run counts the same in every mode`() {
     forEachSample(500, from: 70_000) { sample in
       let results = Mode.allCases.map { Play()($0, sample.pieces, sample.end) }

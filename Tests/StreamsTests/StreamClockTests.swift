@@ -76,6 +76,7 @@ struct StreamClockTests {
     expect(clock, .clientStalled, at: 40)
     // Older progress than the block is none.
     clock.clientProgressed(at: at(5))
+    expect(clock, .quiet(until: at(40)), at: 39)
     expect(clock, .clientStalled, at: 40)
     clock.clientProgressed(at: at(20))
     expect(clock, .quiet(until: at(50)), at: 40)
