@@ -145,4 +145,13 @@ import Time
     test.run(until: { pair.server.connection.sendProgress.isComplete })
     #expect(pair.server.connection.queuedBytes == 0)
   }
+
+  @Test func `the user timeout ends a peer that reads nothing, alive or not`() throws {
+    var options = SocketOptions()
+    options.userTimeout = .seconds(1)
+    let pair = try Pair(test, serverOptions: options, clientReads: false)
+    pair.server.connection.write([UInt8](repeating: 1, count: 20_000_000).span)
+    test.run(until: { pair.server.hasFailed })
+    #expect(pair.server.ends == [.failed(.timedOut)])
+  }
 }

@@ -52,6 +52,33 @@ import Time
     listener.close()
   }
 
+  @Test func `a listener that leaves accepts what waits, and then nothing`() throws {
+    var accepted: [TCPConnection] = []
+    let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) { accepted.append($0) }
+    listener.pause()
+    let dialer = Dialer(loop: test.loop)
+    var results: [Result<TCPConnection, DialError>] = []
+    func dial() {
+      dialer.connect(host: "127.0.0.1", port: listener.localAddress.port, timeout: .seconds(5)) { results.append($0) }
+    }
+    for _ in 0..<100 { dial() }
+    test.run(until: { results.count == 100 })
+    #expect(accepted.isEmpty)
+    listener.closeAfterBacklog()
+    #expect(accepted.count == 100)
+    dial()
+    test.run(until: { results.count == 101 })
+    guard case .failure(let error) = results[100] else {
+      Issue.record("connected")
+      return
+    }
+    #expect(error.reason == .connect(listener.localAddress, .refused))
+    // None was reset.
+    let clients = results.compactMap { try? $0.get() }.map { Recorder($0) }
+    for connection in accepted { connection.write(text: "x") }
+    test.run(until: { clients.allSatisfy { $0.text == "x" } })
+  }
+
   @Test func `a listener may be closed by what it accepts`() throws {
     var listener: Listener?
     var count = 0

@@ -8,6 +8,8 @@ import Time
 package final class Listener {
   /// Connections accepted in one go before the loop's other work has its turn.
   static let acceptsPerTurn = 64
+  /// Connections accepted by `closeAfterBacklog`: more than any kernel keeps.
+  static let backlogLimit = 65536
   /// How long to leave the socket alone when there is no descriptor even to turn a client away.
   static let pauseWhenOutOfDescriptors = Nanoseconds.milliseconds(100)
 
@@ -61,7 +63,17 @@ package final class Listener {
     if !isClosed, !isShort { _ = watch?.startReading() }
   }
 
-  /// Ends listening for good. Connections that were accepted stay.
+  /// Accepts what the kernel has in the backlog already, then closes: those clients would see a reset otherwise.
+  ///
+  /// For leaving a port to another process that listens on it too.
+  package func closeAfterBacklog() {
+    for _ in 0..<Self.backlogLimit {
+      guard !isClosed, acceptOne() else { break }
+    }
+    close()
+  }
+
+  /// Ends listening for good. Connections that were accepted stay; those in the backlog are reset.
   package func close() {
     guard !isClosed else { return }
     isClosed = true
@@ -102,18 +114,32 @@ extension Listener: SocketWatchHandler {
 
   package func socketBecameReadable() {
     for _ in 0..<Self.acceptsPerTurn {
-      guard !isClosed, !isPaused, !isShort else { return }
-      switch SocketCalls.accept(descriptor) {
-      case .success(let (socket, peer)):
-        accepted(TCPConnection(loop: loop, descriptor: socket, peer: peer.unmapped))
-      case .failure(let error):
-        if error.isWouldBlock { return }
-        if error.isOutOfDescriptors, !turnOneAway() {
-          pauseForShortage()
-          return
-        }
-      // Anything else concerns the connection that was to be accepted (ECONNABORTED, EPROTO, …): on to the next.
-      }
+      guard !isClosed, !isPaused, !isShort, acceptOne() else { return }
+    }
+  }
+
+  /// Returns whether there may be more.
+  private func acceptOne() -> Bool {
+    switch SocketCalls.accept(descriptor) {
+    case .success(let (socket, peer)):
+      accepted(TCPConnection(loop: loop, descriptor: socket, peer: peer.unmapped))
+      return true
+    case .failure(let error):
+      if error.isWouldBlock { return false }
+      if Self.concernsOneConnection(error) { return true }
+      if error.isOutOfDescriptors, turnOneAway() { return true }
+      pauseForShortage()
+      return false
+    }
+  }
+
+  /// Errors that were waiting on the connection that was to be accepted (accept(2)): the next may be well.
+  private static func concernsOneConnection(_ error: SystemError) -> Bool {
+    switch error.code {
+    case EINTR, ECONNABORTED, EPROTO, EPERM, ENOPROTOOPT, EOPNOTSUPP, ENETDOWN, EHOSTDOWN, ENONET, EHOSTUNREACH,
+      ENETUNREACH, ETIMEDOUT:
+      true
+    default: false
     }
   }
 
@@ -131,6 +157,7 @@ extension Listener: SocketWatchHandler {
   }
 
   private func pauseForShortage() {
+    guard !isClosed else { return }
     isShort = true
     watch?.stopReading()
     retry.schedule(after: Self.pauseWhenOutOfDescriptors)
