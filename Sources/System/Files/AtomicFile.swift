@@ -6,9 +6,9 @@ package enum AtomicFile {
   /// Puts `bytes` in the place of the file at `path`, or makes it.
   ///
   /// A temporary file in the same directory is written, synchronized and renamed over it. Mode and (if the process
-  /// may) owner stay; a new file gets 0644 less the umask. The modification time is always later than the old file's, whatever
-  /// the clock says, so that a watcher that compares times sees the change.
-  /// - Throws: `.symbolicLink` for a link at `path`, which is not followed: renaming would put a file in place of the link.
+  /// may) owner stay; a new file gets 0644 less the umask. The modification time is always later than the old file's,
+  /// whatever the clock says, so that a watcher that compares times sees the change.
+  /// - Throws: `.symbolicLink` for a link at `path`, which is not followed: renaming would put a file in its place.
   ///   `.mountedByItself` for a file that is a mount point.
   package static func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
     let old = try status(of: path)

@@ -16,8 +16,8 @@ package enum DirectoryEvent: Hashable, Sendable {
 
 /// Tells what happens in one directory (not below it), by inotify.
 ///
-/// Watching the directory rather than a file sees every way of replacing a file: rewriting, renaming over it, and the swap of
-/// the `..data` link by which Kubernetes updates a volume.
+/// Watching the directory rather than a file sees every way of replacing a file: rewriting, renaming over it, and the
+/// swap of the `..data` link by which Kubernetes updates a volume.
 package final class DirectoryWatch {
   /// How often a directory that is gone is looked for.
   static let searchInterval = Nanoseconds.milliseconds(500)

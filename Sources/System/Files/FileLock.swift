@@ -26,8 +26,8 @@ package struct FileLock: ~Copyable {
   }
 }
 
-/// Appends `bytes` as one write and has them on the disk before it returns: a line of an audit log is there whole or not
-/// at all. The file is made (0600) if missing; a symbolic link is refused.
+/// Appends `bytes` as one write and has them on the disk before it returns: a line of an audit log is there whole or
+/// not at all. The file is made (0600) if missing; a symbolic link is refused.
 package func appendLine(_ path: String, _ bytes: [UInt8]) throws(FileError) {
   let file = try Descriptor(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, mode: 0o600)
   try file.write(bytes.span)

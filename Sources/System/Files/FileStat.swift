@@ -41,8 +41,8 @@ package struct FileContents: Sendable {
 
 /// Reads a whole regular file of at most `limit` bytes.
 ///
-/// Contents and state belong together: a file that another process writes into meanwhile is `changedWhileReading`. Files
-/// that are replaced by renaming are always read whole.
+/// Contents and state belong together: a file that another process writes into meanwhile is `changedWhileReading`.
+/// Files that are replaced by renaming are always read whole.
 package func readFile(_ path: String, limit: Int) throws(FileError) -> FileContents {
   // Non-blocking, so that a FIFO put in the file's place does not hang the reader.
   let file = try Descriptor(path, O_RDONLY | O_NONBLOCK)

@@ -9,8 +9,8 @@ package protocol TurnMember: AnyObject {
 
 /// One libevent loop, confined to the thread that runs it. `mailbox` is the way in from other threads.
 ///
-/// A turn costs one `epoll_wait`: no clock is read and no timer heap exists unless a `Timer` or the `Resolver` is in use. Time
-/// is kept by a tick every 50 ms, which also asks the `deadlines`.
+/// A turn costs one `epoll_wait`: no clock is read and no timer heap exists unless a `Timer` or the `Resolver` is in
+/// use. Time is kept by a tick every 50 ms, which also asks the `deadlines`.
 @safe
 package final class EventLoop {
   package static let tickInterval = Nanoseconds.milliseconds(50)

@@ -42,8 +42,8 @@ package final class Resolver {
 
   /// Asks for the addresses of `host`.
   ///
-  /// Literal addresses and names in the hosts file are answered before this returns. `completion` is called exactly once,
-  /// on the loop, unless the request is cancelled.
+  /// Literal addresses and names in the hosts file are answered before this returns. `completion` is called exactly
+  /// once, on the loop, unless the request is cancelled.
   @discardableResult
   package func resolve(host: String, port: UInt16, completion: @escaping Completion) -> ResolveRequest {
     let request = ResolveRequest(host: host, port: port, resolver: self, completion: completion)

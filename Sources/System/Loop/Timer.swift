@@ -2,7 +2,8 @@ import CLibevent
 import Glibc
 package import Time
 
-/// A one-shot timer, precise to the kernel's coarse clock (about 4 ms either way), for what can't wait for the loop's tick.
+/// A one-shot timer, precise to the kernel's coarse clock (about 4 ms either way), for what can't wait for the loop's
+/// tick.
 ///
 /// While one is scheduled every turn reads the clock; use `EventLoop.deadlines` for anything that thousands have.
 @safe

@@ -31,7 +31,8 @@ package protocol ConnectionHandler: AnyObject {
   func connectionReceived(_ input: InputBuffer)
   /// The unsent queue has become empty, or has fallen to `lowWaterMark` from above it.
   func connectionDrained()
-  /// At most once with `.finished`, and after that at most once with `.failed`. After `.failed` only `close()` is of use.
+  /// At most once with `.finished`, and after that at most once with `.failed`. After `.failed` only `close()` is of
+  /// use.
   func connectionEnded(_ end: ConnectionEnd)
 }
 
@@ -49,7 +50,8 @@ package protocol Connection: AnyObject {
   /// The peer's FIN has been seen.
   var hasPeerFinished: Bool { get }
 
-  /// Sends what the socket takes at once, copies the rest into the queue. After `finishWriting`, a failure or `close` it does nothing.
+  /// Sends what the socket takes at once, copies the rest into the queue. After `finishWriting`, a failure or `close`
+  /// it does nothing.
   ///
   /// A failure is reported by `connectionEnded` after the current callback, never from inside this call.
   func write(_ bytes: Span<UInt8>)

@@ -12,8 +12,8 @@ package enum CloseResult: String, Sendable, CaseIterable {
   case reset
 }
 
-/// Ends a connection so that its last bytes arrive: sends what is queued, then FIN, then reads and drops input until the
-/// peer's FIN or a time limit, and closes.
+/// Ends a connection so that its last bytes arrive: sends what is queued, then FIN, then reads and drops input until
+/// the peer's FIN or a time limit, and closes.
 ///
 /// Closing at once would answer unread input with RST, which makes the peer's kernel throw away what it has not yet
 /// handed to its program.

@@ -19,10 +19,11 @@ package struct SocketOptions: Sendable {
   /// Small events leave at once (TCP_NODELAY).
   package var noDelay = true
   package var keepAlive: KeepAlive? = KeepAlive()
-  /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); without it a dead peer is given up after a quarter of an hour.
+  /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT); without it a dead peer is given up after a
+  /// quarter of an hour.
   ///
-  /// The kernel counts a peer that has closed its window, too: one that is alive and merely reads nothing is ended then.
-  /// So this must be longer than any stall that is to be forgiven.
+  /// The kernel counts a peer that has closed its window, too: one that is alive and merely reads nothing is ended
+  /// then. So this must be longer than any stall that is to be forgiven.
   package var userTimeout: Nanoseconds? = .seconds(300)
   /// The kernel's buffers in bytes; `nil` leaves the sizes to the kernel.
   package var sendBuffer: Int?

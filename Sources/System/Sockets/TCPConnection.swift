@@ -4,8 +4,8 @@ package import Time
 
 /// A `Connection` over a plain TCP socket.
 ///
-/// One `recv` a readable callback, straight into the loop's input buffer (a second only when the first filled it); `write`
-/// is one `send` as long as the peer keeps up. Idle it holds no buffer.
+/// One `recv` a readable callback, straight into the loop's input buffer (a second only when the first filled it);
+/// `write` is one `send` as long as the peer keeps up. Idle it holds no buffer.
 package final class TCPConnection: Connection {
   private enum Writing: UInt8 { case open, finishing, finished }
 
