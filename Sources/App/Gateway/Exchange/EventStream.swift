@@ -52,7 +52,8 @@ final class EventStream {
   ) -> (delivery: Delivery, isFirst: Bool) {
     clock.backendSent(at: now)
     let delivery = run.receive(bytes, for: reader, into: &out)
-    if run.hasTerminal { closing.terminalWasSent() }
+    // Shield holds it back: what the client was not sent it can't have taken for the end.
+    if run.hasTerminal, reader.mode != .shield { closing.terminalWasSent() }
     guard !hasFirstEvent, run.events > 0 else { return (delivery, false) }
     hasFirstEvent = true
     clock.firstTokenCame()

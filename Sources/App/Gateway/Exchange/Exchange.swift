@@ -276,13 +276,15 @@ final class Exchange {
     switch phase {
     case .streaming:
       guard let stream else { return }
+      // First the outcome: it sees a terminal that the backend left without its blank line.
+      let outcome = stream.run.outcome(of: end)
       let reason: String
       switch end {
-      case .clean:
-        reason = stream.run.hasTerminal ? "the backend ended its stream" : "the backend ended without its terminal"
+      case .clean where stream.run.hasTerminal: reason = "the backend ended its stream"
+      case .clean: reason = "the backend ended without its terminal"
       case .cut(let fault): reason = fault.rawValue
       }
-      finishStream(stream.run.outcome(of: end), reason: reason, upstreamIsComplete: end == .clean)
+      finishStream(outcome, reason: reason, upstreamIsComplete: end == .clean)
     case .relaying:
       phase = .over
       client.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
