@@ -4,150 +4,152 @@ import Processes
 import Testing
 import Time
 
-@Suite struct `Changing flags` {
-  private let bench: Workbench
+extension `fermata flags` {
+  @Suite struct `Changing flags` {
+    private let bench: Workbench
 
-  init() throws { bench = try Workbench() }
+    init() throws { bench = try Workbench() }
 
-  @Test func `a change answers with the state after it, and a second time changes nothing`() throws {
-    let first = try bench.change("set", "--default", "graceful")
-    #expect(first.exit == 0 && first.data["alreadyApplied"] == false)
-    #expect(first.data["defaultVariant"] == "graceful" && first.data["revision"] == 2)
-    let second = try bench.change("set", "--default", "graceful")
-    #expect(second.exit == 0 && second.data["alreadyApplied"] == true && second.data["revision"] == 2)
-    #expect(try bench.change("kill").data["state"] == "DISABLED")
-    #expect(try bench.change("disable").data["alreadyApplied"] == true)
-    #expect(try bench.change("enable").data["revision"] == 4)
-    #expect(try bench.run("log", "--verify").exit == 0)
-    #expect(try bench.run("log", "--json").data.array?.count == 6)
+    @Test func `a change answers with the state after it, and a second time changes nothing`() throws {
+      let first = try bench.change("set", "--default", "graceful")
+      #expect(first.exit == 0 && first.data["alreadyApplied"] == false)
+      #expect(first.data["defaultVariant"] == "graceful" && first.data["revision"] == 2)
+      let second = try bench.change("set", "--default", "graceful")
+      #expect(second.exit == 0 && second.data["alreadyApplied"] == true && second.data["revision"] == 2)
+      #expect(try bench.change("kill").data["state"] == "DISABLED")
+      #expect(try bench.change("disable").data["alreadyApplied"] == true)
+      #expect(try bench.change("enable").data["revision"] == 4)
+      #expect(try bench.run("log", "--verify").exit == 0)
+      #expect(try bench.run("log", "--json").data.array?.count == 6)
+    }
+
+    @Test func `a dry run writes nothing`() throws {
+      let before = try bench.document()
+      let answer = try bench.change("set", "--default", "graceful", "--dry-run")
+      #expect(answer.exit == 0 && answer.data["changed"] == 10_000 && answer.data["patch"]?.array?.count == 2)
+      #expect(try bench.document() == before)
+      #expect(try bench.run("log", "--json").data == [])
+    }
+
+    @Test func `other members of the file stay as and where they are`() throws {
+      var document = try bench.document()
+      document[path: ["$own"]] = ["z": 1, "a": [1, 2.5]]
+      try AtomicFile.replace(bench.file, with: document.serialized(.pretty))
+      _ = try bench.change("set", "--default", "shield")
+      let after = try bench.document()
+      #expect(
+        after.object?.names == ["$schema", "flags", "metadata", "$own"] && after["$own"] == ["z": 1, "a": [1, 2.5]])
+    }
+
+    @Test func `a symbolic link is not replaced, the document is printed`() throws {
+      let link = bench.directory.path + "/link.json"
+      _ = try ChildProcess(["ln", "-s", "flags.json", link]).wait(timeout: .seconds(5))
+      let before = try bench.document()
+      let answer = try bench.change("kill", "--file", link)
+      #expect(answer.exit == 6 && answer.code == "symbolic_link")
+      #expect(answer.json["error"]?["document"]?[path: ["flags", "stream-closing", "state"]] == "DISABLED")
+      #expect(try bench.document() == before)
+      #expect(try bench.change("enable", "--file", link).exit == 0)
+    }
+
+    @Test func `an edit that moves clients needs to say so`() throws {
+      _ = try bench.change("rollout", "start", "--variant", "graceful", "--min-samples", "0", "--min-duration", "0s")
+      #expect(try bench.change("set", "--default", "graceful").code == "rollout")
+      let file = try bench.write(
+        "own.json",
+        #"{"flags":{"f":{"state":"ENABLED","variants":{"a":1,"b":2},"defaultVariant":"b","targeting":{"if":[true,"a","b"]}}}}"#
+      )
+      #expect(try bench.change("rollout", "start", "--variant", "a", "--file", file).code == "rule_exists")
+      #expect(try bench.change("rollout", "start", "--variant", "a", "--file", file, "--rebucket").exit == 0)
+    }
+
+    @Test func `revert brings an earlier file back as a new revision`() throws {
+      let first = try bench.document()
+      _ = try bench.change("set", "--default", "graceful")
+      _ = try bench.change("kill")
+      let answer = try bench.change("revert", "1")
+      #expect(answer.data["revision"] == 4 && answer.data["state"] == "ENABLED")
+      var expected = first
+      expected[path: ["metadata", "version"]] = "4"
+      #expect(try bench.document() == expected)
+      #expect(try bench.change("revert", "1").data["alreadyApplied"] == true)
+    }
+
+    @Test func `a log that was touched is found out`() throws {
+      _ = try bench.change("set", "--default", "graceful")
+      let path = bench.file + ".audit.jsonl"
+      let text = String(decoding: try readFile(path, limit: 1 << 20).bytes, as: UTF8.self)
+      #expect(text.contains("\"reason\":\"test\""))
+      try AtomicFile.replace(path, with: [UInt8](text.replacing("ann@", with: "bob@").utf8))
+      #expect(try bench.run("log", "--verify", "--json").exit == 3)
+    }
+
+    @Test func `no identity gets into the log`() throws {
+      _ = try bench.change("rollout", "start", "--variant", "graceful", "--internal", "alice@example.org")
+      let log = String(decoding: try readFile(bench.file + ".audit.jsonl", limit: 1 << 20).bytes, as: UTF8.self)
+      #expect(!log.contains("alice") && log.contains("1 entries"))
+      #expect(try bench.run("eval", "--key", "alice@example.org").text.hasPrefix("graceful"))
+    }
+
+    @Test func `a rollout goes from start to finish`() throws {
+      let options = ["--variant", "graceful", "--internal", "qa", "--min-duration", "0s", "--min-samples", "0"]
+      let start = ["rollout", "start"] + options + ["--json", "--reason", "test"]
+      #expect(try bench.run(start).data["rollout"]?["stage"] == "internal")
+      #expect(try bench.run(start).data["alreadyApplied"] == true)
+      let stages = try (0..<4).map { _ in try bench.change("rollout", "advance").data["rollout"]?["stage"] }
+      #expect(stages == ["gradual", "gradual", "gradual", "clients updated"])
+      #expect(try bench.change("rollout", "advance").code == "last_phase")
+      let finished = try bench.change("rollout", "finish")
+      #expect(finished.data["defaultVariant"] == "graceful" && finished.data["hasRule"] == false)
+      #expect(try bench.run("eval").text.hasPrefix("graceful  STATIC"))
+      let status = try bench.run("rollout", "status", "--json")
+      #expect(status.data["outcome"] == "finished" && status.data["attention"] == "ok")
+      let simulated = try bench.run("simulate", "--json").data["phases"]?.array
+      #expect(simulated?.count == 5)
+      #expect(try bench.run("watch", "--until", "finished", "--timeout", "5s").exit == 0)
+    }
   }
 
-  @Test func `a dry run writes nothing`() throws {
-    let before = try bench.document()
-    let answer = try bench.change("set", "--default", "graceful", "--dry-run")
-    #expect(answer.exit == 0 && answer.data["changed"] == 10_000 && answer.data["patch"]?.array?.count == 2)
-    #expect(try bench.document() == before)
-    #expect(try bench.run("log", "--json").data == [])
-  }
+  @Suite struct `Changing flags at once` {
+    private let bench: Workbench
 
-  @Test func `other members of the file stay as and where they are`() throws {
-    var document = try bench.document()
-    document[path: ["$own"]] = ["z": 1, "a": [1, 2.5]]
-    try AtomicFile.replace(bench.file, with: document.serialized(.pretty))
-    _ = try bench.change("set", "--default", "shield")
-    let after = try bench.document()
-    #expect(
-      after.object?.names == ["$schema", "flags", "metadata", "$own"] && after["$own"] == ["z": 1, "a": [1, 2.5]])
-  }
+    init() throws { bench = try Workbench() }
 
-  @Test func `a symbolic link is not replaced, the document is printed`() throws {
-    let link = bench.directory.path + "/link.json"
-    _ = try ChildProcess(["ln", "-s", "flags.json", link]).wait(timeout: .seconds(5))
-    let before = try bench.document()
-    let answer = try bench.change("kill", "--file", link)
-    #expect(answer.exit == 6 && answer.code == "symbolic_link")
-    #expect(answer.json["error"]?["document"]?[path: ["flags", "stream-closing", "state"]] == "DISABLED")
-    #expect(try bench.document() == before)
-    #expect(try bench.change("enable", "--file", link).exit == 0)
-  }
-
-  @Test func `an edit that moves clients needs to say so`() throws {
-    _ = try bench.change("rollout", "start", "--variant", "graceful", "--min-samples", "0", "--min-duration", "0s")
-    #expect(try bench.change("set", "--default", "graceful").code == "rollout")
-    let file = try bench.write(
-      "own.json",
-      #"{"flags":{"f":{"state":"ENABLED","variants":{"a":1,"b":2},"defaultVariant":"b","targeting":{"if":[true,"a","b"]}}}}"#
-    )
-    #expect(try bench.change("rollout", "start", "--variant", "a", "--file", file).code == "rule_exists")
-    #expect(try bench.change("rollout", "start", "--variant", "a", "--file", file, "--rebucket").exit == 0)
-  }
-
-  @Test func `revert brings an earlier file back as a new revision`() throws {
-    let first = try bench.document()
-    _ = try bench.change("set", "--default", "graceful")
-    _ = try bench.change("kill")
-    let answer = try bench.change("revert", "1")
-    #expect(answer.data["revision"] == 4 && answer.data["state"] == "ENABLED")
-    var expected = first
-    expected[path: ["metadata", "version"]] = "4"
-    #expect(try bench.document() == expected)
-    #expect(try bench.change("revert", "1").data["alreadyApplied"] == true)
-  }
-
-  @Test func `a log that was touched is found out`() throws {
-    _ = try bench.change("set", "--default", "graceful")
-    let path = bench.file + ".audit.jsonl"
-    let text = String(decoding: try readFile(path, limit: 1 << 20).bytes, as: UTF8.self)
-    #expect(text.contains("\"reason\":\"test\""))
-    try AtomicFile.replace(path, with: [UInt8](text.replacing("ann@", with: "bob@").utf8))
-    #expect(try bench.run("log", "--verify", "--json").exit == 3)
-  }
-
-  @Test func `no identity gets into the log`() throws {
-    _ = try bench.change("rollout", "start", "--variant", "graceful", "--internal", "alice@example.org")
-    let log = String(decoding: try readFile(bench.file + ".audit.jsonl", limit: 1 << 20).bytes, as: UTF8.self)
-    #expect(!log.contains("alice") && log.contains("1 entries"))
-    #expect(try bench.run("eval", "--key", "alice@example.org").text.hasPrefix("graceful"))
-  }
-
-  @Test func `a rollout goes from start to finish`() throws {
-    let options = ["--variant", "graceful", "--internal", "qa", "--min-duration", "0s", "--min-samples", "0"]
-    let start = ["rollout", "start"] + options + ["--json", "--reason", "test"]
-    #expect(try bench.run(start).data["rollout"]?["stage"] == "internal")
-    #expect(try bench.run(start).data["alreadyApplied"] == true)
-    let stages = try (0..<4).map { _ in try bench.change("rollout", "advance").data["rollout"]?["stage"] }
-    #expect(stages == ["gradual", "gradual", "gradual", "clients updated"])
-    #expect(try bench.change("rollout", "advance").code == "last_phase")
-    let finished = try bench.change("rollout", "finish")
-    #expect(finished.data["defaultVariant"] == "graceful" && finished.data["hasRule"] == false)
-    #expect(try bench.run("eval").text.hasPrefix("graceful  STATIC"))
-    let status = try bench.run("rollout", "status", "--json")
-    #expect(status.data["outcome"] == "finished" && status.data["attention"] == "ok")
-    let simulated = try bench.run("simulate", "--json").data["phases"]?.array
-    #expect(simulated?.count == 5)
-    #expect(try bench.run("watch", "--until", "finished", "--timeout", "5s").exit == 0)
-  }
-}
-
-@Suite(.serialized) struct `Changing flags at once` {
-  private let bench: Workbench
-
-  init() throws { bench = try Workbench() }
-
-  @Test func `of two writers with the same revision one wins and one gets exit 4`() throws {
-    for revision in 1...15 {
-      // Two changes that are both real, whatever the round before left.
-      let current = try bench.document()[path: ["flags", "stream-closing", "defaultVariant"]]
-      let wanted = ["legacy", "shield", "graceful"].filter { current != .string($0) }
-      let children = try wanted.map { variant in
-        try bench.start(["set", "--default", variant, "--if-revision", "\(revision)", "--reason", "race", "--json"])
+    @Test func `of two writers with the same revision one wins and one gets exit 4`() throws {
+      for revision in 1...15 {
+        // Two changes that are both real, whatever the round before left.
+        let current = try bench.document()[path: ["flags", "stream-closing", "defaultVariant"]]
+        let wanted = ["legacy", "shield", "graceful"].filter { current != .string($0) }
+        let children = try wanted.map { variant in
+          try bench.start(["set", "--default", variant, "--if-revision", "\(revision)", "--reason", "race", "--json"])
+        }
+        let answers = try children.map(Workbench.finish)
+        #expect(answers.map(\.exit).sorted() == [0, 4], "\(answers.map(\.text))")
+        #expect(try bench.document()[path: ["metadata", "version"]] == .string("\(revision + 1)"))
       }
-      let answers = try children.map(Workbench.finish)
-      #expect(answers.map(\.exit).sorted() == [0, 4], "\(answers.map(\.text))")
-      #expect(try bench.document()[path: ["metadata", "version"]] == .string("\(revision + 1)"))
+      #expect(try bench.run("log", "--verify").exit == 0)
     }
-    #expect(try bench.run("log", "--verify").exit == 0)
-  }
 
-  @Test(.timeLimit(.minutes(3))) func `a writer killed at any moment never leaves a torn file`() throws {
-    var revision = 1
-    var killed = 0
-    for round in 0..<200 {
-      let variant = round.isMultiple(of: 2) ? "graceful" : "legacy"
-      let child = try bench.start(["set", "--default", variant, "--reason", "killed", "--json"])
-      SystemClock.sleep(.milliseconds(Int.random(in: 0...60)))
-      child.signal(9)
-      if child.wait(timeout: .seconds(5)) == .signal(9) { killed += 1 }
-      let document = try bench.document()
-      let now = try #require(document[path: ["metadata", "version"]]?.string.flatMap { Int($0) })
-      #expect(now == revision || now == revision + 1)
-      revision = now
+    @Test(.timeLimit(.minutes(3))) func `a writer killed at any moment never leaves a torn file`() throws {
+      var revision = 1
+      var killed = 0
+      for round in 0..<200 {
+        let variant = round.isMultiple(of: 2) ? "graceful" : "legacy"
+        let child = try bench.start(["set", "--default", variant, "--reason", "killed", "--json"])
+        SystemClock.sleep(.milliseconds(Int.random(in: 0...60)))
+        child.signal(9)
+        if child.wait(timeout: .seconds(5)) == .signal(9) { killed += 1 }
+        let document = try bench.document()
+        let now = try #require(document[path: ["metadata", "version"]]?.string.flatMap { Int($0) })
+        #expect(now == revision || now == revision + 1)
+        revision = now
+      }
+      print("killed \(killed) of 200 writers, revision \(revision)")
+      #expect(killed > 50)
+      let last = try bench.change("kill")
+      #expect(last.exit == 0 && last.data["revision"]?.integer == revision + 1)
+      let check = try bench.run("log", "--verify", "--json")
+      #expect(check.data["isWhole"] == true, "\(check.text)")
     }
-    print("killed \(killed) of 200 writers, revision \(revision)")
-    #expect(killed > 50)
-    let last = try bench.change("kill")
-    #expect(last.exit == 0 && last.data["revision"]?.integer == revision + 1)
-    let check = try bench.run("log", "--verify", "--json")
-    #expect(check.data["isWhole"] == true, "\(check.text)")
   }
 }

@@ -4,6 +4,9 @@ import Processes
 import Testing
 import Time
 
+/// One after another: these tests start programs, wait for them with blocking calls, and measure time.
+@Suite(.serialized) enum `fermata flags` {}
+
 /// A directory with the flag file that ships, and the program to run over it.
 final class Workbench {
   let directory: TemporaryDirectory

@@ -94,7 +94,7 @@ final class Worker {
       seconds: loop.wallTime().milliseconds / 1000)
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
     let variant = isRolledBack ? .legacy : flags.variant(in: context)
-    return ModeDecision(variant: variant, clientKey: context.targetingKey?.hashValue)
+    return ModeDecision(variant: variant, clientKey: flags.clientHash(of: context))
   }
 
   private func see(_ stream: EventStream, left: Cohort?) {
@@ -217,6 +217,7 @@ final class Worker {
       line.field("mode", stream.mode.rawValue)
       line.field("capability", stream.capability.source.rawValue)
       line.field("flags", stream.flagVersion)
+      if let hash = stream.clientKey { line.field("clientHash", hash) }
       line.field("traceId", ifPresent: stream.trace)
     }
   }

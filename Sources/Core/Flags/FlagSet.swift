@@ -87,6 +87,12 @@ package final class FlagSet: Sendable {
     evaluate(key.description, context)
   }
 
+  /// What a `fractional` without a bucketing value of its own goes by for this client: says in which share of any
+  /// rollout it is, and not who it is. `nil` without a targeting key.
+  package func clientHash(_ key: FlagKey, targetingKey: String) -> UInt32? {
+    Fractional.hash(flagKey: key.description, targetingKey: targetingKey, generation)
+  }
+
   package func evaluate(_ key: String, _ context: EvaluationContext) -> Resolution {
     guard let position = positions[key] else { return .failed(.flagNotFound) }
     return flags[position].evaluate(context, generation)

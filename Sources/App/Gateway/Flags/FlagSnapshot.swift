@@ -29,6 +29,11 @@ package final class FlagSnapshot: Sendable {
     Self.mode(of: flagSet.evaluate(.streamClosing, context))
   }
 
+  /// Which client it is, as far as fractions go by it; `nil` for one without an identity.
+  func clientHash(of context: EvaluationContext) -> Int? {
+    context.targetingKey.flatMap { flagSet.clientHash(.streamClosing, targetingKey: $0) }.map(Int.init)
+  }
+
   /// Anything that is no mode is legacy: the code's own default.
   private static func mode(of resolution: Resolution) -> Mode {
     resolution.variant.flatMap(Mode.init(rawValue:)) ?? .legacy

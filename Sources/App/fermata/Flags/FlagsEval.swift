@@ -164,4 +164,15 @@ enum FlagsContexts {
     }
     return contexts
   }
+
+  /// The hashes of clients in a gateway's log, each once; `nil` when `--keys` is no such log.
+  static func clientHashes(_ invocation: FlagsInvocation) throws(FlagsFailure) -> Set<UInt32>? {
+    guard let source = invocation.arguments["--keys"], source != "-" else { return nil }
+    var hashes = Set<UInt32>()
+    for line in try lines(of: source) where line.contains("\"clientHash\"") {
+      let hash = (try? JSONValue(parsing: line))?["clientHash"]?.integer
+      if let hash = hash.flatMap(UInt32.init(exactly:)) { hashes.insert(hash) }
+    }
+    return hashes.isEmpty ? nil : hashes
+  }
 }

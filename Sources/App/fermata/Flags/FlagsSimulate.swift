@@ -6,7 +6,8 @@ extension FlagsVerb {
   static let simulate = FlagsVerb(
     name: "simulate", summary: "how many clients get what, phase by phase", usage: "[KEY] [--keys FILE|-] [OPTION …]",
     details: """
-        --keys FILE|-      targeting keys, one a line; or JSON objects as in the gateway's log
+        --keys FILE|-      targeting keys, one a line; or JSON objects with "targetingKey"; or the gateway's log, which
+                           has a hash of each client's key while the flag has a rule
         --count N          that many made-up keys instead; default 10000
         --members          who they are too
       """,
@@ -15,6 +16,9 @@ extension FlagsVerb {
     let loaded = try invocation.load()
     let key = try invocation.key(in: loaded)
     let contexts = try FlagsContexts.sample(invocation)
+    if contexts.isEmpty, let hashes = try FlagsContexts.clientHashes(invocation) {
+      return try HashedSimulation(hashes, key, invocation.rollout(of: key, in: loaded.document)).output()
+    }
     let showsMembers = invocation.arguments.has("--members")
     let now = FlagsSample(loaded.set, key, contexts, showsMembers)
     var data: JSONValue = ["key": .string(key), "sampled": JSONValue(contexts.count), "now": now.json]
@@ -133,5 +137,60 @@ struct FlagsSample {
 
   static func name(of context: EvaluationContext) -> JSONValue {
     context.targetingKey.map(JSONValue.string) ?? context.attributes["targetingKey"] ?? .object(context.attributes)
+  }
+}
+
+/// A simulation over a log: it has no keys, but the hashes that a rollout's fraction goes by.
+private struct HashedSimulation {
+  private let hashes: Set<UInt32>
+  private let key: String
+  private let rollout: Rollout
+
+  init(_ hashes: Set<UInt32>, _ key: String, _ rollout: Rollout?) throws(FlagsFailure) {
+    guard let rollout else {
+      throw FlagsFailure(
+        .notFound, "rollout_not_found", "a log tells about the shares of a rollout, and \"\(key)\" has none",
+        next: "rollout start, or give --keys targeting keys")
+    }
+    self.hashes = hashes
+    self.key = key
+    self.rollout = rollout
+  }
+
+  func output() -> FlagsOutput {
+    var lines = ["now: \(text(rollout.share))"]
+    lines += rollout.phases.map { "\($0.name) (\(FlagsState.percent($0.share))): \(text($0.share))" }
+    let phases = rollout.phases.map { phase -> JSONValue in
+      var object = json(phase.share)
+      object[path: ["phase"]] = .string(phase.name)
+      return object
+    }
+    let data: JSONValue = [
+      "key": .string(key), "sampled": JSONValue(hashes.count), "now": json(rollout.share), "phases": .array(phases),
+    ]
+    return FlagsOutput(
+      kind: "Simulation", data: data, text: lines.joined(separator: "\n"),
+      warnings: ["clients by the hash in the log; the allow-list is not counted"])
+  }
+
+  private func members(_ share: Int) -> Int {
+    let total = UInt64(RolloutPhase.wholeShare)
+    return hashes.filter { (UInt64($0) * total) >> 32 < UInt64(share) }.count
+  }
+
+  private func json(_ share: Int) -> JSONValue {
+    let count = members(share)
+    return [
+      "share": JSONValue(share),
+      "variants": [
+        ["variant": .string(rollout.variant), "members": JSONValue(count)],
+        ["variant": .string(rollout.fallback), "members": JSONValue(hashes.count - count)],
+      ],
+    ]
+  }
+
+  private func text(_ share: Int) -> String {
+    let count = members(share)
+    return "\(rollout.variant) \(count), \(rollout.fallback) \(hashes.count - count)"
   }
 }
