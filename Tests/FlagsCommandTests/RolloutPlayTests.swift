@@ -50,6 +50,11 @@ extension `fermata flags` {
       let revision = try #require(rolledBack["guard"]?["latch"]?["revision"]?.string)
       #expect(try stage.flags("show").data["revision"] == JSONValue(Int(revision) ?? 0), "the gateway wrote the file")
 
+      // The guard's decision outlives the process.
+      try stage.restartGateway()
+      #expect(try stage.status()["guard"]?["effect"] == "rollback")
+      #expect(try await stage.play(perCohort: 10) == ["legacy": 10])
+
       // Mended, acknowledged, begun again with the same members.
       let resumed = try stage.flags("rollout", "resume", "--ack", revision, "--reason", "mended")
       #expect(resumed.data["rollout"]?["phase"] == "p1")

@@ -11,18 +11,18 @@ import Time
 final class Stage {
   let bench: Workbench
   let backend: ScriptedBackend
-  let gateway: ChildProcess
   let clients: ClientLoop
-  let listen: SocketAddress
-  let adminAddress: SocketAddress
-  let admin: String
+  private let configuration: String
+  private var gateway: ChildProcess
+  private(set) var listen: SocketAddress
+  private(set) var adminAddress: SocketAddress
   private var nextKey = 0
 
   /// - Parameter flagFile: in place of the bench's own.
   init(flagFile: String? = nil) throws {
     bench = try Workbench()
     backend = try ScriptedBackend.start()
-    let configuration = try bench.write(
+    configuration = try bench.write(
       "gateway.json5",
       """
       {
@@ -37,13 +37,26 @@ final class Stage {
         },
       }
       """)
-    let log = bench.directory.path + "/gateway.log"
-    gateway = try ChildProcess([Workbench.program, "serve", "--config", configuration], errorFile: log)
-    let started = try Self.started(in: log)
-    listen = try #require(started["listen"]?.string.flatMap { SocketAddress(parsing: $0) })
-    adminAddress = try #require(started["admin"]?.string.flatMap { SocketAddress(parsing: $0) })
-    admin = "http://\(adminAddress)"
+    (gateway, listen, adminAddress) = try Self.start(configuration, log: bench.directory.path + "/gateway.log")
     clients = try ClientLoop.start()
+  }
+
+  var admin: String { "http://\(adminAddress)" }
+
+  private static func start(
+    _ configuration: String, log: String
+  ) throws -> (ChildProcess, SocketAddress, SocketAddress) {
+    let gateway = try ChildProcess([Workbench.program, "serve", "--config", configuration], errorFile: log)
+    let started = try Self.started(in: log)
+    let listen = try #require(started["listen"]?.string.flatMap { SocketAddress(parsing: $0) })
+    return (gateway, listen, try #require(started["admin"]?.string.flatMap { SocketAddress(parsing: $0) }))
+  }
+
+  /// Another process in place of the gateway.
+  func restartGateway() throws {
+    gateway.stop(grace: .seconds(10))
+    let log = bench.directory.path + "/gateway-2.log"
+    (gateway, listen, adminAddress) = try Self.start(configuration, log: log)
   }
 
   deinit {

@@ -25,12 +25,14 @@ final class GuardKeeper {
   private var finder = ReconnectFinder()
   private var lastLook: MonotonicTime
   private let stateFile: String?
+  private let configured: GuardPolicy
   private let loop: EventLoop
   private let log: WorkerLog
 
   init(settings: FlagSettings, loop: EventLoop, log: WorkerLog) {
     self.loop = loop
     self.log = log
+    configured = settings.guardPolicy
     machine = GuardMachine(policy: settings.guardPolicy)
     stateFile = settings.guardState ?? settings.file.map { $0 + ".guard" }
     lastLook = loop.readClock()
@@ -52,6 +54,8 @@ final class GuardKeeper {
     let key = FlagKey.streamClosing.description
     let rollout = try? Rollout(of: key, in: flags.document)
     let acknowledged = rollout?.acknowledged ?? ""
+    // The phase says what happens when it goes badly; without a rollout the configuration does.
+    machine.policy.onRegress = rollout?.phase.onRegress ?? configured.onRegress
     let wasRollingBack = isRollingBack
     guard
       let transition = machine.fileChanged(
