@@ -39,13 +39,10 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private var headSince: MonotonicTime?
   private var requests = 0
   private var peerHasFinished = false
-  private var isCorked = false
 
-  // The answer that is being written.
-  private var framing = BodyFraming.none
+  /// The answer that is being written.
+  var response: ResponseChannel
   private var closesAfterResponse = false
-  private var prefixSent = 0
-  private var headIsSent = false
   private var queuedAtLastLook = 0
   /// The close of the answer that was written last, until it is known how it went.
   private var measured: MeasuredClose?
@@ -53,6 +50,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   init(connection: any Connection, worker: Worker) {
     self.connection = connection
     self.worker = worker
+    response = ResponseChannel(connection: connection, worker: worker)
     forwarded = worker.forwardedClient(for: connection.peerAddress)
     parser = RequestHeadParser(limits: worker.settings.configuration.limits.head)
     idleSince = worker.loop.now
@@ -106,6 +104,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   private func begin(_ head: consuming RequestHead, _ input: InputBuffer, next: Int) {
     state = .exchanging
+    response.open()
     headSince = nil
     requests += 1
     worker.shard.increment(worker.metrics.requests)
@@ -141,7 +140,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func bodyIsBroken(_ error: HTTP1Error) {
     worker.shard.increment(worker.metrics.refusals[.badRequest])
     exchange?.clientBrokeFraming()
-    if headIsSent { return abandon() }
+    if response.headIsSent { return abandon() }
     refuse(status: error.status, code: error.code, detail: error.description)
   }
 
@@ -215,83 +214,26 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
   }
 
-  // MARK: - Writing
-
-  /// Gathers what is written until `uncork`, so that a head and the body that came with it leave in one call.
-  func cork() { isCorked = true }
-
-  func uncork() {
-    guard isCorked else { return }
-    isCorked = false
-    guard !worker.clientCork.isEmpty else { return }
-    if state != .closed { worker.clientCork.withSpan { connection.write($0) } }
-    worker.clientCork.removeAll()
-    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
-  }
-
-  private func transmit(_ bytes: Span<UInt8>) {
-    if isCorked {
-      worker.clientCork.append(bytes)
-    } else {
-      connection.write(bytes)
-    }
-  }
+  // MARK: - Answering
 
   /// Whether `Connection: close` must go with the answer.
-  var willClose: Bool { closesAfterResponse || framing == .untilClose || hasBody }
+  var willClose: Bool { closesAfterResponse || response.framing == .untilClose || hasBody }
 
-  func prepareResponse(framing: BodyFraming) { self.framing = framing }
-
-  /// Sends an answer's head, which is in `head` and starts with `HTTP/1.1 `.
+  /// Sends an answer's head; after it nobody may change whether the connection is kept.
   func sendHead(_ head: borrowing ByteBuffer) {
-    guard state == .exchanging else { return }
     closesAfterResponse = willClose
-    headIsSent = true
-    head.withSpan { transmit($0.extracting(droppingFirst: prefixSent)) }
+    response.sendHead(head)
   }
 
-  /// Tells the client to send the body that it announced (RFC 9110, 10.1.1).
+  /// Tells the client to send the body that it announced, if it is still waiting to.
   func sendContinue() {
-    guard state == .exchanging, hasBody, !headIsSent, prefixSent == 0 else { return }
-    var head = ByteBuffer()
-    head.append("HTTP/1.1 100 Continue\r\n\r\n")
-    head.withSpan { transmit($0) }
+    if hasBody { response.sendContinue() }
   }
 
-  /// Sends a piece of body that is in `input`, from there.
-  func sendBody(_ input: InputBuffer, _ range: Range<Int>) {
-    guard state == .exchanging else { return }
-    if framing == .chunked {
-      transmit(input.chunk(around: range))
-    } else {
-      transmit(input.slice(range))
-    }
-  }
-
-  /// Sends a piece of body that was built, and empties `out`.
-  func sendBody(_ out: inout ByteBuffer) {
-    guard state == .exchanging, !out.isEmpty else { return out.removeAll() }
-    if framing == .chunked { out.frameAsChunk() }
-    transmit(out.span)
-    out.removeAll()
-  }
-
-  /// Sends the first bytes of whatever comes next, to learn whether a client that finished sending still listens: one
-  /// that is gone answers with a reset. The status line's beginning and a chunk size's leading zero are the same for
-  /// every continuation, so no byte of the answer changes.
-  func probe() {
-    guard state == .exchanging else { return }
-    if !headIsSent {
-      guard prefixSent == 0 else { return }
-      var start = ByteBuffer()
-      start.append("HTTP/1.1 ")
-      prefixSent = start.count
-      start.withSpan { transmit($0) }
-    } else if framing == .chunked {
-      var zero = ByteBuffer()
-      zero.append("0")
-      zero.withSpan { transmit($0) }
-    }
+  func uncork() {
+    guard response.isCorked else { return }
+    response.uncork()
+    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
   }
 
   /// Ends the answer. `out` holds what remains of its body.
@@ -301,18 +243,13 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     _ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil
   ) {
     guard state == .exchanging else { return out.removeAll() }
-    if framing == .chunked {
-      if !out.isEmpty { out.frameAsChunk() }
-      if end == .complete { ChunkedEncoder.appendLast(to: &out) }
-    }
-    transmit(out.span)
-    out.removeAll()
+    response.finish(end, &out)
     if end == .cut || hasBody { closesAfterResponse = true }
     var machine = closing?.machine ?? ClosingMachine()
     machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
     measured = MeasuredClose(machine: machine, label: closing?.label)
     exchange = nil
-    if connection.queuedBytes == 0, !isCorked {
+    if connection.queuedBytes == 0, !response.isCorked {
       responseWasFlushed()
     } else {
       queuedAtLastLook = 0
@@ -326,15 +263,12 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     switch action {
     case .keep: awaitNextRequest()
     case .linger: linger(resets: false)
-    case .abort: linger(resets: framing == .untilClose)
+    case .abort: linger(resets: response.framing == .untilClose)
     }
   }
 
   private func awaitNextRequest() {
     state = .awaitingHead
-    headIsSent = false
-    prefixSent = 0
-    framing = .none
     idleSince = worker.loop.now
     if measured?.label == nil { measured = nil }
     wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
@@ -348,10 +282,14 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   /// Answers with an error of our own and closes: what follows on this connection can't be trusted.
   func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil) {
-    guard state == .awaitingHead || state == .exchanging, !headIsSent else { return abandon() }
+    switch state {
+    case .awaitingHead: response.open()
+    case .exchanging where response.isOpen && !response.headIsSent: break
+    default: return abandon()
+    }
     state = .exchanging
     closesAfterResponse = true
-    prepareResponse(framing: .none)
+    response.prepare(framing: .none)
     var head = ByteBuffer()
     var fields = Fields()
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
@@ -394,6 +332,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   private func leave() {
     if state != .closing { state = .closed }
+    response.close()
     exchange = nil
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.clientLeft(self)

@@ -191,7 +191,7 @@ final class Exchange {
   private func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
     phase = .relaying
     let forwarded = framing.forwarded(to: request.version)
-    client.prepareResponse(framing: forwarded)
+    client.response.prepare(framing: forwarded)
     worker.clientHead.removeAll()
     Forwarding.writeResponse(
       head, framing: forwarded, version: request.version, isKeepAlive: !client.willClose, as: worker.plainRules,
@@ -205,7 +205,7 @@ final class Exchange {
     let stream = opening.makeStream(
       openedAt: openedAt, route: route, worker: worker, trace: request.traceID)
     self.stream = stream
-    client.prepareResponse(framing: request.version == .http10 ? .untilClose : .chunked)
+    client.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
     worker.clientHead.removeAll()
     opening.writeHead(
       head, for: request, stream: stream, isKeepAlive: !client.willClose,
@@ -214,7 +214,7 @@ final class Exchange {
     stream.closing.headWasSent()
     worker.streamOpened(stream, route: route, request: request)
     stream.reader.open(into: &worker.loop.scratch.buffer)
-    client.sendBody(&worker.loop.scratch.buffer)
+    client.response.sendBody(&worker.loop.scratch.buffer)
     stream.clock.sent(at: worker.loop.now)
     client.exchangeNeedsTime()
   }
@@ -224,7 +224,7 @@ final class Exchange {
       streamReceived(stream, input, range)
     } else if phase == .relaying {
       lastActivity = worker.loop.now
-      client.sendBody(input, range)
+      client.response.sendBody(input, range)
     }
     applyBackPressure()
   }
@@ -238,13 +238,13 @@ final class Exchange {
     switch delivery {
     case .verbatim:
       stream.bodyBytes += UInt64(range.count)
-      client.sendBody(input, range)
+      client.response.sendBody(input, range)
     case .buffered:
       guard !scratch.buffer.isEmpty else { return }
       stream.bodyBytes += UInt64(scratch.buffer.count)
-      client.sendBody(&scratch.buffer)
+      client.response.sendBody(&scratch.buffer)
     case .failed(let outcome):
-      client.sendBody(&scratch.buffer)
+      client.response.sendBody(&scratch.buffer)
       return finishStream(outcome, reason: "an event is larger than allowed", upstreamIsComplete: false)
     }
     stream.clock.sent(at: now)
@@ -354,7 +354,7 @@ final class Exchange {
       client.close()
       return clientGone()
     }
-    client.probe()
+    client.response.probe()
   }
 
   /// The client's request broke its own framing; nothing of the answer can be trusted any more.
@@ -428,7 +428,7 @@ final class Exchange {
     case .keepaliveIsDue:
       worker.shard.increment(worker.metrics.keepalives)
       worker.loop.scratch.buffer.append(":\n")
-      client.sendBody(&worker.loop.scratch.buffer)
+      client.response.sendBody(&worker.loop.scratch.buffer)
       stream.clock.sent(at: now)
       return now + .milliseconds(50)
     case .firstTokenTimeout:

@@ -84,7 +84,7 @@ final class UpstreamConnection: ConnectionHandler {
       // Nobody asked: whatever it is, it can't be the answer to the next request.
       close()
     case .awaitingHead:
-      exchange?.client.cork()
+      exchange?.client.response.cork()
       let client = exchange?.client
       readHead(input)
       client?.uncork()
@@ -138,7 +138,7 @@ final class UpstreamConnection: ConnectionHandler {
       let decoded = try input.decode(from: offset, with: &decoder)
       guard let exchange else { return close() }
       // The last piece and the end leave together.
-      if decoded.isComplete { exchange.client.cork() }
+      if decoded.isComplete { exchange.client.response.cork() }
       let client = exchange.client
       if !decoded.payload.isEmpty { exchange.upstreamBodyReceived(input, decoded.payload) }
       if decoded.fault != nil { return end(.cut(.badFraming)) }
