@@ -1,0 +1,120 @@
+import Bytes
+import HTTP
+import Loop
+import Sockets
+import Streams
+
+/// The way of one answer to its client: framing, and what of it has been sent.
+///
+/// Writes to the connection at once, from where the bytes are, except while it is corked.
+struct ResponseChannel {
+  private let connection: any Connection
+  private let worker: Worker
+  private(set) var framing = BodyFraming.none
+  private(set) var headIsSent = false
+  /// Whether an answer is being written; what comes before or after it is dropped.
+  private(set) var isOpen = false
+  private(set) var isCorked = false
+  private var prefixSent = 0
+
+  init(connection: any Connection, worker: Worker) {
+    self.connection = connection
+    self.worker = worker
+  }
+
+  /// Begins the next answer.
+  mutating func open() {
+    isOpen = true
+    headIsSent = false
+    prefixSent = 0
+    framing = .none
+  }
+
+  /// Drops whatever would still be written.
+  mutating func close() { isOpen = false }
+
+  mutating func prepare(framing: BodyFraming) { self.framing = framing }
+
+  // MARK: - Corking
+
+  /// Gathers what is written until `uncork`, so that a head and the body that came with it leave in one call.
+  mutating func cork() { isCorked = true }
+
+  mutating func uncork() {
+    isCorked = false
+    guard !worker.clientCork.isEmpty else { return }
+    worker.clientCork.withSpan { connection.write($0) }
+    worker.clientCork.removeAll()
+  }
+
+  private func transmit(_ bytes: Span<UInt8>) {
+    if isCorked {
+      worker.clientCork.append(bytes)
+    } else {
+      connection.write(bytes)
+    }
+  }
+
+  // MARK: - Writing
+
+  /// Sends an answer's head, which is in `head` and starts with `HTTP/1.1 `.
+  mutating func sendHead(_ head: borrowing ByteBuffer) {
+    guard isOpen, !headIsSent else { return }
+    headIsSent = true
+    head.withSpan { transmit($0.extracting(droppingFirst: prefixSent)) }
+  }
+
+  /// Tells the client to send the body that it announced (RFC 9110, 10.1.1).
+  func sendContinue() {
+    guard isOpen, !headIsSent, prefixSent == 0 else { return }
+    var head = ByteBuffer()
+    ResponseWriter.writeInformational(100, into: &head)
+    head.withSpan { transmit($0) }
+  }
+
+  /// Sends a piece of body that is in `input`, from there.
+  func sendBody(_ input: InputBuffer, _ range: Range<Int>) {
+    guard isOpen else { return }
+    if framing == .chunked {
+      transmit(input.chunk(around: range))
+    } else {
+      transmit(input.slice(range))
+    }
+  }
+
+  /// Sends a piece of body that was built, and empties `out`.
+  func sendBody(_ out: inout ByteBuffer) {
+    guard isOpen, !out.isEmpty else { return out.removeAll() }
+    if framing == .chunked { out.frameAsChunk() }
+    transmit(out.span)
+    out.removeAll()
+  }
+
+  /// Sends what remains of the body in `out` and, if it is complete, its end.
+  mutating func finish(_ end: BodyEnd, _ out: inout ByteBuffer) {
+    guard isOpen else { return out.removeAll() }
+    isOpen = false
+    if framing == .chunked {
+      if !out.isEmpty { out.frameAsChunk() }
+      if end == .complete { ChunkedEncoder.appendLast(to: &out) }
+    }
+    transmit(out.span)
+    out.removeAll()
+  }
+
+  /// Sends the first bytes of whatever comes next, to learn whether a client that finished sending still listens: one
+  /// that is gone answers with a reset. The status line's beginning and a chunk size's leading zero are the same for
+  /// every continuation, so no byte of the answer changes.
+  mutating func probe() {
+    guard isOpen else { return }
+    var start = ByteBuffer()
+    if !headIsSent {
+      guard prefixSent == 0 else { return }
+      start.append("HTTP/1.1 ")
+      prefixSent = start.count
+    } else if framing == .chunked {
+      start.append("0")
+    }
+    start.withSpan { transmit($0) }
+  }
+}
