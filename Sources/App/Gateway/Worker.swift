@@ -292,9 +292,10 @@ final class Worker {
     guard !isDraining else { return }
     isDraining = true
     drained = completion
-    listener?.close()
+    // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
+    listener?.closeAfterBacklog()
     listener = nil
-    for client in clients where client.isIdle { client.close() }
+    for client in clients where client.isIdle && client.wasServed { client.close() }
     settleDrain()
   }
 

@@ -59,6 +59,8 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   }
 
   private var limits: LimitSettings { worker.settings.configuration.limits }
+  /// Whether it has had an answer on this connection.
+  var wasServed: Bool { requests > (exchange == nil ? 0 : 1) }
   var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput }
   var stream: EventStream? { exchange?.stream }
   var activeExchange: Exchange? { exchange }

@@ -61,7 +61,7 @@ final class Exchange {
 
   func begin() {
     guard let request else { return }
-    if worker.isDraining {
+    if worker.isDraining, client.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
     guard let route = worker.settings.route(for: request) else {
