@@ -104,9 +104,15 @@ extension `fermata flags` {
       #expect(try bench.run("eval").text.hasPrefix("graceful  STATIC"))
       let status = try bench.run("rollout", "status", "--json")
       #expect(status.data["outcome"] == "finished" && status.data["attention"] == "ok")
+      #expect(try bench.change("kill").data["state"] == "DISABLED")
+      let killed = try bench.run("rollout", "status", "--json").data
+      #expect(killed["stage"] == "killed" && killed["attention"] == "action_required")
+      #expect(try bench.change("enable").exit == 0)
       let simulated = try bench.run("simulate", "--json").data["phases"]?.array
       #expect(simulated?.count == 5)
       #expect(try bench.run("watch", "--until", "finished", "--timeout", "5s").exit == 0)
+      let next = try bench.change("rollout", "start", "--variant", "shield")
+      #expect(next.data["rollout"]?["fallback"] == "graceful" && next.data["rollout"]?["variant"] == "shield")
     }
   }
 
@@ -131,12 +137,16 @@ extension `fermata flags` {
     }
 
     @Test(.timeLimit(.minutes(3))) func `a writer killed at any moment never leaves a torn file`() throws {
-      var revision = 1
+      let begun = SystemClock.now
+      #expect(try bench.change("set", "--default", "shield").exit == 0)
+      // Killed at every moment of a change, on a fast machine as on a slow one.
+      let whole = (SystemClock.now - begun).value
+      var revision = 2
       var killed = 0
       for round in 0..<200 {
         let variant = round.isMultiple(of: 2) ? "graceful" : "legacy"
         let child = try bench.start(["set", "--default", variant, "--reason", "killed", "--json"])
-        SystemClock.sleep(.milliseconds(Int.random(in: 0...60)))
+        SystemClock.sleep(Nanoseconds(Int64.random(in: 0...whole)))
         child.signal(9)
         if child.wait(timeout: .seconds(5)) == .signal(9) { killed += 1 }
         let document = try bench.document()

@@ -29,7 +29,8 @@ extension FlagsVerb {
   ) { invocation throws(FlagsFailure) in
     try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
       let rollout = try RolloutPlanning(invocation, loaded, key).rollout()
-      if let current = try invocation.rollout(of: key, in: loaded.document) {
+      // A finished rollout is history: the next one takes its place.
+      if let current = try invocation.rollout(of: key, in: loaded.document), current.status != .finished {
         guard current.hasSamePlan(as: rollout), current.status == .running || current.status == .held else {
           throw FlagsFailure(
             .refused, "rollout_exists", "there is a rollout of \"\(current.variant)\", \(current.status.rawValue)",

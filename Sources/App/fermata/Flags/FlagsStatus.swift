@@ -33,7 +33,10 @@ struct RolloutStatus {
   let rollout: Rollout?
   let report: AdminReport?
 
+  private var isKilled: Bool { self.set[key]?.isEnabled == false }
+
   var attention: String {
+    if isKilled { return "action_required" }
     if let report, report.effect != "none" || report.verdict == .fail || report.isStale { return "action_required" }
     guard let rollout else { return "ok" }
     let isLong = Int((Caller.now.milliseconds - rollout.since.milliseconds) / 1000) > rollout.phase.maxHoldSeconds
@@ -54,10 +57,10 @@ struct RolloutStatus {
   var json: JSONValue {
     var data = FlagsState.json(key, in: set, rollout)
     data[path: ["phase"]] = rollout.map { .string($0.phase.name) } ?? "planned"
-    data[path: ["stage"]] = rollout.map { .string($0.stage) } ?? "deployed off"
+    data[path: ["stage"]] = isKilled ? "killed" : rollout.map { .string($0.stage) } ?? "deployed off"
     data[path: ["attention"]] = .string(attention)
     data[path: ["outcome"]] = .string(outcome)
-    var actions = rollout?.availableActions ?? ["start"]
+    var actions = isKilled ? ["enable"] : rollout?.availableActions ?? ["start"]
     if report?.effect == "rollback" { actions = ["resume --ack \(report?.latchedRevision ?? "REVISION")", "abort"] }
     data[path: ["availableActions"]] = .array(actions.map(JSONValue.string))
     data[path: ["guard"]] = report?.guardReport ?? .null
