@@ -18,9 +18,10 @@ extension Configuration {
     object["drain"] = .string(drain.text)
     object["logLevel"] = .string("\(logLevel)")
     object["admin"] = ["listen": .string(admin.listen.description), "token": admin.token == nil ? .null : "(set)"]
-    object["flags"] = [
-      "file": flags.file.map { .string($0) } ?? .null, "startWithout": .bool(flags.startsWithoutFile),
-    ]
+    object["flags"] = flags.document
+    object["capability"] = capability.document
+    object["identity"] = identity.document
+    object["trustedProxies"] = .array(trustedProxies.map { .string($0.description) })
     object["limits"] = limits.document
     object["upstreams"] = .object(
       JSONObject(upstreams.map { upstream in JSONObject.Member(name: upstream.name, value: upstream.document) }))
@@ -77,7 +78,7 @@ extension StreamSettings {
 
 extension Nanoseconds {
   /// As the configuration writes it: `35s`, `250ms`.
-  fileprivate var text: String {
+  var text: String {
     value % 1_000_000_000 == 0 ? "\(value / 1_000_000_000)s" : "\(value / 1_000_000)ms"
   }
 }
