@@ -8,6 +8,7 @@ package final class ShieldReader: Reader {
   private let limit: Int
   private var held = ByteBuffer()
   private var manner = Manner.holding
+  private var isAtStart = true
 
   private enum Manner {
     /// Events that end the stream in the client's eyes wait. → released, verbatim
@@ -35,11 +36,11 @@ package final class ShieldReader: Reader {
   ) {
     if manner == .verbatim { return }
     let block = bytes.extracting(event.range)
-    guard manner == .holding, mark.contains(.terminal) else { return out.append(block) }
+    guard manner == .holding, mark.contains(.terminal) else { return send(block, into: &out) }
     if held.count + block.count <= limit { return held.append(block) }
     manner = .released
     release(into: &out)
-    out.append(block)
+    send(block, into: &out)
   }
 
   /// An event that large is not held back, nor are its predecessors: this client gets the old behaviour from here on.
@@ -47,8 +48,8 @@ package final class ShieldReader: Reader {
     if manner == .verbatim { return true }
     manner = .verbatim
     release(into: &out)
-    out.append(kept)
-    out.append(rest)
+    send(kept, into: &out)
+    send(rest, into: &out)
     return true
   }
 
@@ -66,7 +67,18 @@ package final class ShieldReader: Reader {
   }
 
   private func release(into out: inout ByteBuffer) {
-    out.append(held)
+    held.withSpan { send($0, into: &out) }
     held.release()
+  }
+
+  /// A client drops a byte order mark at its stream's beginning, and the backend's has been taken off here. Bytes that
+  /// look like one but were part of a line get one in front, so that they stay what they are.
+  private func send(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
+    if isAtStart, !bytes.isEmpty {
+      isAtStart = false
+      let mark: StaticString = "\u{FEFF}"
+      if bytes.hasPrefix(mark) { out.append(mark) }
+    }
+    out.append(bytes)
   }
 }
