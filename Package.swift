@@ -103,6 +103,13 @@ let testing: [Target] = [
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 
+let running: [Target] = [
+  .target(
+    name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "Processes", "Time"],
+    path: "Tests/Support/RunningGateway", swiftSettings: common),
+  tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Processes", "Time"]),
+]
+
 let fuzzers: [Target] =
   Context.environment["FERMATA_FUZZ"] == nil
   ? []
@@ -118,6 +125,6 @@ let fuzzers: [Target] =
 let package = Package(
   name: "fermata",
   products: [.executable(name: "fermata", targets: ["fermata"])],
-  targets: sources + testing + fuzzers,
+  targets: sources + testing + running + fuzzers,
   swiftLanguageModes: [.v6]
 )
