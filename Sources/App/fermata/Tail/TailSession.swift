@@ -29,7 +29,6 @@ final class TailSession {
   static func run(_ options: TailOptions) -> Int32 {
     do {
       let session = try TailSession(options)
-      SignalWatch.ignoreBrokenPipes()
       session.connect()
       session.loop.run()
       return session.conclusion?.exitStatus ?? ExitStatus.failure
