@@ -107,6 +107,38 @@ import Testing
     #expect(rows.count == 111)
   }
 
+  @Test func `the testbed's string vectors of generation 3 hold`() throws {
+    func suits(_ prefix: String) -> JSONValue {
+      .array(["clubs", "diamonds", "hearts", "spades"].map { [.string(prefix + $0), 25] })
+    }
+    func seeded(_ seed: JSONValue, _ prefix: String = "") -> JSONValue {
+      ["fractional": .array([["cat": [seed, ["var": "user.name"]]]] + (suits(prefix).array ?? []))]
+    }
+    let rules: [String: JSONValue] = [
+      "fractional-flag": seeded(["var": "$flagd.flagKey"]),
+      "fractional-flag-shorthand": ["fractional": [["heads"], ["tails", 1]]],
+      "fractional-flag-A-shared-seed": seeded("shared-seed"),
+      "fractional-flag-B-shared-seed": seeded("shared-seed", "ace-of-"),
+    ]
+    var (passed, total) = (0, 0)
+    for flag in try Assets.json("fractional-v3/testkit-string-vectors.json").object?.members ?? [] {
+      let rule = try Rule(compiling: try #require(rules[flag.name]))
+      for input in flag.value.object?.members ?? [] {
+        for row in input.value.object?.members ?? [] {
+          var context = EvaluationContext(attributes: ["user": ["name": .string(row.name)]])
+          if input.name == "targetingKey" { context.targetingKey = row.name }
+          var evaluator = RuleEvaluator(context: context, flagKey: flag.name, generation: .v3)
+          let value = try evaluator.evaluate(rule)
+          #expect(value == row.value, "\(flag.name) \(row.name)")
+          passed += value == row.value ? 1 : 0
+          total += 1
+        }
+      }
+    }
+    report("generation 3 string vectors", passed: passed, of: total)
+    #expect(total == 18)
+  }
+
   @Test func `all rows of hashes and buckets hold`() throws {
     let rows = try Assets.lines("rollout-hash-vectors.jsonl")
     var passed = 0
