@@ -1,0 +1,23 @@
+"""What httpx-sse makes of an event stream: one JSON object on standard output.
+
+    httpx_sse_client.py URL [prefer]
+"""
+
+import json
+import sys
+
+import httpx
+from httpx_sse import connect_sse
+
+url, *options = sys.argv[1:]
+headers = {"Prefer": "stream-end"} if "prefer" in options else {}
+events, error, served = [], None, None
+try:
+    with httpx.Client(timeout=20) as client:
+        with connect_sse(client, "GET", url, headers=headers) as source:
+            served = source.response.headers.get("x-stream-mode")
+            for event in source.iter_sse():
+                events.append([event.event, event.data])
+except httpx.HTTPError as caught:
+    error = f"{type(caught).__name__}: {caught}"
+print(json.dumps({"events": events, "error": error, "mode": served}))
