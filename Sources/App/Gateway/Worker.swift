@@ -86,15 +86,21 @@ final class Worker {
 
   /// The variant that the flag gives a client.
   func decide(for request: borrowing RequestHead, capability: Capability, route: Route) -> ModeDecision {
-    if let fixed = flags.fixedVariant {
-      return ModeDecision(variant: isRolledBack ? .legacy : fixed, clientKey: nil)
+    if let fixed = flags.fixed {
+      return ModeDecision(variant: count(fixed), clientKey: nil)
     }
     let context = ClientIdentity.context(
       of: request, capability: capability, route: route, settings: settings.configuration.identity,
       seconds: loop.wallTime().milliseconds / 1000)
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
-    let variant = isRolledBack ? .legacy : flags.variant(in: context)
-    return ModeDecision(variant: variant, clientKey: flags.clientHash(of: context))
+    return ModeDecision(variant: count(flags.decide(in: context)), clientKey: flags.clientHash(of: context))
+  }
+
+  /// Counts what the flag gave, and says what holds: the guard has the last word.
+  private func count(_ decision: FlagDecision) -> Mode {
+    let variant = isRolledBack ? .legacy : decision.variant
+    shard.increment(metrics.evaluations[variant, isRolledBack ? .guarded : decision.reason])
+    return variant
   }
 
   private func see(_ stream: EventStream, left: Cohort?) {

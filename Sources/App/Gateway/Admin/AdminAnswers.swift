@@ -80,6 +80,12 @@ extension Gateway {
     gauge(
       "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
       configurationReloadFailed ? 1 : 0)
+    if let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document) {
+      gauge("fermata_rollout_phase", "The phase of the rollout, from 0.", Double(rollout.index))
+      let isStopped = rollout.status == .held || rollout.status == .rolledBack
+      let needsAttention = isStopped || guardKeeper.machine.latch != nil
+      gauge("fermata_rollout_attention", "Whether the rollout waits for somebody.", needsAttention ? 1 : 0)
+    }
     gauge(
       "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
       guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
@@ -147,6 +153,7 @@ extension Gateway {
     object["hash"] = .string(snapshot.flagSet.hash)
     object["generation"] = .string(snapshot.flagSet.generation.rawValue)
     object["loadedAt"] = .string(snapshot.loadedAt.rfc3339)
+    object["ageSeconds"] = JSONValue(Int((loop.wallTime().milliseconds - snapshot.loadedAt.milliseconds) / 1000))
     object["killed"] = .bool(snapshot.isKilled)
     object["fault"] = flags.fault.map { .string($0) } ?? .null
     object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null

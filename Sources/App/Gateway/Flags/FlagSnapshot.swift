@@ -2,12 +2,24 @@ package import Flags
 import Streams
 package import Time
 
+/// What the flag said, and why.
+struct FlagDecision: Sendable {
+  let variant: Mode
+  let reason: FlagReason
+
+  init(_ resolution: Resolution) {
+    // Anything that is no mode is legacy: the code's own default.
+    variant = resolution.variant.flatMap(Mode.init(rawValue:)) ?? .legacy
+    reason = FlagReason(resolution.reason)
+  }
+}
+
 /// One accepted flag file, shared by all loops; never changes.
 package final class FlagSnapshot: Sendable {
   package let flagSet: FlagSet
   package let loadedAt: WallTime
-  /// The variant that everybody gets, when the flag has no rule that looks at the client.
-  let fixedVariant: Mode?
+  /// What everybody gets, when the flag has no rule that looks at the client.
+  let fixed: FlagDecision?
   /// The flag is DISABLED: the old behaviour, for streams that are open too.
   package let isKilled: Bool
 
@@ -17,25 +29,20 @@ package final class FlagSnapshot: Sendable {
     let anybody = set.evaluate(.streamClosing, EvaluationContext())
     isKilled = anybody.reason == .disabled
     switch anybody.reason {
-    case .static, .disabled: fixedVariant = Self.mode(of: anybody)
-    case .default, .targetingMatch, .error: fixedVariant = nil
+    case .static, .disabled: fixed = FlagDecision(anybody)
+    case .default, .targetingMatch, .error: fixed = nil
     }
   }
 
   /// What operators call this revision.
   package var version: String { flagSet.version.isEmpty ? "built-in" : flagSet.version }
 
-  func variant(in context: EvaluationContext) -> Mode {
-    Self.mode(of: flagSet.evaluate(.streamClosing, context))
+  func decide(in context: EvaluationContext) -> FlagDecision {
+    FlagDecision(flagSet.evaluate(.streamClosing, context))
   }
 
   /// Which client it is, as far as fractions go by it; `nil` for one without an identity.
   func clientHash(of context: EvaluationContext) -> Int? {
     context.targetingKey.flatMap { flagSet.clientHash(.streamClosing, targetingKey: $0) }.map(Int.init)
-  }
-
-  /// Anything that is no mode is legacy: the code's own default.
-  private static func mode(of resolution: Resolution) -> Mode {
-    resolution.variant.flatMap(Mode.init(rawValue:)) ?? .legacy
   }
 }

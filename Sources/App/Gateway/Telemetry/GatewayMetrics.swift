@@ -1,3 +1,4 @@
+import Flags
 package import Streams
 package import Telemetry
 
@@ -5,6 +6,27 @@ extension Mode: MetricLabel {}
 extension Outcome: MetricLabel {}
 extension Capability.Source: MetricLabel {}
 extension ClosingMachine.Result: MetricLabel {}
+
+/// Why a client got its variant, in OpenFeature's words and one of our own.
+enum FlagReason: String, MetricLabel, CaseIterable {
+  case `static`
+  case `default`
+  case targetingMatch = "targeting_match"
+  case disabled
+  case error
+  /// The guard took the new closing back.
+  case guarded
+
+  init(_ reason: Resolution.Reason) {
+    switch reason {
+    case .static: self = .static
+    case .default: self = .default
+    case .targetingMatch: self = .targetingMatch
+    case .disabled: self = .disabled
+    case .error: self = .error
+    }
+  }
+}
 
 /// Why a request got an answer of the gateway's own.
 package enum Refusal: String, MetricLabel, CaseIterable {
@@ -48,6 +70,7 @@ package struct GatewayMetrics: Sendable {
   let upstreamConnects: Counter
   let upstreamReuses: Counter
   let upstreamRetries: Counter
+  let evaluations: Family<Counter, Mode, FlagReason>
   let evaluationsWithoutKey: Counter
   let orphans: Counter
 
@@ -95,6 +118,9 @@ package struct GatewayMetrics: Sendable {
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")
+    evaluations = define.counters(
+      "fermata_flag_evaluations_total", "Decisions of the flag stream-closing, by what it gave and why.",
+      by: "variant", "reason")
     evaluationsWithoutKey = define.counter(
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
     orphans = define.counter(
