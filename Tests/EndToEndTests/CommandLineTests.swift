@@ -87,7 +87,7 @@ extension EndToEnd {
     }
 
     @Test func `a port that is taken is told, with status 1`() throws {
-      let port = try TakenPort()
+      let port = try RawListener()
       let taken = "\(port.address)"
       let arguments = ["serve", "--upstream", "http://127.0.0.1:9", "--listen"]
       let run = try Program.run(arguments + [taken, "--admin", "127.0.0.1:0"], timeout: .seconds(5))

@@ -46,6 +46,8 @@ package final class RawConnection {
     }
   }
 
+  fileprivate init(descriptor: Int32) { self.descriptor = descriptor }
+
   deinit { close() }
 
   package func send(_ text: String) {
@@ -152,8 +154,8 @@ extension RawConnection {
   }
 }
 
-/// A port of loopback that is taken by somebody who does not share it.
-package final class TakenPort {
+/// A listener of loopback that does not share its port, and takes a connection when it is told to.
+package final class RawListener {
   package let address: SocketAddress
   private let descriptor: Int32
 
@@ -174,4 +176,12 @@ package final class TakenPort {
   }
 
   deinit { close(descriptor) }
+
+  /// The next connection; `nil` when none comes in time.
+  package func accept(seconds: Double = 10) -> RawConnection? {
+    var interest = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    guard poll(&interest, 1, Int32(seconds * 1000)) > 0 else { return nil }
+    let connection = Glibc.accept(descriptor, nil, nil)
+    return connection < 0 ? nil : RawConnection(descriptor: connection)
+  }
 }
