@@ -109,6 +109,7 @@ let running: [Target] = [
     path: "Tests/Support/RunningGateway", swiftSettings: common),
   tests("GatewayTests", ["Gateway", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Processes", "Time"]),
+  tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 
 let fuzzers: [Target] =

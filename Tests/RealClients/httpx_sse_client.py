@@ -17,7 +17,7 @@ try:
         with connect_sse(client, "GET", url, headers=headers) as source:
             served = source.response.headers.get("x-stream-mode")
             for event in source.iter_sse():
-                events.append([event.event, event.data])
+                events.append([event.event, event.id, event.data])
 except httpx.HTTPError as caught:
     error = f"{type(caught).__name__}: {caught}"
 print(json.dumps({"events": events, "error": error, "mode": served}))
