@@ -126,6 +126,7 @@ import Time
     let backend = try ScriptedBackend.start { _ in Script([.head(), .flood(64 << 20), .end]) }
     var behaviour = ClientBehaviour()
     behaviour.stopsReadingAfter = 100_000
+    behaviour.timeout = .seconds(120)
     let stream = clients.open(ClientRequest(), from: backend.address, behaviour: behaviour)
     #expect(await eventually { await stream.soFar().body.count >= 100_000 })
     try await Task.sleep(for: .milliseconds(100))
