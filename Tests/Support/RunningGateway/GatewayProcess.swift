@@ -14,8 +14,10 @@ package struct SupportError: Error, CustomStringConvertible {
 
 /// The program `fermata` as it was built beside the tests.
 package enum Program {
-  /// Found from the running test bundle, which SwiftPM puts into the same folder.
+  /// Found from the running test bundle, which SwiftPM puts into the same folder, unless `FERMATA_PROGRAM` names
+  /// another build of it.
   package static let path: String = {
+    if let other = Host.environment["FERMATA_PROGRAM"] { return other }
     let bundle = (try? FilePath.resolved("/proc/self/exe")) ?? ""
     return FilePath.directory(of: bundle) + "/fermata"
   }()
