@@ -341,6 +341,8 @@ final class Exchange {
     phase = .over
     dropUpstream()
     guard wasStreaming, let stream else { return }
+    // A hard stop breaks the connections itself; the client did nothing.
+    if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
     worker.note(stream.closing.peerReset(), stream.closeLabel)
     let outcome: Outcome = stream.closing.hasSentTerminal && stream.mode != .shield ? .completed : .clientGone
     worker.clientLeftStream(stream, outcome: outcome)
