@@ -128,8 +128,9 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 21: a finished stream says so last, and a refusal says when to come back`() async throws {
-      try await World.with(World.Setup(variant: "graceful")) { world in
+    @Test func `row 21: a stream that ends says so last, whether it is finished or drained`() async throws {
+      let settings = ["drain": "600ms", "stream.linger": "300ms"]
+      try await World.with(World.Setup(variant: "graceful", settings: settings)) { world in
         let finished = await world.fetch("/?events=2&complete=complete&stream_end=1")
         #expect(finished.events.last?.type == "stream_end" && finished.end == .clean)
         let open = world.openNew("/?events=1&stall=1")
