@@ -41,9 +41,10 @@ final class Workbench {
   }
 
   func start(_ arguments: [String]) throws -> ChildProcess {
+    // Some are killed wherever they are: half a coverage profile would spoil all others.
+    let environment = ["FERMATA_FLAGS_FILE": file, "USER": "ann", "LLVM_PROFILE_FILE": "/dev/null"]
     let child = try ChildProcess(
-      [Self.program, "flags"] + arguments, environment: ["FERMATA_FLAGS_FILE": file, "USER": "ann"],
-      errorFile: "/dev/null")
+      [Self.program, "flags"] + arguments, environment: environment, errorFile: "/dev/null")
     child.closeInput()
     return child
   }

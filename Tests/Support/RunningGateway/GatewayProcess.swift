@@ -73,7 +73,8 @@ package final class GatewayProcess: Sendable {
   ) async throws -> GatewayProcess {
     let directory = try ScratchDirectory()
     let words = [Program.path, "serve", "--listen", listen, "--admin", "127.0.0.1:0"] + arguments
-    var variables = ["FERMATA_WORKERS": "2", "FERMATA_DRAIN": "3s"]
+    // Hundreds of processes would leave hundreds of coverage profiles.
+    var variables = ["FERMATA_WORKERS": "2", "FERMATA_DRAIN": "3s", "LLVM_PROFILE_FILE": "/dev/null"]
     variables.merge(environment) { _, new in new }
     let child = try ChildProcess(words, environment: variables, errorFile: directory["log"])
     let deadline = SystemClock.now + .seconds(20)
