@@ -6,6 +6,8 @@ import Time
 /// The log lines of one loop: gathered, and handed over once per tick or when enough have come together.
 final class WorkerLog {
   private let writer: LogWriter
+  /// Bytes that are handed over before the next tick does it: each time wakes the writing thread.
+  private static let batch = 128 << 10
   private var pending = ByteBuffer()
   /// The time of the last line, written out: under load many lines share a millisecond.
   private var stamp = ByteBuffer()
@@ -35,7 +37,7 @@ final class WorkerLog {
     var line = LogLine(lineLevel, event, stamp: stamp, in: gathered)
     fields(&line)
     pending = line.finish()
-    if pending.count > 16_384 { flush() }
+    if pending.count > Self.batch { flush() }
   }
 
   func flush() {
