@@ -70,6 +70,29 @@ import Time
     #expect(server.drained.last == 0)
   }
 
+  @Test func `a socket that is given up serves its next owner, and the first hears nothing more`() throws {
+    let pair = try Pair(test)
+    let first = pair.server.connection
+    let descriptor = try #require(first.detach())
+    #expect(first.isClosed)
+    #expect(first.detach() == nil)
+    let second = TCPConnection(loop: test.loop, descriptor: descriptor, peer: first.peerAddress)
+    defer { second.close() }
+    second.write(text: "from the next owner")
+    pair.client.connection.write(text: "for the next owner")
+    test.run(until: { pair.client.text == "from the next owner" })
+    #expect(pair.server.received.isEmpty)
+  }
+
+  @Test func `a socket with unsent bytes is not given up`() throws {
+    let pair = try Pair(test, clientReads: false)
+    let first = pair.server.connection
+    let block = [UInt8](repeating: 1, count: 10_000_000)
+    first.write(block.span)
+    #expect(first.detach() == nil)
+    #expect(!first.isClosed)
+  }
+
   @Test func `a paused connection reads nothing until it is resumed`() throws {
     let pair = try Pair(test)
     pair.server.connection.pauseReading()

@@ -27,7 +27,7 @@ package final class TCPConnection: Connection {
   private var failure: SystemError?
 
   /// Takes over a connected, non-blocking socket. Reads nothing until `startReading`.
-  init(loop: EventLoop, descriptor: Int32, peer: SocketAddress) {
+  package init(loop: EventLoop, descriptor: Int32, peer: SocketAddress) {
     self.loop = loop
     self.descriptor = descriptor
     peerAddress = peer
@@ -102,6 +102,19 @@ package final class TCPConnection: Connection {
     watch?.cancel()
     queue.removeAll()
     Glibc.close(descriptor)
+  }
+
+  /// Gives the socket up, so that a connection on another loop or over another protocol can take it over.
+  ///
+  /// The handler is never called again, and this connection is as good as closed.
+  /// - Returns: the descriptor, which is the caller's now; `nil` when there is none any more, or when something of it
+  ///   would be lost: unsent bytes, a failure, the peer's FIN.
+  package func detach() -> Int32? {
+    guard !isClosed, !hasFailed, !hasPeerFinished, queue.isEmpty, writing == .open else { return nil }
+    isClosed = true
+    handler = nil
+    watch?.cancel()
+    return descriptor
   }
 
   package func reset() {
