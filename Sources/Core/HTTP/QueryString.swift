@@ -74,9 +74,10 @@ package enum QueryString {
 
 /// Percent-encoding (RFC 3986 2.1), read strictly.
 package enum PercentEncoding {
-  /// The decoded bytes, `+` as a space (the form encoding of queries); `nil` when a `%` is not followed by two
-  /// hexadecimal digits.
-  package static func decoded(_ text: Span<UInt8>) -> [UInt8]? {
+  /// The decoded bytes; `nil` when a `%` is not followed by two hexadecimal digits.
+  ///
+  /// - Parameter plusIsSpace: `+` is a space in the form encoding of queries, and itself in paths.
+  package static func decoded(_ text: Span<UInt8>, plusIsSpace: Bool = true) -> [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
     var index = 0
@@ -89,7 +90,7 @@ package enum PercentEncoding {
         result.append(UInt8(high << 4 | low))
         index += 3
       } else {
-        result.append(byte == UInt8(ascii: "+") ? .space : byte)
+        result.append(plusIsSpace && byte == UInt8(ascii: "+") ? .space : byte)
         index += 1
       }
     }
