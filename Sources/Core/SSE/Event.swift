@@ -127,3 +127,18 @@ extension Event {
     return start..<line.upperBound
   }
 }
+
+extension Event {
+  /// Reads a block that is known to be one, alone in `block`; one that lacks its end is read as far as it goes.
+  package init(reading block: Span<UInt8>) {
+    var end = 0
+    self = Event.read(block, from: 0, end: &end) ?? Event.readPrefix(block)
+    length = block.count
+  }
+
+  /// Whether the block in `block` has an `id` line with the value `id`.
+  package static func id(of block: Span<UInt8>, equals id: Span<UInt8>) -> Bool {
+    let event = Event(reading: block)
+    return event.fields.contains(.id) && block.extracting(event.id).equals(id)
+  }
+}

@@ -1,0 +1,152 @@
+/// The ordered blocks of one run, kept for readers that come later, come again or are slow.
+///
+/// Written by the run's owner, read by its readers, all on the run's loop. Blocks are kept as the backend sent them,
+/// whatever the modes of the readers are; the end record is the last entry, so that no reader can wait for an end that
+/// was told beside the log.
+package protocol EventLog: AnyObject {
+  /// The number of the oldest event kept; `nil` when none is.
+  var oldest: UInt64? { get }
+  /// The number of the last event appended, 0 before the first.
+  var last: UInt64 { get }
+  /// Where the oldest entry kept stands.
+  var start: LogPosition { get }
+  /// Readers may see what stands before it: in memory all that was appended, in Redis what it acknowledged.
+  var frontier: LogPosition { get }
+  /// Bytes of memory held.
+  var bytes: Int { get }
+  /// How the run ended; `nil` until readers may know. A reader at `frontier` has everything then.
+  var end: EndRecord? { get }
+  /// Who is told when `frontier` or `end` change by themselves. A log in memory has nothing to tell.
+  var observer: (any EventLogObserver)? { get set }
+
+  /// Keeps a block. Nothing is kept after the end, nor after a breach.
+  ///
+  /// - Parameter block: not empty; its blank line included, as far as it has one.
+  func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult
+
+  /// Appends the end record.
+  ///
+  /// - Returns: false when there is one already: the first stays.
+  @discardableResult
+  func finish(_ end: EndRecord) -> Bool
+
+  /// Lends the entries from `position` up to the frontier to `body`, which answers whether it wants the next one too.
+  ///
+  /// - Returns: the position behind the last entry lent; `nil` when what stood at `position` was evicted, so that going on
+  ///   would leave a gap.
+  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition?
+
+  /// Where a reader goes on that has all up to the event `number`; 0 asks for the run's beginning.
+  func position(after number: UInt64) -> LogLookup
+
+  /// Where a reader goes on whose last event had this `id` of the backend's own; `nil` when no event that is kept has it.
+  /// Looks at every entry.
+  func position(afterBackendID id: Span<UInt8>) -> LogPosition?
+}
+
+/// Hears what a log's store does by itself. Called on the run's loop, never from inside a call of the log.
+package protocol EventLogObserver: AnyObject {
+  /// More may be read, or the end be known.
+  func frontierMoved()
+  /// The store is away for longer than it may be. The owner decides whether the run goes on without it.
+  func storeLost()
+  /// It has come back, and holds all entries.
+  func storeRecovered()
+  /// Somebody else has ended the run in the store: this owner's later entries count no more. `end` has the record.
+  func ownershipLost()
+}
+
+/// A place between two entries of a log. Opaque; only compared with places in the same log.
+package struct LogPosition: Comparable, Hashable, Sendable {
+  /// The bytes, entry heads included, of all entries before it.
+  let offset: UInt64
+
+  /// The run's beginning.
+  package static let beginning = LogPosition(offset: 0)
+
+  package static func < (left: Self, right: Self) -> Bool { left.offset < right.offset }
+}
+
+/// What an entry is, beside its bytes.
+package struct EntryHead: Equatable, Sendable {
+  /// The event's number, from 1; of an entry that is no event, the number of the last event before it.
+  package var number: UInt64
+  package var kind: EntryKind
+  /// What the event means for the end of its stream.
+  package var mark: EventMark
+
+  package init(number: UInt64, kind: EntryKind = .event, mark: EventMark = []) {
+    self.number = number
+    self.kind = kind
+    self.mark = mark
+  }
+}
+
+package enum EntryKind: UInt8, CaseIterable, Sendable {
+  /// A block with data, which has a number of its own.
+  case event = 0
+  /// A whole block without data: comments, or an id or reconnection time alone.
+  case other = 1
+  /// The last event of a backend that ended cleanly without the blank line. It has a number of its own.
+  case unterminated = 2
+  /// What a backend that was cut had sent of its last event.
+  case partial = 3
+
+  /// Whether a client that gets it whole dispatches an event.
+  package var isEvent: Bool { self == .event || self == .unterminated }
+}
+
+package enum AppendResult: Equatable, Sendable {
+  case kept
+  /// Not kept, because a limit is reached; nor is anything after it.
+  case full(LogLimit)
+  /// Not kept, because the run has ended.
+  case ended
+}
+
+/// The limit at which a log stops taking entries.
+package enum LogLimit: String, Sendable {
+  case run = "the run is larger than a run may be"
+  case process = "the memory for all runs together is used up"
+
+  package var outcome: Outcome { .runTooLarge }
+  /// For `stream_end` and the log line.
+  package var reason: String { rawValue }
+}
+
+/// Where to go on after an event.
+package enum LogLookup: Equatable, Sendable {
+  case found(LogPosition)
+  /// Events behind the one asked for are gone; the oldest kept, if any is.
+  case evicted(oldest: UInt64?)
+  /// No event of that number was appended yet.
+  case ahead(last: UInt64)
+}
+
+/// The last entry of a log: how its run ended.
+package struct EndRecord: Equatable, Sendable {
+  package var outcome: Outcome
+  package var reason: String
+  /// The run's events, whoever got them.
+  package var events: UInt64
+  /// The bytes of those events as the backend sent them.
+  package var bytes: UInt64
+  /// Whether the backend's body ended by its own framing. A reader whose mode has no `stream_end` needs it to end its
+  /// own body truthfully.
+  package var upstreamIsComplete: Bool
+
+  package init(outcome: Outcome, reason: String, events: UInt64, bytes: UInt64, upstreamIsComplete: Bool) {
+    self.outcome = outcome
+    self.reason = reason
+    self.events = events
+    self.bytes = bytes
+    self.upstreamIsComplete = upstreamIsComplete
+  }
+}
+
+/// The memory that all logs of a process may hold together. Asked for each segment, not for each event.
+package protocol ByteBudget: AnyObject, Sendable {
+  /// Takes `count` bytes, or none.
+  func take(_ count: Int) -> Bool
+  func giveBack(_ count: Int)
+}

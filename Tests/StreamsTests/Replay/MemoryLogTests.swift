@@ -1,0 +1,207 @@
+import EventSamples
+import Streams
+import Synchronization
+import Testing
+
+/// A budget that keeps count.
+final class CountingBudget: ByteBudget {
+  private let state: Mutex<(free: Int, most: Int, taken: Int)>
+
+  init(_ size: Int) { state = Mutex((size, 0, 0)) }
+
+  var taken: Int { state.withLock { $0.taken } }
+  var most: Int { state.withLock { $0.most } }
+
+  func take(_ count: Int) -> Bool {
+    state.withLock { state in
+      guard count <= state.free else { return false }
+      state.free -= count
+      state.taken += count
+      state.most = max(state.most, state.taken)
+      return true
+    }
+  }
+
+  func giveBack(_ count: Int) {
+    state.withLock { state in
+      state.free += count
+      state.taken -= count
+    }
+  }
+}
+
+/// An entry as a test sees it.
+struct SeenEntry: Equatable, CustomStringConvertible {
+  var head: EntryHead
+  var bytes: [UInt8]
+
+  init(_ head: EntryHead, _ bytes: [UInt8]) {
+    self.head = head
+    self.bytes = bytes
+  }
+
+  init(event number: UInt64, _ text: String, mark: EventMark = []) {
+    self.init(EntryHead(number: number, mark: mark), Array(text.utf8))
+  }
+
+  var description: String { "\(head.number)\(head.kind)[\(bytes.count)]" }
+}
+
+extension EventLog {
+  @discardableResult
+  func append(_ entry: SeenEntry) -> AppendResult { append(entry.bytes.span, entry.head) }
+
+  func entries(from position: LogPosition, atMost count: Int = .max) -> (seen: [SeenEntry], position: LogPosition?) {
+    var seen: [SeenEntry] = []
+    let position = read(from: position) { block, head in
+      seen.append(SeenEntry(head, block.withUnsafeBufferPointer { Array($0) }))
+      return seen.count < count
+    }
+    return (seen, position)
+  }
+}
+
+struct MemoryLogTests {
+  static let end = EndRecord(outcome: .completed, reason: "why", events: 1, bytes: 2, upstreamIsComplete: true)
+
+  @Test func `an empty log has nothing, and costs nothing`() {
+    let log = MemoryLog()
+    #expect(log.oldest == nil)
+    #expect(log.last == 0)
+    #expect(log.bytes == 0)
+    #expect(log.start == .beginning)
+    #expect(log.frontier == .beginning)
+    #expect(log.position(after: 0) == .found(.beginning))
+    #expect(log.position(after: 1) == .ahead(last: 0))
+    #expect(log.entries(from: .beginning).position == .beginning)
+  }
+
+  @Test func `a short run costs a kilobyte, and no more than its entries when it has ended`() {
+    let budget = CountingBudget(1 << 20)
+    let log = MemoryLog(budget: budget)
+    log.append(SeenEntry(event: 1, "data: x\n\n"))
+    #expect(log.bytes == 1024)
+    #expect(log.finish(Self.end))
+    #expect(log.bytes == 17)
+    #expect(budget.taken == 17)
+    #expect(log.entries(from: .beginning).seen == [SeenEntry(event: 1, "data: x\n\n")])
+  }
+
+  @Test func `what an entry is comes back with it`() {
+    let log = MemoryLog()
+    var entries = [
+      SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)),
+      SeenEntry(event: 1, "data: x\n\n", mark: [.completion, .terminal]),
+      SeenEntry(EntryHead(number: 1, kind: .other), Array("id: 4\n\n".utf8)),
+      SeenEntry(event: 2, "event: error\ndata: x\n\n", mark: .error),
+      SeenEntry(EntryHead(number: 3, kind: .unterminated), Array("data: y".utf8)),
+    ]
+    for entry in entries { #expect(log.append(entry) == .kept) }
+    #expect(log.entries(from: .beginning).seen == entries)
+    #expect(log.last == 3)
+    let partial = SeenEntry(EntryHead(number: 3, kind: .partial), Array("data".utf8))
+    log.append(partial)
+    entries.append(partial)
+    #expect(log.entries(from: .beginning).seen == entries)
+    #expect(log.last == 3)
+  }
+
+  @Test func `nothing comes after the end, and the first end stays`() {
+    let log = MemoryLog()
+    log.append(SeenEntry(event: 1, "data: x\n\n"))
+    #expect(log.finish(Self.end))
+    var other = Self.end
+    other.outcome = .cancelled
+    #expect(!log.finish(other))
+    #expect(log.end == Self.end)
+    #expect(log.append(SeenEntry(event: 2, "data: x\n\n")) == .ended)
+    #expect(log.last == 1)
+  }
+
+  @Test func `a run may hold so much, and not one byte more`() {
+    let log = MemoryLog(limits: .init(run: 100))
+    let half = SeenEntry(event: 1, String(repeating: "x", count: 50))
+    #expect(log.append(half) == .kept)
+    #expect(log.append(SeenEntry(event: 2, String(repeating: "x", count: 51))) == .full(.run))
+    // A later entry that fits would leave a gap.
+    #expect(log.append(SeenEntry(event: 2, "x")) == .full(.run))
+    #expect(log.entries(from: .beginning).seen == [half])
+    #expect(LogLimit.run.outcome == .runTooLarge)
+  }
+
+  @Test func `all runs together may hold so much, and who goes leaves room`() {
+    let budget = CountingBudget(3000)
+    var logs = (0..<2).map { _ in MemoryLog(budget: budget) }
+    for log in logs { #expect(log.append(SeenEntry(event: 1, "data: x\n\n")) == .kept) }
+    let third = MemoryLog(budget: budget)
+    #expect(third.append(SeenEntry(event: 1, "data: x\n\n")) == .full(.process))
+    #expect(third.bytes == 0)
+    logs.removeAll()
+    #expect(budget.taken == 0)
+    #expect(MemoryLog(budget: budget).append(SeenEntry(event: 1, "data: x\n\n")) == .kept)
+    #expect(budget.taken == 0)
+  }
+
+  @Test func `a block larger than a segment has one of its own`() {
+    let log = MemoryLog()
+    let large = SeenEntry(event: 2, String(repeating: "x", count: 1 << 20))
+    log.append(SeenEntry(event: 1, "data: x\n\n"))
+    log.append(large)
+    log.append(SeenEntry(event: 3, "data: y\n\n"))
+    #expect(log.bytes == 1024 + (1 << 20) + 8 + (16 << 10))
+    #expect(log.entries(from: .beginning).seen.map(\.head.number) == [1, 2, 3])
+    #expect(log.entries(from: .beginning).seen[1] == large)
+  }
+
+  @Test func `what is behind the window is told as evicted, and never skipped`() {
+    let log = MemoryLog(limits: .init(window: 8 << 10))
+    var first: LogPosition?
+    for number in 1...1000 {
+      log.append(SeenEntry(event: UInt64(number), "data: \(number) \(String(repeating: "x", count: 90))\n\n"))
+      if number == 1 { first = log.frontier }
+    }
+    let oldest = log.oldest ?? 0
+    #expect(oldest > 1 && oldest < 1000)
+    #expect(log.position(after: 0) == .evicted(oldest: oldest))
+    #expect(log.position(after: oldest - 2) == .evicted(oldest: oldest))
+    #expect(log.position(after: oldest - 1) == .found(log.start))
+    #expect(log.read(from: first ?? .beginning) { _, _ in true } == nil)
+    #expect(log.position(after: 1000) == .found(log.frontier))
+    #expect(log.position(after: 1001) == .ahead(last: 1000))
+    #expect(log.entries(from: log.start).seen.map(\.head.number) == Array(oldest...1000))
+  }
+
+  @Test func `what is pinned stays, whatever the window says`() {
+    let log = MemoryLog(limits: .init(window: 2 << 10))
+    log.pin = .beginning
+    for number in 1...200 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
+    #expect(log.entries(from: .beginning).seen.count == 200)
+    log.pin = nil
+    for number in 201...1000 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
+    #expect(log.oldest ?? 0 > 200)
+  }
+
+  @Test func `a log that begins later has what was before it as evicted`() {
+    let log = MemoryLog()
+    for number in (1 << 40)...((1 << 40) + 5) { log.append(SeenEntry(event: UInt64(number), "data: x\n\n")) }
+    #expect(log.oldest == 1 << 40)
+    #expect(log.position(after: 0) == .evicted(oldest: 1 << 40))
+    #expect(log.position(after: (1 << 40) - 1) == .found(.beginning))
+    #expect(log.entries(from: .beginning).seen.last?.head.number == (1 << 40) + 5)
+  }
+
+  @Test func `an id of the backend's own is found where it came last`() {
+    let log = MemoryLog()
+    let blocks = ["id: a\ndata: 1\n\n", "id: b\ndata: 2\n\n", "id: a\r\ndata: 3\r\n\r\n", "data: 4\n\n"]
+    for (index, text) in blocks.enumerated() {
+      log.append(SeenEntry(event: UInt64(index + 1), text))
+    }
+    func next(_ id: String) -> UInt64? {
+      log.position(afterBackendID: Array(id.utf8).span).flatMap { log.entries(from: $0).seen.first?.head.number }
+    }
+    #expect(next("a") == 4)
+    #expect(next("b") == 3)
+    #expect(next("") == nil)
+    #expect(next("ab") == nil)
+  }
+}
