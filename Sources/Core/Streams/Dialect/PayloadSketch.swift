@@ -88,7 +88,7 @@ struct PayloadSketch {
   }
 
   /// The position of the quote that ends the string whose first character is at `start`.
-  private static func endOfString(_ bytes: Span<UInt8>, from start: Int) -> Int? {
+  static func endOfString(_ bytes: Span<UInt8>, from start: Int) -> Int? {
     var index = start
     while index <= bytes.count {
       index = bytes.firstIndex(ofEither: UInt8(ascii: "\""), or: UInt8(ascii: "\\"), from: index)

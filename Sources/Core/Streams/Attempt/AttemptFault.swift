@@ -1,0 +1,186 @@
+package import Time
+
+/// How far an attempt has come.
+package enum AttemptPhase: String, CaseIterable, Comparable, Sendable {
+  /// Waits for the connection. → tls, head
+  case connect
+  /// Waits for the TLS handshake. → head
+  case tls
+  /// The request is being sent, or was; waits for the response's head. → firstEvent, firstToken, streaming
+  case head
+  /// Waits for the first event. → firstToken, streaming
+  case firstEvent = "first_event"
+  /// Waits for the first event that bears content. → streaming
+  case firstToken = "first_token"
+  /// The response goes to the client.
+  case streaming
+
+  private var rank: Int {
+    switch self {
+    case .connect: 0
+    case .tls: 1
+    case .head: 2
+    case .firstEvent: 3
+    case .firstToken: 4
+    case .streaming: 5
+    }
+  }
+
+  package static func < (left: Self, right: Self) -> Bool { left.rank < right.rank }
+}
+
+/// Why an attempt failed before its response went to the client.
+package enum AttemptFault: Equatable, Sendable {
+  /// No connection; the text says why.
+  case connectFailed(String)
+  /// No TLS; the text says why.
+  case tlsFailed(String)
+  /// One of the attempt's own limits has passed; its phase says which.
+  case timedOut
+  /// The time for all attempts together has passed.
+  case budgetSpent
+  /// A status that another upstream may do better than.
+  case status(Int, retryAfter: Nanoseconds?)
+  /// A response that is no event stream where one was asked for.
+  case wrongContentType
+  /// A whole response without a byte that means anything.
+  case emptyBody
+  /// A whole response whose events bear no content.
+  case noContent
+  /// The backend reported a failure in-band before any content.
+  case errorEvent
+  /// The connection ended before the response did.
+  case cut
+  /// Bytes that are no HTTP; the text says what is wrong with them.
+  case malformed(String)
+
+  /// The fault in one word, for clients, log lines and metrics.
+  package var reason: String { result.rawValue }
+
+  package var result: AttemptResult {
+    switch self {
+    case .connectFailed: .connectFailed
+    case .tlsFailed: .tlsFailed
+    case .timedOut: .timedOut
+    case .budgetSpent: .budgetSpent
+    case .status: .status
+    case .wrongContentType: .wrongContentType
+    case .emptyBody: .emptyBody
+    case .noContent: .noContent
+    case .errorEvent: .errorEvent
+    case .cut: .cut
+    case .malformed: .malformed
+    }
+  }
+
+  package var status: Int? {
+    if case .status(let status, _) = self { status } else { nil }
+  }
+
+  /// How long the upstream wants to be left alone.
+  package var retryAfter: Nanoseconds? {
+    if case .status(_, let retryAfter) = self { retryAfter } else { nil }
+  }
+
+  /// What is known beyond the word; for log lines.
+  package var detail: String? {
+    switch self {
+    case .connectFailed(let text), .tlsFailed(let text), .malformed(let text): text
+    default: nil
+    }
+  }
+
+  /// Whether another upstream is worth a try.
+  package var movesOn: Bool {
+    switch self {
+    case .status(let status, _): Self.movesOn(status: status)
+    case .budgetSpent: false
+    default: true
+    }
+  }
+
+  /// Whether it speaks against the upstream's health. What it asks for (429), what the client's request was to blame
+  /// for, and a limit that others had used up do not.
+  package var blamesUpstream: Bool {
+    switch self {
+    case .status(let status, _): status >= 500
+    case .budgetSpent: false
+    default: true
+    }
+  }
+
+  /// Whether a status says something of the upstream and not of the request: 408, 425, 429 and 5xx.
+  package static func movesOn(status: Int) -> Bool {
+    status == 408 || status == 425 || status == 429 || status >= 500
+  }
+}
+
+/// How an attempt ended, in one word: those of its faults before its response went to the client, those of the run's
+/// outcome afterwards.
+package enum AttemptResult: String, CaseIterable, Sendable {
+  case connectFailed = "connect_failed"
+  case tlsFailed = "tls_failed"
+  case timedOut = "timed_out"
+  case budgetSpent = "budget_spent"
+  case status
+  case wrongContentType = "wrong_content_type"
+  case emptyBody = "empty_body"
+  case noContent = "no_content"
+  case errorEvent = "error_event"
+  case cut
+  case malformed
+  /// A response that is no event stream was passed on.
+  case relayed
+
+  case completed
+  case incomplete
+  case upstreamError = "upstream_error"
+  case upstreamTruncated = "upstream_truncated"
+  case firstTokenTimeout = "first_token_timeout"
+  case idleTimeout = "idle_timeout"
+  case cancelled
+  case replacedByNewStream = "replaced_by_new_stream"
+  case clientGone = "client_gone"
+  case clientStalled = "client_stalled"
+  case runTooLarge = "run_too_large"
+  case eventTooLarge = "event_too_large"
+  case draining
+  case gatewayError = "gateway_error"
+
+  package init(_ outcome: Outcome) {
+    switch outcome {
+    case .completed: self = .completed
+    case .incomplete: self = .incomplete
+    case .upstreamError: self = .upstreamError
+    case .upstreamTruncated: self = .upstreamTruncated
+    case .firstTokenTimeout: self = .firstTokenTimeout
+    case .idleTimeout: self = .idleTimeout
+    case .cancelled: self = .cancelled
+    case .replacedByNewStream: self = .replacedByNewStream
+    case .clientGone: self = .clientGone
+    case .clientStalled: self = .clientStalled
+    case .runTooLarge: self = .runTooLarge
+    case .eventTooLarge: self = .eventTooLarge
+    case .draining: self = .draining
+    case .gatewayError: self = .gatewayError
+    }
+  }
+}
+
+/// What became of one attempt that failed.
+package struct AttemptReport: Equatable, Sendable {
+  /// The upstream's index.
+  package var upstream: Int
+  /// How far it had come.
+  package var phase: AttemptPhase
+  package var fault: AttemptFault
+  /// From the attempt's start to its failure.
+  package var milliseconds: Int
+
+  package init(upstream: Int, phase: AttemptPhase, fault: AttemptFault, milliseconds: Int) {
+    self.upstream = upstream
+    self.phase = phase
+    self.fault = fault
+    self.milliseconds = milliseconds
+  }
+}

@@ -1,0 +1,238 @@
+package import Time
+
+/// Tries a route's upstreams in their order until one gives a good response. Pure: it is told what happened and says
+/// what to do. Until `committed()` the client has seen nothing, or a stream that was opened early and is still empty.
+///
+/// Sending a request again because a kept connection died before the response's first byte is the same attempt.
+package struct Waterfall: Sendable {
+  private enum State {
+    /// Nothing was tried. → attempting, over
+    case waiting
+    /// An upstream is being tried: waits for it, or for its limits. → attempting (the next one), over
+    case attempting
+    /// A response goes to the client, or there is nobody left to try. → nothing
+    case over
+  }
+
+  package enum Step: Equatable, Sendable {
+    /// Ask this one, by its index.
+    case attempt(upstream: Int)
+    /// Nobody is left who may be asked: `reports` says why.
+    case exhausted
+  }
+
+  /// What a response's head means.
+  package enum HeadVerdict: Equatable, Sendable {
+    /// It goes to the client as it is, whatever it is; `committed()` follows.
+    case relay
+    /// A good event stream: it goes to the client from here on; `committed()` follows.
+    case open
+    /// An event stream that may be good: its body is held (`Gate`).
+    case gate
+    /// It is of no use: `failed(_:at:)` with this fault follows.
+    case moveOn(AttemptFault)
+  }
+
+  package enum TimeVerdict: Equatable, Sendable {
+    /// Nothing is due until then.
+    case quiet(until: MonotonicTime)
+    /// The attempt took too long: stop it; `failed(.timedOut, at:)` follows.
+    case attemptTimedOut
+    /// The client has waited long enough: its stream may be opened now; `openedEarly()` follows if it was. Said once.
+    case openNow
+  }
+
+  private let order: [Int]
+  private let policy: WaterfallPolicy
+  private let expectsStream: Bool
+  private var mayReplay: Bool
+  private let startedAt: MonotonicTime
+  private var state = State.waiting
+  private var position = 0
+  /// The limits of each upstream in `order`, and those of the policy where there are none.
+  private var timeouts: [AttemptTimeouts?] = []
+  private var attemptStartedAt: MonotonicTime
+  /// Where the attempt's own limits count from.
+  private var limitsStartAt: MonotonicTime
+  private var saidOpenNow = false
+  private var smallestRetryAfter: Nanoseconds?
+  package private(set) var phase = AttemptPhase.connect
+  /// One for each attempt that failed.
+  package private(set) var reports: [AttemptReport] = []
+  /// Whether the client's stream was opened before there was a good response.
+  package private(set) var isOpenEarly = false
+
+  /// - Parameters:
+  ///   - order: the upstreams by index, the best one first (`UpstreamOrder`).
+  ///   - expectsStream: whether anything but an event stream is a failure.
+  ///   - mayReplay: whether the request can be sent again.
+  package init(
+    order: [Int], policy: WaterfallPolicy, expectsStream: Bool, mayReplay: Bool, startedAt: MonotonicTime
+  ) {
+    self.order = order
+    self.policy = policy
+    self.expectsStream = expectsStream
+    self.mayReplay = mayReplay
+    self.startedAt = startedAt
+    attemptStartedAt = startedAt
+    limitsStartAt = startedAt
+  }
+
+  /// The upstream that is tried, or whose response goes to the client.
+  package var current: Int? {
+    state == .waiting || position >= order.count ? nil : order[position]
+  }
+
+  /// When the attempt began; for its timeline.
+  package var currentStartedAt: MonotonicTime { attemptStartedAt }
+
+  /// What a refusal says in `Retry-After`: seconds, at least 1.
+  package var retryAfter: Int {
+    guard let smallestRetryAfter else { return 1 }
+    return max(1, Int((smallestRetryAfter.value - 1) / 1_000_000_000 + 1))
+  }
+
+  /// - Parameter timeouts: an upstream's own ones, by its index.
+  package mutating func begin(timeouts: (Int) -> AttemptTimeouts?, at now: MonotonicTime) -> Step {
+    guard state == .waiting else { return .exhausted }
+    for (place, upstream) in order.enumerated() {
+      guard let own = timeouts(upstream) else { continue }
+      if self.timeouts.isEmpty { self.timeouts = Array(repeating: nil, count: order.count) }
+      self.timeouts[place] = own
+    }
+    guard !order.isEmpty else {
+      state = .over
+      return .exhausted
+    }
+    return startAttempt(at: now)
+  }
+
+  private mutating func startAttempt(at now: MonotonicTime) -> Step {
+    state = .attempting
+    phase = .connect
+    attemptStartedAt = now
+    limitsStartAt = now
+    return .attempt(upstream: order[position])
+  }
+
+  /// The attempt has come as far as `next`. Phases may be left out: a kept connection begins at `head`.
+  package mutating func entered(_ next: AttemptPhase, at now: MonotonicTime) {
+    if state == .attempting, next > phase { phase = next }
+  }
+
+  /// Says what a response's head means.
+  ///
+  /// - Parameters:
+  ///   - isEventStream: by its content type.
+  ///   - isEmpty: whether the head says already that there is no body.
+  ///   - retryAfter: the head's `Retry-After`, from now.
+  package mutating func receivedHead(
+    status: Int, isEventStream: Bool, isEmpty: Bool = false, retryAfter: Nanoseconds?, at now: MonotonicTime
+  ) -> HeadVerdict {
+    let isGood = (200..<300).contains(status)
+    if !policy.isTransparent || isOpenEarly {
+      if AttemptFault.movesOn(status: status) || (isOpenEarly && !isGood) {
+        return .moveOn(.status(status, retryAfter: retryAfter))
+      }
+      if isGood, let fault = fault(ofGood: status, isEventStream: isEventStream, isEmpty: isEmpty) {
+        return .moveOn(fault)
+      }
+    }
+    guard isGood, isEventStream else { return .relay }
+    if policy.gate == .head { return .open }
+    entered(.firstEvent, at: now)
+    // A request that expects no stream may have waited for longer than an event may take.
+    if !expectsStream { limitsStartAt = now }
+    return .gate
+  }
+
+  private func fault(ofGood status: Int, isEventStream: Bool, isEmpty: Bool) -> AttemptFault? {
+    // To an EventSource 204 is an answer: it stops (WHATWG HTML, 9.2.3). It can't be given on an open stream.
+    if status == 204 { return isOpenEarly ? .emptyBody : nil }
+    if isEventStream { return isEmpty ? .emptyBody : nil }
+    return expectsStream || isOpenEarly ? .wrongContentType : nil
+  }
+
+  /// The attempt is over without a response that the client gets.
+  package mutating func failed(_ fault: AttemptFault, at now: MonotonicTime) -> Step {
+    guard state == .attempting else { return .exhausted }
+    let isSpent = budgetEnd.map { $0 <= now } ?? false
+    // Not when it took longer than another would have been given: that was its own doing.
+    let wasCutShort = isSpent && deadline(asLast: false) == budgetEnd
+    let milliseconds = Int((now - attemptStartedAt).value / 1_000_000)
+    reports.append(
+      AttemptReport(
+        upstream: order[position], phase: phase, fault: fault == .timedOut && wasCutShort ? .budgetSpent : fault,
+        milliseconds: max(0, milliseconds)))
+    if let retryAfter = fault.retryAfter {
+      smallestRetryAfter = min(smallestRetryAfter ?? retryAfter, retryAfter)
+    }
+    guard fault.movesOn, !isSpent, !isLast else {
+      state = .over
+      return .exhausted
+    }
+    position += 1
+    return startAttempt(at: now)
+  }
+
+  /// The request can't be sent again: the attempt that runs is the last one.
+  package mutating func bodyOutgrewReplay() { mayReplay = false }
+
+  /// The client's stream was opened though there is no good response yet.
+  package mutating func openedEarly() { isOpenEarly = true }
+
+  /// The response goes to the client.
+  package mutating func committed() {
+    guard state == .attempting else { return }
+    state = .over
+    phase = .streaming
+  }
+
+  /// What is due at `now`.
+  package mutating func timePassed(at now: MonotonicTime) -> TimeVerdict {
+    var next = now + .seconds(3600)
+    guard state == .attempting else { return .quiet(until: next) }
+    if let deadline = deadline(asLast: isLast) {
+      if deadline <= now { return .attemptTimedOut }
+      next = min(next, deadline)
+    }
+    if opensEarly {
+      let due = startedAt + policy.commitAfter
+      if due <= now {
+        saidOpenNow = true
+        return .openNow
+      }
+      next = min(next, due)
+    }
+    return .quiet(until: next)
+  }
+
+  private var opensEarly: Bool {
+    expectsStream && !policy.isTransparent && policy.commitAfter > .zero && !saidOpenNow
+  }
+
+  private var isLast: Bool { !mayReplay || position + 1 >= order.count }
+
+  private var budgetEnd: MonotonicTime? {
+    let budget = expectsStream ? policy.budget : policy.answerBudget
+    return budget > .zero ? startedAt + budget : nil
+  }
+
+  /// When the attempt that runs must be further than it is.
+  private func deadline(asLast isLast: Bool) -> MonotonicTime? {
+    let limits = (timeouts.isEmpty ? nil : timeouts[position]) ?? policy.timeouts
+    var due = budgetEnd
+    func bound(_ limit: Nanoseconds) {
+      guard limit > .zero else { return }
+      due = due.map { min($0, limitsStartAt + limit) } ?? limitsStartAt + limit
+    }
+    if phase < .head { bound(limits.connect) }
+    if isLast { return due }
+    if phase <= .head { bound(expectsStream ? limits.head : limits.answer) }
+    // Without a stream being expected, whether the answer has events shows with its head.
+    guard expectsStream || phase > .head else { return due }
+    if policy.gate != .head, phase <= .firstEvent { bound(limits.firstEvent) }
+    if policy.gate == .firstToken, phase <= .firstToken { bound(limits.firstToken) }
+    return due
+  }
+}
