@@ -114,6 +114,18 @@ final class Worker {
     return GuardKeeper.Answer(counts: cohorts, sightings: sightings)
   }
 
+  /// The backends of a route in the order in which they are tried now.
+  func order(of route: Route) -> [Int] {
+    guard route.candidates.count > 1 else { return route.upstreams }
+    let candidates = route.candidates.map { candidate in
+      let pool = pools[candidate.upstream]
+      return UpstreamOrder.Candidate(
+        upstream: candidate.upstream, tier: candidate.tier, weight: candidate.weight, busy: pool.busy,
+        health: pool.health.state(at: loop.now))
+    }
+    return UpstreamOrder.choose(candidates, random: UInt64.random(in: .min ... .max))
+  }
+
   // MARK: - Clients
 
   func listen(at address: SocketAddress) throws(SocketError) {

@@ -2,7 +2,7 @@ package import Time
 
 /// The time limits of a stream, each of its own clock (reliability: head, stream idle and write stall are three).
 package struct Watchdogs: Equatable, Sendable {
-  /// From the request to the backend until the first event. 0 or less: none, here and below.
+  /// From the request to the backend that answers until the first event. 0 or less: none, here and below.
   package var firstToken = Nanoseconds.seconds(35)
   /// The longest silence of the backend after that.
   package var idle = Nanoseconds.seconds(55)
@@ -34,6 +34,8 @@ package struct StreamClock: Sendable {
 
   private let limits: Watchdogs
   private let openedAt: MonotonicTime
+  /// When the backend was asked, or we read it again: its first event is waited for from here.
+  private var askedAt: MonotonicTime
   private var backendAt: MonotonicTime
   private var sentAt: MonotonicTime
   /// Since when the client takes nothing though something is queued.
@@ -41,12 +43,19 @@ package struct StreamClock: Sendable {
   private var hasFirstToken = false
   private var isPaused = false
 
-  package init(limits: Watchdogs, openedAt now: MonotonicTime) {
+  /// - Parameters:
+  ///   - now: when the client asked: the total time counts from here.
+  ///   - askedAt: when the backend was asked; later than `now` where others were asked before.
+  package init(limits: Watchdogs, openedAt now: MonotonicTime, askedAt: MonotonicTime? = nil) {
     self.limits = limits
     openedAt = now
-    backendAt = now
-    sentAt = now
+    self.askedAt = askedAt ?? now
+    backendAt = self.askedAt
+    sentAt = self.askedAt
   }
+
+  /// When the backend last sent something.
+  package var lastSignOfBackend: MonotonicTime { backendAt }
 
   /// The backend sent something.
   package mutating func backendSent(at now: MonotonicTime) { backendAt = now }
@@ -76,6 +85,7 @@ package struct StreamClock: Sendable {
   package mutating func backendResumed(at now: MonotonicTime) {
     isPaused = false
     backendAt = now
+    askedAt = now
   }
 
   /// What is due at `now`.
@@ -93,7 +103,7 @@ package struct StreamClock: Sendable {
     if passed(limits.total, since: openedAt) { return .totalTimeout }
     if let stalledSince, passed(limits.clientStall, since: stalledSince) { return .clientStalled }
     if !isPaused {
-      if !hasFirstToken, passed(limits.firstToken, since: openedAt) { return .firstTokenTimeout }
+      if !hasFirstToken, passed(limits.firstToken, since: askedAt) { return .firstTokenTimeout }
       if hasFirstToken || limits.firstToken <= .zero, passed(limits.idle, since: backendAt) { return .idleTimeout }
     }
     if keepsAlive, stalledSince == nil, passed(limits.keepalive, since: sentAt) { return .keepaliveIsDue }

@@ -115,7 +115,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     if hasBody { body = BodyDecoder(framing: framing, side: .request, limits: limits.head) }
     closesAfterResponse =
       !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || worker.isDraining
-    let exchange = Exchange(request: head, hasBody: framing != .none, client: self, worker: worker)
+    let exchange = Exchange(request: head, client: self, worker: worker)
     self.exchange = exchange
     wakeUp(at: worker.loop.now + .milliseconds(100))
     worker.corkingUpstream {
@@ -284,19 +284,26 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   /// Answers with an error of our own and closes: what follows on this connection can't be trusted.
   func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil) {
-    switch state {
-    case .awaitingHead: response.open()
-    case .exchanging where response.isOpen && !response.headIsSent: break
-    default: return abandon()
+    if state == .awaitingHead {
+      response.open()
+      state = .exchanging
     }
-    state = .exchanging
     closesAfterResponse = true
-    response.prepare(framing: .none)
-    var head = ByteBuffer()
     var fields = Fields()
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
-    StandardResponses.write(
-      status: status, code: code, message: detail, fields: fields, isHead: exchange?.method == .head, into: &head)
+    answer { isHead, isKeepAlive, out in
+      StandardResponses.write(
+        status: status, code: code, message: detail, fields: fields, isKeepAlive: isKeepAlive, isHead: isHead,
+        into: &out)
+    }
+  }
+
+  /// Answers with a response of our own, which `write` writes whole. The connection goes on if it may.
+  func answer(_ write: (_ isHead: Bool, _ isKeepAlive: Bool, inout ByteBuffer) -> Void) {
+    guard state == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
+    response.prepare(framing: .none)
+    var head = ByteBuffer()
+    write(exchange?.method == .head, !willClose, &head)
     sendHead(head)
     var nothing = ByteBuffer()
     endResponse(.complete, &nothing)

@@ -1,5 +1,6 @@
 package import HTTP
 import JSON
+import Streams
 package import Time
 
 /// One backend.
@@ -13,6 +14,8 @@ package struct UpstreamSettings: Sendable {
   package var idleTimeout = Nanoseconds.seconds(60)
   /// Whether the backend sees the client's `Host` instead of its own.
   package var preservesHost = false
+  var timeouts: AttemptTimeouts? = nil
+  var health = HealthPolicy()
 
   /// An upstream without a name of its own is named after its authority.
   init?(url text: String, fault: (String) -> Void) {

@@ -20,6 +20,7 @@ final class EventStream {
   /// Whether comment lines may be sent on it.
   let keepsAlive: Bool
   private(set) var hasFirstEvent = false
+  private var hasContent = false
   var bodyBytes: UInt64 = 0
   /// The trace that the request belongs to, for log lines.
   let trace: String?
@@ -44,20 +45,32 @@ final class EventStream {
   var closeLabel: CloseLabel { CloseLabel(mode: mode, cohort: cohort) }
   var id: StreamID { run.id }
 
+  /// What came with a piece of the backend's body.
+  struct Arrival {
+    /// How the piece goes to the client.
+    let delivery: Delivery
+    var isFirstEvent = false
+    /// The first event that bears content in the dialect's eyes.
+    var isFirstContent = false
+  }
+
   /// Takes in the next piece of the backend's body.
-  ///
-  /// - Returns: how it goes to the client, and whether the first event came with it.
-  func receive(
-    _ bytes: Span<UInt8>, at now: MonotonicTime, into out: inout ByteBuffer
-  ) -> (delivery: Delivery, isFirst: Bool) {
+  func receive(_ bytes: Span<UInt8>, at now: MonotonicTime, into out: inout ByteBuffer) -> Arrival {
     clock.backendSent(at: now)
-    let delivery = run.receive(bytes, for: reader, into: &out)
+    var arrival = Arrival(delivery: run.receive(bytes, for: reader, into: &out))
     // Shield holds it back: what the client was not sent it can't have taken for the end.
     if run.hasTerminal, reader.mode != .shield { closing.terminalWasSent() }
-    guard !hasFirstEvent, run.events > 0 else { return (delivery, false) }
-    hasFirstEvent = true
-    clock.firstTokenCame()
-    return (delivery, true)
+    if hasContent { return arrival }
+    if run.hasContent {
+      hasContent = true
+      arrival.isFirstContent = true
+    }
+    if !hasFirstEvent, run.events > 0 {
+      hasFirstEvent = true
+      arrival.isFirstEvent = true
+      clock.firstTokenCame()
+    }
+    return arrival
   }
 
   /// Whether a comment line may be put in now: between events only.

@@ -6,62 +6,55 @@ import Streams
 import Telemetry
 import Time
 
-/// One request and its answer: finds the route, makes the attempt, relays what comes, ends truthfully.
+/// One request and its answer: finds the route, has a backend found, relays what comes, ends truthfully.
 ///
-/// The one place where what the machines decide is done. Lives on its client's loop.
-final class Exchange {
+/// The one place where what the machines decide about a client is done. Lives on its client's loop.
+final class Exchange: DispatchOwner {
   private enum Phase {
-    /// No connection to the backend yet. → awaitingHead, over
-    case connecting
-    /// The request is on its way. → connecting (once more), relaying, streaming, over
-    case awaitingHead
+    /// No good response yet. → relaying, streaming, over
+    case dispatching
     /// The response is no event stream and passes through. → over
     case relaying
-    /// → over
+    /// The stream is open towards the client; a backend may still be looked for. → over
     case streaming
     case over
   }
 
   let worker: Worker
-  let client: ClientConnection
+  private let connection: ClientConnection
+  var client: ClientConnection? { connection }
   let method: HTTP.Method
   let openedAt: MonotonicTime
   private(set) var stream: EventStream?
 
-  private var phase = Phase.connecting
-  /// Needed until the response's head is here: for another attempt, and for the mode.
+  private var phase = Phase.dispatching
+  /// Needed until the response's head is here.
   private var request: RequestHead?
-  private var route: Route?
-  private var pool: UpstreamPool?
-  private var attempt: DialAttempt?
-  private var upstream: UpstreamConnection?
-  /// The request's body that came before there was a connection.
-  private var bodyBacklog = ByteBuffer()
-  private var bodyIsComplete: Bool
-  private let hasBody: Bool
-  private let requestIsChunked: Bool
-  private var isRetried = false
+  private(set) var route: Route?
+  private var body: RequestBody?
+  private var dispatch: Dispatch?
+  /// Decided once, when it is first asked for.
+  private var opening: StreamOpening?
   private var isClientPaused = false
   private var isUpstreamPaused = false
   private var lastActivity: MonotonicTime
+  private let bodyFraming: BodyFraming
 
-  init(request: consuming RequestHead, hasBody: Bool, client: ClientConnection, worker: Worker) {
+  init(request: consuming RequestHead, client: ClientConnection, worker: Worker) {
     self.worker = worker
-    self.client = client
-    self.hasBody = hasBody
-    bodyIsComplete = !hasBody
-    requestIsChunked = request.framing == .chunked
+    connection = client
+    bodyFraming = request.framing
     method = request.method
     openedAt = worker.loop.readClock()
     lastActivity = openedAt
     self.request = request
   }
 
-  // MARK: - The attempt
+  var routeName: String? { route?.settings.name }
 
   func begin() {
     guard let request else { return }
-    if worker.isDraining, client.wasServed {
+    if worker.isDraining, connection.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
     guard let route = worker.settings.route(for: request) else {
@@ -71,160 +64,125 @@ final class Exchange {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
     self.route = route
-    pool = route.upstreams.first.map { worker.pools[$0] }
-    startAttempt(fresh: false)
-  }
-
-  var routeName: String? { route?.settings.name }
-
-  private func startAttempt(fresh: Bool) {
-    guard let pool else { return }
-    phase = .connecting
-    if !fresh, let kept = pool.take() { return connected(kept) }
-    // The attempt holds the closure and so this exchange until it is done or cancelled; one of both always comes.
-    attempt = pool.connect { [self] result in
-      attempt = nil
-      guard phase == .connecting else {
-        if case .success(let unwanted) = result { unwanted.close() }
-        return
-      }
-      switch result {
-      case .success(let upstream): connected(upstream)
-      case .failure(let error): dialFailed(error)
-      }
+    if bodyFraming != .none {
+      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit)
     }
-  }
-
-  private func dialFailed(_ error: DialError) {
-    worker.log.write(.warning, "upstream_unreachable", at: worker.loop.wallTime()) { line in
-      line.field("upstream", pool?.settings.name ?? "")
-      line.field("reason", error.description)
-    }
-    let status = error.phase == "timeout" ? 504 : 502
-    refuse(.upstreamUnreachable, status, "upstream_unreachable", "the backend can't be reached")
-  }
-
-  private func connected(_ upstream: UpstreamConnection) {
-    guard let request, let pool else { return upstream.close() }
-    self.upstream = upstream
-    phase = .awaitingHead
-    upstream.serve(self)
-    worker.upstreamHead.removeAll()
-    Forwarding.writeRequest(
-      request, from: client.forwarded, as: pool.rules(for: request), into: &worker.upstreamHead)
-    worker.upstreamHead.withSpan { upstream.send($0) }
-    if request.expectsContinue, !bodyIsComplete { client.sendContinue() }
-    if !bodyBacklog.isEmpty {
-      bodyBacklog.withSpan { upstream.send($0) }
-      bodyBacklog.release()
-    }
-    if bodyIsComplete { sendBodyEnd(to: upstream) }
-    resumeClient()
+    let dispatch = Dispatch(
+      request: request, body: body, from: connection.forwarded, route: route, owner: self, worker: worker)
+    self.dispatch = dispatch
+    dispatch.begin()
   }
 
   // MARK: - The request's body
 
   func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
     lastActivity = worker.loop.now
-    guard phase != .over else { return }
-    let framed = requestIsChunked ? input.chunk(around: range) : input.slice(range)
-    guard let upstream else {
-      bodyBacklog.append(framed)
-      pauseClient()
-      return
-    }
-    upstream.send(framed)
-    if upstream.queuedBytes > (route?.settings.stream.highWater ?? .max) { pauseClient() }
+    guard phase != .over, let dispatch else { return }
+    if !dispatch.bodyReceived(input, range) { pauseClient() }
   }
 
-  func requestBodyEnded() {
-    bodyIsComplete = true
-    if let upstream { sendBodyEnd(to: upstream) }
-  }
-
-  private func sendBodyEnd(to upstream: UpstreamConnection) {
-    if requestIsChunked {
-      var last = ByteBuffer()
-      ChunkedEncoder.appendLast(to: &last)
-      upstream.send(last.span)
-    }
-    upstream.requestWasSent()
-  }
+  func requestBodyEnded() { dispatch?.bodyEnded() }
 
   private func pauseClient() {
     isClientPaused = true
-    client.pauseReading()
+    connection.pauseReading()
   }
 
-  private func resumeClient() {
+  func dispatchTakesBody() {
     guard isClientPaused else { return }
     isClientPaused = false
-    client.resumeReading()
-  }
-
-  /// The backend takes the request's body again.
-  func upstreamDrained() {
-    lastActivity = worker.loop.now
-    resumeClient()
+    connection.resumeReading()
   }
 
   // MARK: - The response
 
-  func upstreamHeadReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
-    guard phase == .awaitingHead, let request, let route else { return }
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     lastActivity = worker.loop.now
-    let isStream = framing != .none && (200..<300).contains(head.status) && head.isEventStream
-    if isStream, head.fields.isEncoded {
-      worker.log.write(.warning, "stream_encoded", at: worker.loop.wallTime()) { line in
-        line.field("route", route.settings.name)
-        line.field("reason", "the backend compressed an event stream though identity was asked for; it passes as it is")
-      }
-    }
-    if isStream, !head.fields.isEncoded {
+    if phase == .streaming { return lateResponseCame(status: head.status, isStream: isStream) }
+    guard phase == .dispatching, let request, let route else { return }
+    self.request = nil
+    if isStream {
       openStream(head, request, route)
     } else {
       relay(head, request, framing)
     }
-    self.request = nil
   }
 
   private func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
     phase = .relaying
     let forwarded = framing.forwarded(to: request.version)
-    client.response.prepare(framing: forwarded)
+    connection.response.prepare(framing: forwarded)
     worker.clientHead.removeAll()
     Forwarding.writeResponse(
-      head, framing: forwarded, version: request.version, isKeepAlive: !client.willClose, as: worker.plainRules,
+      head, framing: forwarded, version: request.version, isKeepAlive: !connection.willClose, as: worker.plainRules,
       into: &worker.clientHead)
-    client.sendHead(worker.clientHead)
+    connection.sendHead(worker.clientHead)
+  }
+
+  private func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
+    if let opening { return opening }
+    let opening = StreamOpening(request: request, route: route, worker: worker)
+    self.opening = opening
+    return opening
   }
 
   private func openStream(_ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route) {
     phase = .streaming
-    let opening = StreamOpening(request: request, route: route, worker: worker)
+    let opening = decideOpening(request, route)
     let stream = opening.makeStream(
-      openedAt: openedAt, route: route, worker: worker, trace: request.traceID)
+      openedAt: openedAt, askedAt: dispatch?.timeline.startedAt ?? openedAt, route: route, worker: worker,
+      trace: request.traceID)
     self.stream = stream
-    client.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
+    connection.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
     worker.clientHead.removeAll()
     opening.writeHead(
-      head, for: request, stream: stream, isKeepAlive: !client.willClose,
+      head, for: request, stream: stream, isKeepAlive: !connection.willClose,
       rules: worker.streamRules[stream.mode], into: &worker.clientHead)
-    client.sendHead(worker.clientHead)
+    connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
     worker.streamOpened(stream, route: route, request: request)
     stream.reader.open(into: &worker.loop.scratch.buffer)
-    client.response.sendBody(&worker.loop.scratch.buffer)
+    connection.response.sendBody(&worker.loop.scratch.buffer)
     stream.clock.sent(at: worker.loop.now)
-    client.exchangeNeedsTime()
+    connection.exchangeNeedsTime()
   }
 
-  func upstreamBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
+  /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.
+  func dispatchIsLate() {
+    guard phase == .dispatching, let request, let route else { return }
+    let mode = decideOpening(request, route).mode
+    guard mode == .graceful || route.policy.commitsInLegacy else { return }
+    self.request = nil
+    dispatch?.openedEarly()
+    openStream(.eventStream, request, route)
+    stream?.clock.backendPaused()
+  }
+
+  /// A backend has answered, but the stream was opened before: only what comes next matters now.
+  private func lateResponseCame(status: Int, isStream: Bool) {
+    guard isStream else {
+      return finishStream(.upstreamError, reason: "the backend answered \(status)", upstreamIsComplete: false)
+    }
+    stream?.clock.backendResumed(at: worker.loop.now)
+  }
+
+  func dispatchFailed(_ failure: DispatchFailure) {
+    dispatch = nil
+    if phase == .streaming {
+      return finishStream(.upstreamError, reason: failure.summary, upstreamIsComplete: false)
+    }
+    guard phase == .dispatching else { return }
+    phase = .over
+    worker.shard.increment(worker.metrics.refusals[failure.refusal])
+    failure.answer(on: connection)
+  }
+
+  func received(_ input: InputBuffer, _ range: Range<Int>) {
     if let stream {
       streamReceived(stream, input, range)
     } else if phase == .relaying {
       lastActivity = worker.loop.now
-      client.response.sendBody(input, range)
+      connection.response.sendBody(input, range)
     }
     applyBackPressure()
   }
@@ -233,31 +191,32 @@ final class Exchange {
   private func streamReceived(_ stream: EventStream, _ input: InputBuffer, _ range: Range<Int>) {
     let scratch = worker.loop.scratch
     let now = worker.loop.now
-    let (delivery, isFirst) = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
-    if isFirst { worker.firstEventCame(stream) }
-    switch delivery {
+    let arrival = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
+    if arrival.isFirstEvent { worker.firstEventCame(stream) }
+    if arrival.isFirstEvent || arrival.isFirstContent { dispatch?.eventsCame(bearsContent: arrival.isFirstContent) }
+    switch arrival.delivery {
     case .verbatim:
       stream.bodyBytes += UInt64(range.count)
-      client.response.sendBody(input, range)
+      connection.response.sendBody(input, range)
     case .buffered:
       guard !scratch.buffer.isEmpty else { return }
       stream.bodyBytes += UInt64(scratch.buffer.count)
-      client.response.sendBody(&scratch.buffer)
+      connection.response.sendBody(&scratch.buffer)
     case .failed(let outcome):
-      client.response.sendBody(&scratch.buffer)
+      connection.response.sendBody(&scratch.buffer)
       return finishStream(outcome, reason: "an event is larger than allowed", upstreamIsComplete: false)
     }
     stream.clock.sent(at: now)
   }
 
   private func applyBackPressure() {
-    guard !isUpstreamPaused, let route, client.queuedBytes > route.settings.stream.highWater else { return }
+    guard !isUpstreamPaused, let route, connection.queuedBytes > route.settings.stream.highWater else { return }
     isUpstreamPaused = true
-    upstream?.pauseReading()
-    client.setLowWaterMark(route.settings.stream.lowWater)
+    dispatch?.pauseResponse()
+    connection.setLowWaterMark(route.settings.stream.lowWater)
     stream?.clock.backendPaused()
     stream?.clock.clientBlocked(at: worker.loop.now)
-    client.exchangeNeedsTime()
+    connection.exchangeNeedsTime()
   }
 
   /// The client's queue is down to its low mark.
@@ -265,14 +224,13 @@ final class Exchange {
     stream?.clock.clientCaughtUp()
     guard isUpstreamPaused else { return }
     isUpstreamPaused = false
-    client.setLowWaterMark(0)
+    connection.setLowWaterMark(0)
     stream?.clock.backendResumed(at: worker.loop.now)
     lastActivity = worker.loop.now
-    upstream?.resumeReading()
+    dispatch?.resumeResponse()
   }
 
-  func upstreamEnded(_ end: UpstreamEnd) {
-    upstream = nil
+  func ended(_ end: UpstreamEnd) {
     switch phase {
     case .streaming:
       guard let stream else { return }
@@ -287,31 +245,9 @@ final class Exchange {
       finishStream(outcome, reason: reason, upstreamIsComplete: end == .clean)
     case .relaying:
       phase = .over
-      client.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
-    case .connecting, .awaitingHead, .over: break
-    }
-  }
-
-  /// The attempt ended before there was a response.
-  func upstreamFailed(_ failure: UpstreamConnection.HeadFailure) {
-    let wasUsed = upstream?.wasUsed ?? false
-    upstream = nil
-    guard phase == .awaitingHead else { return }
-    switch failure {
-    case .ended(let fault, let receivedNothing):
-      // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
-      if wasUsed, receivedNothing, !isRetried, method.isIdempotent, !hasBody {
-        isRetried = true
-        worker.shard.increment(worker.metrics.upstreamRetries)
-        return startAttempt(fresh: true)
-      }
-      refuse(.badUpstream, 502, "upstream_closed", fault.rawValue)
-    case .malformed(let error):
-      worker.log.write(.warning, "upstream_malformed", at: worker.loop.wallTime()) { line in
-        line.field("upstream", pool?.settings.name ?? "")
-        line.field("reason", error.code)
-      }
-      refuse(.badUpstream, 502, "bad_upstream", "the backend's answer is malformed: \(error.description)")
+      dropDispatch(end == .clean ? .relayed : .cut)
+      connection.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
+    case .dispatching, .over: break
     }
   }
 
@@ -321,7 +257,8 @@ final class Exchange {
   func finishStream(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool) {
     guard phase == .streaming, let stream else { return }
     phase = .over
-    dropUpstream()
+    dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
+    dropDispatch(AttemptResult(outcome))
     let end = StreamEnd(
       stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
     let ending = Ending(
@@ -330,7 +267,7 @@ final class Exchange {
     let bodyEnd = stream.reader.finish(ending, run: stream.run, into: &worker.loop.scratch.buffer)
     stream.bodyBytes += UInt64(worker.loop.scratch.buffer.count)
     if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    client.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.closeLabel))
+    connection.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.closeLabel))
     worker.streamClosed(stream, outcome: outcome, reason: reason)
   }
 
@@ -339,8 +276,8 @@ final class Exchange {
     guard phase != .over else { return }
     let wasStreaming = phase == .streaming
     phase = .over
-    dropUpstream()
-    guard wasStreaming, let stream else { return }
+    dropDispatch(.clientGone)
+    guard wasStreaming, let stream else { return noteAbort() }
     // A hard stop breaks the connections itself; the client did nothing.
     if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
     worker.note(stream.closing.peerReset(), stream.closeLabel)
@@ -348,15 +285,20 @@ final class Exchange {
     worker.clientLeftStream(stream, outcome: outcome)
   }
 
+  private func noteAbort() {
+    worker.log.write(.debug, "request_abandoned", at: worker.loop.wallTime()) { line in
+      line.field("route", routeName ?? "")
+      line.field("milliseconds", Int((worker.loop.now - openedAt).milliseconds))
+    }
+  }
+
   /// The client sends no more. It may be listening still.
   func clientHalfClosed() {
-    if phase == .streaming || phase == .awaitingHead || phase == .connecting,
-      route?.settings.stream.onHalfClose == .cancel
-    {
-      client.close()
+    if phase == .streaming || phase == .dispatching, route?.settings.stream.onHalfClose == .cancel {
+      connection.close()
       return clientGone()
     }
-    client.response.probe()
+    connection.response.probe()
   }
 
   /// The client's request broke its own framing; nothing of the answer can be trusted any more.
@@ -364,21 +306,19 @@ final class Exchange {
     guard phase != .over else { return }
     if phase == .streaming { return clientGone() }
     phase = .over
-    dropUpstream()
+    dropDispatch(.clientGone)
   }
 
-  private func dropUpstream() {
-    attempt?.cancel()
-    attempt = nil
-    upstream?.close()
-    upstream = nil
+  private func dropDispatch(_ result: AttemptResult) {
+    dispatch?.finish(result)
+    dispatch = nil
   }
 
   private func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
     phase = .over
-    dropUpstream()
+    dropDispatch(.clientGone)
     worker.shard.increment(worker.metrics.refusals[refusal])
-    client.refuse(status: status, code: code, detail: detail, retryAfter: retryAfter)
+    connection.refuse(status: status, code: code, detail: detail, retryAfter: retryAfter)
   }
 
   // MARK: - Time
@@ -390,47 +330,38 @@ final class Exchange {
     switch phase {
     case .over: return nil
     case .streaming: return streamTimePassed(now)
-    case .connecting, .awaitingHead:
-      let limit = worker.settings.configuration.limits.bodyTimeout
-      let wait = expectsStream ? route?.settings.stream.watchdogs.firstToken ?? limit : limit
-      let due = (bodyIsComplete ? max(openedAt, lastActivity) : lastActivity) + (wait > .zero ? wait : limit)
-      if now < due { return due }
-      refuse(.upstreamTimeout, 504, "upstream_timeout", "the backend did not answer in time")
-      return nil
+    case .dispatching: return dispatch?.timePassed(now)
     case .relaying:
       let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
       if now < due || isUpstreamPaused { return max(due, now + .seconds(1)) }
       phase = .over
-      dropUpstream()
-      client.endResponse(.cut, &worker.loop.scratch.buffer)
+      dropDispatch(.timedOut)
+      connection.endResponse(.cut, &worker.loop.scratch.buffer)
       return nil
     }
-  }
-
-  private var expectsStream: Bool {
-    guard let request else { return false }
-    return request.fields.containsElement(.accept, named: "text/event-stream")
   }
 
   private func streamTimePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard let stream else { return nil }
-    guard upstream != nil else {
+    guard let dispatch, dispatch.isActive else {
       worker.shard.increment(worker.metrics.orphans)
       finishStream(.gatewayError, reason: "the stream had lost its attempt", upstreamIsComplete: false)
       return nil
     }
-    if client.queuedBytes > 0 {
+    let look = dispatch.timePassed(now)
+    guard phase == .streaming else { return nil }
+    if connection.queuedBytes > 0 {
       stream.clock.clientBlocked(at: now)
-      stream.clock.clientProgressed(at: client.lastWriteProgress)
+      stream.clock.clientProgressed(at: connection.lastWriteProgress)
     } else {
       stream.clock.clientCaughtUp()
     }
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && stream.mayKeepAlive) {
-    case .quiet(let until): return min(until, now + .seconds(1))
+    case .quiet(let until): return min(until, look, now + .seconds(1))
     case .keepaliveIsDue:
       worker.shard.increment(worker.metrics.keepalives)
       worker.loop.scratch.buffer.append(":\n")
-      client.response.sendBody(&worker.loop.scratch.buffer)
+      connection.response.sendBody(&worker.loop.scratch.buffer)
       stream.clock.sent(at: now)
       return now + .milliseconds(50)
     case .firstTokenTimeout:
@@ -441,20 +372,12 @@ final class Exchange {
       finishStream(.cancelled, reason: "the stream's total time is up", upstreamIsComplete: false)
     case .clientStalled:
       phase = .over
-      dropUpstream()
+      dropDispatch(.clientGone)
       worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
       worker.note(stream.closing.aborted(), stream.closeLabel)
-      client.abandon()
+      connection.abandon()
     }
     return nil
-  }
-}
-
-extension Fields {
-  /// Whether the body is compressed.
-  fileprivate var isEncoded: Bool {
-    guard let index = firstIndex(of: .contentEncoding) else { return false }
-    return !value(at: index).equalsIgnoringASCIICase("identity")
   }
 }
 

@@ -8,12 +8,19 @@ package final class Route: Sendable {
   let classifier: EventClassifier
   /// Indexes into `Settings.upstreams`, in the order of the waterfall.
   let upstreams: [Int]
+  let policy: WaterfallPolicy
+  let replayLimit = 0
+  let candidates: [(upstream: Int, tier: Int, weight: Int)]
   private let path: [UInt8]?
   private let isPrefix: Bool
 
   init(_ settings: RouteSettings, upstreams: [Int]) {
     self.settings = settings
     self.upstreams = upstreams
+    var policy = WaterfallPolicy()
+    policy.isTransparent = upstreams.count == 1
+    self.policy = policy
+    candidates = upstreams.enumerated().map { (upstream: $1, tier: $0, weight: 1) }
     classifier = EventClassifier(
       dialect: settings.stream.dialect, completionNames: settings.stream.completionEvents)
     isPrefix = settings.path?.hasSuffix("*") ?? false

@@ -42,7 +42,10 @@ struct StreamOpening {
     return CapabilityDetector.truth(value)
   }
 
-  func makeStream(openedAt: MonotonicTime, route: Route, worker: Worker, trace: String?) -> EventStream {
+  /// - Parameter askedAt: when the backend was asked that answered.
+  func makeStream(
+    openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route, worker: Worker, trace: String?
+  ) -> EventStream {
     let settings = route.settings.stream
     let id = worker.nextStreamID()
     let reader: any Reader
@@ -58,7 +61,7 @@ struct StreamOpening {
       id: id, classifier: route.classifier,
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     return EventStream(
-      run: run, reader: reader, clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt),
+      run: run, reader: reader, clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt, askedAt: askedAt),
       capability: capability, decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
@@ -114,6 +117,15 @@ struct StreamRules: Sendable {
     // What speaks of a whole body is not true of a stream whose bytes may change.
     return ResponseRules(
       dropped: [.xStreamID, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires], overrides: fields)
+  }
+}
+
+extension ResponseHead {
+  /// Stands for a backend's head where none has come yet.
+  static var eventStream: ResponseHead {
+    var fields = Fields()
+    fields.append(.contentType, literal: "text/event-stream; charset=utf-8")
+    return ResponseHead(status: 200, fields: fields, framing: .chunked)
   }
 }
 

@@ -38,6 +38,7 @@ package enum Refusal: String, MetricLabel, CaseIterable {
   case upstreamUnreachable = "upstream_unreachable"
   case upstreamTimeout = "upstream_timeout"
   case badUpstream = "bad_upstream"
+  case upstreamsExhausted = "upstreams_exhausted"
 }
 
 /// All that is counted, by name. Built once; each loop has a shard of its own.

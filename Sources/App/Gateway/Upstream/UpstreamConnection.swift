@@ -26,7 +26,10 @@ final class UpstreamConnection: ConnectionHandler {
 
   let pool: UpstreamPool
   let connection: any Connection
-  private var exchange: Exchange?
+  /// Whose request it serves.
+  private var dispatch: Dispatch?
+  /// Who takes the response's body.
+  private var sink: (any ResponseSink)?
   private var state = State.idle
   private var parser: ResponseHeadParser
   private var decoder = BodyDecoder(framing: .none, side: .response)
@@ -48,9 +51,9 @@ final class UpstreamConnection: ConnectionHandler {
 
   var queuedBytes: Int { connection.queuedBytes }
 
-  /// Starts to serve `exchange`.
-  func serve(_ exchange: Exchange) {
-    self.exchange = exchange
+  /// Starts to serve `dispatch`.
+  func serve(_ dispatch: Dispatch) {
+    self.dispatch = dispatch
     state = .awaitingHead
     parser = ResponseHeadParser(limits: HeadLimits())
     informational = 0
@@ -58,6 +61,9 @@ final class UpstreamConnection: ConnectionHandler {
     receivedAnything = false
     connection.startReading()
   }
+
+  /// Has the rest of the body go to `sink`.
+  func deliver(to sink: any ResponseSink) { self.sink = sink }
 
   // MARK: - Sending
 
@@ -84,8 +90,8 @@ final class UpstreamConnection: ConnectionHandler {
       // Nobody asked: whatever it is, it can't be the answer to the next request.
       close()
     case .awaitingHead:
-      exchange?.client.response.cork()
-      let client = exchange?.client
+      let client = dispatch?.client
+      client?.response.cork()
       readHead(input)
       client?.uncork()
     case .body: readBody(input, from: 0)
@@ -113,7 +119,7 @@ final class UpstreamConnection: ConnectionHandler {
   }
 
   private func receive(_ head: consuming ResponseHead, isLast: Bool) throws(HTTP1Error) {
-    guard let exchange else { return close() }
+    guard let dispatch else { return close() }
     if head.status == 101 { throw .response(.unrequestedUpgrade) }
     if head.isInformational {
       // 100 answers an expectation that we met ourselves; the others are hints that may be dropped.
@@ -121,11 +127,11 @@ final class UpstreamConnection: ConnectionHandler {
       if informational > HeadLimits().informationalResponses { throw .response(.tooManyInformationalResponses) }
       return
     }
-    let framing = BodyFraming.ofResponse(head, to: exchange.method)
+    let framing = BodyFraming.ofResponse(head, to: dispatch.method)
     isReusable = head.isKeepAlive && framing != .untilClose
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)
-    exchange.upstreamHeadReceived(head, framing: framing)
+    dispatch.headReceived(head, framing: framing)
     guard framing == .none || framing == .length(0), state == .body else { return }
     // Bytes behind a response that has no body would be taken for the next one's head.
     if !isLast { isReusable = false }
@@ -135,18 +141,21 @@ final class UpstreamConnection: ConnectionHandler {
   private func readBody(_ input: InputBuffer, from offset: Int) {
     guard offset < input.count else { return }
     do {
+      let received = input.count
       let decoded = try input.decode(from: offset, with: &decoder)
-      guard let exchange else { return close() }
-      // The last piece and the end leave together.
-      if decoded.isComplete { exchange.client.response.cork() }
-      let client = exchange.client
-      if !decoded.payload.isEmpty { exchange.upstreamBodyReceived(input, decoded.payload) }
-      if decoded.fault != nil { return end(.cut(.badFraming)) }
-      if decoded.isComplete {
-        if decoded.consumedUpTo < input.count { isReusable = false }
-        if state == .body { finish() }
-        client.uncork()
+      guard let sink else { return close() }
+      guard decoded.isComplete else {
+        if !decoded.payload.isEmpty { sink.received(input, decoded.payload) }
+        if decoded.fault != nil { end(.cut(.badFraming)) }
+        return
       }
+      // The last piece and the end leave together.
+      let client = sink.client
+      client?.response.cork()
+      if !decoded.payload.isEmpty { sink.received(input, decoded.payload) }
+      if decoded.consumedUpTo < received { isReusable = false }
+      if state == .body { finish() }
+      client?.uncork()
     } catch {
       end(.cut(.badFraming))
     }
@@ -154,8 +163,9 @@ final class UpstreamConnection: ConnectionHandler {
 
   /// The response is complete.
   private func finish() {
-    let exchange = self.exchange
-    self.exchange = nil
+    let (dispatch, sink) = (self.dispatch, self.sink)
+    self.dispatch = nil
+    self.sink = nil
     wasUsed = true
     if isReusable, requestIsComplete, connection.queuedBytes == 0 {
       state = .idle
@@ -164,10 +174,11 @@ final class UpstreamConnection: ConnectionHandler {
     } else {
       close()
     }
-    exchange?.upstreamEnded(.clean)
+    dispatch?.upstreamLeft()
+    sink?.ended(.clean)
   }
 
-  func connectionDrained() { exchange?.upstreamDrained() }
+  func connectionDrained() { dispatch?.upstreamDrained() }
 
   func connectionEnded(_ end: ConnectionEnd) {
     let fault: UpstreamFault
@@ -190,23 +201,25 @@ final class UpstreamConnection: ConnectionHandler {
   }
 
   private func fail(_ failure: HeadFailure) {
-    let exchange = self.exchange
+    let dispatch = self.dispatch
     close()
-    exchange?.upstreamFailed(failure)
+    dispatch?.upstreamFailed(failure)
   }
 
   private func end(_ end: UpstreamEnd) {
-    let exchange = self.exchange
+    let (dispatch, sink) = (self.dispatch, self.sink)
     close()
-    exchange?.upstreamEnded(end)
+    dispatch?.upstreamLeft()
+    sink?.ended(end)
   }
 
-  /// Closes at once; the exchange, if any, is not told.
+  /// Closes at once; nobody is told.
   func close() {
     guard state != .closed else { return }
     if state == .idle { pool.forget(self) }
     state = .closed
-    exchange = nil
+    dispatch = nil
+    sink = nil
     connection.close()
   }
 }

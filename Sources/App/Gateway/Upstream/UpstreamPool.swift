@@ -2,6 +2,7 @@ import HTTP
 import Loop
 import SSE
 import Sockets
+import Streams
 import Telemetry
 import Time
 
@@ -12,12 +13,16 @@ final class UpstreamPool: DeadlineMember {
   let settings: UpstreamSettings
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
+  private(set) var health: UpstreamHealth
+  /// Attempts under way.
+  private(set) var busy = 0
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
 
   init(_ settings: UpstreamSettings, worker: Worker) {
     self.settings = settings
     self.worker = worker
+    health = UpstreamHealth(policy: settings.health)
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
   }
@@ -47,6 +52,51 @@ final class UpstreamPool: DeadlineMember {
 
   var idleCount: Int { idle.count }
 
+  // MARK: - Books
+
+  func attemptBegan() { busy += 1 }
+
+  /// An attempt gave no good response.
+  func attemptFailed(_ fault: AttemptFault, timeline: AttemptTimeline, at now: MonotonicTime) {
+    busy -= 1
+    noteChange(at: now) { $0.attemptFailed(fault, at: now) }
+  }
+
+  /// A response was good enough for a client.
+  func attemptSucceeded(at now: MonotonicTime) {
+    noteChange(at: now) { $0.succeeded(at: now) }
+  }
+
+  /// A good response is over.
+  func attemptEnded(_ result: AttemptResult, timeline: AttemptTimeline, at now: MonotonicTime) {
+    busy -= 1
+    switch result {
+    case .completed, .incomplete, .upstreamError, .relayed: noteChange(at: now) { $0.completed(at: now) }
+    case .upstreamTruncated, .firstTokenTimeout, .idleTimeout, .cut, .timedOut:
+      noteChange(at: now) { $0.truncated(at: now) }
+    default: break
+    }
+  }
+
+  /// An active check is over.
+  func wasChecked(isWell: Bool) {
+    let now = worker.loop.now
+    noteChange(at: now) { isWell ? $0.checkPassed(at: now) : $0.checkFailed(at: now) }
+  }
+
+  /// Changes the health and tells when that put the backend out or brought it back.
+  private func noteChange(at now: MonotonicTime, _ change: (inout UpstreamHealth) -> Void) {
+    let before = health.state(at: now).label
+    change(&health)
+    let after = health.state(at: now).label
+    guard before != after else { return }
+    worker.log.write(.warning, "upstream_state", at: worker.loop.wallTime()) { line in
+      line.field("upstream", settings.name)
+      line.field("from", before.rawValue)
+      line.field("to", after.rawValue)
+    }
+  }
+
   /// A connection that is ready for a request, if one is kept.
   func take() -> UpstreamConnection? {
     guard let connection = idle.popLast() else { return nil }
@@ -66,15 +116,20 @@ final class UpstreamPool: DeadlineMember {
     idle.removeAll { $0 === connection }
   }
 
-  /// Makes a new connection.
+  /// Makes a new connection for requests.
   func connect(
-    _ completion: @escaping (Result<UpstreamConnection, DialError>) -> Void
-  ) -> DialAttempt {
+    _ completion: @escaping (Result<UpstreamConnection, UpstreamConnectError>) -> Void
+  ) -> UpstreamDial {
     worker.shard.increment(worker.metrics.upstreamConnects)
-    return worker.dialer.connect(
+    return open { [self] result in completion(result.map { UpstreamConnection(connection: $0, pool: self) }) }
+  }
+
+  /// Makes a new connection.
+  func open(_ completion: @escaping (Result<any Connection, UpstreamConnectError>) -> Void) -> UpstreamDial {
+    worker.dialer.connect(
       host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
-    ) { [self] result in
-      completion(result.map { UpstreamConnection(connection: $0, pool: self) })
+    ) { result in
+      completion(result.map { $0 }.mapError(UpstreamConnectError.init))
     }
   }
 

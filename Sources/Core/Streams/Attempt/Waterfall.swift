@@ -44,7 +44,8 @@ package struct Waterfall: Sendable {
 
   private let order: [Int]
   private let policy: WaterfallPolicy
-  private let expectsStream: Bool
+  /// Whether anything but an event stream is a failure. May become known with the request's body.
+  package var expectsStream: Bool
   private var mayReplay: Bool
   private let startedAt: MonotonicTime
   private var state = State.waiting
@@ -118,6 +119,11 @@ package struct Waterfall: Sendable {
   /// The attempt has come as far as `next`. Phases may be left out: a kept connection begins at `head`.
   package mutating func entered(_ next: AttemptPhase, at now: MonotonicTime) {
     if state == .attempting, next > phase { phase = next }
+  }
+
+  /// The request is out in full: a backend that had to wait for its body is given its whole time.
+  package mutating func requestWasSent(at now: MonotonicTime) {
+    if state == .attempting, phase <= .head { limitsStartAt = now }
   }
 
   /// Says what a response's head means.

@@ -16,6 +16,8 @@ package final class Run {
   package private(set) var eventBytes: UInt64 = 0
   /// All marks seen so far.
   package private(set) var marks: EventMark = []
+  /// Whether an event bore content in the dialect's eyes.
+  package private(set) var hasContent = false
   /// Events with data behind the first completion event: what the old closing loses.
   package private(set) var eventsAfterCompletion: UInt64 = 0
   private var errorIsLast = false
@@ -97,6 +99,7 @@ package final class Run {
     guard event.isDispatched else { return [] }
     events += 1
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
+    if !hasContent { hasContent = classifier.bearsContent(event, in: bytes) }
     let mark = classifier.mark(event, in: bytes)
     if mark.isEmpty { return mark }
     // A completion event behind an error means that the backend got over it; a bare `[DONE]` does not.

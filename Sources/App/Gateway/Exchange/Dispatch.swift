@@ -1,0 +1,409 @@
+import Bytes
+import HTTP
+import Loop
+import Sockets
+import Streams
+import Telemetry
+import Time
+
+/// Who asked for a good response and takes its body.
+protocol DispatchOwner: ResponseSink {
+  /// A backend's response is good: here is its head, the body follows.
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)
+  /// No backend gave one.
+  func dispatchFailed(_ failure: DispatchFailure)
+  /// It has taken so long that the stream should be opened without waiting further.
+  func dispatchIsLate()
+  /// Backends take the request's body (again).
+  func dispatchTakesBody()
+}
+
+/// One request on its way to a good response: tries the route's backends in their order, and hands the first that is
+/// good over to its owner.
+///
+/// What is decided is decided by `Waterfall` and `Gate`; here it is done. Lives on its owner's loop.
+final class Dispatch {
+  let worker: Worker
+  let route: Route
+  let request: RequestHead
+  private let forwarded: ForwardedClient
+  private let body: RequestBody?
+  /// The worker's pools when it began: a new configuration numbers them anew.
+  private let pools: [UpstreamPool]
+  private var owner: (any DispatchOwner)?
+  private var waterfall: Waterfall
+  private var phase = Phase.connecting
+
+  private var pool: UpstreamPool?
+  private var dialing: UpstreamDial?
+  private var upstream: UpstreamConnection?
+  /// The attempt was made again because a kept connection had died.
+  private var isRepeated = false
+  private var hasSentContinue = false
+  private(set) var timeline = AttemptTimeline(startedAt: MonotonicTime(nanoseconds: 0))
+  private var lastActivity: MonotonicTime
+  /// The response that the gate holds back.
+  private var held: HeldResponse?
+
+  private enum Phase {
+    /// → awaitingHead, over
+    case connecting
+    /// The request is on its way. → connecting, gated, committed, over
+    case awaitingHead
+    /// The body is looked at before anybody is told of it. → connecting, committed, over
+    case gated
+    /// The owner has the response. → over
+    case committed
+    case over
+  }
+
+  init(
+    request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, owner: any DispatchOwner,
+    worker: Worker
+  ) {
+    self.request = request
+    self.body = body
+    self.forwarded = forwarded
+    self.route = route
+    self.owner = owner
+    self.worker = worker
+    pools = worker.pools
+    lastActivity = worker.loop.now
+    waterfall = Waterfall(
+      order: worker.order(of: route), policy: route.policy,
+      expectsStream: request.fields.containsElement(.accept, named: "text/event-stream"),
+      mayReplay: body?.mayBeReplayed ?? true, startedAt: worker.loop.now)
+  }
+
+  var method: HTTP.Method { request.method }
+  var client: ClientConnection? { owner?.client }
+  /// Whether a backend is at work, or is being asked.
+  var isActive: Bool { upstream != nil || dialing != nil }
+  var isCommitted: Bool { phase == .committed }
+  var upstreamName: String { pool?.settings.name ?? "" }
+
+  // MARK: - Attempts
+
+  func begin() {
+    perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
+  }
+
+  private func timeouts(of upstream: Int) -> AttemptTimeouts? { pools[upstream].settings.timeouts }
+
+  private func perform(_ step: Waterfall.Step) {
+    switch step {
+    case .attempt(let index):
+      isRepeated = false
+      let pool = pools[index]
+      pool.attemptBegan()
+      self.pool = pool
+      startAttempt(pool, fresh: false)
+    case .exhausted:
+      let failure = DispatchFailure(
+        reports: waterfall.reports, upstreams: pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
+        isTransparent: route.policy.isTransparent)
+      let owner = self.owner
+      end()
+      owner?.dispatchFailed(failure)
+    }
+  }
+
+  private func startAttempt(_ pool: UpstreamPool, fresh: Bool) {
+    phase = .connecting
+    timeline = AttemptTimeline(startedAt: worker.loop.now)
+    if !fresh, let kept = pool.take() { return connected(kept) }
+    // The dial holds the closure and so this dispatch until it is done or cancelled; one of both always comes.
+    dialing = pool.connect { [self] result in
+      dialing = nil
+      switch result {
+      case .success(let upstream): connected(upstream)
+      case .failure(let error): attemptFailed(error.fault)
+      }
+    }
+  }
+
+  private func connected(_ upstream: UpstreamConnection) {
+    guard let pool else { return upstream.close() }
+    let now = worker.loop.now
+    self.upstream = upstream
+    phase = .awaitingHead
+    timeline.connectedAt = now
+    waterfall.entered(.head, at: now)
+    upstream.serve(self)
+    worker.upstreamHead.removeAll()
+    Forwarding.writeRequest(request, from: forwarded, as: pool.rules(for: request), into: &worker.upstreamHead)
+    worker.upstreamHead.withSpan { upstream.send($0) }
+    guard let body else { return upstream.requestWasSent() }
+    if request.expectsContinue, !body.isComplete, !hasSentContinue {
+      hasSentContinue = true
+      client?.sendContinue()
+    }
+    body.send(to: upstream)
+    owner?.dispatchTakesBody()
+  }
+
+  /// The attempt is over without a good response.
+  private func attemptFailed(_ fault: AttemptFault) {
+    guard phase != .committed, phase != .over else { return }
+    held = nil
+    if let pool {
+      pool.attemptFailed(fault, timeline: timeline, at: worker.loop.now)
+      worker.log.write(.warning, "attempt_failed", at: worker.loop.wallTime()) { line in
+        line.field("route", route.settings.name)
+        line.field("upstream", pool.settings.name)
+        line.field("phase", waterfall.phase.rawValue)
+        line.field("reason", fault.reason)
+        line.field("detail", ifPresent: fault.detail)
+        if let status = fault.status { line.field("status", status) }
+        line.field("milliseconds", Int((worker.loop.now - timeline.startedAt).milliseconds))
+      }
+    }
+    pool = nil
+    dropUpstream()
+    perform(waterfall.failed(fault, at: worker.loop.now))
+  }
+
+  /// The attempt ended before there was a response.
+  func upstreamFailed(_ failure: UpstreamConnection.HeadFailure) {
+    let wasUsed = upstream?.wasUsed ?? false
+    upstream = nil
+    guard phase == .awaitingHead, let pool else { return }
+    switch failure {
+    case .ended(_, let receivedNothing)
+    where wasUsed && receivedNothing && !isRepeated && method.isIdempotent && body == nil:
+      // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
+      isRepeated = true
+      worker.shard.increment(worker.metrics.upstreamRetries)
+      startAttempt(pool, fresh: true)
+    case .ended: attemptFailed(.cut)
+    case .malformed(let error): attemptFailed(.malformed(error.description))
+    }
+  }
+
+  // MARK: - The request's body
+
+  /// A piece of the request's body came.
+  ///
+  /// - Returns: whether more of it can be taken now.
+  func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
+    lastActivity = worker.loop.now
+    guard let body, phase != .over else { return true }
+    let isForwarded = upstream != nil
+    if !body.append(input.slice(range), isForwarded: isForwarded) { waterfall.bodyOutgrewReplay() }
+    guard let upstream else { return body.mayBeReplayed }
+    upstream.send(body.isChunked ? input.chunk(around: range) : input.slice(range))
+    return upstream.queuedBytes <= route.settings.stream.highWater
+  }
+
+  func bodyEnded() {
+    guard let body else { return }
+    body.end()
+    guard let upstream else { return }
+    body.sendEnd(to: upstream)
+    // The backend had to wait for it.
+    if phase == .awaitingHead { waterfall.requestWasSent(at: worker.loop.now) }
+  }
+
+  /// The backend takes the request's body again.
+  func upstreamDrained() {
+    lastActivity = worker.loop.now
+    owner?.dispatchTakesBody()
+  }
+
+  // MARK: - The response
+
+  func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
+    guard phase == .awaitingHead, let upstream else { return }
+    let now = worker.loop.now
+    lastActivity = now
+    timeline.headAt = now
+    let isSuccess = (200..<300).contains(head.status)
+    let isStream = framing != .none && isSuccess && head.isEventStream && !head.fields.isEncoded
+    if isSuccess, head.isEventStream, head.fields.isEncoded { warnOfEncoding() }
+    if let body { waterfall.expectsStream = waterfall.expectsStream || asksForStream(body) }
+    let verdict = waterfall.receivedHead(
+      status: head.status, isEventStream: isStream, isEmpty: framing == .none || framing == .length(0),
+      retryAfter: head.retryAfter, at: now)
+    switch verdict {
+    case .relay: commit(head, framing, isStream: false, upstream)
+    case .open: commit(head, framing, isStream: isStream, upstream)
+    case .gate:
+      phase = .gated
+      let gate = Gate(
+        condition: route.policy.gate, classifier: route.classifier, limit: route.policy.preambleLimit)
+      held = HeldResponse(head: head, framing: framing, gate: gate)
+      upstream.deliver(to: self)
+    case .moveOn(let fault): attemptFailed(fault)
+    }
+  }
+
+  private func asksForStream(_ body: RequestBody) -> Bool {
+    body.withKept { StreamRequest.asksForStream($0) }
+  }
+
+  private func warnOfEncoding() {
+    worker.log.write(.warning, "stream_encoded", at: worker.loop.wallTime()) { line in
+      line.field("route", route.settings.name)
+      line.field("reason", "the backend compressed an event stream though identity was asked for; it passes as it is")
+    }
+  }
+
+  private func commit(
+    _ head: consuming ResponseHead, _ framing: BodyFraming, isStream: Bool, _ upstream: UpstreamConnection?
+  ) {
+    phase = .committed
+    waterfall.committed()
+    pool?.attemptSucceeded(at: worker.loop.now)
+    body?.forget()
+    guard let owner else { return }
+    upstream?.deliver(to: owner)
+    owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
+  }
+
+  /// The backend's connection has served its response, or is gone.
+  func upstreamLeft() { upstream = nil }
+
+  // MARK: - Back-pressure
+
+  func pauseResponse() { upstream?.pauseReading() }
+
+  func resumeResponse() {
+    lastActivity = worker.loop.now
+    upstream?.resumeReading()
+  }
+
+  // MARK: - Ends
+
+  /// The response is over, in the owner's eyes: writes the books, lets the backend go.
+  func finish(_ result: AttemptResult) {
+    guard phase != .over else { return }
+    if let pool { pool.attemptEnded(result, timeline: timeline, at: worker.loop.now) }
+    pool = nil
+    end()
+  }
+
+  /// Nobody wants the response any more.
+  func cancel() { finish(.clientGone) }
+
+  private func end() {
+    phase = .over
+    dropUpstream()
+    held = nil
+    owner = nil
+  }
+
+  private func dropUpstream() {
+    dialing?.cancel()
+    dialing = nil
+    upstream?.close()
+    upstream = nil
+  }
+
+  // MARK: - Time
+
+  /// Events of the response were taken in.
+  func eventsCame(bearsContent: Bool) {
+    timeline.eventsCame(bearsContent: bearsContent, at: worker.loop.now)
+  }
+
+  func lastEventCame(at time: MonotonicTime) {
+    if timeline.firstEventAt != nil { timeline.lastEventAt = time }
+  }
+
+  /// The owner has opened the stream towards its client though there is no good response yet.
+  func openedEarly() { waterfall.openedEarly() }
+
+  /// Looks at the clocks of the attempts.
+  ///
+  /// - Returns: when to look again.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime {
+    guard phase != .committed, phase != .over else { return now + .seconds(1) }
+    switch waterfall.timePassed(at: now) {
+    case .quiet(let until):
+      guard route.policy.isTransparent else { return until }
+      let due = patience
+      if now < due { return min(due, until) }
+      attemptFailed(.timedOut)
+    case .attemptTimedOut: attemptFailed(.timedOut)
+    case .openNow: owner?.dispatchIsLate()
+    }
+    return now
+  }
+
+  /// Until when a lone backend may take to answer.
+  private var patience: MonotonicTime {
+    let limit = worker.settings.configuration.limits.bodyTimeout
+    let wait = waterfall.expectsStream ? route.settings.stream.watchdogs.firstToken : limit
+    return lastActivity + (wait > .zero ? wait : limit)
+  }
+}
+
+/// A response whose client does not know of it yet.
+private struct HeldResponse: ~Copyable {
+  let head: ResponseHead
+  let framing: BodyFraming
+  var gate: Gate
+}
+
+// While the gate holds the response.
+extension Dispatch: ResponseSink {
+  func received(_ input: InputBuffer, _ range: Range<Int>) {
+    guard phase == .gated else { return }
+    let now = worker.loop.now
+    lastActivity = now
+    guard let verdict = held?.gate.receive(input.slice(range)) else { return }
+    if held?.gate.hasFirstEvent == true {
+      timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)
+      waterfall.entered(.firstToken, at: now)
+    }
+    switch verdict {
+    case .holding: break
+    case .open: release()
+    case .failed(let fault): attemptFailed(fault)
+    }
+  }
+
+  func ended(_ end: UpstreamEnd) {
+    guard phase == .gated, let verdict = held?.gate.ended(end) else { return }
+    switch verdict {
+    case .open:
+      let owner = self.owner
+      release()
+      owner?.ended(end)
+    case .holding: attemptFailed(.emptyBody)
+    case .failed(let fault): attemptFailed(fault)
+    }
+  }
+
+  /// The response is good: the owner gets it, as it came.
+  private func release() {
+    guard let held = held.take(), let owner else { return }
+    commit(held.head, held.framing, isStream: true, upstream)
+    let input = worker.loop.input
+    held.gate.withHeld { bytes in
+      var offset = 0
+      while offset < bytes.count {
+        let piece = min(InputBuffer.capacity, bytes.count - offset)
+        input.fill(bytes.extracting(offset..<offset + piece))
+        owner.received(input, 0..<piece)
+        offset += piece
+      }
+    }
+  }
+}
+
+extension Fields {
+  /// Whether the body is compressed.
+  var isEncoded: Bool {
+    guard let index = firstIndex(of: .contentEncoding) else { return false }
+    return !value(at: index).equalsIgnoringASCIICase("identity")
+  }
+}
+
+extension ResponseHead {
+  /// What `Retry-After` says, as a delay (RFC 9110, 10.2.3); dates are not read.
+  fileprivate var retryAfter: Nanoseconds? {
+    guard let value = fields.first(.retryAfter), let seconds = value.decimalValue else { return nil }
+    return .seconds(min(seconds, 86_400))
+  }
+}

@@ -1,0 +1,86 @@
+import Bytes
+import HTTP
+import JSON
+import Streams
+
+/// Why there is no good response, and what the client is told.
+struct DispatchFailure {
+  let reports: [AttemptReport]
+  /// The names of all backends, by index.
+  let upstreams: [String]
+  /// Seconds after which asking again may help.
+  let retryAfter: Int
+  /// Whether there was but one backend, whose failure is told as it is.
+  let isTransparent: Bool
+
+  private var lastFault: AttemptFault? { reports.last?.fault }
+
+  /// For `stream_end`, where the stream was opened already.
+  var summary: String { "no backend gave a stream: \(lastFault?.reason ?? "none was asked")" }
+
+  var refusal: Refusal {
+    guard isTransparent else { return .upstreamsExhausted }
+    switch lastFault {
+    case .timedOut where reports.last?.phase == .head: return .upstreamTimeout
+    case .connectFailed, .tlsFailed, .timedOut: return .upstreamUnreachable
+    default: return .badUpstream
+    }
+  }
+
+  /// 502 and 504 say how a lone backend failed; 503 that all of several did.
+  private var status: Int {
+    guard isTransparent else { return 503 }
+    return lastFault == .timedOut ? 504 : 502
+  }
+
+  private var code: String {
+    guard isTransparent else { return "upstreams_exhausted" }
+    switch lastFault {
+    case .malformed: return "bad_upstream"
+    case .cut: return "upstream_closed"
+    default: return refusal.rawValue
+    }
+  }
+
+  private var detail: String {
+    guard isTransparent else { return "none of the \(reports.count) backends that were tried gave a good response" }
+    switch lastFault {
+    case .timedOut where refusal == .upstreamTimeout: return "the backend did not answer in time"
+    case .malformed(let what): return "the backend's answer is malformed: \(what)"
+    case .cut: return "the backend closed the connection before it answered"
+    default: return "the backend can't be reached"
+    }
+  }
+
+  func answer(on client: ClientConnection) {
+    let body = problem.text() + "\n"
+    var fields = Fields()
+    fields.append(.contentType, literal: "application/problem+json")
+    if !isTransparent { fields.append(.retryAfter, decimal: retryAfter) }
+    client.answer { isHead, isKeepAlive, out in
+      ResponseWriter.writeHead(
+        status: status, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,
+        into: &out)
+      if !isHead { out.append(body) }
+    }
+  }
+
+  /// A problem document (RFC 9457). `error` says the same in the shape that the clients of model providers read.
+  private var problem: JSONValue {
+    [
+      "type": "about:blank", "title": .string(String(describing: ReasonPhrase.of(status))), "status": JSONValue(status),
+      "code": .string(code), "detail": .string(detail),
+      "attempts": .array(
+        reports.map { report in
+          var attempt = JSONObject()
+          attempt["upstream"] = .string(upstreams[report.upstream])
+          attempt["phase"] = .string(report.phase.rawValue)
+          attempt["reason"] = .string(report.fault.reason)
+          attempt["status"] = report.fault.status.map { JSONValue($0) }
+          attempt["milliseconds"] = JSONValue(report.milliseconds)
+          return .object(attempt)
+        }),
+      "error": ["type": "upstream_error", "code": .string(code), "message": .string(detail)],
+    ]
+  }
+}
