@@ -107,7 +107,7 @@ let running: [Target] = [
   .target(
     name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "Processes", "Time"],
     path: "Tests/Support/RunningGateway", swiftSettings: common),
-  tests("GatewayTests", ["Gateway", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
+  tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Processes", "Time"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]

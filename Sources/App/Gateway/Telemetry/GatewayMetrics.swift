@@ -74,6 +74,7 @@ package struct GatewayMetrics: Sendable {
   let evaluations: Family<Counter, Mode, FlagReason>
   let evaluationsWithoutKey: Counter
   let orphans: Counter
+  package let upstreams: UpstreamMetrics
 
   package init() {
     var define = RegistryBuilder()
@@ -126,6 +127,7 @@ package struct GatewayMetrics: Sendable {
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
     orphans = define.counter(
       "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
+    upstreams = UpstreamMetrics(&define)
     registry = define.build()
   }
 }

@@ -1,0 +1,72 @@
+package import Streams
+package import Telemetry
+
+extension AttemptResult: MetricLabel {}
+extension AttemptTimeline.Milestone: MetricLabel {}
+extension UpstreamHealth.State.Label: MetricLabel {}
+
+/// What is counted of each upstream, by its name.
+package struct UpstreamMetrics: Sendable {
+  let attempts: OpenFamily<Counter, AttemptResult>
+  let phases: OpenFamily<Histogram, AttemptTimeline.Milestone>
+  let busy: OpenFamily<Gauge>
+  let states: OpenFamily<Gauge, UpstreamHealth.State.Label>
+
+  package init(_ define: inout RegistryBuilder) {
+    attempts = define.counters(
+      "fermata_upstream_attempts_total", "Attempts, by how they ended.", open: "upstream", by: "result")
+    phases = define.histograms(
+      "fermata_upstream_phase_milliseconds", "From an attempt's start until it had reached a phase.", open: "upstream",
+      by: "phase",
+      bounds: [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000])
+    busy = define.gauges("fermata_upstream_busy", "Attempts that run now.", open: "upstream")
+    states = define.gauges(
+      "fermata_upstream_state", "Event loops to which the upstream is in a state.", open: "upstream", by: "state")
+  }
+}
+
+/// The numbers of one upstream on one loop, in that loop's shard: an attempt costs additions.
+package struct UpstreamStatistics {
+  private let shard: MetricShard
+  private let attempts: Family<Counter, AttemptResult>
+  private let phases: Family<Histogram, AttemptTimeline.Milestone>
+  private let busyGauge: Gauge
+  private let states: Family<Gauge, UpstreamHealth.State.Label>
+  /// Attempts that run now.
+  package private(set) var busy = 0
+
+  package init(upstream name: String, metrics: UpstreamMetrics, shard: MetricShard) {
+    self.shard = shard
+    attempts = shard.resolve(metrics.attempts, name)
+    phases = shard.resolve(metrics.phases, name)
+    busyGauge = shard.resolve(metrics.busy, name)[]
+    states = shard.resolve(metrics.states, name)
+  }
+
+  /// An attempt begins.
+  package mutating func began() {
+    busy += 1
+    shard.add(1, to: busyGauge)
+  }
+
+  /// An attempt that began is over.
+  package mutating func ended(_ timeline: AttemptTimeline, result: AttemptResult) {
+    busy -= 1
+    shard.add(-1, to: busyGauge)
+    shard.increment(attempts[result])
+    for milestone in AttemptTimeline.Milestone.allCases {
+      guard let milliseconds = timeline.milliseconds(milestone) else { continue }
+      shard.observe(phases[milestone], milliseconds)
+    }
+  }
+
+  /// Takes the upstream out of the states: the configuration no longer has it.
+  package func retire() {
+    for label in UpstreamHealth.State.Label.allCases { shard.set(states[label], to: 0) }
+  }
+
+  /// Brings the upstream's state into the numbers, just before they are read.
+  package func show(_ state: UpstreamHealth.State) {
+    for label in UpstreamHealth.State.Label.allCases { shard.set(states[label], to: label == state.label ? 1 : 0) }
+  }
+}
