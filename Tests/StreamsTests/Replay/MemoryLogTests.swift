@@ -90,8 +90,9 @@ struct MemoryLogTests {
   @Test func `what an entry is comes back with it`() {
     let log = MemoryLog()
     var entries = [
+      SeenEntry(EntryHead(number: 0, kind: .filler), [0xEF, 0xBB, 0xBF]),
       SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)),
-      SeenEntry(event: 1, "data: x\n\n", mark: [.completion, .terminal]),
+      SeenEntry(event: 1, "data: x\n\n", mark: EventMark(rawValue: 0x1F)),
       SeenEntry(EntryHead(number: 1, kind: .other), Array("id: 4\n\n".utf8)),
       SeenEntry(event: 2, "event: error\ndata: x\n\n", mark: .error),
       SeenEntry(EntryHead(number: 3, kind: .unterminated), Array("data: y".utf8)),

@@ -91,6 +91,9 @@ package enum EntryKind: UInt8, CaseIterable, Sendable {
   case unterminated = 2
   /// What a backend that was cut had sent of its last event.
   case partial = 3
+  /// What stands between blocks and belongs to none: a byte order mark, blank lines. Only a reader whose client gets the
+  /// backend's bytes as they are needs it.
+  case filler = 4
 
   /// Whether a client that gets it whole dispatches an event.
   package var isEvent: Bool { self == .event || self == .unterminated }

@@ -100,14 +100,14 @@ final class Segment {
     EntryHead(number: precedingNumber + word.number, kind: word.kind, mark: word.mark)
   }
 
-  /// What stands before a block: its length (32 bits), its number counted from the segment's (24), its mark (6), its
-  /// kind (2).
+  /// What stands before a block: its length (32 bits), its number counted from the segment's (24), its mark (5), its
+  /// kind (3).
   private struct Word {
     static let largestNumber: UInt64 = (1 << 24) - 1
     private let bits: UInt64
 
     init(length: Int, number: UInt64, kind: EntryKind, mark: EventMark) {
-      let flags = UInt64(mark.rawValue & 0x3F) << 2 | UInt64(kind.rawValue)
+      let flags = UInt64(mark.rawValue & 0x1F) << 3 | UInt64(kind.rawValue)
       bits = UInt64(UInt32(truncatingIfNeeded: length)) | (number & Self.largestNumber) << 32 | flags << 56
     }
 
@@ -124,7 +124,7 @@ final class Segment {
 
     var length: Int { Int(bits & 0xFFFF_FFFF) }
     var number: UInt64 { bits >> 32 & Self.largestNumber }
-    var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 58)) }
-    var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 56 & 3)) ?? .event }
+    var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) }
+    var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 56 & 7)) ?? .event }
   }
 }
