@@ -64,8 +64,9 @@ final class Worker {
   /// Takes a new configuration. What is running keeps what it started with.
   func adopt(_ settings: Settings) {
     self.settings = settings
-    for pool in pools { pool.closeAll() }
+    for pool in pools { pool.retire() }
     pools = settings.upstreams.map { UpstreamPool($0, worker: self) }
+    for pool in pools { pool.start() }
     log.level = settings.configuration.logLevel
   }
 
@@ -298,6 +299,7 @@ final class Worker {
   func snapshot() -> MetricSnapshot {
     shard.set(metrics.streamsActive, to: Double(openStreams))
     shard.set(metrics.clients, to: Double(clients.count))
+    for pool in pools { pool.showState() }
     return shard.snapshot()
   }
 
@@ -343,7 +345,7 @@ final class Worker {
     isStopping = true
     listener?.close()
     for client in clients { client.abandon() }
-    for pool in pools { pool.closeAll() }
+    for pool in pools { pool.retire() }
     log.flush()
     loop.stop()
   }

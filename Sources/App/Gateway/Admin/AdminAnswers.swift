@@ -21,7 +21,8 @@ extension Gateway {
     case "/metrics": gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) })
     case "/streams":
       gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
-    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/flags"]}"#))
+    case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
+    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/upstreams","/flags"]}"#))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
   }

@@ -14,8 +14,8 @@ final class UpstreamPool: DeadlineMember {
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
   private(set) var health: UpstreamHealth
-  /// Attempts under way.
-  private(set) var busy = 0
+  private var statistics: UpstreamStatistics
+  private var checker: UpstreamChecker?
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
 
@@ -23,8 +23,15 @@ final class UpstreamPool: DeadlineMember {
     self.settings = settings
     self.worker = worker
     health = UpstreamHealth(policy: settings.health)
+    statistics = UpstreamStatistics(
+      upstream: settings.name, metrics: worker.metrics.upstreams, shard: worker.shard)
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
+  }
+
+  /// Begins the active checks, if any are wanted.
+  func start() {
+    if let policy = settings.health.check { checker = UpstreamChecker(policy, pool: self) }
   }
 
   private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
@@ -54,11 +61,14 @@ final class UpstreamPool: DeadlineMember {
 
   // MARK: - Books
 
-  func attemptBegan() { busy += 1 }
+  /// Attempts under way.
+  var busy: Int { statistics.busy }
+
+  func attemptBegan() { statistics.began() }
 
   /// An attempt gave no good response.
   func attemptFailed(_ fault: AttemptFault, timeline: AttemptTimeline, at now: MonotonicTime) {
-    busy -= 1
+    statistics.ended(timeline, result: fault.result)
     noteChange(at: now) { $0.attemptFailed(fault, at: now) }
   }
 
@@ -69,7 +79,7 @@ final class UpstreamPool: DeadlineMember {
 
   /// A good response is over.
   func attemptEnded(_ result: AttemptResult, timeline: AttemptTimeline, at now: MonotonicTime) {
-    busy -= 1
+    statistics.ended(timeline, result: result)
     switch result {
     case .completed, .incomplete, .upstreamError, .relayed: noteChange(at: now) { $0.completed(at: now) }
     case .upstreamTruncated, .firstTokenTimeout, .idleTimeout, .cut, .timedOut:
@@ -82,6 +92,17 @@ final class UpstreamPool: DeadlineMember {
   func wasChecked(isWell: Bool) {
     let now = worker.loop.now
     noteChange(at: now) { isWell ? $0.checkPassed(at: now) : $0.checkFailed(at: now) }
+  }
+
+  /// Brings the gauges up to date, just before they are read.
+  func showState() { statistics.show(health.state(at: worker.loop.now)) }
+
+  /// The configuration has no such backend any more.
+  func retire() {
+    closeAll()
+    checker?.cancel()
+    checker = nil
+    statistics.retire()
   }
 
   /// Changes the health and tells when that put the backend out or brought it back.
