@@ -60,6 +60,10 @@ package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
     for element in elements { insert(element) }
   }
 
+  package init(_ fields: [KnownField]) {
+    for field in fields { insert(field) }
+  }
+
   package var isEmpty: Bool { bits == 0 }
 
   package func contains(_ field: KnownField) -> Bool {

@@ -64,6 +64,11 @@ package final class JSONReader {
     collector.add(name.map(path(of:)) ?? path, message)
   }
 
+  /// Notes a mistake of a value somewhere inside a member, whose whole path is `path`.
+  package func fault(at path: String, _ message: String) {
+    collector.add(path, message)
+  }
+
   /// The path of the member `name`.
   package func path(of name: String) -> String {
     let plain = name.utf8.allSatisfy { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "[") } && !name.isEmpty
@@ -120,7 +125,8 @@ package final class JSONReader {
     }
   }
 
-  private func child(_ object: JSONObject, path: String) -> JSONReader {
+  /// A reader for an object inside a member whose values are of several kinds; `path` is its whole path.
+  package func child(_ object: JSONObject, path: String) -> JSONReader {
     let reader = JSONReader(object, path: path, collector: collector)
     children.append(reader)
     return reader

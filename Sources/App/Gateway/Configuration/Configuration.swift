@@ -30,16 +30,19 @@ package struct Configuration: Sendable {
 extension Configuration {
   /// Reads a whole document.
   ///
+  /// - Parameter secrets: where the values are that the document only points to.
   /// - Throws: every mistake with its path.
-  package init(decoding document: JSONValue) throws(DecodingFaults) {
+  package init(
+    decoding document: JSONValue, secrets: SecretSource = SecretSource(environment: [:])
+  ) throws(DecodingFaults) {
     self = try JSONReader.decode(document) { reader in
       var configuration = Configuration()
-      configuration.read(reader)
+      configuration.read(reader, secrets)
       return configuration
     }
   }
 
-  private mutating func read(_ reader: JSONReader) {
+  private mutating func read(_ reader: JSONReader, _ secrets: SecretSource) {
     listen = reader.address("listen") ?? listen
     workers = reader.int("workers", in: 1...256, default: workers)
     drain = reader.duration("drain", default: drain)
@@ -50,7 +53,7 @@ extension Configuration {
         reader.fault("logLevel", "expected debug, info, warning or error, found \"\(name)\"")
       }
     }
-    admin = AdminSettings(reader.nested("admin"))
+    admin = AdminSettings(reader.nested("admin"), secrets: secrets)
     flags = FlagSettings(reader.nested("flags"))
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))
@@ -59,26 +62,55 @@ extension Configuration {
       reader.elements("trustedProxies", expected: "an address or a range such as \"10.0.0.0/8\"") { value, _ in
         value.string.flatMap(AddressRange.init(parsing:))
       } ?? []
-    readRoutes(reader)
+    readRoutes(reader, secrets)
   }
 
-  private mutating func readRoutes(_ reader: JSONReader) {
-    let defaults = StreamSettings(reader.nested("stream"), defaults: StreamSettings())
-    upstreams = reader.nestedMembers("upstreams").compactMap { UpstreamSettings(named: $0.name, $0.reader) }
-    var lone: String?
-    if let url = reader.string("upstream") {
-      if let upstream = UpstreamSettings(url: url, fault: { reader.fault("upstream", $0) }) {
-        upstreams.append(upstream)
-        lone = upstream.name
-      }
+  private mutating func readRoutes(_ reader: JSONReader, _ secrets: SecretSource) {
+    let stream = StreamSettings(reader.nested("stream"), defaults: StreamSettings())
+    let defaults = RouteDefaults(reader.nested("defaults"))
+    let named = reader.nestedMembers("upstreams")
+    upstreams = named.compactMap { name, inner in
+      UpstreamSettings(named: name, inner, health: defaults.health, secrets: secrets)
     }
-    let names = Set(upstreams.map(\.name))
-    routes = reader.nestedArray("routes").map { RouteSettings($0, defaults: defaults, upstreams: names) }
+    var names = Set(named.map(\.name))
+    var lone: String?
+    if let url = reader.string("upstream"),
+      var upstream = UpstreamSettings(url: url, fault: { reader.fault("upstream", $0) })
+    {
+      upstream.health = defaults.health
+      upstreams.append(upstream)
+      names.insert(upstream.name)
+      lone = upstream.name
+    }
+    routes = reader.nestedArray("routes").map { inner in
+      RouteSettings(inner, defaults: defaults, stream: stream, upstreams: names)
+    }
+    checkNames(reader)
     // `upstream` alone is the catch-all; with routes it is what remains behind them.
-    if let lone { routes.append(RouteSettings(name: "default", upstreams: [lone], stream: defaults)) }
+    if let lone {
+      let upstreams = [RouteUpstream(name: lone, tier: 0)]
+      routes.append(RouteSettings(name: "default", upstreams: upstreams, defaults: defaults, stream: stream))
+    }
     if routes.isEmpty {
       reader.fault("upstream", "no backend is given: set \"upstream\" to its URL, or \"upstreams\" and \"routes\"")
     }
+    for index in upstreams.indices { upstreams[index].connectTimeout = connectTimeout(of: upstreams[index]) }
+  }
+
+  /// Names stand in metrics and log lines, where two of a kind could not be told apart.
+  private func checkNames(_ reader: JSONReader) {
+    var seen: Set<String> = []
+    for (index, route) in routes.enumerated() where !route.name.isEmpty {
+      if !seen.insert(route.name).inserted {
+        reader.fault(at: "routes[\(index)].name", "there is a route \"\(route.name)\" already")
+      }
+    }
+  }
+
+  private func connectTimeout(of upstream: UpstreamSettings) -> Nanoseconds {
+    let users = routes.filter { $0.upstreams.contains { $0.name == upstream.name } }
+    return users.map { upstream.timeouts.resolved(over: $0.waterfall.timeouts).connect }.max()
+      ?? upstream.connectTimeout
   }
 }
 

@@ -1,38 +1,127 @@
-import HTTP
-import JSON
+package import HTTP
+package import JSON
+package import Streams
 
-/// Which requests go where, and how their streams are treated.
+/// Which requests go where, and how they are served.
 package struct RouteSettings: Sendable {
   package var name: String
-  /// A path, or the beginning of one with `*` at its end. `nil`: every path.
-  package var path: String?
+  /// `nil`: every path.
+  package var path: PathTemplate?
   /// `nil`: every method.
-  package var methods: [String]?
-  package var upstreams: [String]
+  package var methods: [HTTP.Method]?
+  /// All of them must hold.
+  package var conditions: [FieldCondition] = []
+  package var upstreams: [RouteUpstream]
+  package var waterfall: WaterfallPolicy
+  /// Bytes of a request's body that are kept for another attempt; 0: none.
+  package var replayLimit: Int
+  package var cors: CORSPolicy?
+  /// What the flag's rules are told besides what is known of the client.
+  package var flagAttributes = JSONObject()
+  /// The request header that says with `1` or `0` whether a client understands `stream_end`, lower case. `nil`: the
+  /// common one.
+  package var capabilityHeader: String?
   package var stream: StreamSettings
 
-  init(name: String, upstreams: [String], stream: StreamSettings) {
+  init(name: String, upstreams: [RouteUpstream], defaults: RouteDefaults, stream: StreamSettings) {
     self.name = name
     self.upstreams = upstreams
+    waterfall = defaults.waterfall
+    replayLimit = defaults.replayLimit
+    cors = defaults.cors
     self.stream = stream
+    settle()
   }
 
-  init(_ reader: JSONReader, defaults: StreamSettings, upstreams known: Set<String>) {
+  init(_ reader: JSONReader, defaults: RouteDefaults, stream: StreamSettings, upstreams known: Set<String>) {
     reader.require("name")
-    name = reader.string("name", default: "")
-    path = reader.read("path", expected: "a path that starts with \"/\", with \"*\" only at its end") { value in
-      guard let text = value.string, text.hasPrefix("/"), !text.dropLast().contains("*") else { return nil }
-      return text
+    self.init(
+      name: reader.string("name", default: ""), upstreams: RouteUpstreamReader.read(reader, known: known),
+      defaults: defaults, stream: StreamSettings(reader.nested("stream"), defaults: stream))
+    path = reader.template("path")
+    methods = reader.elements("methods", expected: "a method") { value, _ in
+      value.string.flatMap { HTTP.Method($0) }
     }
-    methods = reader.strings("methods")
-    reader.require("upstreams")
-    upstreams = reader.strings("upstreams") ?? []
-    for (index, upstream) in upstreams.enumerated() where !known.contains(upstream) {
-      reader.fault(
-        "upstreams",
-        "[\(index)]: there is no upstream \"\(upstream)\"; known: \(known.sorted().joined(separator: ", "))")
+    if methods?.isEmpty == true { reader.fault("methods", "is empty") }
+    conditions = FieldCondition.read(reader)
+    waterfall.read(reader)
+    replayLimit = reader.replayLimit(default: replayLimit)
+    cors = CORSPolicy.read(reader, default: cors)
+    flagAttributes = reader.flagAttributes("flagAttributes")
+    capabilityHeader = reader.fieldName("capabilityHeader")
+    settle()
+  }
+
+  private mutating func settle() {
+    waterfall.isTransparent = upstreams.count <= 1 && waterfall.gate == .head
+  }
+}
+
+extension FieldCondition {
+  /// The members of `headers`: a value, `true` for any, or `{ prefix: "…" }`.
+  fileprivate static func read(_ reader: JSONReader) -> [FieldCondition] {
+    guard let reader = reader.nested("headers") else { return [] }
+    return reader.names.compactMap { text in
+      let test = test(text, reader)
+      guard let name = FieldName(text) else {
+        reader.fault(text, "is no name of a header")
+        return nil
+      }
+      return test.map { FieldCondition(name: name, test: $0) }
     }
-    if reader.has("upstreams"), upstreams.isEmpty { reader.fault("upstreams", "is empty") }
-    stream = StreamSettings(reader.nested("stream"), defaults: defaults)
+  }
+
+  private static func test(_ name: String, _ reader: JSONReader) -> Test? {
+    switch reader.value(name) {
+    case .string(let value): return .equals(value)
+    case .bool(true): return .isPresent
+    case .object:
+      guard let inner = reader.nested(name) else { return nil }
+      inner.require("prefix")
+      return inner.string("prefix").map { .hasPrefix($0) }
+    case let other?:
+      reader.fault(name, "expected a value, true for any, or { prefix: \"…\" }, found \(other.kindName)")
+      return nil
+    case nil:
+      reader.fault(name, "expected a value, true for any, or { prefix: \"…\" }, found null")
+      return nil
+    }
+  }
+
+  var document: JSONValue {
+    switch test {
+    case .isPresent: true
+    case .equals(let value): .string(value)
+    case .hasPrefix(let prefix): ["prefix": .string(prefix)]
+    }
+  }
+}
+
+extension JSONReader {
+  fileprivate func template(_ name: String) -> PathTemplate? {
+    guard let text = string(name) else { return nil }
+    do {
+      return try PathTemplate(parsing: text)
+    } catch {
+      fault(name, "\(error), found \"\(text)\"")
+      return nil
+    }
+  }
+
+  /// Texts, numbers and switches by name.
+  fileprivate func flagAttributes(_ name: String) -> JSONObject {
+    guard let reader = nested(name) else { return JSONObject() }
+    var attributes = JSONObject()
+    for name in reader.names {
+      // The flag's own variables are not for routes to set.
+      if name == "headers" || name.hasPrefix("$") {
+        reader.fault(name, "is not a name for an attribute")
+      }
+      switch reader.value(name) {
+      case .string, .number, .bool: attributes[name] = reader.value(name)
+      default: reader.fault(name, "expected a string, a number, true or false")
+      }
+    }
+    return attributes
   }
 }

@@ -13,12 +13,12 @@ package struct AdminSettings: Sendable {
 
   package init() {}
 
-  init(_ reader: JSONReader?) {
+  init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
     listen = reader.address("listen") ?? listen
-    token = reader.string("token")
+    token = reader.secret("token", from: secrets)?.text
     if let token, token.utf8.count < 16 { reader.fault("token", "too short to be a secret: at least 16 characters") }
-    if token == nil, !listen.isLoopback {
+    if !reader.has("token"), !listen.isLoopback {
       reader.fault("token", "is missing: an admin listener beyond loopback needs one")
     }
   }

@@ -14,24 +14,30 @@ package struct ConfigurationError: Error, CustomStringConvertible, Sendable {
 package struct SettingSources: Sendable {
   /// The configuration file, if any.
   package var file: String?
+  private let secrets: SecretSource
   private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
 
   /// The scalar settings that a variable may give; arrays and routes are for the file.
-  private static let paths = [
+  package static let paths = [
     "listen", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
     "flags.startWithout", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
-    "flags.guard.failLimit", "flags.guard.onRegress", "capability.header", "identity.header", "identity.cookie",
-    "identity.query",
-    "identity.tenantHeader", "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields",
-    "limits.headTimeout", "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout",
-    "limits.requestsPerConnection", "limits.connections", "stream.dialect", "stream.keepaliveInLegacy",
-    "stream.retry", "stream.numberEvents", "stream.eventLimit", "stream.shieldLimit", "stream.highWater",
-    "stream.lowWater", "stream.onHalfClose", "stream.firstToken", "stream.idle", "stream.keepalive", "stream.total",
-    "stream.clientStall", "stream.linger",
+    "flags.guard.window", "flags.guard.failLimit", "flags.guard.errorLimit", "flags.guard.onRegress",
+    "capability.header", "identity.header", "identity.cookie", "identity.query", "identity.tenantHeader",
+    "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",
+    "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout", "limits.requestsPerConnection",
+    "limits.connections", "stream.dialect", "stream.keepaliveInLegacy", "stream.retry", "stream.numberEvents",
+    "stream.eventLimit", "stream.shieldLimit", "stream.highWater", "stream.lowWater", "stream.onHalfClose",
+    "stream.firstToken", "stream.idle", "stream.keepalive", "stream.total", "stream.clientStall", "stream.linger",
+    "defaults.gate", "defaults.budget", "defaults.answerBudget", "defaults.commitAfter", "defaults.commitInLegacy",
+    "defaults.preambleLimit", "defaults.replayLimit", "defaults.timeouts.connect", "defaults.timeouts.head",
+    "defaults.timeouts.answer", "defaults.timeouts.firstEvent", "defaults.timeouts.firstToken",
+    "defaults.health.failures", "defaults.health.ejection", "defaults.health.ejectionMax",
+    "defaults.health.slowStart",
   ]
 
   /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.
   package init(environment: [String: String]) {
+    secrets = SecretSource(environment: environment)
     file = environment["FERMATA_CONFIG"]
     for path in Self.paths {
       let variable = Self.variable(for: path)
@@ -85,7 +91,7 @@ package struct SettingSources: Sendable {
     if document["workers"] == nil { document["workers"] = JSONValue(Host.processors) }
     for override in overrides { document.set(override.path[...], override.value) }
     do {
-      return .success(try Configuration(decoding: .object(document)))
+      return .success(try Configuration(decoding: .object(document), secrets: secrets))
     } catch {
       let lines = error.faults.map { fault in
         let origin = overrides.last { $0.path.joined(separator: ".") == fault.path }?.origin

@@ -43,21 +43,31 @@ extension LimitSettings {
 
 extension UpstreamSettings {
   fileprivate var document: JSONValue {
-    [
-      "url": .string(url.description), "connectTimeout": .string(connectTimeout.text),
-      "idleConnections": JSONValue(idleConnections), "idleTimeout": .string(idleTimeout.text),
-      "preserveHost": .bool(preservesHost),
+    let headers = headers.map { JSONObject.Member(name: $0.name.string, value: .string($0.origin)) }
+    return [
+      "url": .string(url.description), "headers": .object(JSONObject(headers)),
+      "removeHeaders": .array(removedHeaders.map { .string($0.string) }), "weight": JSONValue(weight),
+      "timeouts": timeouts.document, "health": health.document, "idleConnections": JSONValue(idleConnections),
+      "idleTimeout": .string(idleTimeout.text), "preserveHost": .bool(preservesHost),
     ]
   }
 }
 
 extension RouteSettings {
   fileprivate var document: JSONValue {
-    [
-      "name": .string(name), "path": path.map { .string($0) } ?? .null,
-      "methods": methods.map { .array($0.map { .string($0) }) } ?? .null,
-      "upstreams": .array(upstreams.map { .string($0) }), "stream": stream.document,
+    let conditions = conditions.map { JSONObject.Member(name: $0.name.string, value: $0.document) }
+    var object: JSONObject = [
+      "name": .string(name), "path": path.map { .string($0.description) } ?? .null,
+      "methods": methods.map { .array($0.map { .string($0.name) }) } ?? .null,
+      "headers": .object(JSONObject(conditions)), "upstreams": upstreams.document,
     ]
+    for member in waterfall.members { object[member.name] = member.value }
+    object["replayLimit"] = JSONValue(replayLimit)
+    object["cors"] = cors?.document ?? false
+    object["flagAttributes"] = .object(flagAttributes)
+    object["capabilityHeader"] = capabilityHeader.map { .string($0) } ?? .null
+    object["stream"] = stream.document
+    return .object(object)
   }
 }
 

@@ -1,21 +1,29 @@
 package import HTTP
 import JSON
-import Streams
+package import Streams
 package import Time
 
 /// One backend.
 package struct UpstreamSettings: Sendable {
   package var name: String
   package var url: UpstreamURL
-  package var connectTimeout = Nanoseconds.seconds(5)
+  /// Sent in place of the client's fields of the same names.
+  package var headers: [HeaderSetting] = []
+  /// The client's fields that this backend does not get.
+  package var removedHeaders: [FieldName] = []
+  /// Its share within a tier, where the route does not say another.
+  package var weight = 1
+  /// What differs from the route's.
+  package var timeouts = TimeoutSettings()
+  package var health = HealthPolicy()
+  /// The longest that any of its routes waits for a connection.
+  package var connectTimeout = AttemptTimeouts().connect
   /// Idle connections kept for reuse, per worker.
   package var idleConnections = 256
   /// How long one is kept.
   package var idleTimeout = Nanoseconds.seconds(60)
   /// Whether the backend sees the client's `Host` instead of its own.
   package var preservesHost = false
-  var timeouts: AttemptTimeouts? = nil
-  var health = HealthPolicy()
 
   /// An upstream without a name of its own is named after its authority.
   init?(url text: String, fault: (String) -> Void) {
@@ -33,19 +41,35 @@ package struct UpstreamSettings: Sendable {
     self.init(name: "\(url.host):\(url.port)", url: url)
   }
 
-  init?(named name: String, _ reader: JSONReader) {
+  init?(named name: String, _ reader: JSONReader, health inherited: HealthPolicy, secrets: SecretSource) {
     reader.require("url")
-    let text = reader.string("url")
-    guard let text, let parsed = UpstreamSettings(url: text, fault: { reader.fault("url", $0) }) else { return nil }
-    self.init(name: name, url: parsed.url)
-    connectTimeout = reader.duration("connectTimeout", default: connectTimeout)
+    let url = reader.string("url").flatMap { text in
+      UpstreamSettings(url: text, fault: { reader.fault("url", $0) })?.url
+    }
+    // The rest is read even without a URL, so that all mistakes are told at once.
+    headers = HeaderSetting.read(reader, from: secrets)
+    removedHeaders = reader.fieldNames("removeHeaders")
+    weight = reader.int("weight", in: RouteUpstream.weights, default: 1)
+    timeouts = TimeoutSettings(reader.nested("timeouts"))
+    health = inherited
+    if let inner = reader.nested("health") { health.read(inner) }
     idleConnections = reader.int("idleConnections", in: 0...10_000, default: idleConnections)
     idleTimeout = reader.duration("idleTimeout", default: idleTimeout)
     preservesHost = reader.bool("preserveHost", default: preservesHost)
+    guard let url else { return nil }
+    self.name = name
+    self.url = url
   }
 
   init(name: String, url: UpstreamURL) {
     self.name = name
     self.url = url
+  }
+
+  /// The headers as fields for requests.
+  package var overrides: Fields {
+    var fields = Fields()
+    for header in headers { fields.set(header.name, header.value) }
+    return fields
   }
 }

@@ -88,7 +88,7 @@ final class Dispatch {
     perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
   }
 
-  private func timeouts(of upstream: Int) -> AttemptTimeouts? { pools[upstream].settings.timeouts }
+  private func timeouts(of upstream: Int) -> AttemptTimeouts? { route.timeouts(of: upstream) }
 
   private func perform(_ step: Waterfall.Step) {
     switch step {

@@ -1,40 +1,75 @@
 import Bytes
-import HTTP
-import Streams
+package import HTTP
+package import Streams
 
-/// A route made ready: what each stream of it shares.
+/// One upstream that a route may ask.
+package struct RouteCandidate: Sendable, Equatable {
+  /// Index into ``Settings/upstreams``.
+  package let upstream: Int
+  /// Lower ones are tried first.
+  package let tier: Int
+  /// Its share within the tier.
+  package let weight: Int
+  package let timeouts: AttemptTimeouts
+}
+
+/// A route made ready: what each request that it serves shares.
 package final class Route: Sendable {
   package let settings: RouteSettings
-  let classifier: EventClassifier
-  /// Indexes into `Settings.upstreams`, in the order of the waterfall.
+  package let candidates: [RouteCandidate]
+  /// The candidates' upstreams, in the order of the file.
   let upstreams: [Int]
-  let policy: WaterfallPolicy
-  let replayLimit = 0
-  let candidates: [(upstream: Int, tier: Int, weight: Int)]
-  private let path: [UInt8]?
-  private let isPrefix: Bool
+  let classifier: EventClassifier
+  /// The request header that says whether a client understands `stream_end`, lower case.
+  let capabilityHeader: String?
 
-  init(_ settings: RouteSettings, upstreams: [Int]) {
+  package var policy: WaterfallPolicy { settings.waterfall }
+  package var cors: CORSPolicy? { settings.cors }
+  /// Bytes of a request's body that are kept for another attempt. Where there can be none, none are.
+  var replayLimit: Int { policy.isTransparent ? 0 : settings.replayLimit }
+
+  init(_ settings: RouteSettings, candidates: [RouteCandidate], capabilityHeader: String?) {
     self.settings = settings
-    self.upstreams = upstreams
-    var policy = WaterfallPolicy()
-    policy.isTransparent = upstreams.count == 1
-    self.policy = policy
-    candidates = upstreams.enumerated().map { (upstream: $1, tier: $0, weight: 1) }
+    self.candidates = candidates
+    self.capabilityHeader = settings.capabilityHeader ?? capabilityHeader
+    upstreams = candidates.map(\.upstream)
     classifier = EventClassifier(
       dialect: settings.stream.dialect, completionNames: settings.stream.completionEvents)
-    isPrefix = settings.path?.hasSuffix("*") ?? false
-    path = settings.path.map { Array(($0.hasSuffix("*") ? String($0.dropLast()) : $0).utf8) }
   }
 
-  func matches(_ request: borrowing RequestHead) -> Bool {
-    if let path {
-      let asked = request.path
-      guard isPrefix ? asked.hasPrefix(path.span) : asked.equals(path.span) else { return false }
-    }
-    guard let methods = settings.methods else { return true }
-    return methods.contains(request.method.name)
+  /// What the parts of the path stand for; `nil` when `request` is not for this route.
+  package func match(_ request: borrowing RequestHead) -> PathCaptures? {
+    guard settings.methods?.contains(request.method) ?? true, let captures = matchPath(request) else { return nil }
+    for condition in settings.conditions where !condition.holds(for: request.fields) { return nil }
+    return captures
   }
+
+  /// The same for a question whether a page may make a request that this route would serve. Such a question does not
+  /// have the fields of that request.
+  func matchPreflight(_ request: borrowing RequestHead) -> PathCaptures? {
+    guard let asked = request.fields.first(.accessControlRequestMethod) else { return nil }
+    if let methods = settings.methods {
+      guard let method = HTTP.Method(String(copying: asked)), methods.contains(method) else { return nil }
+    }
+    return matchPath(request)
+  }
+
+  private func matchPath(_ request: borrowing RequestHead) -> PathCaptures? {
+    guard let path = settings.path else { return PathCaptures() }
+    return path.match(request.path)
+  }
+
+  func timeouts(of upstream: Int) -> AttemptTimeouts {
+    candidates.first { $0.upstream == upstream }?.timeouts ?? policy.timeouts
+  }
+}
+
+/// The route that serves a request.
+package struct RouteMatch: Sendable {
+  package let route: Route
+  package let captures: PathCaptures
+  /// The fields of a 204 that answers the request in the backend's place: it only asks what a page may do.
+  package let preflight: Fields?
 }
 
 /// A configuration made ready, shared by all loops. Never changes; a reload makes another.
@@ -48,11 +83,30 @@ package final class Settings: Sendable {
     upstreams = configuration.upstreams
     let indexes = Dictionary(
       configuration.upstreams.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-    routes = configuration.routes.map { route in Route(route, upstreams: route.upstreams.compactMap { indexes[$0] }) }
+    routes = configuration.routes.map { route in
+      let candidates = route.upstreams.compactMap { member in
+        indexes[member.name].map { index in
+          let upstream = configuration.upstreams[index]
+          return RouteCandidate(
+            upstream: index, tier: member.tier, weight: member.weight ?? upstream.weight,
+            timeouts: upstream.timeouts.resolved(over: route.waterfall.timeouts))
+        }
+      }
+      return Route(route, candidates: candidates, capabilityHeader: configuration.capability.header)
+    }
   }
 
-  func route(for request: borrowing RequestHead) -> Route? {
-    for route in routes where route.matches(request) { return route }
+  func route(for request: borrowing RequestHead) -> Route? { match(request)?.route }
+
+  /// The first route that serves `request`. A preflight goes where the request would go that it asks for.
+  package func match(_ request: borrowing RequestHead) -> RouteMatch? {
+    let isPreflight = CORSPolicy.isPreflight(request)
+    for route in routes {
+      if isPreflight, let cors = route.cors, let captures = route.matchPreflight(request) {
+        return RouteMatch(route: route, captures: captures, preflight: cors.preflight(request))
+      }
+      if let captures = route.match(request) { return RouteMatch(route: route, captures: captures, preflight: nil) }
+    }
     return nil
   }
 }

@@ -22,7 +22,7 @@ struct StreamOpening {
     let settings = worker.settings.configuration
     let fields = request.fields
     let prefers = Self.prefers(fields)
-    let header = settings.capability.header.flatMap { fields.truth(named: $0) }
+    let header = route.capabilityHeader.flatMap { fields.truth(named: $0) }
     let query = Self.query(request)
     capability = settings.capability.detector.detect(prefers: prefers, header: header, query: query) { name in
       fields.string(named: name)

@@ -21,7 +21,7 @@ enum ClientIdentity {
       version: product?.version ?? request.fields.string(.xClientVersion),
       capability: capability.understandsStreamEnd ? "stream_end" : "none", route: route.settings.name,
       tenant: settings.tenantHeader.flatMap { fields.string(named: $0) }, isInternal: internalValue ?? false,
-      headers: headers, timestamp: Int(seconds))
+      headers: headers, attributes: route.settings.flagAttributes, timestamp: Int(seconds))
   }
 
   /// The client's stable identity: what the operator named, else a hash of its credentials. Never its address: whole

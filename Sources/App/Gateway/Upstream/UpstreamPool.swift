@@ -35,11 +35,13 @@ final class UpstreamPool: DeadlineMember {
   }
 
   private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
-    var overrides = Fields()
-    if asksForIdentity { overrides.append(.acceptEncoding, literal: "identity") }
+    var overrides = settings.overrides
+    if asksForIdentity { overrides.set(.acceptEncoding, FieldValue(literal: "identity")) }
     return ForwardingRules(
       upstreamAuthority: settings.url.authorityValue, host: settings.preservesHost ? .preserve : .upstream,
-      basePath: settings.url.basePath, strippedParameters: ["stream_end"], overrides: overrides)
+      basePath: settings.url.basePath, strippedParameters: ["stream_end"],
+      dropped: KnownFieldSet(settings.removedHeaders.compactMap(\.known)),
+      droppedNames: settings.removedHeaders.filter { $0.known == nil }, overrides: overrides)
   }
 
   /// How `request` is written for this backend.
