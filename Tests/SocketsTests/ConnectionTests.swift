@@ -155,6 +155,37 @@ import Time
     #expect(pair.server.connection.hasFinishedWriting)
   }
 
+  @Test func `last bytes arrive with the FIN behind them`() throws {
+    let pair = try Pair(test)
+    let start = test.loop.readClock()
+    pair.server.connection.write(text: "first, ")
+    pair.server.connection.finishWriting(with: "last".utf8Span.span)
+    #expect(pair.server.connection.hasFinishedWriting)
+    test.run(until: { pair.client.hasFinished })
+    #expect(pair.client.text == "first, last")
+    // What the kernel keeps back for more to come would leave after 200 ms.
+    #expect(test.loop.readClock() - start < .milliseconds(150))
+  }
+
+  @Test func `last bytes that the socket does not take at once arrive before the FIN`() throws {
+    let pair = try Pair(test)
+    pair.client.keepsBytes = false
+    let block = [UInt8](repeating: 7, count: 8_000_000)
+    pair.server.connection.finishWriting(with: block.span)
+    #expect(!pair.server.connection.hasFinishedWriting)
+    pair.server.connection.write(text: "more")
+    test.run(until: { pair.client.hasFinished })
+    #expect(pair.client.receivedCount == block.count)
+    #expect(pair.server.connection.hasFinishedWriting)
+  }
+
+  @Test func `no last bytes are a FIN alone`() throws {
+    let pair = try Pair(test)
+    pair.server.connection.finishWriting(with: "".utf8Span.span)
+    test.run(until: { pair.client.hasFinished })
+    #expect(pair.client.received.isEmpty)
+  }
+
   @Test func `progress counts what the peer has not acknowledged`() throws {
     let pair = try Pair(test, clientReads: false)
     #expect(pair.server.connection.sendProgress.isComplete)

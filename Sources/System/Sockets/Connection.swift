@@ -61,6 +61,8 @@ package protocol Connection: AnyObject {
   var lowWaterMark: Int { get set }
   /// Sends FIN once the queue is empty.
   func finishWriting()
+  /// Sends the last bytes, and FIN behind them: in the same segment, where that is possible.
+  func finishWriting(with bytes: Span<UInt8>)
   /// The FIN has been handed to the kernel.
   var hasFinishedWriting: Bool { get }
   var sendProgress: SendProgress { get }
@@ -79,4 +81,11 @@ package protocol Connection: AnyObject {
 
   var peerAddress: SocketAddress { get }
   var localAddress: SocketAddress { get }
+}
+
+extension Connection {
+  package func finishWriting(with bytes: Span<UInt8>) {
+    write(bytes)
+    finishWriting()
+  }
 }

@@ -245,8 +245,9 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     _ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil
   ) {
     guard state == .exchanging else { return out.removeAll() }
-    response.finish(end, &out)
     if end == .cut || hasBody { closesAfterResponse = true }
+    // A cut that only a reset can show gets no end of ours.
+    response.finish(end, &out, isLast: closesAfterResponse && !(end == .cut && response.framing == .untilClose))
     var machine = closing?.machine ?? ClosingMachine()
     machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
     measured = MeasuredClose(machine: machine, label: closing?.label)

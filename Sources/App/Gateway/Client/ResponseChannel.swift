@@ -15,6 +15,8 @@ struct ResponseChannel {
   /// Whether an answer is being written; what comes before or after it is dropped.
   private(set) var isOpen = false
   private(set) var isCorked = false
+  /// Whether nothing follows on the connection but its end, which goes out with the last bytes.
+  private var isLast = false
   private var prefixSent = 0
 
   init(connection: any Connection, worker: Worker) {
@@ -27,6 +29,7 @@ struct ResponseChannel {
     isOpen = true
     headIsSent = false
     prefixSent = 0
+    isLast = false
     framing = .none
   }
 
@@ -43,7 +46,7 @@ struct ResponseChannel {
   mutating func uncork() {
     isCorked = false
     guard !worker.clientCork.isEmpty else { return }
-    worker.clientCork.withSpan { connection.write($0) }
+    worker.clientCork.withSpan { send($0) }
     worker.clientCork.removeAll()
   }
 
@@ -51,8 +54,12 @@ struct ResponseChannel {
     if isCorked {
       worker.clientCork.append(bytes)
     } else {
-      connection.write(bytes)
+      send(bytes)
     }
+  }
+
+  private func send(_ bytes: Span<UInt8>) {
+    if isLast { connection.finishWriting(with: bytes) } else { connection.write(bytes) }
   }
 
   // MARK: - Writing
@@ -91,9 +98,12 @@ struct ResponseChannel {
   }
 
   /// Sends what remains of the body in `out` and, if it is complete, its end.
-  mutating func finish(_ end: BodyEnd, _ out: inout ByteBuffer) {
+  ///
+  /// - Parameter isLast: the connection's sending side ends with it.
+  mutating func finish(_ end: BodyEnd, _ out: inout ByteBuffer, isLast: Bool) {
     guard isOpen else { return out.removeAll() }
     isOpen = false
+    self.isLast = isLast
     if framing == .chunked {
       if !out.isEmpty { out.frameAsChunk() }
       if end == .complete { ChunkedEncoder.appendLast(to: &out) }
