@@ -17,13 +17,18 @@ let strict: [SwiftSetting] = common + [.strictMemorySafety()]
 // access. The compiler's own checks stay, and debug builds, which all tests run, keep the run-time ones.
 let dataPath: [SwiftSetting] =
   strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+// For what is called for every few bytes: release builds may make its functions part of their callers in other
+// modules, which `package` functions without it never are. Only for modules without dependencies of our own: two that
+// export the same specialization of the standard library can't be linked.
+let inlined: [SwiftSetting] =
+  dataPath + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
 
 func library(_ name: String, pkgConfig: String? = nil) -> Target {
   .systemLibrary(name: name, path: "Sources/C/\(name)", pkgConfig: pkgConfig)
 }
 
-func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: dataPath)
+func core(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = dataPath) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: settings)
 }
 
 func system(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -54,7 +59,7 @@ func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let sources: [Target] = [
   library("CLibevent", pkgConfig: "libevent"),
 
-  core("Bytes"),
+  core("Bytes", settings: inlined),
   core("Time"),
   core("JSON", ["Bytes", "Time"]),
   core("SSE", ["Bytes"]),
