@@ -47,7 +47,10 @@ package struct Waterfall: Sendable {
   /// Whether anything but an event stream is a failure. May become known with the request's body.
   package var expectsStream: Bool
   private var mayReplay: Bool
-  private let startedAt: MonotonicTime
+  /// Whether the client is still sending its request: no limit runs but that of the connection.
+  private var awaitsClient: Bool
+  /// Where the limits of the whole waterfall count from.
+  private var startedAt: MonotonicTime
   private var state = State.waiting
   private var position = 0
   /// The limits of each upstream in `order`, and those of the policy where there are none.
@@ -67,13 +70,16 @@ package struct Waterfall: Sendable {
   ///   - order: the upstreams by index, the best one first (`UpstreamOrder`).
   ///   - expectsStream: whether anything but an event stream is a failure.
   ///   - mayReplay: whether the request can be sent again.
+  ///   - awaitsClient: whether the request's body is not here in full; `requestWasSent(at:)` follows.
   package init(
-    order: [Int], policy: WaterfallPolicy, expectsStream: Bool, mayReplay: Bool, startedAt: MonotonicTime
+    order: [Int], policy: WaterfallPolicy, expectsStream: Bool, mayReplay: Bool, awaitsClient: Bool = false,
+    startedAt: MonotonicTime
   ) {
     self.order = order
     self.policy = policy
     self.expectsStream = expectsStream
     self.mayReplay = mayReplay
+    self.awaitsClient = awaitsClient
     self.startedAt = startedAt
     attemptStartedAt = startedAt
     limitsStartAt = startedAt
@@ -123,6 +129,10 @@ package struct Waterfall: Sendable {
 
   /// The request is out in full: a backend that had to wait for its body is given its whole time.
   package mutating func requestWasSent(at now: MonotonicTime) {
+    if awaitsClient {
+      awaitsClient = false
+      startedAt = now
+    }
     if state == .attempting, phase <= .head { limitsStartAt = now }
   }
 
@@ -214,14 +224,14 @@ package struct Waterfall: Sendable {
   }
 
   private var opensEarly: Bool {
-    expectsStream && !policy.isTransparent && policy.commitAfter > .zero && !saidOpenNow
+    expectsStream && !policy.isTransparent && !awaitsClient && !saidOpenNow && policy.commitAfter > .zero
   }
 
   private var isLast: Bool { !mayReplay || position + 1 >= order.count }
 
   private var budgetEnd: MonotonicTime? {
     let budget = expectsStream ? policy.budget : policy.answerBudget
-    return budget > .zero ? startedAt + budget : nil
+    return budget > .zero && !awaitsClient ? startedAt + budget : nil
   }
 
   /// When the attempt that runs must be further than it is.
@@ -233,7 +243,7 @@ package struct Waterfall: Sendable {
       due = due.map { min($0, limitsStartAt + limit) } ?? limitsStartAt + limit
     }
     if phase < .head { bound(limits.connect) }
-    if isLast { return due }
+    if isLast || awaitsClient { return due }
     if phase <= .head { bound(expectsStream ? limits.head : limits.answer) }
     // Without a stream being expected, whether the answer has events shows with its head.
     guard expectsStream || phase > .head else { return due }

@@ -59,7 +59,8 @@ package final class GracefulReader: Reader {
     end.events = run.events
     end.bytes = run.eventBytes
     end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent
-    if end.outcome.isToldAsError { end.writeError(to: &out) }
+    // An error that the backend wrote into the stream as bare JSON is no event: nobody has told the client.
+    if end.outcome.isToldAsError || (end.outcome == .upstreamError && run.hasBareError) { end.writeError(to: &out) }
     var lastID = ByteBuffer()
     if lastNumber > 0 {
       lastID.append(streamText.span)

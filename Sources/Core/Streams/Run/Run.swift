@@ -18,6 +18,8 @@ package final class Run {
   package private(set) var marks: EventMark = []
   /// Whether an event bore content in the dialect's eyes.
   package private(set) var hasContent = false
+  /// Whether the JSON text of an error stood in the body, bare, where no client of event streams sees it.
+  package private(set) var hasBareError = false
   /// Events with data behind the first completion event: what the old closing loses.
   package private(set) var eventsAfterCompletion: UInt64 = 0
   private var errorIsLast = false
@@ -96,16 +98,24 @@ package final class Run {
 
   private func note(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
     eventBytes += UInt64(event.length)
-    guard event.isDispatched else { return [] }
+    guard event.isDispatched else { return noteUndispatched(event, bytes) }
     events += 1
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
-    if !hasContent { hasContent = classifier.bearsContent(event, in: bytes) }
     let mark = classifier.mark(event, in: bytes)
+    if !hasContent, !mark.contains(.error) { hasContent = classifier.bearsContent(event, in: bytes) }
     if mark.isEmpty { return mark }
     // A completion event behind an error means that the backend got over it; a bare `[DONE]` does not.
     if mark.contains(.error) { errorIsLast = true } else if mark.contains(.completion) { errorIsLast = false }
     marks.formUnion(mark)
     return mark
+  }
+
+  private func noteUndispatched(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
+    guard classifier.isBareError(event, in: bytes) else { return [] }
+    hasBareError = true
+    errorIsLast = true
+    marks.insert(.error)
+    return .error
   }
 }
 
