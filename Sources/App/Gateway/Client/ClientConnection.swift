@@ -284,13 +284,13 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   // MARK: - Closing
 
   /// Answers with an error of our own and closes: what follows on this connection can't be trusted.
-  func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil) {
+  func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil, fields extra: Fields = Fields()) {
     if state == .awaitingHead {
       response.open()
       state = .exchanging
     }
     closesAfterResponse = true
-    var fields = Fields()
+    var fields = extra
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
     answer { isHead, isKeepAlive, out in
       StandardResponses.write(

@@ -52,9 +52,10 @@ struct DispatchFailure {
     }
   }
 
-  func answer(on client: ClientConnection) {
+  /// - Parameter extra: goes with the answer.
+  func answer(on client: ClientConnection, with extra: Fields) {
     let body = problem.text() + "\n"
-    var fields = Fields()
+    var fields = extra
     fields.append(.contentType, literal: "application/problem+json")
     if !isTransparent { fields.append(.retryAfter, decimal: retryAfter) }
     client.answer { isHead, isKeepAlive, out in

@@ -57,9 +57,11 @@ final class Exchange: DispatchOwner {
     if worker.isDraining, connection.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
-    guard let route = worker.settings.route(for: request) else {
+    guard let match = worker.settings.match(request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }
+    if let preflight = match.preflight { return answer(preflight: preflight) }
+    let route = match.route
     if request.method == .trace {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
@@ -71,6 +73,22 @@ final class Exchange: DispatchOwner {
       request: request, body: body, from: connection.forwarded, route: route, owner: self, worker: worker)
     self.dispatch = dispatch
     dispatch.begin()
+  }
+
+  /// A page asks what it may do; the backend need not hear of it.
+  private func answer(preflight fields: Fields) {
+    phase = .over
+    connection.answer { _, isKeepAlive, out in
+      ResponseWriter.writeHead(
+        status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
+    }
+  }
+
+  /// What an answer of the gateway's own must carry for pages of other origins.
+  private var crossOriginFields: Fields {
+    var fields = Fields()
+    if let request, let cors = route?.cors { cors.append(for: request, to: &fields) }
+    return fields
   }
 
   // MARK: - The request's body
@@ -113,8 +131,9 @@ final class Exchange: DispatchOwner {
     let forwarded = framing.forwarded(to: request.version)
     connection.response.prepare(framing: forwarded)
     worker.clientHead.removeAll()
+    let rules = route?.cors?.rules(worker.plainRules, for: request, over: head.fields) ?? worker.plainRules
     Forwarding.writeResponse(
-      head, framing: forwarded, version: request.version, isKeepAlive: !connection.willClose, as: worker.plainRules,
+      head, framing: forwarded, version: request.version, isKeepAlive: !connection.willClose, as: rules,
       into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
   }
@@ -137,7 +156,7 @@ final class Exchange: DispatchOwner {
     worker.clientHead.removeAll()
     opening.writeHead(
       head, for: request, stream: stream, isKeepAlive: !connection.willClose,
-      rules: worker.streamRules[stream.mode], into: &worker.clientHead)
+      rules: rules(of: stream.mode, for: request, head), into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
     worker.streamOpened(stream, route: route, request: request)
@@ -145,6 +164,13 @@ final class Exchange: DispatchOwner {
     connection.response.sendBody(&worker.loop.scratch.buffer)
     stream.clock.sent(at: worker.loop.now)
     connection.exchangeNeedsTime()
+  }
+
+  private func rules(
+    of mode: Mode, for request: borrowing RequestHead, _ head: borrowing ResponseHead
+  ) -> ResponseRules {
+    let rules = worker.streamRules[mode]
+    return route?.cors?.rules(rules, for: request, over: head.fields) ?? rules
   }
 
   /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.
@@ -174,7 +200,7 @@ final class Exchange: DispatchOwner {
     guard phase == .dispatching else { return }
     phase = .over
     worker.shard.increment(worker.metrics.refusals[failure.refusal])
-    failure.answer(on: connection)
+    failure.answer(on: connection, with: crossOriginFields)
   }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
@@ -318,7 +344,8 @@ final class Exchange: DispatchOwner {
     phase = .over
     dropDispatch(.clientGone)
     worker.shard.increment(worker.metrics.refusals[refusal])
-    connection.refuse(status: status, code: code, detail: detail, retryAfter: retryAfter)
+    connection.refuse(
+      status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
   }
 
   // MARK: - Time
