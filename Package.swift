@@ -58,6 +58,7 @@ func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let sources: [Target] = [
   library("CLibevent", pkgConfig: "libevent"),
+  library("COpenSSL", pkgConfig: "openssl"),
 
   core("Bytes", settings: inlined),
   core("Time"),
@@ -70,6 +71,7 @@ let sources: [Target] = [
 
   system("Loop", ["CLibevent", "Bytes", "Time"]),
   system("Sockets", ["Loop", "Bytes", "Time"]),
+  system("TLS", ["COpenSSL", "Sockets", "Loop", "Bytes", "Time"]),
   system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
 
@@ -79,7 +81,7 @@ let sources: [Target] = [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
       "Processes",
     ], settings: dataPath),
-  app("Harness", ["Bytes", "Time", "Loop", "Sockets", "Processes"]),
+  app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
   program(
     "fermata",
     [
@@ -97,6 +99,7 @@ let testing: [Target] = [
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
+  tests("TLSTests", ["TLS", "Harness", "Sockets", "Loop", "Processes", "Bytes", "Time"]),
   tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),

@@ -19,7 +19,7 @@ struct ImportTests {
     "Sockets": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
     "Files": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
     "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
-    "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc"],
+    "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc", "Synchronization"],
     "HTTP2": ["Bytes", "HTTP", "CNghttp2", "Glibc"],
     "RedisLog": ["Bytes", "Time", "Loop", "Streams", "SSE", "CHiredis", "Glibc"],
 

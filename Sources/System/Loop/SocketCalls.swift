@@ -59,6 +59,20 @@ package enum SocketCalls {
     return unsafe failure(of: setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size)))
   }
 
+  /// Bytes that the kernel has and the peer has not acknowledged (SIOCOUTQ).
+  package static func unacknowledgedBytes(of descriptor: Int32) -> Int {
+    var count: Int32 = 0
+    _ = unsafe ioctl(descriptor, UInt(TIOCOUTQ), &count)
+    return Int(count)
+  }
+
+  /// Makes closing the descriptor a reset for the peer.
+  package static func resetWhenClosed(_ descriptor: Int32) {
+    var option = linger(l_onoff: 1, l_linger: 0)
+    let length = socklen_t(MemoryLayout<linger>.size)
+    _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, length)
+  }
+
   @unsafe
   private static func readAddress(
     _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32

@@ -17,6 +17,11 @@ package enum SocketError: Error, Hashable, Sendable, CustomStringConvertible {
   case addressNotAvailable
   /// The system forbids it: a port below 1024 without the right, for instance.
   case permissionDenied
+  /// The connection ended without the peer having said so (TLS's close_notify): anyone on the way can do that, so what
+  /// was to end with the connection was cut.
+  case truncated
+  /// TLS failed after its handshake: a record that was changed, an alert. With OpenSSL's reason.
+  case tls(String)
   /// No descriptor or memory left.
   case outOfDescriptors
   case other(SystemError)
@@ -46,6 +51,8 @@ package enum SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     case .addressInUse: "address already in use"
     case .addressNotAvailable: "address not available on this machine"
     case .permissionDenied: "permission denied"
+    case .truncated: "ended without notice"
+    case .tls(let reason): "TLS: \(reason)"
     case .outOfDescriptors: "out of file descriptors or memory"
     case .other(let error): error.description
     }

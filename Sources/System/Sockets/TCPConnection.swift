@@ -57,9 +57,7 @@ package final class TCPConnection: Connection {
 
   package var sendProgress: SendProgress {
     guard !isClosed, !hasFailed else { return SendProgress(queued: queue.count, unacknowledged: 0) }
-    var unacknowledged: Int32 = 0
-    _ = unsafe ioctl(descriptor, UInt(TIOCOUTQ), &unacknowledged)
-    return SendProgress(queued: queue.count, unacknowledged: Int(unacknowledged))
+    return SendProgress(queued: queue.count, unacknowledged: SocketCalls.unacknowledgedBytes(of: descriptor))
   }
 
   package func startReading() {
@@ -128,9 +126,7 @@ package final class TCPConnection: Connection {
 
   package func reset() {
     guard !isClosed else { return }
-    var option = linger(l_onoff: 1, l_linger: 0)
-    let length = socklen_t(MemoryLayout<linger>.size)
-    _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, length)
+    SocketCalls.resetWhenClosed(descriptor)
     close()
   }
 
