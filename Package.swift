@@ -59,6 +59,8 @@ func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let sources: [Target] = [
   library("CLibevent", pkgConfig: "libevent"),
   library("COpenSSL", pkgConfig: "openssl"),
+  // Without pkg-config: its file carries a flag that SwiftPM prohibits.
+  library("CHiredis"),
 
   core("Bytes", settings: inlined),
   core("Time"),
@@ -74,6 +76,7 @@ let sources: [Target] = [
   system("TLS", ["COpenSSL", "Sockets", "Loop", "Bytes", "Time"]),
   system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
+  system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS"]),
 
   app(
     "Gateway",
@@ -103,6 +106,7 @@ let testing: [Target] = [
   tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
+  tests("RedisLogTests", ["RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "Processes"]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),

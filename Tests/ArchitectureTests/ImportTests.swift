@@ -21,7 +21,7 @@ struct ImportTests {
     "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
     "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc", "Synchronization"],
     "HTTP2": ["Bytes", "HTTP", "CNghttp2", "Glibc"],
-    "RedisLog": ["Bytes", "Time", "Loop", "Streams", "SSE", "CHiredis", "Glibc"],
+    "RedisLog": ["Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "CHiredis", "Glibc"],
 
     // App: assembly, never a C module.
     "Gateway": core.union(system).union(["Synchronization"]),

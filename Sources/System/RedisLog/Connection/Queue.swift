@@ -1,0 +1,29 @@
+/// First in, first out.
+struct Queue<Element> {
+  private var elements: [Element?] = []
+  private var head = 0
+
+  var count: Int { elements.count - head }
+  var isEmpty: Bool { count == 0 }
+  var first: Element? { isEmpty ? nil : elements[head] }
+
+  mutating func append(_ element: Element) {
+    elements.append(element)
+  }
+
+  mutating func popFirst() -> Element? {
+    guard !isEmpty else { return nil }
+    let element = elements[head]
+    elements[head] = nil
+    head += 1
+    // What is popped is dropped for good when it is the larger part, so that an element moves once on average.
+    if head == elements.count {
+      elements.removeAll(keepingCapacity: elements.capacity <= 4096)
+      head = 0
+    } else if head > 1024, head > elements.count / 2 {
+      elements.removeFirst(head)
+      head = 0
+    }
+    return element
+  }
+}

@@ -1,0 +1,327 @@
+import Bytes
+package import Loop
+package import Sockets
+package import Time
+
+/// One connection to Redis, made anew when it is lost. Commands are answered in the order they are sent.
+///
+/// What is sent in one turn of the loop leaves in one write. Every command is answered, by Redis or by an error: when
+/// the connection is lost all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
+package final class RedisConnection {
+  /// What an established connection is told first.
+  package struct Greeting: Sendable {
+    package var user: String?
+    package var password: String?
+    package var database = 0
+    /// Seen in `CLIENT LIST`; empty for none.
+    package var name = ""
+
+    package init() {}
+  }
+
+  package struct Limits: Sendable {
+    /// For making a connection, greeting included.
+    package var connect = Nanoseconds.seconds(3)
+    /// For the answer to a command; one that is late loses the connection.
+    package var command = Nanoseconds.seconds(5)
+    /// While there is no connection commands wait for one, until there has been none for this long. Then they fail at
+    /// once.
+    package var patience = Nanoseconds.seconds(1)
+    /// Commands without an answer, and bytes not yet written.
+    package var commands = 100_000
+    package var bytes = 64 << 20
+    /// The pause after a failure; doubled from one to the next.
+    package var shortestPause = Nanoseconds.milliseconds(100)
+    package var longestPause = Nanoseconds.seconds(5)
+
+    package init() {}
+  }
+
+  enum State {
+    /// Nothing was sent yet. → connecting
+    case idle
+    /// Waits for the transport. → greeting, pausing
+    case connecting(cancel: () -> Void)
+    /// Waits for the answers to the greeting. → ready, pausing
+    case greeting(step: Int)
+    /// Carries commands. → pausing
+    case ready
+    /// Waits until the next try. → connecting
+    case pausing(until: MonotonicTime)
+    case closed
+  }
+
+  private struct Pending {
+    let receiver: any RedisReceiver
+    let tag: UInt64
+    let deadline: MonotonicTime
+  }
+
+  package let loop: EventLoop
+  package let limits: Limits
+  let greeting: Greeting
+  private let transport: any RedisTransport
+
+  var state = State.idle
+  var connection: (any Connection)?
+  private var reader: ReplyReader?
+  private let command = RedisCommand()
+  /// Commands that are not written yet.
+  private var output = ByteBuffer()
+  /// Sent, or waiting to be.
+  private var pending = Queue<Pending>()
+  /// To be told of their failure after the current callback.
+  private var failed = Queue<(Pending, RedisError)>()
+  private var isTurnDue = false
+  private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
+  /// When the connection was lost, or first wanted.
+  private var downSince: MonotonicTime?
+  private var opened: MonotonicTime
+  private var failures = 0
+  private var handle: DeadlineHandle?
+
+  /// What was wrong when a connection last could not be made or was lost; for people.
+  package private(set) var lastFault: String?
+  /// Redis's number for this connection (`CLIENT ID`), while it is ready.
+  package internal(set) var clientID: Int64?
+  /// Gets all that comes, instead of the senders: for connections that subscribe to channels.
+  package var listener: ((RedisReply) -> Void)?
+  /// The last time anything came.
+  package private(set) var lastInput: MonotonicTime
+
+  package init(
+    loop: EventLoop, transport: any RedisTransport, greeting: Greeting = Greeting(), limits: Limits = Limits()
+  ) {
+    self.loop = loop
+    self.transport = transport
+    self.greeting = greeting
+    self.limits = limits
+    opened = loop.now
+    lastInput = loop.now
+  }
+
+  package var isReady: Bool { if case .ready = state { true } else { false } }
+  package var isClosed: Bool { if case .closed = state { true } else { false } }
+  /// Commands that wait for their answers.
+  package var pendingCommands: Int { pending.count }
+
+  // MARK: - Use
+
+  /// Sends a command once the current callback has returned.
+  ///
+  /// - Parameter timeout: instead of the usual one, for commands that block.
+  /// - Parameter write: appends the command's name and arguments.
+  package func send(
+    to receiver: any RedisReceiver, tag: UInt64 = 0, timeout: Nanoseconds? = nil, _ write: (RedisCommand) -> Void
+  ) {
+    write(command)
+    if case .idle = state { connect() }
+    let deadline = loop.now + (timeout ?? limits.command)
+    let entry = Pending(receiver: receiver, tag: tag, deadline: deadline)
+    let before = output.count
+    let length = command.move(to: &output)
+    if let error = refusal(length) {
+      output.truncate(to: before)
+      failed.append((entry, error))
+    } else if listener == nil {
+      pending.append(entry)
+    }
+    wantTurn()
+  }
+
+  /// Sends a command whose answer is told to `completion`, once.
+  package func send(
+    timeout: Nanoseconds? = nil, _ write: (RedisCommand) -> Void,
+    completion: @escaping (Result<RedisReply, RedisError>) -> Void
+  ) {
+    send(to: RedisCompletion(completion), timeout: timeout, write)
+  }
+
+  /// Connects without waiting for the first command.
+  package func start() {
+    if case .idle = state { connect() }
+  }
+
+  package func add(_ observer: any RedisConnectionObserver) {
+    observers[ObjectIdentifier(observer)] = observer
+  }
+
+  package func remove(_ observer: any RedisConnectionObserver) {
+    observers[ObjectIdentifier(observer)] = nil
+  }
+
+  /// Ends the connection for good. Commands that wait fail after the current callback.
+  package func close() {
+    if isClosed { return }
+    dropTransport()
+    state = .closed
+    failAll(.notConnected("closed"))
+    observers = [:]
+    listener = nil
+    if let handle { loop.deadlines.remove(handle) }
+    handle = nil
+  }
+
+  /// Gives the connection up as if it had been lost, and makes another one.
+  package func drop(because reason: String) {
+    guard isReady else { return }
+    lose(.connectionLost(reason))
+  }
+
+  private func refusal(_ length: Int) -> RedisError? {
+    if isClosed { return .notConnected("closed") }
+    if length == 0 || pending.count >= limits.commands || output.count > limits.bytes { return .overloaded }
+    return hasLostPatience ? .notConnected(lastFault ?? "no connection yet") : nil
+  }
+
+  private var hasLostPatience: Bool {
+    guard !isReady, let downSince else { return false }
+    return loop.now - downSince >= limits.patience
+  }
+
+  // MARK: - Coming and going
+
+  private func connect() {
+    if handle == nil { handle = loop.deadlines.add(self, at: loop.readClock() + EventLoop.tickInterval) }
+    if downSince == nil { downSince = loop.now }
+    opened = loop.now
+    let cancel = transport.open(timeout: limits.connect) { [weak self] result in
+      guard let self, case .connecting = state else {
+        if case .success(let connection) = result { connection.close() }
+        return
+      }
+      switch result {
+      case .success(let connection): greet(over: connection)
+      case .failure(let error): lose(error)
+      }
+    }
+    state = .connecting(cancel: cancel)
+  }
+
+  private func greet(over connection: any Connection) {
+    guard let reader = ReplyReader() else {
+      connection.close()
+      return lose(.notConnected("out of memory"))
+    }
+    self.reader = reader
+    self.connection = connection
+    state = .greeting(step: 0)
+    connection.handler = self
+    var text = ByteBuffer()
+    for step in greetingSteps {
+      write(step, to: command)
+      _ = command.move(to: &text)
+    }
+    connection.write(text.span)
+    connection.startReading()
+  }
+
+  func becameReady() {
+    state = .ready
+    failures = 0
+    downSince = nil
+    for observer in observers.values { observer.redisBecameReady() }
+    wantTurn()
+  }
+
+  /// Gives the transport up, fails what was sent, and pauses.
+  func lose(_ error: RedisError) {
+    guard !isClosed else { return }
+    let wasReady = isReady
+    dropTransport()
+    lastFault = error.reason
+    clientID = nil
+    if downSince == nil { downSince = loop.now }
+    let shortest = limits.shortestPause.value
+    let pause = min(limits.longestPause.value, shortest << Int64(min(failures, 16)))
+    failures += 1
+    // Half of it by chance, so that not all replicas come back at the same moment.
+    state = .pausing(until: loop.now + Nanoseconds(pause / 2 + Int64.random(in: 0...max(1, pause / 2))))
+    guard wasReady else { return }
+    failAll(error)
+    for observer in observers.values { observer.redisWasLost() }
+  }
+
+  private func dropTransport() {
+    if case .connecting(let cancel) = state { cancel() }
+    connection?.close()
+    connection = nil
+    reader = nil
+  }
+
+  private func failAll(_ error: RedisError) {
+    output.release()
+    while let entry = pending.popFirst() { failed.append((entry, error)) }
+    wantTurn()
+  }
+
+  private func wantTurn() {
+    guard !isTurnDue else { return }
+    isTurnDue = true
+    loop.callAfterThisCallback(self)
+  }
+
+  // MARK: - Answers
+
+  private func answered(_ reply: RedisReply) {
+    switch state {
+    case .greeting(let step): greeted(step, reply)
+    case .ready:
+      if let listener { return listener(reply) }
+      guard let entry = pending.popFirst() else {
+        return lose(.protocolViolation("an answer without a command"))
+      }
+      entry.receiver.redisAnswered(.success(reply), tag: entry.tag)
+    case .idle, .connecting, .pausing, .closed: break
+    }
+  }
+}
+
+extension RedisConnection: ConnectionHandler {
+  package func connectionReceived(_ input: InputBuffer) {
+    guard let reader else { return }
+    lastInput = loop.now
+    do throws(RedisError) {
+      try reader.read(input.bytes) { reply in
+        answered(reply)
+        // Whoever got the answer may have ended this connection.
+        return self.reader === reader
+      }
+    } catch {
+      if self.reader === reader { lose(error) }
+    }
+  }
+
+  package func connectionDrained() {}
+
+  package func connectionEnded(_ end: ConnectionEnd) {
+    switch end {
+    case .finished: lose(.connectionLost("closed by Redis"))
+    case .failed(let error): lose(.connectionLost(error.description))
+    }
+  }
+}
+
+extension RedisConnection: TurnMember, DeadlineMember {
+  package func turnCame() {
+    isTurnDue = false
+    if isReady, !output.isEmpty {
+      connection?.write(output.span)
+      if output.allocated > 1 << 16 { output.release() } else { output.removeAll() }
+    }
+    while let (entry, error) = failed.popFirst() { entry.receiver.redisAnswered(.failure(error), tag: entry.tag) }
+  }
+
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    switch state {
+    case .pausing(let until) where until <= now: connect()
+    case .greeting where now - opened >= limits.connect: lose(.notConnected("no answer to the greeting"))
+    case .ready:
+      if let first = pending.first, first.deadline <= now { lose(.timedOut) }
+    case .closed: return nil
+    default: break
+    }
+    if hasLostPatience, !pending.isEmpty { failAll(.notConnected(lastFault ?? "no connection in time")) }
+    return now + EventLoop.tickInterval
+  }
+}

@@ -1,0 +1,35 @@
+import RedisLog
+import Testing
+
+struct RedisSettingsTests {
+  @Test func `a URL names host, port, database and account`() throws {
+    let plain = try RedisSettings(url: "redis://cache.example")
+    #expect(plain.host == "cache.example" && plain.port == 6379 && plain.database == 0 && !plain.usesTLS)
+    #expect(plain.user == nil && plain.password == nil)
+    let full = try RedisSettings(url: "rediss://app:p%40ss%3A%2F@[2001:db8::1]:6380/7")
+    #expect(full.host == "2001:db8::1" && full.port == 6380 && full.database == 7 && full.usesTLS)
+    #expect(full.user == "app" && full.password == "p@ss:/")
+    let password = try RedisSettings(url: "redis://:word@127.0.0.1:7000/")
+    #expect(password.user == nil && password.password == "word" && password.port == 7000)
+  }
+
+  @Test(
+    arguments: [
+      ("http://x", RedisURLError.scheme), ("redis:/x", .scheme), ("REDIS://x", .scheme), ("redis://", .host),
+      ("redis://:6379", .host), ("redis://a b", .host), ("redis://h\u{0}", .host), ("redis://h:0", .port),
+      ("redis://h:65536", .port), ("redis://h:", .port), ("redis://h:+1", .port), ("redis://h/x", .database),
+      ("redis://h/1/2", .database), ("redis://h/-1", .database), ("redis://h?db=1", .extra), ("redis://h#1", .extra),
+      ("redis://user@h", .credentials), ("redis://u:@h", .credentials), ("redis://u:%zz@h", .credentials),
+      ("redis://u:%0d@h", .credentials), ("redis://u:%ff@h", .credentials), ("redis://u:a@b@h", .credentials),
+      ("redis://[::1", .host), ("redis://[::1]x", .port), ("redis://[host]", .host), ("redis://ä", .host),
+    ]) func `what is not exactly one is refused, and the fault holds nothing of it`(url: String, fault: RedisURLError)
+  {
+    #expect(throws: fault) { try RedisSettings(url: url) }
+  }
+
+  @Test func `settings print without the password`() throws {
+    let settings = try RedisSettings(url: "rediss://app:s3cret@h:1/2")
+    #expect("\(settings)" == "rediss://app:***@h:1/2")
+    #expect(!String(reflecting: settings.description).contains("s3cret"))
+  }
+}
