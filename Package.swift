@@ -119,7 +119,7 @@ let running: [Target] = [
   .target(
     name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "Processes", "Time"],
     path: "Tests/Support/RunningGateway", swiftSettings: common),
-  tests("GatewayTests", ["Gateway", "Bytes", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
+  tests("GatewayTests", ["Gateway", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Processes", "Time"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
@@ -129,7 +129,6 @@ let fuzzers: [Target] =
   ? []
   : [
     fuzzer("FuzzEventStream", ["Streams", "SSE", "Bytes", "Time", "EventSamples"]),
-    fuzzer("FuzzGate", ["Streams", "SSE", "Bytes"]),
     fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),

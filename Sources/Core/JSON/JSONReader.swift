@@ -54,6 +54,16 @@ package final class JSONReader {
     return result
   }
 
+  /// Every name that `body` asks for in `value`, with its path: what such a document may hold, as far as it goes
+  /// down into objects that this one has.
+  package static func survey(_ value: JSONValue, _ body: (JSONReader) -> Void) -> [SurveyedName] {
+    guard case .object(let object) = value else { return [] }
+    let collector = FaultCollector()
+    collector.surveyed = []
+    body(JSONReader(object, path: "", collector: collector))
+    return collector.surveyed ?? []
+  }
+
   /// The names of the object in the order of the text.
   package var names: [String] { object.names }
 
@@ -79,6 +89,7 @@ package final class JSONReader {
   /// The member `name` as it is; `nil` when it is absent or null.
   package func value(_ name: String) -> JSONValue? {
     asked.append(name)
+    collector.surveyed?.append(SurveyedName(path: path(of: name), isPresent: object[name] != nil))
     guard let value = object[name], !value.isNull else { return nil }
     return value
   }
@@ -150,8 +161,17 @@ package final class JSONReader {
   }
 }
 
+/// A name that was asked for.
+package struct SurveyedName: Equatable, Sendable {
+  package let path: String
+  /// Whether the document has it.
+  package let isPresent: Bool
+}
+
 private final class FaultCollector {
   private(set) var faults: [DecodingFault] = []
+  /// `nil`: nobody wants to know.
+  var surveyed: [SurveyedName]?
 
   func add(_ path: String, _ message: String) {
     faults.append(DecodingFault(path: path, message: message))

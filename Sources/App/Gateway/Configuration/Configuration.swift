@@ -42,6 +42,14 @@ extension Configuration {
     }
   }
 
+  /// Every name that is looked for in `document`: what documentation has to tell of.
+  package static func survey(_ document: JSONValue) -> [SurveyedName] {
+    JSONReader.survey(document) { reader in
+      var configuration = Configuration()
+      configuration.read(reader, SecretSource(environment: [:]))
+    }
+  }
+
   private mutating func read(_ reader: JSONReader, _ secrets: SecretSource) {
     listen = reader.address("listen") ?? listen
     workers = reader.int("workers", in: 1...256, default: workers)

@@ -32,7 +32,9 @@ package struct SettingSources: Sendable {
     "defaults.preambleLimit", "defaults.replayLimit", "defaults.timeouts.connect", "defaults.timeouts.head",
     "defaults.timeouts.answer", "defaults.timeouts.firstEvent", "defaults.timeouts.firstToken",
     "defaults.health.failures", "defaults.health.ejection", "defaults.health.ejectionMax",
-    "defaults.health.slowStart",
+    "defaults.health.slowStart", "defaults.health.check.path", "defaults.health.check.interval",
+    "defaults.health.check.timeout", "defaults.health.check.healthyAfter",
+    "defaults.health.check.unhealthyAfter", "defaults.health.check.status",
   ]
 
   /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.
