@@ -98,7 +98,7 @@ final class RecordingReader: Reader {
     blocks.append(([UInt8](copying: bytes.extracting(event.range)), mark))
   }
   func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool { true }
-  func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd {
+  func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
     if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
     return ending.framing
   }

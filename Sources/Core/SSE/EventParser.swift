@@ -65,6 +65,9 @@ package struct EventParser: ~Copyable {
   /// CR whose LF may be on its way: the comment would make that LF a line of its own.
   package var isBetweenEvents: Bool { partialLength == 0 && !skipsLineFeed }
 
+  /// Whether what comes is past the place where a byte order mark may stand.
+  package var hasBegun: Bool { markBytesSeen == 3 }
+
   /// Bytes of the block that is arriving, the forgotten ones included.
   package var partialLength: Int { phase == .delivered ? 0 : carriedLength }
 

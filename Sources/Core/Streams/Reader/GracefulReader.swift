@@ -11,14 +11,23 @@ package final class GracefulReader: Reader {
   private var lastNumber: UInt64 = 0
   /// The last id that the backend itself gave.
   private var backendID = ByteBuffer()
+  private let extras: GracefulExtras
+  private let stamp: PayloadStamp?
+  /// The backend's events that were left out because the gateway has said the same.
+  private var dropped: (events: UInt64, bytes: UInt64) = (0, 0)
 
   /// - Parameters:
   ///   - numbersEvents: whether events without an id of the backend's own get `<stream>.<number>`.
   ///   - retryMilliseconds: the reconnection time told inside the first event, if any.
-  package init(stream: StreamID, numbersEvents: Bool, retryMilliseconds: Int?) {
+  package init(
+    stream: StreamID, numbersEvents: Bool, retryMilliseconds: Int?, extras: GracefulExtras = GracefulExtras()
+  ) {
     streamText = stream.text
     self.numbersEvents = numbersEvents
     self.retryMilliseconds = retryMilliseconds
+    self.extras = extras
+    lastNumber = extras.resumedAfter
+    stamp = extras.stamps ? PayloadStamp(stream: stream) : nil
   }
 
   package var mode: Mode { .graceful }
@@ -26,11 +35,17 @@ package final class GracefulReader: Reader {
 
   package func open(into out: inout ByteBuffer) {
     EventWriter.opening(to: &out)
+    if extras.resumedAfter == 0 { extras.announcement?.write(to: &out) }
   }
 
   package func deliver(
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
+    if extras.announcement != nil, PromptReady.isSaid(by: event, in: bytes) {
+      dropped.events += 1
+      dropped.bytes += UInt64(event.length)
+      return
+    }
     // Some clients dispatch on every blank line once they have seen an id, so a comment goes without its own.
     if event.isComment { return out.append(bytes.extracting(event.range.lowerBound..<event.blankLine)) }
     if event.fields.contains(.id) {
@@ -45,19 +60,23 @@ package final class GracefulReader: Reader {
       lastNumber = number
     }
     if let milliseconds = retryMilliseconds.take() { EventWriter.retryLine(milliseconds: milliseconds, to: &out) }
-    out.append(bytes.extracting(event.range))
+    if let stamp {
+      stamp.write(event, bytes, index: number, to: &out)
+    } else {
+      out.append(bytes.extracting(event.range))
+    }
   }
 
   package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
     false
   }
 
-  package func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd {
+  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
     if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
     if ending.isKilled { return ending.framing }
     var end = ending.streamEnd
-    end.events = run.events
-    end.bytes = run.eventBytes
+    end.events = run.events - min(run.events, dropped.events)
+    end.bytes = run.eventBytes - min(run.eventBytes, dropped.bytes)
     end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent
     // An error that the backend wrote into the stream as bare JSON is no event: nobody has told the client.
     if end.outcome.isToldAsError || (end.outcome == .upstreamError && run.hasBareError) { end.writeError(to: &out) }
@@ -72,4 +91,16 @@ package final class GracefulReader: Reader {
     end.write(lastEventID: lastID.span, to: &out)
     return .complete
   }
+}
+
+/// What a graceful reader adds beyond ids and the end.
+package struct GracefulExtras {
+  /// Said as soon as the stream opens; the backend's own is left out then.
+  package var announcement: PromptReady?
+  /// Whether JSON payloads get `streamId` and `index`.
+  package var stamps = false
+  /// The number of the last event that the client has from before; 0 for a client that has none.
+  package var resumedAfter: UInt64 = 0
+
+  package init() {}
 }

@@ -15,6 +15,13 @@ package protocol Reader: AnyObject {
   /// Takes one event of the run; `number` is its place among those with data, from 1.
   func deliver(_ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer)
 
+  /// Whether it wants to hear of what stands between blocks too (`deliverFiller`).
+  var keepsFiller: Bool { get }
+
+  /// Takes bytes that belong to no block: blank lines behind the one that ended a block. What stands before the first
+  /// block is not among them.
+  func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer)
+
   /// An event has outgrown the limit: `kept` and then `rest` are its bytes so far.
   ///
   /// - Returns: false when the stream must end.
@@ -23,7 +30,12 @@ package protocol Reader: AnyObject {
   /// Ends the response; `ending` says why and with what counts.
   ///
   /// - Returns: whether the body's framing ends cleanly; a cut otherwise.
-  func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd
+  func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd
+}
+
+extension Reader {
+  package var keepsFiller: Bool { false }
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {}
 }
 
 /// How the framing of a response's body ends.

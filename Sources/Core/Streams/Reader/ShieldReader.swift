@@ -53,7 +53,7 @@ package final class ShieldReader: Reader {
     return true
   }
 
-  package func finish(_ ending: Ending, run: Run, into out: inout ByteBuffer) -> BodyEnd {
+  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
     if manner == .verbatim { return ending.framing }
     if ending.upstreamIsComplete {
       _ = run.completePartial(for: self, into: &out)

@@ -40,12 +40,25 @@ package final class Run {
   /// Whether the dialect's terminal came.
   package var hasTerminal: Bool { marks.contains(.terminal) }
 
+  /// What the event means that a clean end left without its blank line; known once `outcome(of:)` was asked.
+  package var finalEventMark: EventMark? {
+    guard let finalEvent, finalEvent.event.isDispatched else { return nil }
+    return finalEvent.mark
+  }
+
   /// Takes in the next piece of the body and hands `reader` what it delivers.
   package func receive(_ bytes: Span<UInt8>, for reader: some Reader, into out: inout ByteBuffer) -> Delivery {
     let passesThrough = reader.isVerbatim
+    let keepsFiller = reader.keepsFiller
     var offset = 0
     while true {
-      switch parser.next(in: bytes, at: &offset) {
+      let start = offset
+      let before = keepsFiller ? fillerPlace : nil
+      let step = parser.next(in: bytes, at: &offset)
+      if let before {
+        deliverFiller(bytes, start..<offset, step, held: before, to: reader, into: &out)
+      }
+      switch step {
       case .needsMore:
         return passesThrough ? .verbatim : .buffered
       case .event(let event) where event.isCarried:
@@ -59,6 +72,24 @@ package final class Run {
         if !survives { return .failed(.eventTooLarge) }
       }
     }
+  }
+
+  /// Bytes of the block that is arriving; `nil` before anything came, when a byte order mark may come.
+  private var fillerPlace: Int? { parser.hasBegun ? parser.partialLength : nil }
+
+  private func deliverFiller(
+    _ bytes: Span<UInt8>, _ taken: Range<Int>, _ step: EventParser.Step, held: Int, to reader: some Reader,
+    into out: inout ByteBuffer
+  ) {
+    let first: Int
+    switch step {
+    case .event(let event) where event.isCarried: return
+    case .event(let event): first = event.range.lowerBound
+    case .needsMore: first = taken.upperBound - (parser.partialLength - held)
+    case .tooLarge: return
+    }
+    let start = taken.lowerBound
+    if first > start { reader.deliverFiller(bytes.extracting(start..<first), after: events, into: &out) }
   }
 
   /// Completes an event that a backend with a clean end left without its blank line.

@@ -1,0 +1,54 @@
+package import Bytes
+import SSE
+
+/// What a reader needs to know of a run that has ended: its counts, and the event that its end left unfinished.
+package protocol RunTail {
+  /// Events with data.
+  var events: UInt64 { get }
+  /// The bytes of all blocks.
+  var eventBytes: UInt64 { get }
+  /// Whether the backend ended in the middle of an event.
+  var hasPartialEvent: Bool { get }
+
+  /// Completes an event that a backend with a clean end left without its blank line.
+  ///
+  /// - Returns: whether there was one.
+  func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool
+
+  /// Appends the bytes of an event that is cut, as far as they were kept.
+  func writePartialEvent(to out: inout ByteBuffer)
+}
+
+extension Run: RunTail {}
+
+/// The tail of a run that is read from its log.
+package struct LoggedTail: RunTail {
+  package var events: UInt64 = 0
+  package var eventBytes: UInt64 = 0
+  /// The unfinished event, as the backend sent it.
+  private var block: [UInt8] = []
+  private var head: EntryHead?
+
+  package init() {}
+
+  /// Takes an entry whose kind is `.unterminated` or `.partial`.
+  package mutating func take(_ block: Span<UInt8>, _ head: EntryHead) {
+    self.block = [UInt8](copying: block)
+    self.head = head
+  }
+
+  package var hasPartialEvent: Bool { head != nil }
+
+  package func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool {
+    guard let head, head.kind == .unterminated else { return false }
+    var whole = block
+    if whole.last != 0x0A { whole.append(0x0A) }
+    whole.append(0x0A)
+    reader.deliver(Event(reading: whole.span), whole.span, mark: head.mark, number: head.number, into: &out)
+    return true
+  }
+
+  package func writePartialEvent(to out: inout ByteBuffer) {
+    if head?.kind == .partial { out.append(block.span) }
+  }
+}

@@ -1,0 +1,117 @@
+package import Bytes
+package import SSE
+
+/// Gets each event in the moment in which its log has kept it.
+package protocol LogTap: AnyObject {
+  /// - Parameter bytes: what the event's positions refer to.
+  func kept(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer)
+  /// As `kept`, for an entry that is no block.
+  func keptFiller(_ bytes: Span<UInt8>, into out: inout ByteBuffer)
+}
+
+/// The reader that a run has before all others: what the backend sends goes into the log.
+package final class LogFeed: Reader {
+  private let log: any EventLog
+  /// The limit at which the log has stopped taking entries.
+  package private(set) var breach: LogLimit?
+  /// One client that has everything so far and takes the events as they come, while a piece is taken in.
+  package weak var tap: (any LogTap)?
+
+  package init(log: any EventLog) {
+    self.log = log
+  }
+
+  package var mode: Mode { .graceful }
+  package var isVerbatim: Bool { false }
+  package var keepsFiller: Bool { true }
+
+  package func open(into out: inout ByteBuffer) {}
+
+  package func deliver(
+    _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
+  ) {
+    let head = EntryHead(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
+    if append(bytes.extracting(event.range), head) { tap?.kept(event, bytes, head, into: &out) }
+  }
+
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
+    if append(bytes, EntryHead(number: number, kind: .filler)) { tap?.keptFiller(bytes, into: &out) }
+  }
+
+  private func append(_ block: Span<UInt8>, _ head: EntryHead) -> Bool {
+    switch log.append(block, head) {
+    case .kept: return true
+    case .full(let limit): breach = limit
+    case .ended: break
+    }
+    return false
+  }
+
+  package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
+    false
+  }
+
+  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd { ending.framing }
+
+  /// Keeps what the end of the backend's body left of an event.
+  ///
+  /// - Returns: the outcome of that end.
+  package func close(_ run: Run, _ end: UpstreamEnd) -> Outcome {
+    var bytes = ByteBuffer()
+    run.writePartialEvent(to: &bytes)
+    // It sees a terminal that the backend left without its blank line, which has a number then.
+    let outcome = run.outcome(of: end)
+    guard !bytes.isEmpty else { return outcome }
+    let head: EntryHead
+    if end != .clean {
+      head = EntryHead(number: run.events, kind: .partial)
+    } else if let mark = run.finalEventMark {
+      head = EntryHead(number: run.events, kind: .unterminated, mark: mark)
+    } else {
+      // Comments, or an id alone: no client notices.
+      head = EntryHead(number: run.events, kind: .filler)
+    }
+    _ = append(bytes.span, head)
+    return outcome
+  }
+}
+
+/// One client's way through a log: entries become what its mode makes of them.
+package struct LogDelivery {
+  private let reader: any Reader
+  private let isRaw: Bool
+  /// What `Reader.finish` needs when the log has been read to its end.
+  package private(set) var tail = LoggedTail()
+
+  package init(to reader: any Reader) {
+    self.reader = reader
+    isRaw = reader.mode == .legacy
+  }
+
+  package mutating func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    if isRaw { return out.append(block) }
+    switch head.kind {
+    case .event, .other:
+      reader.deliver(Event(reading: block), block, mark: head.mark, number: head.number, into: &out)
+    case .unterminated, .partial: tail.take(block, head)
+    case .filler: break
+    }
+  }
+
+  /// The same for an event that has just been read and kept.
+  package func deliver(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    if isRaw { return out.append(bytes.extracting(event.range)) }
+    reader.deliver(event, bytes, mark: head.mark, number: head.number, into: &out)
+  }
+
+  package func deliverFiller(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
+    if isRaw { out.append(bytes) }
+  }
+
+  /// Ends the response of a run whose log ends with `end`, which the reader has had all of, or of a reader that leaves.
+  package mutating func finish(_ ending: Ending, counts: EndRecord, into out: inout ByteBuffer) -> BodyEnd {
+    tail.events = counts.events
+    tail.eventBytes = counts.bytes
+    return reader.finish(ending, run: tail, into: &out)
+  }
+}

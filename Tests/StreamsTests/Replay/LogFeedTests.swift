@@ -1,0 +1,87 @@
+import Bytes
+import EventSamples
+import SSE
+import Streams
+import Testing
+import Time
+
+/// What a client gets that reads from the log, beside what one gets that was there from the start.
+struct LogFeedTests {
+  private struct Sample {
+    var seed: Int
+    var stream: [UInt8]
+    var pieces: [[UInt8]]
+    var end: UpstreamEnd
+  }
+
+  private func samples(_ count: Int, from first: Int) -> [Sample] {
+    (first..<first + count).map { seed in
+      var random = SeededGenerator(seed: UInt64(seed))
+      // What stands before the first block is not kept, so every stream begins with one.
+      let stream = Array("data: 1\n\n".utf8) + EventSamples.random(blocks: 1 + random.below(20), using: &random)
+      let pieces = EventSamples.pieces(stream, using: &random)
+      return Sample(seed: seed, stream: stream, pieces: pieces, end: random.chance(70) ? .clean : .cut(.reset))
+    }
+  }
+
+  private func keep(_ sample: Sample) -> (MemoryLog, EndRecord) {
+    let log = MemoryLog()
+    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+    let feed = LogFeed(log: log)
+    var out = ByteBuffer()
+    for piece in sample.pieces { _ = run.receive(piece.span, for: feed, into: &out) }
+    let outcome = feed.close(run, sample.end)
+    let end = EndRecord(
+      outcome: outcome, reason: "why", events: run.events, bytes: run.eventBytes,
+      upstreamIsComplete: sample.end == .clean)
+    log.finish(end)
+    #expect(feed.breach == nil && out.isEmpty)
+    return (log, end)
+  }
+
+  private func read(_ log: MemoryLog, _ end: EndRecord, _ mode: Mode) -> (body: [UInt8], end: BodyEnd) {
+    var delivery = LogDelivery(to: Play().reader(mode))
+    var out = ByteBuffer()
+    if mode == .graceful { EventWriter.opening(to: &out) }
+    _ = log.read(from: .beginning) { block, head in
+      delivery.deliver(block, head, into: &out)
+      return true
+    }
+    let streamEnd = StreamEnd(
+      stream: Play.stream, run: Play.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: end.outcome,
+      reason: end.reason)
+    let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: false)
+    let bodyEnd = delivery.finish(ending, counts: end, into: &out)
+    return (out.toArray(), bodyEnd)
+  }
+
+  @Test func `legacy gets every byte from the log, and the same end`() {
+    for sample in samples(1000, from: 0) {
+      let (log, end) = keep(sample)
+      let result = read(log, end, .legacy)
+      #expect(result.body == sample.stream, "seed \(sample.seed)")
+      #expect((result.end == .complete) == (sample.end == .clean), "seed \(sample.seed)")
+    }
+  }
+
+  @Test func `shield and graceful read from the log what they would have got at once`() {
+    for sample in samples(1000, from: 5000) {
+      let (log, end) = keep(sample)
+      let graceful = Play()(.graceful, sample.pieces, sample.end)
+      let logged = read(log, end, .graceful)
+      #expect(areAlike(logged.body, graceful.body), "seed \(sample.seed)")
+      #expect(logged.end == graceful.end)
+      let shield = Play()(.shield, sample.pieces, sample.end)
+      let replayed = read(log, end, .shield)
+      #expect(areAlike(replayed.body, shield.body), "seed \(sample.seed)")
+      #expect(replayed.end == shield.end)
+    }
+  }
+
+  private func areAlike(_ left: [UInt8], _ right: [UInt8]) -> Bool { messages(left) == messages(right) }
+
+  private func messages(_ body: [UInt8]) -> [String] {
+    // An id that is left without its blank line counts for a client that is told of it, and for nobody in a log.
+    EventSourceClient.messages(in: body).map { $0.type == "stream_end" ? $0.type : "\($0.type) \($0.data)" }
+  }
+}
