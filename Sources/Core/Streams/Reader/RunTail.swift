@@ -9,6 +9,8 @@ package protocol RunTail {
   var eventBytes: UInt64 { get }
   /// Whether the backend ended in the middle of an event.
   var hasPartialEvent: Bool { get }
+  /// Whether the JSON text of an error stood in the body, bare, where no client of event streams sees it.
+  var hasBareError: Bool { get }
 
   /// Completes an event that a backend with a clean end left without its blank line.
   ///
@@ -25,6 +27,7 @@ extension Run: RunTail {}
 package struct LoggedTail: RunTail {
   package var events: UInt64 = 0
   package var eventBytes: UInt64 = 0
+  package private(set) var hasBareError = false
   /// The unfinished event, as the backend sent it.
   private var block: [UInt8] = []
   private var head: EntryHead?
@@ -35,6 +38,11 @@ package struct LoggedTail: RunTail {
   package mutating func take(_ block: Span<UInt8>, _ head: EntryHead) {
     self.block = [UInt8](copying: block)
     self.head = head
+  }
+
+  /// Takes note of an entry that is no event.
+  package mutating func note(_ head: EntryHead) {
+    if head.mark.contains(.error) { hasBareError = true }
   }
 
   package var hasPartialEvent: Bool { head != nil }

@@ -69,7 +69,7 @@ package final class LogFeed: Reader {
       head = EntryHead(number: run.events, kind: .unterminated, mark: mark)
     } else {
       // Comments, or an id alone: no client notices.
-      head = EntryHead(number: run.events, kind: .filler)
+      head = EntryHead(number: run.events, kind: .filler, mark: run.hasBareError ? .error : [])
     }
     _ = append(bytes.span, head)
     return outcome
@@ -90,6 +90,7 @@ package struct LogDelivery {
 
   package mutating func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
     if isRaw { return out.append(block) }
+    if !head.kind.isEvent { tail.note(head) }
     switch head.kind {
     case .event, .other:
       reader.deliver(Event(reading: block), block, mark: head.mark, number: head.number, into: &out)
@@ -99,8 +100,9 @@ package struct LogDelivery {
   }
 
   /// The same for an event that has just been read and kept.
-  package func deliver(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+  package mutating func deliver(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
     if isRaw { return out.append(bytes.extracting(event.range)) }
+    if !head.kind.isEvent { tail.note(head) }
     reader.deliver(event, bytes, mark: head.mark, number: head.number, into: &out)
   }
 
