@@ -80,7 +80,13 @@ private final class UpstreamCheck: ConnectionHandler {
     request.append(policy.path)
     request.append(" HTTP/1.1\r\nHost: ")
     request.append(pool.settings.url.authority)
-    request.append("\r\nUser-Agent: fermata-health-check\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+    request.append("\r\n")
+    // Its own fields too: an upstream may ask for a key even here.
+    var fields = pool.settings.overrides
+    if !fields.contains(.userAgent) { fields.append(.userAgent, literal: "fermata-health-check") }
+    if !fields.contains(.accept) { fields.append(.accept, literal: "*/*") }
+    fields.write(into: &request)
+    request.append("Connection: close\r\n\r\n")
     connection.write(request.span)
     connection.startReading()
   }
