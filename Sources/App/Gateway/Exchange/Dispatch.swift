@@ -85,6 +85,7 @@ final class Dispatch {
   // MARK: - Attempts
 
   func begin() {
+    if let body, body.isComplete { readWish(body) }
     perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
   }
 
@@ -198,6 +199,7 @@ final class Dispatch {
   func bodyEnded() {
     guard let body else { return }
     body.end()
+    readWish(body)
     guard let upstream else { return }
     body.sendEnd(to: upstream)
     // The backend had to wait for it.
@@ -220,7 +222,6 @@ final class Dispatch {
     let isSuccess = (200..<300).contains(head.status)
     let isStream = framing != .none && isSuccess && head.isEventStream && !head.fields.isEncoded
     if isSuccess, head.isEventStream, head.fields.isEncoded { warnOfEncoding() }
-    if let body { waterfall.expectsStream = waterfall.expectsStream || asksForStream(body) }
     let verdict = waterfall.receivedHead(
       status: head.status, isEventStream: isStream, isEmpty: framing == .none || framing == .length(0),
       retryAfter: head.retryAfter, at: now)
@@ -237,8 +238,10 @@ final class Dispatch {
     }
   }
 
-  private func asksForStream(_ body: RequestBody) -> Bool {
-    body.withKept { StreamRequest.asksForStream($0) }
+  /// Whether a stream is asked for shows in the bodies of some requests only.
+  private func readWish(_ body: RequestBody) {
+    guard !waterfall.expectsStream else { return }
+    waterfall.expectsStream = body.withKept { StreamRequest.asksForStream($0) }
   }
 
   private func warnOfEncoding() {
