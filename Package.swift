@@ -106,7 +106,11 @@ let testing: [Target] = [
   tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
-  tests("RedisLogTests", ["RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "Processes"]),
+  tests(
+    "RedisLogTests",
+    [
+      "RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "Processes", "Harness",
+    ]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),

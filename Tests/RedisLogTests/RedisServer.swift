@@ -23,7 +23,10 @@ final class RedisServer {
     return found
   }()
 
-  init(_ options: [String] = []) throws {
+  private let usesTLS: Bool
+
+  init(usesTLS: Bool = false, _ options: [String] = []) throws {
+    self.usesTLS = usesTLS
     directory = try TemporaryDirectory(prefix: "redis-test")
     port = try Self.freePort()
     self.options = options
@@ -41,9 +44,10 @@ final class RedisServer {
   func start() throws {
     let arguments =
       [
-        "redis-server", "--port", String(port), "--bind", "127.0.0.1", "--dir", directory.path, "--save", "",
+        "redis-server", usesTLS ? "--tls-port" : "--port", String(port), "--bind", "127.0.0.1", "--dir", directory.path,
+        "--save", "",
         "--daemonize", "no",
-      ] + options
+      ] + (usesTLS ? ["--port", "0"] : []) + options
     let process = try ChildProcess(arguments)
     self.process = process
     while let line = process.readLine(timeout: .seconds(20)) {

@@ -1,0 +1,29 @@
+package import Streams
+
+/// The names of everything in Redis.
+package struct RunKeys: Equatable, Sendable {
+  package let prefix: String
+  package let usesHashTags: Bool
+
+  package init(prefix: String = "ai:", usesHashTags: Bool = false) {
+    self.prefix = prefix
+    self.usesHashTags = usesHashTags
+  }
+
+  /// A stream: the run's events, with its end record as the last entry.
+  package func events(of run: RunID) -> String { key(of: run, "events") }
+  /// Set when somebody wants the run to stop.
+  package func cancel(of run: RunID) -> String { key(of: run, "cancel") }
+  /// The lease of the gateway that owns the run.
+  package func owner(of run: RunID) -> String { key(of: run, "owner") }
+  /// A hash: what is known of the run beside its events.
+  package func meta(of run: RunID) -> String { key(of: run, "meta") }
+  /// The run that an idempotency key started.
+  package func idempotency(of key: Digest) -> String { "\(prefix)idem:\(key.description)" }
+  /// The channel on which it is told that some run's `cancel` was set.
+  package var cancelChannel: String { "\(prefix)run:cancel" }
+
+  private func key(of run: RunID, _ part: StaticString) -> String {
+    usesHashTags ? "\(prefix)run:{\(run)}:\(part)" : "\(prefix)run:\(run):\(part)"
+  }
+}

@@ -1,0 +1,100 @@
+import Loop
+package import SSE
+package import Streams
+package import Time
+
+/// Keeps a claimed run its owner's, and its keys from running out, until `release()`. Retained by the loop until then.
+package final class RunLease {
+  private enum Request: UInt64 { case renew, other }
+
+  private let store: RunStore
+  private let run: RunID
+  private let token: StreamID
+  private let idempotency: Digest?
+  private var handle: DeadlineHandle?
+  private var isAsking = false
+  private var isOver = false
+  private var lost: (() -> Void)?
+
+  /// - Parameters:
+  ///   - token: the one that the run was claimed with.
+  ///   - idempotency: the key that started the run, which is to live as long as the run does.
+  ///   - lost: called once, when another has taken the run or ended it: whatever this owner does with it from then on
+  ///     nobody sees.
+  package init(
+    store: RunStore, run: RunID, token: StreamID, idempotency: Digest? = nil, lost: @escaping () -> Void
+  ) {
+    self.store = store
+    self.run = run
+    self.token = token
+    self.idempotency = idempotency
+    self.lost = lost
+    let loop = store.redis.loop
+    handle = loop.deadlines.add(self, at: loop.now + store.settings.renewal)
+  }
+
+  /// Gives the run up, which has ended or could not be begun. Its keys stay for their time to live.
+  package func release() {
+    guard !isOver else { return }
+    end()
+    send(.other) { command, keys in
+      command.begin(Script.release, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.append { token.write(to: &$0) }
+      command.append(store.lifetime)
+    }
+    prolongIdempotency()
+  }
+
+  private func end() {
+    isOver = true
+    lost = nil
+    if let handle { store.redis.loop.deadlines.remove(handle) }
+    handle = nil
+  }
+
+  private func renew() {
+    isAsking = true
+    send(.renew) { command, keys in
+      command.begin(Script.renew, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.append { token.write(to: &$0) }
+      command.append(RunStore.milliseconds(store.settings.lease))
+      command.append(store.lifetime)
+    }
+    prolongIdempotency()
+  }
+
+  private func prolongIdempotency() {
+    guard let idempotency else { return }
+    send(.other) { command, keys in
+      command.append("PEXPIRE")
+      command.append(keys.idempotency(of: idempotency))
+      command.append(store.lifetime)
+    }
+  }
+
+  private func send(_ request: Request, _ write: (RedisCommand, RunKeys) -> Void) {
+    store.redis.send(to: self, tag: request.rawValue) { write($0, store.keys) }
+  }
+}
+
+extension RunLease: RedisReceiver, DeadlineMember {
+  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    guard tag == Request.renew.rawValue, !isOver else { return }
+    isAsking = false
+    switch result {
+    case .success(let reply) where reply.integer == 0:
+      let lost = lost
+      end()
+      lost?()
+    case .success(let reply) where reply.integer == 1: break
+    case .success, .failure:
+      // Redis is away or refuses; what counts is whether it is back before another asks.
+      if let handle { store.redis.loop.deadlines.move(handle, to: store.redis.loop.now + .milliseconds(500)) }
+    }
+  }
+
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    if !isAsking { renew() }
+    return now + store.settings.renewal
+  }
+}

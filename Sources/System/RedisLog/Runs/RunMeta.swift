@@ -1,0 +1,80 @@
+import Bytes
+package import SSE
+package import Streams
+package import Time
+
+/// Who writes a run's events.
+package enum RunSource: String, Sendable {
+  /// The gateway that holds the run's lease, with ids of its own making.
+  case gateway
+  /// A worker beside the gateway, with ids of Redis's making.
+  case worker
+}
+
+/// What all replicas know of a run beside its events.
+package struct RunMeta: Equatable, Sendable {
+  /// Who may read it.
+  package var principal: Digest
+  /// The stream's id that its events' ids carry: the same on every replica.
+  package var stream: StreamID
+  package var created: WallTime
+  /// The backend's `Content-Type`; empty when it is not known.
+  package var contentType: String
+  package var source: RunSource
+
+  package init(
+    principal: Digest, stream: StreamID, created: WallTime, contentType: String = "", source: RunSource = .gateway
+  ) {
+    self.principal = principal
+    self.stream = stream
+    self.created = created
+    self.contentType = contentType
+    self.source = source
+  }
+
+  /// Reads the answer to HGETALL; `nil` when it lacks something or something is not valid.
+  init?(_ reply: RedisReply) {
+    var fields: [String: RedisReply] = [:]
+    var elements = reply.elements
+    while let name = elements.next(), let value = elements.next() { fields[name.text] = value }
+    guard let principal = fields["principal"]?.withBytes({ Digest(parsing: $0) }),
+      let stream = fields["stream"]?.withBytes({ StreamID(parsing: $0) }),
+      let created = fields["created"]?.withBytes({ $0.decimalValue }),
+      let source = fields["source"].flatMap({ RunSource(rawValue: $0.text) })
+    else { return nil }
+    self.init(
+      principal: principal, stream: stream, created: WallTime(milliseconds: Int64(created)),
+      contentType: fields["type"]?.text ?? "", source: source)
+  }
+
+  /// Appends names and values as arguments.
+  func write(to command: RedisCommand) {
+    command.append("principal")
+    command.append { principal.write(to: &$0) }
+    command.append("stream")
+    command.append { stream.write(to: &$0) }
+    command.append("created")
+    command.append(Int(created.milliseconds))
+    command.append("type")
+    command.append(contentType)
+    command.append("source")
+    command.append(source.rawValue)
+  }
+}
+
+/// Everything that Redis tells of a run at one moment.
+package struct RunState: Equatable, Sendable {
+  package var meta: RunMeta?
+  /// Some gateway holds the run's lease.
+  package var isOwned = false
+  package var isCancelled = false
+  /// The last entry of its events; `nil` when there is none.
+  package var last: EntryID?
+  /// How it ended, if its last entry says so.
+  package var end: EndRecord?
+
+  package init() {}
+
+  /// Whether there is anything at all.
+  package var exists: Bool { meta != nil || isOwned || last != nil }
+}

@@ -1,0 +1,222 @@
+import Bytes
+import Loop
+package import SSE
+package import Streams
+package import Time
+
+/// What replicas agree on about runs: whose they are, who may read them, whether they are to stop.
+///
+/// All answers come from the loop, after the call has returned.
+package final class RunStore {
+  package enum Claim: Equatable, Sendable {
+    case mine
+    /// There is such a run; `nil` when a worker has begun it and no gateway knows it yet.
+    case others(RunMeta?)
+  }
+
+  package enum IdempotencyClaim: Equatable, Sendable {
+    case mine
+    /// This run was started under the key, by this request.
+    case attach(RunID, request: Digest)
+  }
+
+  package enum OrphanClose: Int64, Sendable {
+    /// Somebody has the run.
+    case isOwned = 0
+    case hadEnded = 1
+    case closed = 2
+  }
+
+  package let redis: RedisConnection
+  package let keys: RunKeys
+  package let settings: RedisSettings
+
+  package init(redis: RedisConnection, settings: RedisSettings) {
+    self.redis = redis
+    self.settings = settings
+    keys = RunKeys(prefix: settings.prefix, usesHashTags: settings.usesHashTags)
+  }
+
+  var lifetime: Int { Self.milliseconds(settings.timeToLive) }
+
+  static func milliseconds(_ time: Nanoseconds) -> Int { max(1, Int(time.value / 1_000_000)) }
+
+  // MARK: - Ownership
+
+  /// Makes a run the caller's, with a lease that has to be renewed (`RunLease`), unless there is one of that name.
+  ///
+  /// - Parameter token: tells this owner from all others; nobody else may know it.
+  package func claim(
+    _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<Claim, RedisError>) -> Void
+  ) {
+    redis.send { command in
+      command.begin(Script.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.append { token.write(to: &$0) }
+      command.append(Self.milliseconds(settings.lease))
+      command.append(lifetime)
+      meta.write(to: command)
+    } completion: { result in
+      completion(
+        Self.expect(result) { reply in
+          switch reply.kind {
+          case .integer: reply.integer == 1 ? .mine : .others(nil)
+          case .array: .others(RunMeta(reply))
+          default: nil
+          }
+        })
+    }
+  }
+
+  /// Makes a run that a worker feeds known to all replicas: the first that asks gives it its stream's id and principal.
+  ///
+  /// - Parameter meta: what it gets as far as it has none.
+  /// - Parameter completion: gets what it has. The caller has to compare the principal with its own.
+  package func adopt(
+    _ run: RunID, meta: RunMeta, _ completion: @escaping (Result<RunMeta, RedisError>) -> Void
+  ) {
+    redis.send { command in
+      command.begin(Script.adopt, keys: keys.meta(of: run))
+      command.append(lifetime)
+      meta.write(to: command)
+    } completion: { result in
+      completion(Self.expect(result) { RunMeta($0) })
+    }
+  }
+
+  /// What there is of a run.
+  package func lookup(_ run: RunID, _ completion: @escaping (Result<RunState, RedisError>) -> Void) {
+    var state = RunState()
+    var fault: RedisError?
+    func ask(_ name: StaticString, _ key: String, _ read: @escaping (RedisReply) -> Void) {
+      redis.send { command in
+        command.append(name)
+        command.append(key)
+      } completion: { result in
+        switch Self.expect(result, read) {
+        case .success: break
+        case .failure(let error): fault = fault ?? error
+        }
+      }
+    }
+    ask("HGETALL", keys.meta(of: run)) { state.meta = RunMeta($0) }
+    ask("EXISTS", keys.owner(of: run)) { state.isOwned = $0.integer == 1 }
+    ask("EXISTS", keys.cancel(of: run)) { state.isCancelled = $0.integer == 1 }
+    last(of: run) { result in
+      switch result {
+      case .success(let (id, end)):
+        state.last = id
+        state.end = end
+      case .failure(let error): fault = fault ?? error
+      }
+      completion(fault.map { .failure($0) } ?? .success(state))
+    }
+  }
+
+  /// The last entry of a run's events, and how the run ended if it says so.
+  private func last(
+    of run: RunID, _ completion: @escaping (Result<(EntryID?, EndRecord?), RedisError>) -> Void
+  ) {
+    redis.send { command in
+      command.append("XREVRANGE")
+      command.append(keys.events(of: run))
+      command.append("+")
+      command.append("-")
+      command.append("COUNT")
+      command.append(1)
+    } completion: { result in
+      completion(
+        Self.expect(result) { reply in
+          var elements = reply.elements
+          guard let entry = elements.next().flatMap({ RunEntry($0) }) else { return (nil, nil) }
+          return (entry.id, EndRecord(entry, events: entry.id.high))
+        })
+    }
+  }
+
+  /// Ends a run in its log whose owner's lease has run out. For runs that gateways feed.
+  package func closeOrphan(_ run: RunID, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void) {
+    redis.send { command in
+      command.begin(Script.closeOrphan, keys: keys.owner(of: run), keys.events(of: run), keys.meta(of: run))
+      command.append(lifetime)
+      command.append(Self.orphanEnd)
+    } completion: { result in
+      completion(Self.expect(result) { $0.integer.flatMap(OrphanClose.init(rawValue:)) })
+    }
+  }
+
+  /// Without counts, which nobody has: readers count for themselves.
+  private static let orphanEnd: StaticString = """
+    {"outcome":"gateway_error","reason":"the gateway that had the run is gone","complete":false}
+    """
+
+  // MARK: - Cancelling
+
+  /// Asks whoever has the run, worker or gateway, to stop it. Says nothing about whether there is such a run.
+  package func requestCancel(_ run: RunID, _ completion: @escaping (Result<Void, RedisError>) -> Void) {
+    redis.send { command in
+      command.append("SET")
+      command.append(keys.cancel(of: run))
+      command.append("1")
+      command.append("EX")
+      command.append(300)
+    } completion: { result in
+      completion(Self.expect(result) { _ in () })
+    }
+    // Only wakes those up who look at the key then.
+    redis.send { command in
+      command.append("PUBLISH")
+      command.append(keys.cancelChannel)
+      command.append(run.description)
+    } completion: { _ in
+    }
+  }
+
+  // MARK: - Idempotency
+
+  /// Notes that `run` is started by `request` under an idempotency key, unless another was before.
+  package func claimIdempotency(
+    _ key: Digest, run: RunID, request: Digest, timeToLive: Nanoseconds? = nil,
+    _ completion: @escaping (Result<IdempotencyClaim, RedisError>) -> Void
+  ) {
+    redis.send { command in
+      command.begin(Script.keepFirst, keys: keys.idempotency(of: key))
+      command.append("\(run) \(request.description)")
+      command.append(timeToLive.map { Self.milliseconds($0) } ?? lifetime)
+    } completion: { result in
+      completion(
+        Self.expect(result) { reply in
+          if reply.isNull { return .mine }
+          return reply.withBytes { value in
+            guard let space = value.firstIndex(of: 0x20), let run = RunID(parsing: value.extracting(first: space)),
+              let request = Digest(parsing: value.extracting(droppingFirst: space + 1))
+            else { return nil }
+            return .attach(run, request: request)
+          }
+        })
+    }
+  }
+
+  /// Takes `claimIdempotency` back, for a run that could not be started: a repeat may try again.
+  package func releaseIdempotency(_ key: Digest, run: RunID, request: Digest) {
+    redis.send { command in
+      command.begin(Script.dropIfEqual, keys: keys.idempotency(of: key))
+      command.append("\(run) \(request.description)")
+    } completion: { _ in
+    }
+  }
+
+  // MARK: - Answers
+
+  /// What `read` makes of an answer. An error, and an answer that is not what the command brings, are failures.
+  static func expect<Value>(
+    _ result: Result<RedisReply, RedisError>, _ read: (RedisReply) -> Value?
+  ) -> Result<Value, RedisError> {
+    switch result {
+    case .failure(let error): return .failure(error)
+    case .success(let reply):
+      if reply.isError { return .failure(.refused(reply.text)) }
+      guard let value = read(reply) else { return .failure(.refused("an unexpected answer")) }
+      return .success(value)
+    }
+  }
+}

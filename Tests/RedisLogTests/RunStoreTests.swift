@@ -1,0 +1,239 @@
+import Bytes
+import RedisLog
+import SSE
+import Streams
+import Testing
+import Time
+
+struct RunKeysTests {
+  @Test func `keys are what workers know`() throws {
+    let run = try #require(RunID("r-1"))
+    let keys = RunKeys()
+    #expect(keys.events(of: run) == "ai:run:r-1:events")
+    #expect(keys.cancel(of: run) == "ai:run:r-1:cancel")
+    #expect(keys.owner(of: run) == "ai:run:r-1:owner")
+    #expect(keys.meta(of: run) == "ai:run:r-1:meta")
+    #expect(keys.cancelChannel == "ai:run:cancel")
+    #expect(RunKeys(prefix: "x:", usesHashTags: true).events(of: run) == "x:run:{r-1}:events")
+    let hash = Digest([[1]])
+    #expect(keys.idempotency(of: hash) == "ai:idem:\(hash.description)")
+  }
+
+  @Test(arguments: [
+    "", "a b", "a:b", "a/b", "{a}", "a\n", "a\u{0}", "ä", "a%20", String(repeating: "a", count: 129), "*", "a?b",
+  ]) func `what could be another key is no run's id`(text: String) {
+    #expect(RunID(text) == nil)
+    #expect(RunID(parsing: Array(text.utf8).span) == nil)
+  }
+
+  @Test(arguments: ["a", "A.b_c~d-9", String(repeating: "z", count: 128)]) func `an id is what URLs need no escape for`(
+    text: String
+  ) {
+    #expect(RunID(text)?.description == text)
+    #expect(RunID(parsing: Array(text.utf8).span)?.description == text)
+  }
+
+  @Test func `entry ids are ordered as Redis orders them`() {
+    #expect(EntryID(1, 9) < EntryID(2, 0))
+    #expect(EntryID(2, 0) < EntryID(2, 1))
+    #expect(EntryID(7, .max).next == EntryID(8, 0))
+    #expect(EntryID(parsing: Array("18446744073709551615-3".utf8).span) == EntryID(.max, 3))
+    for text in ["", "1", "1-", "-1", "1-x", "18446744073709551616-0", "1-2-3"] {
+      #expect(EntryID(parsing: Array(text.utf8).span) == nil)
+    }
+  }
+}
+
+@Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct RunStoreTests {
+  let test: TestLoop
+  let server: RedisServer
+  let run = RunID("run-1")!
+
+  init() throws {
+    test = try TestLoop()
+    server = try RedisServer()
+  }
+
+  private func store(_ change: (inout RedisSettings) -> Void = { _ in }) -> RunStore {
+    var settings = RedisSettings()
+    change(&settings)
+    return RunStore(redis: test.connection(server.port), settings: settings)
+  }
+
+  private func meta(_ number: UInt64, source: RunSource = .gateway) -> RunMeta {
+    RunMeta(
+      principal: Digest([[UInt8(number)]]), stream: token(number), created: WallTime(milliseconds: 1_700_000_000_123),
+      contentType: "text/event-stream; charset=utf-8", source: source)
+  }
+
+  private func token(_ number: UInt64) -> StreamID { StreamID(random: (number, 77)) }
+
+  private func wait<Value>(_ begin: (@escaping (Value) -> Void) -> Void) throws -> Value {
+    var value: Value?
+    begin { value = $0 }
+    test.run(until: { value != nil })
+    return try #require(value)
+  }
+
+  @Test func `of eight that claim a run at once one gets it, the others its meta`() throws {
+    let stores = (0..<8).map { _ in store() }
+    defer { for store in stores { store.redis.close() } }
+    var claims: [Int: Result<RunStore.Claim, RedisError>] = [:]
+    for (index, store) in stores.enumerated() {
+      store.claim(run, token: token(UInt64(index)), meta: meta(UInt64(index))) { claims[index] = $0 }
+    }
+    test.run(until: { claims.count == 8 })
+    let winners = claims.filter { $0.value == .success(.mine) }.map(\.key)
+    #expect(winners.count == 1)
+    let known = meta(UInt64(winners[0]))
+    #expect(claims.filter { $0.value == .success(.others(known)) }.count == 7)
+  }
+
+  @Test func `a lookup tells everything of a run, and nothing of one that is unknown`() throws {
+    let store = store()
+    defer { store.redis.close() }
+    #expect(try wait { store.lookup(run, $0) } == .success(RunState()))
+    #expect(!RunState().exists)
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    try server.cli("XADD", "ai:run:run-1:events", "1-0", "b", "data: x\n\n")
+    try server.cli("XADD", "ai:run:run-1:events", "2-0", "end", "{\"outcome\":\"completed\",\"events\":1}")
+    var state = RunState()
+    state.meta = meta(1)
+    state.isOwned = true
+    state.last = EntryID(2, 0)
+    state.end = EndRecord(outcome: .completed, reason: "", events: 1, bytes: 0, upstreamIsComplete: false)
+    #expect(try wait { store.lookup(run, $0) } == .success(state))
+    #expect(try wait { store.requestCancel(run, $0) }.isSuccess)
+    state.isCancelled = true
+    #expect(try wait { store.lookup(run, $0) } == .success(state))
+    #expect(Int(try server.cli("TTL", "ai:run:run-1:cancel")).map { (299...300).contains($0) } == true)
+  }
+
+  @Test func `a worker's run gets one stream id, whichever replica asks first`() throws {
+    let stores = [store(), store()]
+    defer { for store in stores { store.redis.close() } }
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "x")
+    #expect(try wait { stores[0].claim(run, token: token(9), meta: meta(9), $0) } == .success(.others(nil)))
+    let first = try wait { stores[0].adopt(run, meta: meta(1, source: .worker), $0) }
+    let second = try wait { stores[1].adopt(run, meta: meta(2, source: .worker), $0) }
+    #expect(first == .success(meta(1, source: .worker)))
+    #expect(second == first)
+    #expect(try wait { stores[1].claim(run, token: token(9), meta: meta(9), $0) }.claimed == meta(1, source: .worker))
+  }
+
+  @Test func `a lease is renewed while it is held, and all keys live on`() throws {
+    let store = store {
+      $0.lease = .milliseconds(600)
+      $0.renewal = .milliseconds(150)
+      $0.timeToLive = .seconds(2)
+    }
+    defer { store.redis.close() }
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    try server.cli("XADD", "ai:run:run-1:events", "1-0", "b", "data: x\n\n")
+    var losses = 0
+    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    test.run(for: .milliseconds(2500))
+    #expect(try wait { store.lookup(run, $0) }.state?.isOwned == true)
+    #expect((Int(try server.cli("PTTL", "ai:run:run-1:events")) ?? 0) > 1000)
+    lease.release()
+    test.run(for: .milliseconds(100))
+    let state = try wait { store.lookup(run, $0) }.state
+    #expect(state?.isOwned == false && state?.last == EntryID(1, 0))
+    #expect(losses == 0)
+  }
+
+  @Test func `a run whose owner is gone is closed once, and the owner that comes back is told`() throws {
+    let store = store {
+      $0.lease = .milliseconds(300)
+      $0.renewal = .milliseconds(800)
+    }
+    defer { store.redis.close() }
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    try server.cli("XADD", "ai:run:run-1:events", "7-0", "b", "data: x\n\n")
+    try server.cli("XADD", "ai:run:run-1:events", "7-1", "b", ": comment\n\n")
+    #expect(try wait { store.closeOrphan(run, $0) } == .success(.isOwned))
+    var losses = 0
+    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    test.run(for: .milliseconds(400))
+    #expect(try wait { store.closeOrphan(run, $0) } == .success(.closed))
+    #expect(try wait { store.closeOrphan(run, $0) } == .success(.isOwned))
+    let state = try wait { store.lookup(run, $0) }.state
+    #expect(state?.last == EntryID(8, 0))
+    #expect(state?.end?.outcome == .gatewayError)
+    test.run(until: { losses > 0 })
+    lease.release()
+    test.run(for: .milliseconds(50))
+    #expect(losses == 1)
+  }
+
+  @Test func `an owner that was away for longer than its lease has the run again if nobody has closed it`() throws {
+    let store = store {
+      $0.lease = .milliseconds(200)
+      $0.renewal = .milliseconds(500)
+    }
+    defer { store.redis.close() }
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    var losses = 0
+    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    test.run(for: .milliseconds(620))
+    #expect(try wait { store.lookup(run, $0) }.state?.isOwned == true)
+    #expect(losses == 0)
+    lease.release()
+  }
+
+  @Test func `of eight repeats of a request one starts the run, the others attach to it`() throws {
+    let stores = (0..<8).map { _ in store() }
+    defer { for store in stores { store.redis.close() } }
+    let key = Digest([[1]])
+    let request = Digest([[2]])
+    var claims: [Int: Result<RunStore.IdempotencyClaim, RedisError>] = [:]
+    let runs = (0..<8).map { RunID("run-\($0)")! }
+    for (index, store) in stores.enumerated() {
+      store.claimIdempotency(key, run: runs[index], request: request) { claims[index] = $0 }
+    }
+    test.run(until: { claims.count == 8 })
+    let winners = claims.filter { $0.value == .success(.mine) }.map(\.key)
+    #expect(winners.count == 1)
+    let winner = runs[winners[0]]
+    #expect(claims.filter { $0.value == .success(.attach(winner, request: request)) }.count == 7)
+    stores[0].releaseIdempotency(key, run: winner, request: Digest([[3]]))
+    stores[0].releaseIdempotency(key, run: winner, request: request)
+    #expect(try wait { stores[0].claimIdempotency(key, run: run, request: request, $0) } == .success(.mine))
+  }
+
+  @Test func `without Redis every question is answered by a failure`() throws {
+    let store = store()
+    defer { store.redis.close() }
+    server.kill()
+    #expect(!(try wait { store.lookup(run, $0) }.isSuccess))
+    #expect(!(try wait { store.claim(run, token: token(1), meta: meta(1), $0) }.isSuccess))
+    #expect(!(try wait { store.requestCancel(run, $0) }.isSuccess))
+    #expect(!(try wait { store.claimIdempotency(Digest([[1]]), run: run, request: Digest([[1]]), $0) }.isSuccess))
+  }
+
+  @Test func `keys of another kind are a refusal`() throws {
+    let store = store()
+    defer { store.redis.close() }
+    try server.cli("SET", "ai:run:run-1:meta", "x")
+    guard case .failure(.refused(let text)) = try wait({ store.lookup(run, $0) }) else {
+      Issue.record("was no refusal")
+      return
+    }
+    #expect(text.hasPrefix("WRONGTYPE"))
+  }
+}
+
+extension Result {
+  var isSuccess: Bool { if case .success = self { true } else { false } }
+}
+
+extension Result where Success == RunState {
+  var state: RunState? { try? get() }
+}
+
+extension Result where Success == RunStore.Claim {
+  /// The meta of the run that another has.
+  var claimed: RunMeta? {
+    if case .success(.others(let meta)) = self { meta } else { nil }
+  }
+}
