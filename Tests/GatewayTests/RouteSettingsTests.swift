@@ -75,6 +75,14 @@ import Time
     #expect(try Self.faults(members) == paths)
   }
 
+  @Test(arguments: ["", "a\\u0001b", "a\\nb", String(repeating: "x", count: 101)])
+  func `a name is a short text`(name: String) throws {
+    let routes = "{ upstream: \"http://a\", routes: [{ name: \"\(name)\", upstreams: \"a:80\" }] }"
+    #expect(try ConfigurationTests.faults(routes) == ["routes[0].name"])
+    let upstreams = "{ upstream: \"http://a\", upstreams: { \"\(name)\": { url: \"http://b\" } } }"
+    #expect(try ConfigurationTests.faults(upstreams).count == 1)
+  }
+
   @Test func `two routes of one name are a mistake`() throws {
     let text = """
       {

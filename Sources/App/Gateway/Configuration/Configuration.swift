@@ -105,14 +105,23 @@ extension Configuration {
     for index in upstreams.indices { upstreams[index].connectTimeout = connectTimeout(of: upstreams[index]) }
   }
 
-  /// Names stand in metrics and log lines, where two of a kind could not be told apart.
+  /// Names stand in metrics and log lines, where they must be short texts of which no two are the same.
   private func checkNames(_ reader: JSONReader) {
     var seen: Set<String> = []
     for (index, route) in routes.enumerated() where !route.name.isEmpty {
-      if !seen.insert(route.name).inserted {
-        reader.fault(at: "routes[\(index)].name", "there is a route \"\(route.name)\" already")
-      }
+      let path = "routes[\(index)].name"
+      if !Self.isName(route.name) { reader.fault(at: path, Self.nameRule) }
+      if !seen.insert(route.name).inserted { reader.fault(at: path, "there is a route \"\(route.name)\" already") }
     }
+    for upstream in upstreams where !Self.isName(upstream.name) {
+      reader.fault(at: "upstreams[\"\(upstream.name)\"]", Self.nameRule)
+    }
+  }
+
+  private static let nameRule = "a name has 1 to 100 bytes and no control character"
+
+  private static func isName(_ text: String) -> Bool {
+    (1...100).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
   }
 
   private func connectTimeout(of upstream: UpstreamSettings) -> Nanoseconds {

@@ -35,6 +35,7 @@ package struct RouteSettings: Sendable {
 
   init(_ reader: JSONReader, defaults: RouteDefaults, stream: StreamSettings, upstreams known: Set<String>) {
     reader.require("name")
+    if reader.string("name")?.isEmpty == true { reader.fault("name", "is empty") }
     self.init(
       name: reader.string("name", default: ""), upstreams: RouteUpstreamReader.read(reader, known: known),
       defaults: defaults, stream: StreamSettings(reader.nested("stream"), defaults: stream))
