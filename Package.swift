@@ -133,6 +133,7 @@ let fuzzers: [Target] =
   ? []
   : [
     fuzzer("FuzzEventStream", ["Streams", "SSE", "Bytes", "Time", "EventSamples"]),
+    fuzzer("FuzzGate", ["Streams", "SSE", "Bytes"]),
     fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),

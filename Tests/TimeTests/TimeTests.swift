@@ -85,4 +85,15 @@ struct NanosecondsTests {
     #expect(later + .seconds(-3) == start)
     #expect(start < later)
   }
+
+  @Test(arguments: [
+    ("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37.000Z"),
+    ("Thu, 01 Jan 1970 00:00:00 GMT", "1970-01-01T00:00:00.000Z"),
+    ("Sunday, 06-Nov-94 08:49:37 GMT", nil), ("Sun, 6 Nov 1994 08:49:37 GMT", nil),
+    ("Sun, 06 Nom 1994 08:49:37 GMT", nil),
+    ("Sun, 06 Nov 1994 24:49:37 GMT", nil), ("", nil), ("120", nil),
+  ])
+  func `a date of HTTP is read as senders must write it`(text: String, time: String?) {
+    #expect(WallTime(httpDate: text.utf8Span.span)?.rfc3339 == time)
+  }
 }

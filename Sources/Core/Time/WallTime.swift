@@ -95,7 +95,7 @@ extension WallTime {
   }
 
   /// Days since 1970-01-01, the inverse of `civil(fromDays:)`.
-  private static func days(year: Int, month: Int, day: Int) -> Int64 {
+  fileprivate static func days(year: Int, month: Int, day: Int) -> Int64 {
     let shifted = month > 2 ? year : year - 1
     let era = shifted >= 0 ? shifted / 400 : (shifted - 399) / 400
     let yearOfEra = shifted - era * 400
@@ -103,5 +103,39 @@ extension WallTime {
     let dayOfYear = (153 * monthFromMarch + 2) / 5 + day - 1
     let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
     return Int64(era * 146_097 + dayOfEra - 719_468)
+  }
+}
+
+extension WallTime {
+  /// Reads a date as HTTP senders must write it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7). `nil` for anything
+  /// else; what the weekday says is not looked at.
+  package init?(httpDate text: Span<UInt8>) {
+    guard text.count == 29, text[3] == UInt8(ascii: ","), text[19] == UInt8(ascii: ":"), text[22] == UInt8(ascii: ":"),
+      text[28] == UInt8(ascii: "T"), let day = Self.number(text, 5..<7), (1...31).contains(day),
+      let month = Self.month(text), let year = Self.number(text, 12..<16), year > 0,
+      let hour = Self.number(text, 17..<19), hour < 24, let minute = Self.number(text, 20..<22), minute < 60,
+      let second = Self.number(text, 23..<25), second <= 60
+    else { return nil }
+    let days = Int(Self.days(year: year, month: month, day: day))
+    self.init(milliseconds: Int64((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000))
+  }
+
+  private static func number(_ text: Span<UInt8>, _ range: Range<Int>) -> Int? {
+    var value = 0
+    for index in range {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(text[index]) else { return nil }
+      value = value * 10 + Int(text[index] - UInt8(ascii: "0"))
+    }
+    return value
+  }
+
+  private static func month(_ text: Span<UInt8>) -> Int? {
+    let names: [StaticString] = [
+      "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    for (index, name) in names.enumerated() where (0..<3).allSatisfy({ unsafe text[8 + $0] == name.utf8Start[$0] }) {
+      return index + 1
+    }
+    return nil
   }
 }

@@ -224,7 +224,7 @@ final class Dispatch {
     if isSuccess, head.isEventStream, head.fields.isEncoded { warnOfEncoding() }
     let verdict = waterfall.receivedHead(
       status: head.status, isEventStream: isStream, isEmpty: framing == .none || framing == .length(0),
-      retryAfter: head.retryAfter, at: now)
+      retryAfter: head.retryAfter(at: worker.loop.wallTime()), at: now)
     switch verdict {
     case .relay: commit(head, framing, isStream: false, upstream)
     case .open: commit(head, framing, isStream: isStream, upstream)
@@ -404,9 +404,11 @@ extension Fields {
 }
 
 extension ResponseHead {
-  /// What `Retry-After` says, as a delay (RFC 9110, 10.2.3); dates are not read.
-  fileprivate var retryAfter: Nanoseconds? {
-    guard let value = fields.first(.retryAfter), let seconds = value.decimalValue else { return nil }
-    return .seconds(min(seconds, 86_400))
+  /// What `Retry-After` says, as a delay of at most a day (RFC 9110, 10.2.3).
+  fileprivate func retryAfter(at now: @autoclosure () -> WallTime) -> Nanoseconds? {
+    guard let value = fields.first(.retryAfter) else { return nil }
+    if let seconds = value.decimalValue { return .seconds(min(seconds, 86_400)) }
+    guard let date = WallTime(httpDate: value) else { return nil }
+    return .milliseconds(Int(min(max(0, date.milliseconds - now().milliseconds), 86_400_000)))
   }
 }

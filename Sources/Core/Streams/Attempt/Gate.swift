@@ -53,7 +53,7 @@ package struct Gate: ~Copyable {
 
   /// Takes in and keeps the next piece of the body. A verdict other than `holding` is the last one.
   package mutating func receive(_ bytes: Span<UInt8>) -> Verdict {
-    guard verdict == .holding else { return verdict }
+    guard verdict == .holding, !bytes.isEmpty else { return verdict }
     held.append(bytes)
     if condition == .head { return decide(.open) }
     if shape == .unknown { findShape() }

@@ -118,9 +118,12 @@ struct PayloadCursor: ~Escapable {
   private mutating func skipWord() -> Bool {
     let start = index
     while index < bytes.count, !Self.endsWord(bytes[index]) { index += 1 }
-    // Whatever it is that is in the way, it must not be looked at for ever.
-    if index == start { index = bytes.count }
-    return start < index && bytes[start] != UInt8(ascii: "n") && bytes[start] != UInt8(ascii: "f")
+    if index == start {
+      // Whatever is in the way, it must not be looked at for ever.
+      index = bytes.count
+      return false
+    }
+    return bytes[start] != UInt8(ascii: "n") && bytes[start] != UInt8(ascii: "f")
   }
 
   private static func endsWord(_ byte: UInt8) -> Bool {

@@ -83,7 +83,10 @@ struct PayloadSketch {
     switch value[0] {
     // A line break: the value is missing, or on the next line of data.
     case UInt8(ascii: "n"), UInt8(ascii: "f"), UInt8(ascii: "0"), 0x0A, 0x0D: true
-    default: value.hasPrefix("\"\"") || value.hasPrefix("{}") || value.hasPrefix("[]")
+    // An opening character alone: what it opens has not come.
+    case UInt8(ascii: "\""), UInt8(ascii: "{"), UInt8(ascii: "["):
+      value.count < 2 || value.hasPrefix("\"\"") || value.hasPrefix("{}") || value.hasPrefix("[]")
+    default: false
     }
   }
 
