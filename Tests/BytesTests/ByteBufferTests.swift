@@ -36,6 +36,27 @@ struct ByteBufferTests {
     #expect(buffer.withSpan { $0.count } == buffer.count)
   }
 
+  @Test func `spans of every length are appended whole`() {
+    for length in 0...100 {
+      for before in 0...9 {
+        let bytes = (0..<length).map { UInt8($0 + 1) }
+        var buffer = ByteBuffer()
+        buffer.append([UInt8](repeating: 0xAA, count: before))
+        buffer.append(bytes.span)
+        buffer.append(UInt8(0xBB))
+        #expect(buffer.toArray() == [UInt8](repeating: 0xAA, count: before) + bytes + [0xBB])
+      }
+    }
+  }
+
+  @Test func `bytes can be written in place`() {
+    var buffer = ByteBuffer(headroom: 3)
+    buffer.append("x")
+    buffer.append(count: 5) { bytes in for index in bytes.indices { bytes[index] = UInt8(index) } }
+    buffer.append(count: 0) { _ in Issue.record("nothing to write") }
+    #expect(buffer.toArray() == [UInt8(ascii: "x"), 0, 1, 2, 3, 4])
+  }
+
   @Test func `headroom takes a header without moving the body`() {
     for headroom in [1, 8, 100] {
       var buffer = ByteBuffer(headroom: headroom)

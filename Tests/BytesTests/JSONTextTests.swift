@@ -27,6 +27,19 @@ struct JSONTextTests {
     }
   }
 
+  @Test func `every byte is found wherever it stands among plain ones`() throws {
+    for length in 1...20 {
+      for place in 0..<length {
+        for byte in UInt8.min...UInt8.max {
+          var bytes = [UInt8](repeating: 0x7E, count: length)
+          bytes[place] = byte
+          let expected = String(decoding: bytes, as: UTF8.self)
+          #expect(try readBack(written(bytes)) == expected, "\(byte) at \(place) of \(length)")
+        }
+      }
+    }
+  }
+
   @Test func `every scalar is kept`() throws {
     for value in Array(stride(from: UInt32(0x80), to: 0x110000, by: 61)) + [0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF] {
       guard let scalar = UnicodeScalar(value) else { continue }

@@ -46,28 +46,79 @@ package struct ByteBuffer: ~Copyable {
     append(other.span)
   }
 
+  @inline(__always)
   package mutating func append(_ byte: UInt8) {
-    reserve(1)
+    makeRoom(for: 1)
     unsafe base.unsafelyUnwrapped[end] = byte
-    end += 1
+    end &+= 1
   }
 
   package mutating func append(_ bytes: Span<UInt8>) {
     let length = bytes.count
     guard length > 0 else { return }
-    reserve(length)
+    makeRoom(for: length)
     unsafe bytes.withUnsafeBufferPointer { source in
-      unsafe (base.unsafelyUnwrapped + end).update(from: source.baseAddress.unsafelyUnwrapped, count: length)
+      unsafe copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped))
     }
-    end += length
+    end &+= length
   }
 
+  // Part of its callers, so that what is written in the program's text is stored by instructions and not copied by a call.
+  @inline(__always)
   package mutating func append(_ text: StaticString) {
     let length = text.utf8CodeUnitCount
     guard length > 0 else { return }
-    reserve(length)
-    unsafe (base.unsafelyUnwrapped + end).update(from: text.utf8Start, count: length)
-    end += length
+    makeRoom(for: length)
+    unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end).copyMemory(from: text.utf8Start, byteCount: length)
+    end &+= length
+  }
+
+  /// Makes the buffer longer by `length` bytes, which hold anything, and lends them to be written.
+  @inline(__always)
+  package mutating func append(count length: Int, _ write: (inout MutableSpan<UInt8>) -> Void) {
+    guard length > 0 else { return }
+    makeRoom(for: length)
+    var span = unsafe MutableSpan(_unsafeStart: base.unsafelyUnwrapped + end, count: length)
+    write(&span)
+    end &+= length
+  }
+
+  /// Appends the `count` low bytes of `word`, at most all eight, the lowest first.
+  @inline(__always)
+  package mutating func append(word: UInt64, count: Int) {
+    makeRoom(for: 8)
+    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
+    unsafe target.storeBytes(of: word.littleEndian, as: UInt64.self)
+    end &+= count
+  }
+
+  /// Appends `bytes` between quotation marks.
+  mutating func append(quoted bytes: Span<UInt8>) {
+    let length = bytes.count
+    makeRoom(for: length + 2)
+    unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")
+    end &+= 1
+    if length > 0 {
+      unsafe bytes.withUnsafeBufferPointer { source in
+        unsafe copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped))
+      }
+    }
+    unsafe base.unsafelyUnwrapped[end &+ length] = UInt8(ascii: "\"")
+    end &+= length &+ 1
+  }
+
+  /// Appends `,"name":`, the beginning of a member that is not an object's first. `name` must need no escaping.
+  package mutating func append(jsonMember name: StaticString) {
+    let length = name.utf8CodeUnitCount
+    makeRoom(for: length + 4)
+    unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: ",")
+    unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: "\"")
+    end &+= 2
+    unsafe copy(length, from: UnsafeRawPointer(name.utf8Start))
+    end &+= length
+    unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")
+    unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: ":")
+    end &+= 2
   }
 
   package mutating func append(_ text: String) {
@@ -146,6 +197,44 @@ package struct ByteBuffer: ~Copyable {
     grow(to: needed, extra: extra)
   }
 
+  /// Like `reserve`, for one byte at least: then a buffer without memory is one without capacity.
+  @inline(__always)
+  private mutating func makeRoom(for extra: Int) {
+    if extra > capacity &- end { grow(to: end + extra, extra: extra) }
+  }
+
+  /// Copies `length` bytes to the end, where there is room for them. Most are few: a call would cost more than the copy.
+  @unsafe
+  private func copy(_ length: Int, from source: UnsafeRawPointer) {
+    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
+    if length > 32 {
+      unsafe target.copyMemory(from: source, byteCount: length)
+    } else if length >= 16 {
+      // Here and below the two halves may overlap.
+      unsafe Self.copy(SIMD16<UInt8>.self, from: source, to: target, last: length - 16)
+    } else if length >= 8 {
+      unsafe Self.copy(UInt64.self, from: source, to: target, last: length - 8)
+    } else if length >= 4 {
+      unsafe Self.copy(UInt32.self, from: source, to: target, last: length - 4)
+    } else {
+      for index in 0..<length {
+        let byte = unsafe source.load(fromByteOffset: index, as: UInt8.self)
+        unsafe target.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+      }
+    }
+  }
+
+  @unsafe @inline(__always)
+  private static func copy<Block: BitwiseCopyable>(
+    _ type: Block.Type, from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, last: Int
+  ) {
+    let first = unsafe source.loadUnaligned(as: type)
+    let second = unsafe source.loadUnaligned(fromByteOffset: last, as: type)
+    unsafe target.storeBytes(of: first, as: type)
+    unsafe target.storeBytes(of: second, toByteOffset: last, as: type)
+  }
+
+  @inline(never)
   private mutating func grow(to needed: Int, extra: Int) {
     let used = count
     // A queue that is written behind and read in front slides back instead of growing.

@@ -5,6 +5,9 @@ extension ByteBuffer {
   /// one line of valid JSON.
   /// - Parameter limit: the most bytes taken of `bytes`; a longer text ends in `…`.
   package mutating func append(jsonString bytes: Span<UInt8>, limit: Int = .max) {
+    if bytes.count <= limit, Self.plainRun(bytes, from: 0, to: bytes.count) == bytes.count {
+      return append(quoted: bytes)
+    }
     append(UInt8(ascii: "\""))
     var index = 0
     let end = min(bytes.count, limit)
@@ -31,7 +34,7 @@ extension ByteBuffer {
 
   /// The end of the run of bytes at `start` that stand for themselves.
   private static func plainRun(_ bytes: Span<UInt8>, from start: Int, to end: Int) -> Int {
-    var index = bytes.endOfPlainBlocks(from: start, to: end)
+    var index = bytes.endOfPlainWords(from: start, to: end)
     while index < end {
       let byte = bytes[index]
       guard byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") else { break }
@@ -81,18 +84,40 @@ extension ByteBuffer {
 }
 
 extension Span where Element == UInt8 {
-  /// The end of the blocks of 16 bytes at `start` that hold neither controls, nor quotes, nor backslashes, nor anything
-  /// beyond ASCII.
-  fileprivate func endOfPlainBlocks(from start: Int, to end: Int) -> Int {
+  /// The end of the words of 8 bytes at `start` that hold neither controls, nor quotes, nor backslashes, nor anything
+  /// beyond ASCII; `end` when all is well up to there.
+  fileprivate func endOfPlainWords(from start: Int, to end: Int) -> Int {
     unsafe withUnsafeBytes { bytes in
       var index = start
-      while index + 16 <= end {
-        let block = unsafe bytes.loadUnaligned(fromByteOffset: index, as: SIMD16<UInt8>.self)
-        let special = (block .< 0x20) .| (block .>= 0x7F) .| (block .== 0x22) .| (block .== 0x5C)
-        if any(special) { return index }
-        index += 16
+      while index + 8 <= end {
+        let word = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        if word.hasByteToEscape { return index }
+        index += 8
       }
-      return index
+      if index == end || end - start < 4 { return index }
+      if index == start {
+        // Four to seven bytes: the first and the last four make a word.
+        let first = unsafe bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)
+        let last = unsafe bytes.loadUnaligned(fromByteOffset: end - 4, as: UInt32.self)
+        return (UInt64(first) | UInt64(last) << 32).hasByteToEscape ? start : end
+      }
+      // What is left of a word lies in the last eight bytes too.
+      let last = unsafe bytes.loadUnaligned(fromByteOffset: end - 8, as: UInt64.self)
+      return last.hasByteToEscape ? index : end
     }
+  }
+}
+
+extension UInt64 {
+  /// Whether one of the eight bytes can't stand in a JSON string as it is.
+  fileprivate var hasByteToEscape: Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highs: UInt64 = 0x8080_8080_8080_8080
+    let quote = self ^ (ones &* 0x22)
+    let backslash = self ^ (ones &* 0x5C)
+    // A byte's high bit gets set by a borrow where it is below 0x20, or was zeroed by its comparison; by a carry at
+    // 0x7F; or is set already. One that is marked for its neighbour's sake is looked at more closely, and passes.
+    let marks = (self &- ones &* 0x20) | (quote &- ones) | (backslash &- ones) | (self &+ ones) | self
+    return marks & highs != 0
   }
 }

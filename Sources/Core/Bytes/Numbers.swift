@@ -22,16 +22,19 @@ extension ByteBuffer {
   // Inlined, so that the radix is a constant and no division is left.
   @inline(__always)
   private mutating func append(digitsOf number: UInt64, radix: UInt64) {
-    // The longest is 20 digits of decimal.
-    var digits: [20 of UInt8] = .init(repeating: 0)
-    var place = 20
+    var count = 1
     var rest = number
-    repeat {
-      place -= 1
-      let digit = UInt8(truncatingIfNeeded: rest % radix)
-      digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+    while rest >= radix {
       rest /= radix
-    } while rest > 0
-    append(digits.span.extracting(place..<20))
+      count += 1
+    }
+    append(count: count) { digits in
+      var rest = number
+      for place in stride(from: count - 1, through: 0, by: -1) {
+        let digit = UInt8(truncatingIfNeeded: rest % radix)
+        digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+        rest /= radix
+      }
+    }
   }
 }

@@ -35,43 +35,57 @@ package struct EventID: Hashable, Sendable {
 
 /// Names one stream: 128 random bits, written as 22 characters of base64url (RFC 4648, section 5).
 package struct StreamID: Hashable, Sendable {
-  private let high: UInt64
-  private let low: UInt64
+  // The characters, the first one lowest, because they are written several times for each stream. Eight, eight and six.
+  private let first: UInt64
+  private let second: UInt64
+  private let third: UInt64
+
+  private static let length = 22
 
   /// - Parameter random: 16 bytes that nobody can guess.
   package init(random: (UInt64, UInt64)) {
-    high = random.0
-    low = random.1
+    var (high, low) = random
+    func next(_ count: Int) -> UInt64 {
+      var word: UInt64 = 0
+      for place in 0..<count {
+        word |= UInt64(Self.character(high >> 58)) << (8 * UInt64(place))
+        // The two bits that are left at last stand at the top of a digit whose other bits are zero.
+        (high, low) = (high << 6 | low >> 58, low << 6)
+      }
+      return word
+    }
+    (first, second, third) = (next(8), next(8), next(6))
   }
 
   /// Reads what `write(to:)` wrote; `nil` for anything else.
   package init?(parsing text: Span<UInt8>) {
-    guard text.count == 22 else { return nil }
-    var (high, low): (UInt64, UInt64) = (0, 0)
+    guard text.count == Self.length else { return nil }
+    var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
     for index in text.indices {
       guard let digit = Self.digit(text[index]) else { return nil }
       // 21 whole digits make 126 bits; the last gives two more, its other bits must be zero.
-      if index == 21 {
-        guard digit & 0x0F == 0 else { return nil }
-        (high, low) = (high << 2 | low >> 62, low << 2 | digit >> 4)
-      } else {
-        (high, low) = (high << 6 | low >> 58, low << 6 | digit)
+      if index == Self.length - 1, digit & 0x0F != 0 { return nil }
+      let character = UInt64(text[index]) << (8 * UInt64(index % 8))
+      switch index / 8 {
+      case 0: words.0 |= character
+      case 1: words.1 |= character
+      default: words.2 |= character
       }
     }
-    self.init(random: (high, low))
+    (first, second, third) = words
   }
 
   package func write(to out: inout ByteBuffer) {
-    out.append(text.span)
+    out.append(word: first, count: 8)
+    out.append(word: second, count: 8)
+    out.append(word: third, count: 6)
   }
 
   /// The 22 characters.
   package var text: [22 of UInt8] {
-    var (high, low) = (self.high, self.low)
-    // The two bits that are left at last stand at the top of a digit whose other bits are zero.
-    return .init { _ in
-      defer { (high, low) = (high << 6 | low >> 58, low << 6) }
-      return Self.character(high >> 58)
+    .init { index in
+      let word = index < 8 ? first : index < 16 ? second : third
+      return UInt8(truncatingIfNeeded: word >> (8 * UInt64(index % 8)))
     }
   }
 
@@ -82,14 +96,8 @@ package struct StreamID: Hashable, Sendable {
   }
 
   private static func character(_ digit: UInt64) -> UInt8 {
-    let value = UInt8(truncatingIfNeeded: digit & 0x3F)
-    switch value {
-    case 0..<26: return value + UInt8(ascii: "A")
-    case 26..<52: return value - 26 + UInt8(ascii: "a")
-    case 52..<62: return value - 52 + UInt8(ascii: "0")
-    case 62: return UInt8(ascii: "-")
-    default: return UInt8(ascii: "_")
-    }
+    let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return unsafe alphabet.utf8Start[Int(digit & 0x3F)]
   }
 
   private static func digit(_ character: UInt8) -> UInt64? {

@@ -82,6 +82,16 @@ package struct LogLine: ~Copyable {
     buffer.append(jsonString: value, limit: Self.valueLimit)
   }
 
+  package mutating func field(_ name: StaticString, _ value: Int) {
+    begin(name)
+    buffer.append(decimal: value)
+  }
+
+  package mutating func field(_ name: StaticString, _ value: UInt64) {
+    begin(name)
+    buffer.append(decimal: value)
+  }
+
   package mutating func field(_ name: StaticString, _ value: some FixedWidthInteger) {
     begin(name)
     buffer.append(decimal: value)
@@ -114,9 +124,7 @@ package struct LogLine: ~Copyable {
   }
 
   private mutating func begin(_ name: StaticString) {
-    buffer.append(",\"")
-    buffer.append(name)
-    buffer.append("\":")
+    buffer.append(jsonMember: name)
   }
 }
 
