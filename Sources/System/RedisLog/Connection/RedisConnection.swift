@@ -111,22 +111,25 @@ package final class RedisConnection {
   ///
   /// - Parameter timeout: instead of the usual one, for commands that block.
   /// - Parameter write: appends the command's name and arguments.
+  /// - Returns: whether it was taken. If not it will not be sent, and is answered by a failure all the same.
+  @discardableResult
   package func send(
     to receiver: any RedisReceiver, tag: UInt64 = 0, timeout: Nanoseconds? = nil, _ write: (RedisCommand) -> Void
-  ) {
+  ) -> Bool {
     write(command)
     if case .idle = state { connect() }
     let deadline = loop.now + (timeout ?? limits.command)
     let entry = Pending(receiver: receiver, tag: tag, deadline: deadline)
     let before = output.count
     let length = command.move(to: &output)
+    wantTurn()
     if let error = refusal(length) {
       output.truncate(to: before)
       failed.append((entry, error))
-    } else if listener == nil {
-      pending.append(entry)
+      return false
     }
-    wantTurn()
+    if listener == nil { pending.append(entry) }
+    return true
   }
 
   /// Sends a command whose answer is told to `completion`, once.
@@ -166,6 +169,12 @@ package final class RedisConnection {
   package func drop(because reason: String) {
     guard isReady else { return }
     lose(.connectionLost(reason))
+  }
+
+  /// Whether a thousand commands more would be taken, of 2 MiB together.
+  package var hasRoom: Bool {
+    !isClosed && pending.count + 1000 <= limits.commands && output.count + (2 << 20) <= limits.bytes
+      && !hasLostPatience
   }
 
   private func refusal(_ length: Int) -> RedisError? {

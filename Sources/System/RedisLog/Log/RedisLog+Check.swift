@@ -1,0 +1,76 @@
+import Bytes
+import Streams
+
+// After a failure: what Redis has, and where to go on.
+extension RedisLog {
+  func check() {
+    progress = .checking
+    send(.check) { command in
+      command.append("XREVRANGE")
+      command.append(key)
+      command.append("+")
+      command.append("-")
+      command.append("COUNT")
+      command.append(1)
+    }
+  }
+
+  func checked(_ result: Result<RedisReply, RedisError>) {
+    guard case .success(let reply) = result, reply.kind == .array else { return fail() }
+    var elements = reply.elements
+    guard let element = elements.next() else { return resume(behind: .zero) }
+    guard let entry = RunEntry(element) else { return fail() }
+    guard let end = EndRecord(entry) else { return resume(behind: entry.id) }
+    // The end may be this log's own, whose acknowledgement was lost.
+    if let own = memory.end, let id = idOfEnd, id == entry.id, end.isSame(as: own) {
+      isEndStored = true
+      recount(from: memory.frontier)
+      progress = .idle
+      return moveOn(to: memory.frontier, id)
+    }
+    lose(to: end)
+  }
+
+  private func resume(behind id: EntryID) {
+    guard let position = position(behind: id) else { return lose(to: nil) }
+    guard position >= memory.start else { return abandon() }
+    recount(from: position)
+    progress = .idle
+    moveOn(to: position, id)
+  }
+
+  /// Where the entry with that id ends; in front of the start when that is evicted; `nil` when it never was.
+  ///
+  /// What Redis had acknowledged can be gone when it was restarted: it is sent again as far as memory has it.
+  private func position(behind id: EntryID) -> LogPosition? {
+    if id == storedID { return stored }
+    var (place, found) = id > storedID ? (storedID, stored) : (EntryID(id.high, 0), memory.start)
+    if id < storedID {
+      if id == .zero { return memory.start }
+      guard case .found(let position) = memory.position(after: id.high) else { return .beginning }
+      found = position
+    }
+    while place < id {
+      var next = place
+      let behind = memory.read(from: found) { _, head in
+        next = next.id(ofNext: head)
+        return false
+      }
+      guard let behind, behind > found else { return nil }
+      (place, found) = (next, behind)
+    }
+    return place == id ? found : nil
+  }
+
+  /// The id that this log gives its end record.
+  private var idOfEnd: EntryID? {
+    memory.end == nil ? nil : EntryID(memory.last + 1, 0)
+  }
+}
+
+extension EndRecord {
+  /// The reason may have been shortened for the store.
+  fileprivate func isSame(as other: EndRecord) -> Bool {
+    outcome == other.outcome && events == other.events && bytes == other.bytes
+  }
+}

@@ -1,0 +1,346 @@
+import Bytes
+import Loop
+package import Streams
+package import Time
+
+/// A run's log that is kept in Redis for other replicas, and in memory for this one: what its owner writes to.
+///
+/// Readers may see what Redis has acknowledged. Entries leave in batches, each an all-or-nothing transaction, and one at
+/// a time: a batch that Redis refuses can't leave a gap in front of one that it takes. After a failure the log asks
+/// what Redis has last and goes on behind it, so that nothing is stored twice. Retained by its loop until `close()`.
+package final class RedisLog: EventLog {
+  enum Progress {
+    /// All is stored, or waits for the end of the turn. → storing, failed
+    case idle
+    /// A batch is on its way. → idle, failed
+    case storing(Batch)
+    /// Whether the last batch was stored is not known; nothing is sent until `retry`. → checking
+    case failed(retry: MonotonicTime)
+    /// Redis was asked what its last entry is. → idle, failed, detached
+    case checking
+    /// Somebody else has ended the run, or it can't be stored without a gap any more.
+    case detached
+  }
+
+  struct Batch {
+    /// Behind its last entry.
+    var end: LogPosition
+    var lastID: EntryID
+    var entries = 0
+    var bytes = 0
+    var hasEnd = false
+  }
+
+  /// What an answer belongs to: the tag of its command.
+  enum Request: UInt64 { case batch, single, check, other }
+
+  private static let batchEntries = 256
+  private static let batchBytes = 256 << 10
+  private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
+
+  package let run: RunID
+  let store: RunStore
+  let memory: MemoryLog
+  let key: String
+
+  package weak var observer: (any EventLogObserver)?
+  var progress = Progress.idle
+  /// Everything in front of it is stored.
+  var stored = LogPosition.beginning
+  /// The latest that `stored` has been: what a restarted Redis has lost was shown all the same, and is in memory.
+  private var shown = LogPosition.beginning
+  /// The id of the last entry stored.
+  var storedID = EntryID.zero
+  var isEndStored = false
+  /// The end that somebody else gave the run.
+  var foreignEnd: EndRecord?
+  private var pendingEntries = 0
+  private var pendingBytes = 0
+  /// When something was last stored, or began to wait.
+  private var lastProgress: MonotonicTime
+  private var isTurnDue = false
+  private var isClosed = false
+  private var isStoreLost = false
+  /// Readers get what memory has.
+  private var followsMemory = false
+  private var handle: DeadlineHandle?
+
+  private var loop: EventLoop { store.redis.loop }
+
+  /// - Parameter memory: empty.
+  package init(run: RunID, store: RunStore, memory: MemoryLog) {
+    self.run = run
+    self.store = store
+    self.memory = memory
+    key = store.keys.events(of: run)
+    lastProgress = store.redis.loop.now
+    memory.pin = .beginning
+  }
+
+  // MARK: - What is in it
+
+  package var oldest: UInt64? { memory.oldest }
+  package var last: UInt64 { memory.last }
+  package var start: LogPosition { memory.start }
+  package var frontier: LogPosition { followsMemory ? memory.frontier : shown }
+  package var bytes: Int { memory.bytes }
+  package var end: EndRecord? { foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) }
+
+  package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
+    memory.read(from: position, upTo: frontier, body)
+  }
+
+  package func position(after number: UInt64) -> LogLookup {
+    let lookup = memory.position(after: number)
+    if case .found(let position) = lookup, position > frontier { return .ahead(last: last) }
+    return lookup
+  }
+
+  package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
+    memory.position(afterBackendID: id).flatMap { $0 > frontier ? nil : $0 }
+  }
+
+  // MARK: - Writing
+
+  package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
+    if foreignEnd != nil { return .ended }
+    let result = memory.append(block, head)
+    guard result == .kept, !isDetached else { return result }
+    if pendingEntries == 0 { lastProgress = loop.now }
+    pendingEntries += 1
+    pendingBytes += block.count
+    wantTurn()
+    return .kept
+  }
+
+  @discardableResult
+  package func finish(_ end: EndRecord) -> Bool {
+    guard foreignEnd == nil, memory.finish(end) else { return false }
+    if !hasPending { lastProgress = loop.now }
+    wantTurn()
+    return true
+  }
+
+  /// Readers get what this process has from now on, stored or not: what the owner decides after `storeLost`. The log
+  /// goes on trying to store what it still has.
+  package func goOnWithoutStore() {
+    followsMemory = true
+    memory.pin = nil
+  }
+
+  /// Stops storing. To be called when the run's end is stored, or the run is given up.
+  package func close() {
+    isClosed = true
+    progress = .detached
+    memory.pin = nil
+    if let handle { loop.deadlines.remove(handle) }
+    handle = nil
+  }
+
+  var isDetached: Bool { if case .detached = progress { true } else { false } }
+  private var hasPending: Bool { pendingEntries > 0 || (memory.end != nil && !isEndStored) }
+
+  private func wantTurn() {
+    guard !isTurnDue, !isClosed else { return }
+    isTurnDue = true
+    loop.callAfterThisCallback(self)
+  }
+
+  // MARK: - Batches
+
+  private func sendBatch() {
+    guard case .idle = progress, hasPending, store.redis.hasRoom else { return }
+    let isSingle = pendingEntries + (memory.end == nil ? 0 : 1) == 1
+    var isTaken = isSingle || send(.other) { $0.append("MULTI") }
+    var batch = Batch(end: stored, lastID: storedID)
+    let end = memory.read(from: stored) { block, head in
+      batch.lastID = batch.lastID.id(ofNext: head)
+      batch.entries += 1
+      batch.bytes += block.count
+      isTaken = send(isSingle ? .single : .other) { write(block, head, batch.lastID, to: $0) } && isTaken
+      return batch.entries < Self.batchEntries && batch.bytes < Self.batchBytes
+    }
+    guard let end else {
+      send(.other) { $0.append("DISCARD") }
+      return abandon()
+    }
+    batch.end = end
+    if let record = memory.end, end == memory.frontier {
+      batch.hasEnd = true
+      batch.lastID = EntryID(batch.lastID.high + 1, 0)
+      isTaken = send(isSingle ? .single : .other) { write(record, batch.lastID, to: $0) } && isTaken
+    }
+    // The first batch and the last: in between the lease keeps the key alive.
+    if storedID == .zero || batch.hasEnd { send(.other) { writeExpiry(to: $0) } }
+    progress = .storing(batch)
+    // An entry that found no room must not be missing among the others.
+    if !isSingle { send(isTaken ? .batch : .other) { $0.append(isTaken ? "EXEC" : "DISCARD") } }
+    if !isTaken { fail() }
+  }
+
+  private func write(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID, to command: RedisCommand) {
+    begin(command, id)
+    command.append("b")
+    command.append(block)
+    if let letter = head.kind.letter {
+      command.append("k")
+      command.append(letter)
+    }
+    if !head.mark.isEmpty {
+      command.append("m")
+      command.append(Int(head.mark.rawValue))
+    }
+  }
+
+  private func write(_ end: EndRecord, _ id: EntryID, to command: RedisCommand) {
+    begin(command, id)
+    command.append("end")
+    command.append { end.write(to: &$0) }
+  }
+
+  private func begin(_ command: RedisCommand, _ id: EntryID) {
+    command.append("XADD")
+    command.append(key)
+    command.append { id.write(to: &$0) }
+  }
+
+  private func writeExpiry(to command: RedisCommand) {
+    command.append("PEXPIRE")
+    command.append(key)
+    command.append(store.lifetime)
+  }
+
+  @discardableResult
+  func send(_ request: Request, _ write: (RedisCommand) -> Void) -> Bool {
+    store.redis.send(to: self, tag: request.rawValue, write)
+  }
+
+  // MARK: - Answers
+
+  private func wasStored(_ batch: Batch) {
+    pendingEntries -= batch.entries
+    pendingBytes -= batch.bytes
+    isEndStored = isEndStored || batch.hasEnd
+    progress = .idle
+    moveOn(to: batch.end, batch.lastID)
+  }
+
+  /// Notes that everything in front of `position` is stored.
+  func moveOn(to position: LogPosition, _ id: EntryID) {
+    lastProgress = loop.now
+    storedID = id
+    stored = position
+    shown = max(shown, position)
+    if !followsMemory { memory.pin = position }
+    if hasPending { wantTurn() } else { recover() }
+    observer?.frontierMoved()
+  }
+
+  /// Counts what waits behind `position`, where the store has turned out to be.
+  func recount(from position: LogPosition) {
+    pendingEntries = 0
+    pendingBytes = 0
+    _ = memory.read(from: position) { block, _ in
+      pendingEntries += 1
+      pendingBytes += block.count
+      return true
+    }
+  }
+
+  private func recover() {
+    guard isStoreLost else { return }
+    isStoreLost = false
+    followsMemory = false
+    memory.pin = stored
+    observer?.storeRecovered()
+  }
+
+  func fail() {
+    guard !isDetached else { return }
+    let retry = loop.now + Self.pauseAfterFailure
+    progress = .failed(retry: retry)
+    watch(until: retry)
+  }
+
+  /// What is missing in the store is not in memory any more: storing goes no further.
+  func abandon() {
+    progress = .detached
+    reportLoss()
+  }
+
+  func lose(to end: EndRecord?) {
+    progress = .detached
+    memory.pin = nil
+    foreignEnd = end
+    observer?.ownershipLost()
+  }
+
+  private func reportLoss() {
+    guard !isStoreLost else { return }
+    isStoreLost = true
+    observer?.storeLost()
+  }
+
+  // MARK: - Time
+
+  private func watch(until time: MonotonicTime) {
+    guard !isClosed else { return }
+    if let handle { return loop.deadlines.move(handle, to: time) }
+    handle = loop.deadlines.add(self, at: time)
+  }
+}
+
+extension RedisLog: TurnMember, DeadlineMember, RedisReceiver {
+  package func turnCame() {
+    isTurnDue = false
+    if handle == nil, !isDetached { watch(until: loop.now + store.settings.patience) }
+    sendBatch()
+    if pendingBytes > store.settings.pendingLimit, !isDetached { reportLoss() }
+  }
+
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    if isDetached {
+      handle = nil
+      return nil
+    }
+    let patience = store.settings.patience
+    if hasPending, now - lastProgress >= patience { reportLoss() }
+    if case .failed(let retry) = progress {
+      guard retry <= now else { return retry }
+      check()
+    } else if case .idle = progress {
+      // Left over when the connection had no room.
+      sendBatch()
+    }
+    return min(now + patience, hasPending ? max(lastProgress + patience, now + EventLoop.tickInterval) : now + patience)
+  }
+
+  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    guard !isDetached, let request = Request(rawValue: tag) else { return }
+    switch (request, progress) {
+    case (.single, .storing(let batch)), (.batch, .storing(let batch)):
+      if case .success(let reply) = result, reply.isStored { wasStored(batch) } else { fail() }
+    case (.check, .checking): checked(result)
+    default: break
+    }
+  }
+}
+
+extension RedisReply {
+  /// Whether an XADD, or all commands of a transaction, were carried out.
+  fileprivate var isStored: Bool {
+    switch kind {
+    case .bulk: true
+    case .array: !elements.contains { $0.isError }
+    default: false
+    }
+  }
+}
+
+extension EntryID {
+  /// The id of the entry that follows this one in a gateway's run.
+  func id(ofNext head: EntryHead) -> EntryID {
+    if head.kind.isEvent { return EntryID(head.number, 0) }
+    return high == head.number ? EntryID(high, low + 1) : EntryID(head.number, 1)
+  }
+}

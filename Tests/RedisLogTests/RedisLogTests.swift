@@ -1,0 +1,296 @@
+import Bytes
+import Glibc
+import Loop
+import RedisLog
+import SSE
+import Streams
+import Testing
+import Time
+
+@Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct RedisLogTests {
+  let test: TestLoop
+  let server: RedisServer
+  let redis: RedisConnection
+  let run = RunID("run-1")!
+
+  init() throws {
+    test = try TestLoop()
+    server = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
+    var limits = RedisConnection.Limits()
+    limits.command = .milliseconds(800)
+    redis = test.connection(server.port, limits: limits)
+  }
+
+  private func makeLog(
+    limits: MemoryLog.Limits = MemoryLog.Limits(), _ change: (inout RedisSettings) -> Void = { _ in }
+  ) -> RedisLog {
+    var settings = RedisSettings()
+    change(&settings)
+    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: MemoryLog(limits: limits))
+  }
+
+  private func block(_ number: Int) -> String { "id: \(number)\ndata: event \(number)\n\n" }
+
+  private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
+    for number in numbers {
+      #expect(log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) == .kept)
+    }
+  }
+
+  private let end = EndRecord(
+    outcome: .completed, reason: "the backend ended its stream", events: 3, bytes: 99, upstreamIsComplete: true)
+
+  /// The stream's entries as they lie in Redis, read beside the log.
+  private func entries() throws -> [KeptReply] {
+    let reader = test.connection(server.port)
+    defer { reader.close() }
+    var answer = KeptReply.null
+    reader.send("XRANGE", "ai:run:run-1:events", "-", "+") { answer = $0 }
+    test.run(until: { answer != .null })
+    guard case .array(let entries) = answer else { return [answer] }
+    return entries
+  }
+
+  private func entry(_ id: String, _ fields: String...) -> KeptReply {
+    .array([.text(id), .array(fields.map { .text($0) })])
+  }
+
+  private func close(_ log: RedisLog) {
+    log.close()
+    redis.close()
+  }
+
+  private func visible(_ log: RedisLog) -> [String] {
+    var blocks: [String] = []
+    _ = log.read(from: log.start) { block, _ in
+      blocks.append(String(copying: block))
+      return true
+    }
+    return blocks
+  }
+
+  @Test func `entries lie in Redis as the schema says`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    let blocks: [(String, EntryHead)] = [
+      (": hello\n\n", EntryHead(number: 0, kind: .other)), ("\u{FEFF}", EntryHead(number: 0, kind: .filler)),
+      ("data: one\n\n", EntryHead(number: 1)), (": a\n\n", EntryHead(number: 1, kind: .other)),
+      (": b\n\n", EntryHead(number: 1, kind: .other)),
+      ("data: two\r\n\r\n", EntryHead(number: 2, mark: [.terminal, .completion])),
+      ("data: three", EntryHead(number: 3, kind: .unterminated)), ("da", EntryHead(number: 3, kind: .partial)),
+    ]
+    for (text, head) in blocks { #expect(log.append(Array(text.utf8).span, head) == .kept) }
+    #expect(log.finish(end))
+    #expect(!log.finish(end))
+    #expect(log.end == nil && visible(log).isEmpty)
+    test.run(until: { log.end != nil })
+    #expect(visible(log) == blocks.map(\.0))
+    #expect(
+      try entries() == [
+        entry("0-1", "b", ": hello\n\n"), entry("0-2", "b", "\u{FEFF}", "k", "f"), entry("1-0", "b", "data: one\n\n"),
+        entry("1-1", "b", ": a\n\n"), entry("1-2", "b", ": b\n\n"), entry("2-0", "b", "data: two\r\n\r\n", "m", "3"),
+        entry("3-0", "b", "data: three", "k", "u"), entry("3-1", "b", "da", "k", "p"),
+        entry(
+          "4-0", "end",
+          """
+          {"outcome":"completed","reason":"the backend ended its stream","events":3,"bytes":99,"complete":true}
+          """),
+      ])
+    #expect((Int(try server.cli("TTL", "ai:run:run-1:events")) ?? 0) > 3500)
+    #expect(log.append(Array("x".utf8).span, EntryHead(number: 4)) == .ended)
+  }
+
+  @Test func `nobody sees an event before Redis has it`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    let observer = LogObserver()
+    log.observer = observer
+    append(1...1, to: log)
+    #expect(log.last == 1)
+    #expect(log.frontier == .beginning)
+    #expect(log.position(after: 1) == .ahead(last: 1))
+    test.run(until: { observer.moves > 0 })
+    #expect(visible(log) == [block(1)])
+    #expect(log.position(after: 1) == .found(log.frontier))
+  }
+
+  @Test func `ten thousand events arrive in order, in batches`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...10_000, to: log)
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    let stored = try entries()
+    #expect(stored.count == 10_001)
+    #expect(stored.dropLast() == (1...10_000).map { entry("\($0)-0", "b", block($0)) }[...])
+  }
+
+  @Test func `connections that are killed lose nothing and double nothing`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    var number = 0
+    for _ in 0..<25 {
+      for _ in 0..<40 {
+        number += 1
+        append(number...number, to: log)
+        if number % 7 == 0 { test.run(for: .milliseconds(1)) }
+      }
+      if let id = redis.clientID { try server.cli("CLIENT", "KILL", "ID", String(id)) }
+    }
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    let stored = try entries()
+    #expect(stored.count == number + 1)
+    #expect(stored.dropLast() == (1...number).map { entry("\($0)-0", "b", block($0)) }[...])
+    #expect(visible(log).count == number)
+  }
+
+  @Test func `a pause is waited for, even beyond the deadline of a command`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...5, to: log)
+    test.run(until: { visible(log).count == 5 })
+    try server.cli("CLIENT", "PAUSE", "2000")
+    append(6...10, to: log)
+    test.run(for: .milliseconds(300))
+    append(11...15, to: log)
+    test.run(until: { visible(log).count == 15 })
+    #expect(try entries() == (1...15).map { entry("\($0)-0", "b", block($0)) })
+  }
+
+  @Test func `Redis killed and restarted has everything that was acknowledged, and gets the rest`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...100, to: log)
+    test.run(until: { visible(log).count == 100 })
+    append(101...110, to: log)
+    server.kill()
+    append(111...120, to: log)
+    test.run(for: .milliseconds(500))
+    try server.start()
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    #expect(try entries().dropLast() == (1...120).map { entry("\($0)-0", "b", block($0)) }[...])
+  }
+
+  @Test func `what a restarted Redis has lost is sent again, and readers see no step back`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...50, to: log)
+    test.run(until: { visible(log).count == 50 })
+    try server.cli("FLUSHALL")
+    // The next batch is taken as if nothing had happened; only a failure makes the log look.
+    try server.cli("CLIENT", "KILL", "ID", String(try #require(redis.clientID)))
+    append(51...60, to: log)
+    #expect(visible(log).count == 50)
+    test.run(until: { visible(log).count == 60 })
+    #expect(try entries() == (1...60).map { entry("\($0)-0", "b", block($0)) })
+  }
+
+  @Test func `a batch that Redis refuses leaves no gap`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...3, to: log)
+    test.run(until: { visible(log).count == 3 })
+    try server.cli("CONFIG", "SET", "maxmemory", "1")
+    append(4...6, to: log)
+    test.run(for: .milliseconds(300))
+    #expect(visible(log).count == 3)
+    append(7...9, to: log)
+    try server.cli("CONFIG", "SET", "maxmemory", "0")
+    test.run(until: { visible(log).count == 9 })
+    #expect(try entries() == (1...9).map { entry("\($0)-0", "b", block($0)) })
+  }
+
+  @Test func `a store that is away is told once, and once that it is back`() throws {
+    let log = makeLog { $0.patience = .milliseconds(500) }
+    defer { close(log) }
+    let observer = LogObserver()
+    log.observer = observer
+    append(1...3, to: log)
+    test.run(until: { visible(log).count == 3 })
+    test.run(for: .milliseconds(800))
+    #expect(observer.log.isEmpty)
+    server.kill()
+    append(4...6, to: log)
+    test.run(until: { !observer.log.isEmpty })
+    #expect(visible(log).count == 3)
+    log.goOnWithoutStore()
+    append(7...8, to: log)
+    #expect(visible(log).count == 8)
+    test.run(for: .milliseconds(700))
+    #expect(observer.log == ["lost"])
+    try server.start()
+    test.run(until: { observer.log.count > 1 })
+    #expect(observer.log == ["lost", "recovered"])
+    append(9...9, to: log)
+    #expect(visible(log).count == 8)
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    #expect(try entries().dropLast() == (1...9).map { entry("\($0)-0", "b", block($0)) }[...])
+  }
+
+  @Test func `more than may wait is a loss too, and what memory has dropped is never sent with a gap`() throws {
+    let log = makeLog(limits: MemoryLog.Limits(window: 2000)) { $0.pendingLimit = 20_000 }
+    defer { close(log) }
+    let observer = LogObserver()
+    log.observer = observer
+    append(1...1, to: log)
+    test.run(until: { visible(log).count == 1 })
+    server.kill()
+    append(2...2000, to: log)
+    #expect(log.oldest == 1 || log.oldest == 2)
+    test.run(until: { observer.log == ["lost"] })
+    log.goOnWithoutStore()
+    append(2001...4000, to: log)
+    #expect((log.oldest ?? 0) > 2)
+    try server.start()
+    test.run(for: .milliseconds(500))
+    #expect(observer.log == ["lost"])
+    #expect(try entries() == [entry("1-0", "b", block(1))])
+    log.finish(end)
+    #expect(log.end == end)
+  }
+
+  @Test func `the end that somebody else has given a run is the end`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    let observer = LogObserver()
+    log.observer = observer
+    append(1...2, to: log)
+    test.run(until: { visible(log).count == 2 })
+    try server.cli("XADD", "ai:run:run-1:events", "3-0", "end", "{\"outcome\":\"gateway_error\",\"reason\":\"gone\"}")
+    append(3...3, to: log)
+    test.run(until: { !observer.log.isEmpty })
+    #expect(observer.log == ["ownership"])
+    #expect(log.end?.outcome == .gatewayError && log.end?.reason == "gone")
+    #expect(visible(log).count == 2)
+    #expect(!log.finish(end))
+    #expect(log.append(Array("x".utf8).span, EntryHead(number: 4)) == .ended)
+    #expect(try entries().count == 3)
+  }
+
+  @Test func `the acknowledgement of the end may be lost`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    append(1...2, to: log)
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    let again = makeLog()
+    append(1...2, to: again)
+    again.finish(end)
+    test.run(until: { again.end != nil })
+    #expect(again.end == end)
+    #expect(try entries().count == 3)
+    again.close()
+  }
+}
+
+private final class LogObserver: EventLogObserver {
+  var moves = 0
+  var log: [String] = []
+  func frontierMoved() { moves += 1 }
+  func storeLost() { log.append("lost") }
+  func storeRecovered() { log.append("recovered") }
+  func ownershipLost() { log.append("ownership") }
+}
