@@ -81,14 +81,15 @@ let sources: [Target] = [
   app(
     "Gateway",
     [
-      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "Files",
+      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "TLS", "Files",
       "Processes",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
   program(
     "fermata",
     [
-      "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "Processes", "Bytes", "HTTP", "SSE",
+      "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes", "HTTP",
+      "SSE",
     ]),
 ]
 
@@ -121,10 +122,12 @@ let testing: [Target] = [
 
 let running: [Target] = [
   .target(
-    name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "Processes", "Time"],
+    name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "TLS", "Processes", "Time"],
     path: "Tests/Support/RunningGateway", swiftSettings: common),
-  tests("GatewayTests", ["Gateway", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
-  tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Processes", "Time"]),
+  tests(
+    "GatewayTests",
+    ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
+  tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "TLS", "Processes", "Time"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 

@@ -1,7 +1,9 @@
 import Flags
 import FoundationEssentials
 import Gateway
+import Harness
 import JSON
+import TLS
 import Testing
 import Time
 
@@ -53,10 +55,16 @@ import Time
   @Test func `every example is taken`() throws {
     let files = try Self.files()
     #expect(files.count >= 1)
+    let certificates = try TestCertificates()
+    defer { certificates.remove() }
+    let identity = try certificates.identity()
     try SecretTests.withFile("example\n") { secret in
       for file in files {
-        // A secret's file is absent here; another takes its place.
+        // The files of secrets and certificates are absent here; others take their places.
         let text = try Self.text("docs/examples/\(file)").replacing("/run/secrets/api-key", with: secret)
+          .replacing("/etc/fermata/authority.pem", with: certificates.roots)
+          .replacing("/etc/fermata/gateway.pem", with: identity.certificate)
+          .replacing("/etc/fermata/gateway.key", with: identity.key)
         do {
           let document = try JSONValue(parsing: text, dialect: .json5)
           let secrets = SecretSource(environment: Self.environment)
@@ -114,7 +122,7 @@ import Time
   @Test func `the documented defaults are the ones in force`() throws {
     let least = """
       {
-        upstreams: { NAME: { url: "http://h", health: { check: {} } } },
+        upstreams: { NAME: { url: "https://h", health: { check: {} } } },
         routes: [{ name: "r", upstreams: "NAME", cors: { origins: ["https://a"] } }],
       }
       """

@@ -10,7 +10,7 @@ final class BackendConnection: ConnectionHandler, TimerQueueMember {
   private static let bodyKept = 1 << 20
   private static let unreadLimit = 4 << 20
 
-  private let connection: TCPConnection
+  private let connection: any Connection
   private unowned let server: BackendServer
   private let number: Int
   private var unread: [UInt8] = []
@@ -25,7 +25,7 @@ final class BackendConnection: ConnectionHandler, TimerQueueMember {
   private var isStalled = false
   private var isClosed = false
 
-  init(_ connection: TCPConnection, server: BackendServer, number: Int) {
+  init(_ connection: any Connection, server: BackendServer, number: Int) {
     self.connection = connection
     self.server = server
     self.number = number
@@ -161,8 +161,8 @@ final class BackendConnection: ConnectionHandler, TimerQueueMember {
     if end == .midChunk { write("40\r\ndata: the rest of this chunk is") }
     cursor = nil
     finishRequest(.finished(end))
-    if end == .cut {
-      connection.reset()
+    if end == .cut || end == .unannounced {
+      if end == .cut { connection.reset() }
       close()
     } else if !keeps {
       isStalled = true

@@ -1,6 +1,8 @@
 internal import Bytes
 internal import Loop
 internal import Sockets
+internal import TLS
+internal import Time
 
 /// The loop's side of a `ScriptedBackend`: its listener and its open connections.
 final class BackendServer {
@@ -10,14 +12,19 @@ final class BackendServer {
   let choose: @Sendable (RecordedRequest) -> Script
   /// For framing what goes out.
   private var output = ByteBuffer()
+  /// For backends over TLS.
+  private let context: TLSContext?
   private var listener: Listener?
   private var connections: [ObjectIdentifier: BackendConnection] = [:]
 
-  init(loop: EventLoop, log: BackendLog, choose: @escaping @Sendable (RecordedRequest) -> Script) throws {
+  init(
+    loop: EventLoop, log: BackendLog, tls: TLSServerSettings?, choose: @escaping @Sendable (RecordedRequest) -> Script
+  ) throws {
     self.loop = loop
     timers = try TimerQueue(loop: loop)
     self.log = log
     self.choose = choose
+    context = try tls.map { settings throws in try TLSContext(server: settings) }
   }
 
   /// Starts to listen; returns where, with the port that was picked.
@@ -40,12 +47,12 @@ final class BackendServer {
   }
 
   /// Writes what `build` makes, in one piece.
-  func send(to connection: TCPConnection, _ build: (inout ByteBuffer) -> Void) {
+  func send(to connection: any Connection, _ build: (inout ByteBuffer) -> Void) {
     Self.send(&output, to: connection, build)
   }
 
   private static func send(
-    _ buffer: inout ByteBuffer, to connection: TCPConnection, _ build: (inout ByteBuffer) -> Void
+    _ buffer: inout ByteBuffer, to connection: any Connection, _ build: (inout ByteBuffer) -> Void
   ) {
     buffer.removeAll()
     build(&buffer)
@@ -57,6 +64,13 @@ final class BackendServer {
   }
 
   private func accept(_ connection: TCPConnection) {
+    guard let context else { return play(connection) }
+    TLSConnection.accept(over: connection, context: context, timeout: .seconds(10)) { [unowned self] outcome in
+      if case .success(let connection) = outcome { play(connection) }
+    }
+  }
+
+  private func play(_ connection: any Connection) {
     let player = BackendConnection(connection, server: self, number: log.countConnection())
     connections[ObjectIdentifier(player)] = player
     player.start()

@@ -42,6 +42,8 @@ package struct Script: Sendable {
     case midChunk
     /// RST.
     case cut
+    /// Closed at once: over TLS an end without notice (close_notify), which anyone on the way could have made.
+    case unannounced
   }
 
   package enum Framing: Sendable, Equatable {

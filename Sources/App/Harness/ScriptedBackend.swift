@@ -1,6 +1,7 @@
 internal import Bytes
 package import Loop
 internal import Synchronization
+package import TLS
 
 /// An HTTP/1.1 server on a thread of its own that answers each request with a script, faults included, and records
 /// what it was asked.
@@ -13,12 +14,16 @@ internal import Synchronization
 package final class ScriptedBackend: Sendable {
   /// Where it listens; the port is the one that was picked.
   package let address: SocketAddress
+  private let isSecure: Bool
   private let log: BackendLog
   private let thread: LoopThread
   private let server: LoopBound<BackendServer>
 
-  private init(address: SocketAddress, log: BackendLog, thread: LoopThread, server: LoopBound<BackendServer>) {
+  private init(
+    address: SocketAddress, isSecure: Bool, log: BackendLog, thread: LoopThread, server: LoopBound<BackendServer>
+  ) {
     self.address = address
+    self.isSecure = isSecure
     self.log = log
     self.thread = thread
     self.server = server
@@ -26,16 +31,17 @@ package final class ScriptedBackend: Sendable {
 
   /// - Parameters:
   ///   - address: where to listen; a free port of loopback by default.
+  ///   - tls: makes it one of https.
   ///   - choose: the script for a request, called on the backend's thread when the request's body is complete.
   package static func start(
-    address: SocketAddress = .loopback(port: 0),
+    address: SocketAddress = .loopback(port: 0), tls: TLSServerSettings? = nil,
     choose: @escaping @Sendable (RecordedRequest) -> Script = ScriptedBackend.byQuery
   ) throws -> ScriptedBackend {
     let log = BackendLog()
     let started = Mutex<Result<(SocketAddress, LoopBound<BackendServer>), any Error>?>(nil)
     let thread = try LoopThread.start(name: "backend") { loop in
       let result = Result { () throws -> (SocketAddress, LoopBound<BackendServer>) in
-        let server = try BackendServer(loop: loop, log: log, choose: choose)
+        let server = try BackendServer(loop: loop, log: log, tls: tls, choose: choose)
         return (try server.listen(at: address), LoopBound(server, loop: loop))
       }
       started.withLock { $0 = result }
@@ -43,7 +49,7 @@ package final class ScriptedBackend: Sendable {
     while true {
       if let result = started.withLock({ $0 }) {
         let (address, server) = try result.get()
-        return ScriptedBackend(address: address, log: log, thread: thread, server: server)
+        return ScriptedBackend(address: address, isSecure: tls != nil, log: log, thread: thread, server: server)
       }
       Pause.briefly()
     }
@@ -60,7 +66,7 @@ package final class ScriptedBackend: Sendable {
   }
 
   package var port: UInt16 { address.port }
-  package var url: String { "http://\(address)" }
+  package var url: String { "\(isSecure ? "https" : "http")://\(address)" }
 
   /// All requests so far, in the order of arrival.
   package var requests: [RecordedRequest] { log.requests }

@@ -2,6 +2,7 @@ package import Harness
 package import JSON
 import Loop
 import Processes
+package import TLS
 package import Time
 
 /// A scripted backend, the gateway in front of it, and clients: what most tests need.
@@ -19,6 +20,8 @@ package struct World: Sendable {
     package var settings: [String: String] = [:]
     /// A configuration file in JSON5; `UPSTREAM` in it becomes the backend's URL.
     package var configuration: String?
+    /// Makes the backend one of https.
+    package var tls: TLSServerSettings?
     package var script: @Sendable (RecordedRequest) -> Script = ScriptedBackend.byQuery
 
     package init(
@@ -55,7 +58,7 @@ package struct World: Sendable {
   }
 
   private init(_ setup: Setup) async throws {
-    backend = try ScriptedBackend.start(choose: setup.script)
+    backend = try ScriptedBackend.start(tls: setup.tls, choose: setup.script)
     clients = try ClientLoop.start()
     flags = try FlagFile(setup.variant)
     var arguments = ["--flags", flags.path]

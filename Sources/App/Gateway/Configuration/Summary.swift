@@ -49,6 +49,7 @@ extension UpstreamSettings {
       "removeHeaders": .array(removedHeaders.map { .string($0.string) }), "weight": JSONValue(weight),
       "timeouts": timeouts.document, "health": health.document, "idleConnections": JSONValue(idleConnections),
       "idleTimeout": .string(idleTimeout.text), "preserveHost": .bool(preservesHost),
+      "tls": tls?.document ?? .null,
     ]
   }
 }

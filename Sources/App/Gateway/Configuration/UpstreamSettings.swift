@@ -1,6 +1,7 @@
 package import HTTP
 import JSON
 package import Streams
+import TLS
 package import Time
 
 /// One backend.
@@ -24,28 +25,34 @@ package struct UpstreamSettings: Sendable {
   package var idleTimeout = Nanoseconds.seconds(60)
   /// Whether the backend sees the client's `Host` instead of its own.
   package var preservesHost = false
+  /// Of a backend with an https URL, and of no other.
+  package var tls: TLSSettings?
 
   /// An upstream without a name of its own is named after its authority.
   init?(url text: String, fault: (String) -> Void) {
-    let url: UpstreamURL
+    guard let url = Self.url(text, fault: fault) else { return nil }
+    self.init(name: "\(url.host):\(url.port)", url: url)
+    guard url.scheme == .https else { return }
+    do throws(TLSError) {
+      tls = try TLSSettings()
+    } catch {
+      fault(error.description)
+      return nil
+    }
+  }
+
+  private static func url(_ text: String, fault: (String) -> Void) -> UpstreamURL? {
     do {
-      url = try UpstreamURL(parsing: text)
+      return try UpstreamURL(parsing: text)
     } catch {
       fault("\(error); expected something like \"http://127.0.0.1:9000\"")
       return nil
     }
-    guard url.scheme == .http else {
-      fault("https to a backend is not supported by this version; use http")
-      return nil
-    }
-    self.init(name: "\(url.host):\(url.port)", url: url)
   }
 
   init?(named name: String, _ reader: JSONReader, health inherited: HealthPolicy, secrets: SecretSource) {
     reader.require("url")
-    let url = reader.string("url").flatMap { text in
-      UpstreamSettings(url: text, fault: { reader.fault("url", $0) })?.url
-    }
+    let url = reader.string("url").flatMap { text in Self.url(text) { reader.fault("url", $0) } }
     // The rest is read even without a URL, so that all mistakes are told at once.
     headers = HeaderSetting.read(reader, from: secrets)
     removedHeaders = reader.fieldNames("removeHeaders")
@@ -56,9 +63,24 @@ package struct UpstreamSettings: Sendable {
     idleConnections = reader.int("idleConnections", in: 0...10_000, default: idleConnections)
     idleTimeout = reader.duration("idleTimeout", default: idleTimeout)
     preservesHost = reader.bool("preserveHost", default: preservesHost)
+    tls = Self.tls(reader, for: url)
     guard let url else { return nil }
     self.name = name
     self.url = url
+  }
+
+  private static func tls(_ reader: JSONReader, for url: UpstreamURL?) -> TLSSettings? {
+    if let inner = reader.nested("tls") {
+      if url?.scheme == .http { reader.fault("tls", "is of no use with an http:// URL") }
+      return TLSSettings(inner)
+    }
+    guard url?.scheme == .https else { return nil }
+    do throws(TLSError) {
+      return try TLSSettings()
+    } catch {
+      reader.fault("tls", error.description)
+      return nil
+    }
   }
 
   init(name: String, url: UpstreamURL) {

@@ -121,6 +121,10 @@ final class Dispatch {
       case .failure(let error): attemptFailed(error.fault)
       }
     }
+    dialing?.willSecure = { [self] in
+      timeline.connectedAt = worker.loop.now
+      waterfall.entered(.tls, at: worker.loop.now)
+    }
   }
 
   private func connected(_ upstream: UpstreamConnection) {
@@ -128,7 +132,7 @@ final class Dispatch {
     let now = worker.loop.now
     self.upstream = upstream
     phase = .awaitingHead
-    timeline.connectedAt = now
+    if timeline.connectedAt == nil { timeline.connectedAt = now } else { timeline.securedAt = now }
     waterfall.entered(.head, at: now)
     upstream.serve(self)
     worker.upstreamHead.removeAll()

@@ -1,14 +1,17 @@
 import Sockets
 import Streams
+import TLS
 
 /// Why there is no connection to a backend.
-struct UpstreamConnectError: Error {
-  let fault: AttemptFault
+enum UpstreamConnectError: Error {
+  case dial(DialError)
+  case tls(TLSError)
 
-  init(_ error: DialError) {
-    fault = error.phase == "timeout" ? .timedOut : .connectFailed(error.description)
+  var fault: AttemptFault {
+    switch self {
+    case .dial(let error): error.phase == "timeout" ? .timedOut : .connectFailed(error.description)
+    case .tls(.timeout): .timedOut
+    case .tls(let error): .tlsFailed(error.description)
+    }
   }
 }
-
-/// A connection to a backend that is being made.
-typealias UpstreamDial = DialAttempt

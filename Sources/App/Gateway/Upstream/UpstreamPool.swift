@@ -149,11 +149,7 @@ final class UpstreamPool: DeadlineMember {
 
   /// Makes a new connection.
   func open(_ completion: @escaping (Result<any Connection, UpstreamConnectError>) -> Void) -> UpstreamDial {
-    worker.dialer.connect(
-      host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
-    ) { result in
-      completion(result.map { $0 }.mapError(UpstreamConnectError.init))
-    }
+    UpstreamDial(settings, dialer: worker.dialer, completion: completion)
   }
 
   func closeAll() {

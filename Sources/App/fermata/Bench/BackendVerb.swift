@@ -1,14 +1,16 @@
 import Harness
 import Loop
+import TLS
 
 extension Verb {
   static let backend = Verb(
     name: "backend", summary: "a backend that plays scripts",
     help: """
-      usage: fermata backend [--listen ADDRESS:PORT] [--until-input-ends]
+      usage: fermata backend [--listen ADDRESS:PORT] [--certificate FILE --key FILE] [--until-input-ends]
 
       Plays the script in each request's query, such as /script?events=10&interval=5&cut=3. Prints
       {"listening":"ADDRESS:PORT","port":PORT} when it is ready; port 0, the default, picks a free one.
+      With a certificate it speaks https.
       """, isHidden: true
   ) { arguments in
     do throws(Arguments.Mistake) {
@@ -23,12 +25,16 @@ extension Verb {
 /// in the list of verbs, because it is no use in front of anyone.
 enum BackendVerb {
   static func run(_ arguments: [String]) throws(Arguments.Mistake) -> Int32 {
-    let parsed = try Arguments(arguments, options: ["--listen"], switches: ["--until-input-ends"])
+    let parsed = try Arguments(
+      arguments, options: ["--listen", "--certificate", "--key"], switches: ["--until-input-ends"])
     guard let address = SocketAddress(parsing: parsed["--listen"] ?? "127.0.0.1:0") else {
       throw Arguments.Mistake(message: "--listen wants ADDRESS:PORT, such as 127.0.0.1:0")
     }
+    let tls = parsed["--certificate"].map { certificate in
+      TLSServerSettings(identity: TLSIdentity(certificate: certificate, key: parsed["--key"] ?? certificate))
+    }
     do {
-      let backend = try ScriptedBackend.start(address: address)
+      let backend = try ScriptedBackend.start(address: address, tls: tls)
       Terminal.print("{\"listening\":\"\(backend.address)\",\"port\":\(backend.port)}")
       try InputEnd.wait(isWatched: parsed.has("--until-input-ends"))
       backend.stop()

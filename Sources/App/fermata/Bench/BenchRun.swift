@@ -1,6 +1,7 @@
 import Harness
 import Loop
 import Processes
+import TLS
 import Time
 
 /// The figures of one run of one scenario with one subject.

@@ -1,0 +1,62 @@
+import HTTP
+import Loop
+import Sockets
+import TLS
+import Time
+
+/// A connection to a backend that is being made: dialled, and made one over TLS where the backend's URL says https.
+final class UpstreamDial {
+  typealias Completion = (Result<any Connection, UpstreamConnectError>) -> Void
+
+  private let settings: UpstreamSettings
+  private let end: MonotonicTime
+  private var completion: Completion?
+  private var dialing: DialAttempt?
+  private var handshake: TLSHandshake?
+  /// Called when the backend has been reached and the TLS handshake begins.
+  var willSecure: (() -> Void)?
+
+  /// - Parameter completion: called once, never before this returns, and not at all after `cancel()`.
+  init(_ settings: UpstreamSettings, dialer: Dialer, completion: @escaping Completion) {
+    self.settings = settings
+    self.completion = completion
+    end = dialer.loop.now + settings.connectTimeout
+    dialing = dialer.connect(
+      host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
+    ) { [self] result in dialled(result) }
+  }
+
+  func cancel() {
+    finish(nil)
+  }
+
+  private func dialled(_ result: Result<TCPConnection, DialError>) {
+    dialing = nil
+    switch result {
+    case .failure(let error): finish(.failure(.dial(error)))
+    case .success(let connection):
+      guard let tls = settings.tls else { return finish(.success(connection)) }
+      willSecure?()
+      // What the address took is missing here: the two share one limit.
+      let timeout = max(.zero, end - connection.loop.readClock())
+      handshake = TLSConnection.connect(
+        over: connection, context: tls.context, serverName: settings.url.host, timeout: timeout
+      ) { [self] outcome in
+        switch outcome {
+        case .success(let connection): finish(.success(connection))
+        case .failure(let error): finish(.failure(.tls(error)))
+        }
+      }
+    }
+  }
+
+  private func finish(_ result: Result<any Connection, UpstreamConnectError>?) {
+    let completion = completion.take()
+    willSecure = nil
+    dialing?.cancel()
+    dialing = nil
+    handshake?.cancel()
+    handshake = nil
+    if let result { completion?(result) }
+  }
+}
