@@ -40,7 +40,8 @@ private struct Bench {
     let (streams, seconds) = (options.streams(scenario), options.seconds(scenario))
     let title = scenario.title(streams: streams, seconds: seconds) + ", median of \(options.rounds)"
     var report = BenchReport(
-      scenario: scenario, title: title, streams: streams, rows: options.subjects.map { BenchReport.Row(subject: $0) })
+      scenario: scenario, title: title, streams: streams,
+      rows: options.subjects.filter(scenario.includes).map { BenchReport.Row(subject: $0) })
     for round in 1...options.rounds {
       for index in report.rows.indices where report.rows[index].failure == nil {
         let subject = report.rows[index].subject

@@ -15,10 +15,11 @@ struct BenchOptions {
     Measures this program beside nginx and haproxy, where they are installed, and a direct connection: one worker each,
     the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
 
-      --scenario NAME,…    paced, burst, churn, idle; default: all
+      --scenario NAME,…    paced, burst, churn, idle, https; default: all
       --subject NAME,…     direct, nginx, haproxy, legacy, graceful; default: all; the last two are this program
       --seconds N          how long each run is measured; default: 10, burst and churn 5
-      --streams N          streams at once; default: paced 500, burst and churn 50, idle 8000
+      --streams N          streams at once; default: paced and https 500, burst and churn 50,
+                           idle 8000
       --repeat N           rounds; every figure is the median of them; default: 3
       --quick              one round of 2 s with fewer streams: a first impression
       --json               for programs, all runs included

@@ -35,12 +35,17 @@ struct BenchRun {
   static let program = "/proc/self/exe"
 
   func measure() throws -> BenchFigures {
-    let backend = try ChildProcess([Self.program, "backend", "--listen", "127.0.0.1:0", "--until-input-ends"])
+    let certificates = try scenario == .https ? TestCertificates() : nil
+    defer { certificates?.remove() }
+    let identity = try certificates?.identity()
+    var command = [Self.program, "backend", "--listen", "127.0.0.1:0", "--until-input-ends"]
+    if let identity { command += ["--certificate", identity.certificate, "--key", identity.key] }
+    let backend = try ChildProcess(command)
     defer { backend.stop() }
     guard let line = backend.readLine(timeout: .seconds(5)), let address = BackendVerb.address(in: line) else {
       throw BenchError("the backend did not start")
     }
-    let server = try BenchServer.start(subject, backend: address)
+    let server = try BenchServer.start(subject, backend: BenchBackend(address: address, roots: certificates?.roots))
     let result = Result { try measure(server) }
     try server.stop()
     return try result.get()

@@ -11,12 +11,14 @@ enum BenchScenario: String, CaseIterable {
   case churn
   /// Many streams that say nothing.
   case idle
+  /// Like `paced`, from a backend over https.
+  case https
 
   static let eventSize = 120
 
   var defaultStreams: Int {
     switch self {
-    case .paced: 500
+    case .paced, .https: 500
     case .burst, .churn: 50
     case .idle: 8000
     }
@@ -24,17 +26,20 @@ enum BenchScenario: String, CaseIterable {
 
   var defaultSeconds: Int {
     switch self {
-    case .paced, .idle: 10
+    case .paced, .idle, .https: 10
     case .burst, .churn: 5
     }
   }
+
+  /// Whether `subject` takes part: clients of the bench speak no TLS themselves.
+  func includes(_ subject: BenchSubject) -> Bool { self != .https || subject != .direct }
 
   /// What the processor time is divided by.
   var unit: String { self == .churn ? "stream" : "event" }
 
   var shape: LoadPlan.Shape {
     switch self {
-    case .paced, .idle: .steady
+    case .paced, .idle, .https: .steady
     case .burst, .churn: .cycling
     }
   }
@@ -42,7 +47,7 @@ enum BenchScenario: String, CaseIterable {
   /// Events of a complete stream. Steady streams outlast every run.
   var eventsPerStream: Int {
     switch self {
-    case .paced, .idle: 100_000_000
+    case .paced, .idle, .https: 100_000_000
     case .burst: 2000
     case .churn: 10
     }
@@ -52,7 +57,7 @@ enum BenchScenario: String, CaseIterable {
   func target(seconds: Int) -> String {
     let events = "/script?events=\(eventsPerStream)&size=\(Self.eventSize)&complete=complete"
     return switch self {
-    case .paced: events + "&interval=20"
+    case .paced, .https: events + "&interval=20"
     case .idle: events + "&interval=\(seconds * 1000)"
     case .burst, .churn: events + "&burst=1"
     }
@@ -61,6 +66,7 @@ enum BenchScenario: String, CaseIterable {
   func title(streams: Int, seconds: Int) -> String {
     switch self {
     case .paced: "paced: \(streams) streams x 50 events/s of \(Self.eventSize) bytes, \(seconds) s"
+    case .https: "https: the same as paced from a backend over TLS, \(streams) streams, \(seconds) s"
     case .burst: "burst: \(streams) streams at a time, 2000 events of \(Self.eventSize) bytes in one go, \(seconds) s"
     case .churn: "churn: \(streams) streams at a time, 10 events each, a connection for each, \(seconds) s"
     case .idle: "idle: \(streams) streams, an event each in \(seconds) s"

@@ -32,6 +32,15 @@ enum BenchSubject: String, CaseIterable {
   }
 }
 
+/// What stands behind them.
+struct BenchBackend {
+  var address: SocketAddress
+  /// The certificates by which it is trusted, if it speaks https.
+  var roots: String?
+
+  var url: String { "\(roots == nil ? "http" : "https")://\(address)" }
+}
+
 /// A server that is running for one measurement. `process` is `nil` when clients speak to the backend itself.
 struct BenchServer {
   let subject: BenchSubject
@@ -40,14 +49,14 @@ struct BenchServer {
   let folder: TemporaryDirectory
 
   /// Starts `subject` in front of `backend` with settings that suit event streams, one worker each.
-  static func start(_ subject: BenchSubject, backend: SocketAddress) throws -> BenchServer {
+  static func start(_ subject: BenchSubject, backend: BenchBackend) throws -> BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
       let address = try freeAddress()
       let command = try command(for: subject, backend: backend, address: address, folder: folder)
       let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
       let server = BenchServer(
-        subject: subject, address: process == nil ? backend : address, process: process, folder: folder)
+        subject: subject, address: process == nil ? backend.address : address, process: process, folder: folder)
       try server.waitUntilReady()
       return server
     } catch {
@@ -64,22 +73,25 @@ struct BenchServer {
   }
 
   private static func command(
-    for subject: BenchSubject, backend: SocketAddress, address: SocketAddress, folder: TemporaryDirectory
+    for subject: BenchSubject, backend: BenchBackend, address: SocketAddress, folder: TemporaryDirectory
   ) throws -> [String]? {
     switch subject {
     case .direct: return nil
     case .nginx:
-      let file = try folder.write("nginx.conf", nginx(backend: backend, address: address, folder: folder.path))
+      let file = try folder.write(
+        "nginx.conf", BenchServerSettings.nginx(backend: backend, address: address, folder: folder.path))
       return ["nginx", "-p", folder.path, "-c", file, "-e", folder.path + "/errors.txt"]
     case .haproxy:
       return [
-        "haproxy", "-db", "-q", "-f", try folder.write("haproxy.cfg", haproxy(backend: backend, address: address)),
+        "haproxy", "-db", "-q", "-f",
+        try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, address: address)),
       ]
     case .legacy, .graceful:
-      let flags = try folder.write("flags.json", flags(variant: subject.rawValue))
+      let flags = try folder.write("flags.json", BenchServerSettings.flags(variant: subject.rawValue))
+      let settings = try folder.write("fermata.json5", BenchServerSettings.fermata(backend: backend))
       return [
-        BenchRun.program, "serve", "--workers", "1", "--upstream", "http://\(backend)", "--listen", "\(address)",
-        "--admin", "\(try freeAddress())", "--flags", flags,
+        BenchRun.program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
+        "\(try freeAddress())", "--flags", flags,
       ]
     }
   }
@@ -124,83 +136,6 @@ struct BenchServer {
     client.start()
     loop.run()
     return result
-  }
-}
-
-// MARK: Settings
-
-extension BenchServer {
-  private static func nginx(backend: SocketAddress, address: SocketAddress, folder: String) -> String {
-    """
-    daemon off;
-    master_process off;
-    worker_rlimit_nofile 20000;
-    pid \(folder)/nginx.pid;
-    error_log \(folder)/errors.txt crit;
-    events { worker_connections 19000; }
-    http {
-      access_log off;
-      client_body_temp_path \(folder)/body;
-      proxy_temp_path \(folder)/proxy;
-      fastcgi_temp_path \(folder)/fastcgi;
-      uwsgi_temp_path \(folder)/uwsgi;
-      scgi_temp_path \(folder)/scgi;
-      tcp_nodelay on;
-      keepalive_requests 1000000;
-      upstream backend { server \(backend); keepalive 512; keepalive_requests 1000000; }
-      server {
-        listen \(address) backlog=4096;
-        location / {
-          proxy_pass http://backend;
-          proxy_http_version 1.1;
-          proxy_set_header Connection "";
-          proxy_buffering off;
-          proxy_read_timeout 1h;
-          proxy_send_timeout 1h;
-        }
-      }
-    }
-
-    """
-  }
-
-  private static func haproxy(backend: SocketAddress, address: SocketAddress) -> String {
-    """
-    global
-      nbthread 1
-      maxconn 9500
-    defaults
-      mode http
-      option http-no-delay
-      option abortonclose
-      http-reuse always
-      timeout connect 5s
-      timeout client 1h
-      timeout server 1h
-      timeout http-keep-alive 75s
-    frontend clients
-      bind \(address) backlog 4096
-      default_backend streams
-    backend streams
-      server one \(backend) pool-max-conn 512
-
-    """
-  }
-
-  private static func flags(variant: String) -> String {
-    """
-    {
-      "$schema": "https://flagd.dev/schema/v0/flags.json",
-      "flags": {
-        "stream-closing": {
-          "state": "ENABLED",
-          "variants": { "legacy": "legacy", "shield": "shield", "graceful": "graceful" },
-          "defaultVariant": "\(variant)"
-        }
-      }
-    }
-
-    """
   }
 }
 

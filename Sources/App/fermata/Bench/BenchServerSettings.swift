@@ -1,0 +1,97 @@
+import Loop
+
+/// The settings that each server gets: those that suit event streams, one worker.
+enum BenchServerSettings {
+  static func nginx(backend: BenchBackend, address: SocketAddress, folder: String) -> String {
+    """
+    daemon off;
+    master_process off;
+    worker_rlimit_nofile 20000;
+    pid \(folder)/nginx.pid;
+    error_log \(folder)/errors.txt crit;
+    events { worker_connections 19000; }
+    http {
+      access_log off;
+      client_body_temp_path \(folder)/body;
+      proxy_temp_path \(folder)/proxy;
+      fastcgi_temp_path \(folder)/fastcgi;
+      uwsgi_temp_path \(folder)/uwsgi;
+      scgi_temp_path \(folder)/scgi;
+      tcp_nodelay on;
+      keepalive_requests 1000000;
+      upstream backend { server \(backend.address); keepalive 512; keepalive_requests 1000000; }
+      server {
+        listen \(address) backlog=4096;
+        location / {
+          proxy_pass \(backend.roots == nil ? "http" : "https")://backend;
+          \(backend.roots.map(secureProxy) ?? "")
+          proxy_http_version 1.1;
+          proxy_set_header Connection "";
+          proxy_buffering off;
+          proxy_read_timeout 1h;
+          proxy_send_timeout 1h;
+        }
+      }
+    }
+
+    """
+  }
+
+  /// nginx's TLS to a backend: verified and resumed like everybody's here.
+  private static func secureProxy(_ roots: String) -> String {
+    "proxy_ssl_verify on; proxy_ssl_trusted_certificate \(roots); proxy_ssl_name localhost; "
+      + "proxy_ssl_server_name on; proxy_ssl_session_reuse on; proxy_ssl_protocols TLSv1.2 TLSv1.3;"
+  }
+
+  static func haproxy(backend: BenchBackend, address: SocketAddress) -> String {
+    let security =
+      backend.roots.map { " ssl verify required ca-file \($0) verifyhost localhost sni str(localhost)" } ?? ""
+    return """
+      global
+        nbthread 1
+        maxconn 9500
+      defaults
+        mode http
+        option http-no-delay
+        option abortonclose
+        http-reuse always
+        timeout connect 5s
+        timeout client 1h
+        timeout server 1h
+        timeout http-keep-alive 75s
+      frontend clients
+        bind \(address) backlog 4096
+        default_backend streams
+      backend streams
+        server one \(backend.address) pool-max-conn 512\(security)
+
+      """
+  }
+
+  static func fermata(backend: BenchBackend) -> String {
+    let tls = backend.roots.map { ", tls: { roots: \"\($0)\", serverName: \"localhost\" }" } ?? ""
+    return """
+      {
+        upstreams: { backend: { url: "\(backend.url)"\(tls) } },
+        routes: [{ name: "default", upstreams: "backend" }],
+      }
+
+      """
+  }
+
+  static func flags(variant: String) -> String {
+    """
+    {
+      "$schema": "https://flagd.dev/schema/v0/flags.json",
+      "flags": {
+        "stream-closing": {
+          "state": "ENABLED",
+          "variants": { "legacy": "legacy", "shield": "shield", "graceful": "graceful" },
+          "defaultVariant": "\(variant)"
+        }
+      }
+    }
+
+    """
+  }
+}
