@@ -179,6 +179,7 @@ struct GateTests {
     #expect(play("event: message_stop\ndata: {}\n\n", .firstToken, .anthropic) == .open)
     #expect(play("event: response.completed\ndata: {}\n\n", .firstToken, .openaiResponses) == .open)
     #expect(play("event: done\ndata: {}\n\n", .firstToken, .generic) == .open)
+    #expect(play("event: done\ndata\n\n", .firstToken, .generic) == .open)
   }
 
   @Test func `more than may be held is let through`() {

@@ -130,10 +130,10 @@ package struct Gate: ~Copyable {
       let mark = classifier.mark(event, in: bytes)
       if classifier.reportsFailure(event, in: bytes, mark: mark) {
         self = .failure
-      } else if event.data.isEmpty {
-        self = .nothing
       } else if mark.contains(.terminal) {
         self = .terminal
+      } else if event.data.isEmpty {
+        self = .nothing
       } else {
         self = classifier.bearsContent(event, in: bytes) ? .content : .preamble
       }
