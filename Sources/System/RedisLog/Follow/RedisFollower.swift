@@ -1,0 +1,194 @@
+import Bytes
+import Loop
+import Streams
+package import Time
+
+/// Follows runs that are written elsewhere, as many as there are with one blocking command.
+///
+/// Each run first reads what is there, page by page; then all wait together. The last id that was delivered says where
+/// to go on, whatever happens to connections, so that nothing is missed and nothing comes twice. Runs of gateways whose
+/// owner is gone are closed. Retained by its loop while it follows something.
+package final class RedisFollower {
+  /// How often runs that say nothing are looked at.
+  static let lookInterval = Nanoseconds.seconds(1)
+  private static let block = Nanoseconds.seconds(5)
+  private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
+
+  private enum Request: UInt64 { case wait, unblock }
+
+  package let store: RunStore
+  private let blocking: RedisConnection
+  private var runs: [FollowedRun] = []
+  /// The runs that the blocking command names, in its order; `nil` when none is under way.
+  private var waiting: [FollowedRun]?
+  private var mustWaitAnew = false
+  private var isUnblocking = false
+  private var isTurnDue = false
+  private var retry: MonotonicTime?
+  private var failingSince: MonotonicTime?
+  private var isStoreLost = false
+  private var lastLook: MonotonicTime
+  private var handle: DeadlineHandle?
+
+  var loop: EventLoop { store.redis.loop }
+
+  /// - Parameter blocking: a connection of the follower's own.
+  package init(store: RunStore, blocking: RedisConnection) {
+    self.store = store
+    self.blocking = blocking
+    lastLook = store.redis.loop.now
+  }
+
+  /// Runs that are followed.
+  package var count: Int { runs.count }
+
+  /// Delivers the entries of a run behind `last`, in order, those that are there and those that come.
+  ///
+  /// - Parameters:
+  ///   - source: from the run's meta. A gateway's run is ended when its owner's lease has run out.
+  ///   - number: of the last event before the first one delivered.
+  package func follow(
+    _ run: RunID, source: RunSource, after last: EntryID = .zero, number: UInt64 = 0, handler: any RunFeedHandler
+  ) -> FollowedRun {
+    let followed = FollowedRun(
+      run: run, source: source, after: last, number: number, follower: self, handler: handler)
+    runs.append(followed)
+    if handle == nil { handle = loop.deadlines.add(self, at: loop.now + EventLoop.tickInterval) }
+    followed.readBacklog()
+    return followed
+  }
+
+  /// Stops following everything, without telling anybody.
+  package func close() {
+    for run in runs { run.cancel() }
+    if let handle { loop.deadlines.remove(handle) }
+    handle = nil
+  }
+
+  func remove(_ run: FollowedRun) {
+    runs.removeAll { $0 === run }
+  }
+
+  /// A run has read what was there.
+  func joined(_ run: FollowedRun) {
+    mustWaitAnew = true
+    wantTurn()
+  }
+
+  func failed(_ run: FollowedRun) {
+    retry = retry ?? loop.now + Self.pauseAfterFailure
+    failingSince = failingSince ?? loop.now
+  }
+
+  func succeeded() {
+    failingSince = nil
+    guard isStoreLost else { return }
+    isStoreLost = false
+    for run in runs { run.tellStoreBack() }
+  }
+
+  // MARK: - Waiting
+
+  private func wantTurn() {
+    guard !isTurnDue else { return }
+    isTurnDue = true
+    loop.callAfterThisCallback(self)
+  }
+
+  private func wait() {
+    guard waiting == nil, retry == nil else { return unblock() }
+    let live = runs.filter(\.isLive)
+    mustWaitAnew = false
+    guard !live.isEmpty else { return }
+    waiting = live
+    let timeout = Self.block + store.settings.commandTimeout
+    blocking.send(to: self, tag: Request.wait.rawValue, timeout: timeout) { command in
+      command.append("XREAD")
+      command.append("COUNT")
+      command.append(live.reduce(64) { min($0, $1.pageSize) })
+      command.append("BLOCK")
+      command.append(RunStore.milliseconds(Self.block))
+      command.append("STREAMS")
+      for run in live { command.append(run.key) }
+      for run in live { command.append { run.last.write(to: &$0) } }
+    }
+  }
+
+  /// Has the blocking command end at once, so that it can be sent with the runs that have come.
+  private func unblock() {
+    guard waiting != nil, mustWaitAnew, !isUnblocking, let id = blocking.clientID else { return }
+    isUnblocking = true
+    store.redis.send(to: self, tag: Request.unblock.rawValue) { command in
+      command.append("CLIENT")
+      command.append("UNBLOCK")
+      command.append(Int(id))
+    }
+  }
+
+  private func waitEnded(_ result: Result<RedisReply, RedisError>) {
+    let asked = waiting ?? []
+    waiting = nil
+    guard case .success(let reply) = result else {
+      retry = loop.now + Self.pauseAfterFailure
+      failingSince = failingSince ?? loop.now
+      return
+    }
+    wantTurn()
+    if reply.isError {
+      // One of the keys may be of another kind. Read one by one, each tells for itself.
+      if reply.isTransient { retry = loop.now + Self.pauseAfterFailure }
+      for run in asked { run.readBacklog() }
+      return
+    }
+    succeeded()
+    deliver(reply, to: asked)
+  }
+
+  /// The answer names the streams that have something, in the order in which they were asked for.
+  private func deliver(_ reply: RedisReply, to asked: [FollowedRun]) {
+    var index = 0
+    for element in reply.elements {
+      guard let (name, entries) = element.firstTwo else { continue }
+      while index < asked.count, name.withBytes({ !$0.equals(asked[index].key.utf8Span.span) }) { index += 1 }
+      guard index < asked.count else { return }
+      if asked[index].isLive { asked[index].deliver(entries) }
+      index += 1
+    }
+  }
+}
+
+extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
+  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    if tag == Request.wait.rawValue { return waitEnded(result) }
+    // When it came before the command it was to end, the next tick sends it again.
+    isUnblocking = false
+  }
+
+  package func turnCame() {
+    isTurnDue = false
+    wait()
+  }
+
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    guard !runs.isEmpty else {
+      handle = nil
+      failingSince = nil
+      isStoreLost = false
+      return nil
+    }
+    if let retry, retry <= now {
+      self.retry = nil
+      for run in runs where !run.isLive { run.readBacklog() }
+    }
+    wait()
+    if now - lastLook >= Self.lookInterval {
+      lastLook = now
+      for run in runs { run.look(at: now) }
+    }
+    if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {
+      isStoreLost = true
+      for run in runs { run.tellStoreLost() }
+    }
+    return now + EventLoop.tickInterval
+  }
+}

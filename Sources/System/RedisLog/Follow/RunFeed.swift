@@ -1,0 +1,21 @@
+package import Streams
+
+/// Who gets the entries of a run that is written elsewhere. Called from the loop, never from inside a call of the feed.
+package protocol RunFeedHandler: AnyObject {
+  /// The next block. Its mark is empty where a worker wrote it: what its event means is for the reader to find out.
+  func runReceived(_ block: Span<UInt8>, _ head: EntryHead)
+  /// The last call.
+  func runEnded(_ end: EndRecord)
+  /// What was followed is gone, or can't be followed without a gap: expired, deleted, or overwritten. The last call.
+  func runVanished()
+  /// Redis is away for longer than it may be. The feed goes on trying.
+  func runStoreLost()
+  /// It has come back. Nothing was missed.
+  func runStoreBack()
+}
+
+/// A run's entries on their way to a handler, until the end or `cancel()`.
+package protocol RunFeed: AnyObject {
+  /// The handler is not called any more.
+  func cancel()
+}

@@ -1,0 +1,72 @@
+package import Loop
+package import Sockets
+package import TLS
+
+/// One loop's way to Redis: a connection for commands, and where they are needed one that blocks and one that listens to
+/// channels.
+package final class RedisClient {
+  package let loop: EventLoop
+  package let settings: RedisSettings
+  package let store: RunStore
+  private let transport: any RedisTransport
+
+  private var connections: [RedisConnection]
+  private var madeFollower: RedisFollower?
+
+  /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
+  package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
+    self.loop = loop
+    self.settings = settings
+    if let tls {
+      transport = EncryptedRedisTransport(dialer: dialer, host: settings.host, port: settings.port, context: tls)
+    } else {
+      transport = PlainRedisTransport(dialer: dialer, host: settings.host, port: settings.port)
+    }
+    let redis = Self.makeConnection("commands", loop: loop, transport: transport, settings: settings)
+    store = RunStore(redis: redis, settings: settings)
+    connections = [redis]
+  }
+
+  /// Runs that are written elsewhere.
+  package var follower: RedisFollower {
+    if let madeFollower { return madeFollower }
+    let follower = RedisFollower(store: store, blocking: makeConnection("blocking"))
+    madeFollower = follower
+    return follower
+  }
+
+  /// Whether commands are carried out at once.
+  package var isReady: Bool { store.redis.isReady }
+  /// What was wrong when Redis was last not to be had; never with a password in it.
+  package var lastFault: String? { store.redis.lastFault }
+
+  /// Connects, so that the first run does not have to wait for it.
+  package func start() { store.redis.start() }
+
+  /// Ends all connections. What waits for an answer gets a failure; what follows runs is not called any more.
+  package func close() {
+    madeFollower?.close()
+    for connection in connections { connection.close() }
+  }
+
+  private func makeConnection(_ purpose: String) -> RedisConnection {
+    let connection = Self.makeConnection(purpose, loop: loop, transport: transport, settings: settings)
+    connections.append(connection)
+    return connection
+  }
+
+  private static func makeConnection(
+    _ purpose: String, loop: EventLoop, transport: any RedisTransport, settings: RedisSettings
+  ) -> RedisConnection {
+    var greeting = RedisConnection.Greeting()
+    greeting.user = settings.user
+    greeting.password = settings.password
+    greeting.database = settings.database
+    // Redis takes no spaces in a name.
+    greeting.name = settings.clientName.isEmpty ? "" : "\(settings.clientName)-\(purpose)"
+    var limits = RedisConnection.Limits()
+    limits.connect = settings.connectTimeout
+    limits.command = settings.commandTimeout
+    return RedisConnection(loop: loop, transport: transport, greeting: greeting, limits: limits)
+  }
+}

@@ -1,0 +1,299 @@
+import Bytes
+import Glibc
+import Loop
+import RedisLog
+import SSE
+import Streams
+import Testing
+import Time
+
+@Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct RedisFollowerTests {
+  let test: TestLoop
+  let server: RedisServer
+  let run = RunID("run-1")!
+
+  init() throws {
+    test = try TestLoop()
+    server = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
+  }
+
+  private func client(_ change: (inout RedisSettings) -> Void = { _ in }) -> RedisClient {
+    var settings = RedisSettings()
+    settings.port = server.port
+    settings.commandTimeout = .seconds(2)
+    change(&settings)
+    return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
+  }
+
+  private func block(_ number: Int) -> String { "data: event \(number)\n\n" }
+
+  private func makeLog(_ client: RedisClient, _ run: RunID? = nil) -> RedisLog {
+    RedisLog(run: run ?? self.run, store: client.store, memory: MemoryLog())
+  }
+
+  private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
+    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) }
+  }
+
+  private let end = EndRecord(outcome: .completed, reason: "r", events: 3, bytes: 9, upstreamIsComplete: true)
+
+  @Test func `what is there comes page by page, what follows comes at once, the end is last`() throws {
+    let (owner, other) = (client(), client())
+    defer { for client in [owner, other] { client.close() } }
+    let log = makeLog(owner)
+    append(1...5000, to: log)
+    test.run(until: { log.frontier > log.start && log.position(after: 5000).isFound })
+    let reader = FeedRecorder()
+    _ = other.follower.follow(run, source: .gateway, handler: reader)
+    test.run(until: { reader.blocks.count == 5000 })
+    var slowest = Nanoseconds.zero
+    for number in 5001...5050 {
+      let begin = test.loop.readClock()
+      append(number...number, to: log)
+      test.run(until: { reader.blocks.count == number })
+      slowest = max(slowest, test.loop.readClock() - begin)
+    }
+    #expect(slowest < .milliseconds(200))
+    log.finish(end)
+    test.run(until: { reader.end != nil })
+    #expect(reader.blocks == (1...5050).map(block))
+    #expect(reader.heads.map(\.number) == Array(1...5050))
+    #expect(reader.end == end)
+    #expect(other.follower.count == 0)
+    log.close()
+  }
+
+  @Test func `a follower that begins inside a run gets what is behind`() throws {
+    let client = client()
+    defer { client.close() }
+    let log = makeLog(client)
+    append(1...20, to: log)
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    let reader = FeedRecorder()
+    _ = client.follower.follow(run, source: .gateway, after: EntryID(15, 0), number: 15, handler: reader)
+    test.run(until: { reader.end != nil })
+    #expect(reader.blocks == (16...20).map(block))
+    log.close()
+  }
+
+  @Test func `runs join and leave while others are waited for`() throws {
+    let client = client()
+    defer { client.close() }
+    var (logs, readers, feeds): ([RedisLog], [FeedRecorder], [FollowedRun]) = ([], [], [])
+    for index in 0..<20 {
+      let run = try #require(RunID("run-\(index)"))
+      logs.append(makeLog(client, run))
+      readers.append(FeedRecorder())
+      feeds.append(client.follower.follow(run, source: .gateway, handler: readers[index]))
+      let begin = test.loop.readClock()
+      for (place, log) in logs.enumerated() { append(index - place + 1...index - place + 1, to: log) }
+      test.run(until: { readers.enumerated().allSatisfy { $1.blocks.count == index - $0 + 1 } })
+      // Far below the five seconds that the others' waiting takes.
+      #expect(test.loop.readClock() - begin < .seconds(1))
+    }
+    for feed in feeds[0..<10] { feed.cancel() }
+    for (place, log) in logs.enumerated() { append(20 - place + 1...20 - place + 1, to: log) }
+    test.run(until: { readers[10...].enumerated().allSatisfy { $1.blocks.count == 11 - $0 } })
+    #expect(readers[0].blocks.count == 20)
+    for log in logs { log.close() }
+  }
+
+  @Test func `what a worker writes becomes events`() throws {
+    let client = client()
+    defer { client.close() }
+    let reader = FeedRecorder()
+    _ = client.follower.follow(run, source: .worker, handler: reader)
+    test.run(for: .milliseconds(100))
+    let key = "ai:run:run-1:events"
+    try server.cli("XADD", key, "*", "event", "delta", "data", "one")
+    try server.cli("XADD", key, "*", "data", "{\"a\":1}\n{\"b\":2}\r\nc\rd")
+    try server.cli("XADD", key, "*", "event", "x\ndata: forged", "data", "y", "id", "7\n")
+    try server.cli("XADD", key, "*", "event", "status", "id", "42", "other", "field")
+    try server.cli("XADD", key, "*", "end", "completed", "reason", "all done")
+    test.run(until: { reader.end != nil })
+    #expect(
+      reader.blocks == [
+        "event: delta\ndata: one\n\n", "data: {\"a\":1}\ndata: {\"b\":2}\ndata: c\ndata: d\n\n", "data: y\n\n",
+        "event: status\nid: 42\ndata: \n\n",
+      ])
+    #expect(reader.heads == (1...4).map { EntryHead(number: $0) })
+    let bytes = UInt64(reader.blocks.reduce(0) { $0 + $1.utf8.count })
+    #expect(
+      reader.end
+        == EndRecord(outcome: .completed, reason: "all done", events: 4, bytes: bytes, upstreamIsComplete: true))
+  }
+
+  @Test(arguments: [
+    ("cancelled", Outcome.cancelled), ("upstream_error", .upstreamError), ("finished", .incomplete), ("", .incomplete),
+    ("{\"outcome\":\"nonsense\"}", .gatewayError), ("{broken", .incomplete),
+  ]) func `an end that a worker words otherwise is an end all the same`(text: String, outcome: Outcome) throws {
+    let client = client()
+    defer { client.close() }
+    let reader = FeedRecorder()
+    _ = client.follower.follow(run, source: .worker, handler: reader)
+    try server.cli("XADD", "ai:run:run-1:events", "*", "end", text)
+    test.run(until: { reader.end != nil })
+    #expect(reader.end?.outcome == outcome)
+  }
+
+  @Test func `connections that are killed cost a follower nothing`() throws {
+    let (owner, other) = (client(), client { $0.clientName = "follower" })
+    defer { for client in [owner, other] { client.close() } }
+    let log = makeLog(owner)
+    let reader = FeedRecorder()
+    _ = other.follower.follow(run, source: .gateway, handler: reader)
+    for round in 0..<20 {
+      append(round * 50 + 1...round * 50 + 50, to: log)
+      test.run(for: .milliseconds(5))
+      for line in try server.cli("CLIENT", "LIST").split(separator: "\n") where line.contains(" name=follower-") {
+        guard round % 3 > 0 || line.contains("blocking"), let id = line.dropFirst(3).split(separator: " ").first
+        else { continue }
+        try server.cli("CLIENT", "KILL", "ID", String(id))
+      }
+    }
+    log.finish(end)
+    test.run(until: { reader.end != nil })
+    #expect(reader.blocks == (1...1000).map(block))
+    #expect(reader.log.isEmpty)
+    log.close()
+  }
+
+  @Test func `Redis paused, then killed and restarted: nothing is missed, nothing comes twice`() throws {
+    let (owner, other) = (client(), client())
+    defer { for client in [owner, other] { client.close() } }
+    let log = makeLog(owner)
+    let reader = FeedRecorder()
+    _ = other.follower.follow(run, source: .gateway, handler: reader)
+    append(1...10, to: log)
+    test.run(until: { reader.blocks.count == 10 })
+    try server.cli("CLIENT", "PAUSE", "5000")
+    append(11...20, to: log)
+    test.run(until: { reader.blocks.count == 20 })
+    server.kill()
+    append(21...30, to: log)
+    test.run(for: .milliseconds(300))
+    try server.start()
+    append(31...40, to: log)
+    log.finish(end)
+    test.run(until: { reader.end != nil })
+    #expect(reader.blocks == (1...40).map(block))
+    #expect(reader.log.isEmpty)
+    log.close()
+  }
+
+  @Test func `a store that is away for long is told, and that it is back`() throws {
+    let client = client { $0.patience = .milliseconds(400) }
+    defer { client.close() }
+    let reader = FeedRecorder()
+    _ = client.follower.follow(run, source: .worker, handler: reader)
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "one")
+    test.run(until: { reader.blocks.count == 1 })
+    server.kill()
+    test.run(until: { !reader.log.isEmpty })
+    try server.start()
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "two")
+    test.run(until: { reader.blocks.count == 2 })
+    #expect(reader.log == ["lost", "back"])
+  }
+
+  @Test func `a run that is deleted has vanished; one that has not begun yet has not`() throws {
+    let client = client()
+    defer { client.close() }
+    let (reader, early) = (FeedRecorder(), FeedRecorder())
+    _ = client.follower.follow(run, source: .worker, handler: reader)
+    _ = client.follower.follow(try #require(RunID("later")), source: .worker, handler: early)
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "one")
+    test.run(until: { reader.blocks.count == 1 })
+    try server.cli("DEL", "ai:run:run-1:events")
+    test.run(until: { !reader.log.isEmpty })
+    #expect(reader.log == ["vanished"])
+    #expect(early.log.isEmpty)
+    #expect(client.follower.count == 1)
+  }
+
+  @Test func `a key that is no stream ends its own run and no other`() throws {
+    let client = client()
+    defer { client.close() }
+    let (good, bad) = (FeedRecorder(), FeedRecorder())
+    _ = client.follower.follow(run, source: .worker, handler: good)
+    _ = client.follower.follow(try #require(RunID("bad")), source: .worker, handler: bad)
+    test.run(for: .milliseconds(100))
+    try server.cli("SET", "ai:run:bad:events", "x")
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "one")
+    test.run(until: { good.blocks.count == 1 && !bad.log.isEmpty })
+    try server.cli("XADD", "ai:run:run-1:events", "*", "data", "two")
+    test.run(until: { good.blocks.count == 2 })
+    #expect(bad.log == ["vanished"])
+  }
+
+  @Test func `an event that is missing in a gateway's run is never passed over`() throws {
+    let client = client()
+    defer { client.close() }
+    let reader = FeedRecorder()
+    try server.cli("XADD", "ai:run:run-1:events", "1-0", "b", block(1))
+    try server.cli("XADD", "ai:run:run-1:events", "3-0", "b", block(3))
+    _ = client.follower.follow(run, source: .gateway, handler: reader)
+    test.run(until: { !reader.log.isEmpty })
+    #expect(reader.blocks == [block(1)] && reader.log == ["vanished"])
+  }
+
+  @Test func `a run whose owner is gone is ended for its followers`() throws {
+    let (owner, other) = (
+      client {
+        $0.lease = .milliseconds(500)
+        $0.renewal = .milliseconds(200)
+      },
+      client { $0.renewal = .milliseconds(200) }
+    )
+    defer { for client in [owner, other] { client.close() } }
+    let token = StreamID(random: (1, 1))
+    let meta = RunMeta(principal: Digest([]), stream: token, created: WallTime(milliseconds: 1))
+    var isClaimed = false
+    owner.store.claim(run, token: token, meta: meta) { isClaimed = $0 == .success(.mine) }
+    test.run(until: { isClaimed })
+    let lease = RunLease(store: owner.store, run: run, token: token) {}
+    let log = makeLog(owner)
+    let (reader, second) = (FeedRecorder(), FeedRecorder())
+    _ = other.follower.follow(run, source: .gateway, handler: reader)
+    _ = other.follower.follow(run, source: .gateway, handler: second)
+    append(1...3, to: log)
+    test.run(for: .milliseconds(1500))
+    #expect(reader.blocks.count == 3 && reader.end == nil)
+    // As if the process were gone: neither the lease nor the log says another word.
+    log.close()
+    owner.close()
+    test.run(until: { reader.end != nil && second.end != nil })
+    #expect(reader.end?.outcome == .gatewayError)
+    #expect(reader.end?.events == 3)
+    #expect(try server.cli("XLEN", "ai:run:run-1:events") == "4")
+    lease.release()
+  }
+}
+
+/// Writes down what a feed delivers.
+final class FeedRecorder: RunFeedHandler {
+  var blocks: [String] = []
+  var heads: [EntryHead] = []
+  var end: EndRecord?
+  var log: [String] = []
+
+  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+    blocks.append(String(copying: block))
+    heads.append(head)
+    if end != nil { log.append("after the end") }
+  }
+
+  func runEnded(_ end: EndRecord) {
+    if self.end != nil { log.append("second end") }
+    self.end = end
+  }
+
+  func runVanished() { log.append("vanished") }
+  func runStoreLost() { log.append("lost") }
+  func runStoreBack() { log.append("back") }
+}
+
+extension LogLookup {
+  var isFound: Bool { if case .found = self { true } else { false } }
+}
