@@ -72,7 +72,7 @@ final class Dispatch {
     waterfall = Waterfall(
       order: worker.order(of: route), policy: route.policy,
       expectsStream: request.fields.containsElement(.accept, named: "text/event-stream"),
-      mayReplay: body?.mayBeReplayed ?? true, startedAt: worker.loop.now)
+      mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: worker.loop.now)
   }
 
   var method: HTTP.Method { request.method }
@@ -116,6 +116,7 @@ final class Dispatch {
     // The dial holds the closure and so this dispatch until it is done or cancelled; one of both always comes.
     dialing = pool.connect { [self] result in
       dialing = nil
+      worker.loop.readClock()
       switch result {
       case .success(let upstream): connected(upstream)
       case .failure(let error): attemptFailed(error.fault)
@@ -165,7 +166,7 @@ final class Dispatch {
     }
     pool = nil
     dropUpstream()
-    perform(waterfall.failed(fault, at: worker.loop.now))
+    perform(waterfall.failed(fault, at: worker.loop.readClock()))
   }
 
   /// The attempt ended before there was a response.
@@ -181,7 +182,6 @@ final class Dispatch {
       worker.shard.increment(worker.metrics.upstreamRetries)
       startAttempt(pool, fresh: true)
     case .ended: attemptFailed(.cut)
-    case .refused(let reason): attemptFailed(.tlsFailed(reason))
     case .malformed(let error): attemptFailed(.malformed(error.description))
     }
   }
@@ -205,10 +205,10 @@ final class Dispatch {
     guard let body else { return }
     body.end()
     readWish(body)
+    // Until here the backend had to wait for the client.
+    waterfall.requestWasSent(at: worker.loop.now)
     guard let upstream else { return }
     body.sendEnd(to: upstream)
-    // The backend had to wait for it.
-    if phase == .awaitingHead { waterfall.requestWasSent(at: worker.loop.now) }
   }
 
   /// The backend takes the request's body again.
@@ -221,7 +221,7 @@ final class Dispatch {
 
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
     guard phase == .awaitingHead, let upstream else { return }
-    let now = worker.loop.now
+    let now = worker.loop.readClock()
     lastActivity = now
     timeline.headAt = now
     let isSuccess = (200..<300).contains(head.status)
@@ -357,7 +357,7 @@ private struct HeldResponse: ~Copyable {
 extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard phase == .gated else { return }
-    let now = worker.loop.now
+    let now = worker.loop.readClock()
     lastActivity = now
     guard let verdict = held?.gate.receive(input.slice(range)) else { return }
     if held?.gate.hasFirstEvent == true {

@@ -18,9 +18,9 @@ package final class RedisFollower {
 
   package let store: RunStore
   private let blocking: RedisConnection
-  private var streams: [FollowedStream] = []
-  /// The streams that the blocking command names, in its order; `nil` when none is under way.
-  private var waiting: [FollowedStream]?
+  private var runs: [FollowedRun] = []
+  /// The runs that the blocking command names, in its order; `nil` when none is under way.
+  private var waiting: [FollowedRun]?
   private var mustWaitAnew = false
   private var isUnblocking = false
   private var isTurnDue = false
@@ -39,8 +39,8 @@ package final class RedisFollower {
     lastLook = store.redis.loop.now
   }
 
-  /// Streams that are followed.
-  package var count: Int { streams.count }
+  /// Runs that are followed.
+  package var count: Int { runs.count }
 
   /// Delivers the entries of a run behind `last`, in order, those that are there and those that come.
   ///
@@ -50,45 +50,41 @@ package final class RedisFollower {
   package func follow(
     _ run: RunID, source: RunSource, after last: EntryID = .zero, number: UInt64 = 0, handler: any RunFeedHandler
   ) -> FollowedRun {
-    FollowedRun(run: run, source: source, after: last, number: number, follower: self, handler: handler)
-  }
-
-  /// Reads the stream under `key` behind `last`.
-  func follow(_ key: String, after last: EntryID, reader: any StreamReader) -> FollowedStream {
-    let stream = FollowedStream(key: key, after: last, follower: self, reader: reader)
-    streams.append(stream)
+    let followed = FollowedRun(
+      run: run, source: source, after: last, number: number, follower: self, handler: handler)
+    runs.append(followed)
     if handle == nil { handle = loop.deadlines.add(self, at: loop.now + EventLoop.tickInterval) }
-    stream.readBacklog()
-    return stream
+    followed.readBacklog()
+    return followed
   }
 
   /// Stops following everything, without telling anybody.
   package func close() {
-    for stream in streams { stream.cancel() }
+    for run in runs { run.cancel() }
     if let handle { loop.deadlines.remove(handle) }
     handle = nil
   }
 
-  func remove(_ stream: FollowedStream) {
-    streams.removeAll { $0 === stream }
+  func remove(_ run: FollowedRun) {
+    runs.removeAll { $0 === run }
   }
 
-  /// A stream has been read as far as it went.
-  func streamJoined() {
+  /// A run has read what was there.
+  func joined(_ run: FollowedRun) {
     mustWaitAnew = true
     wantTurn()
   }
 
-  func readingFailed() {
+  func failed(_ run: FollowedRun) {
     retry = retry ?? loop.now + Self.pauseAfterFailure
     failingSince = failingSince ?? loop.now
   }
 
-  func readingSucceeded() {
+  func succeeded() {
     failingSince = nil
     guard isStoreLost else { return }
     isStoreLost = false
-    for stream in streams { stream.tellStoreBack() }
+    for run in runs { run.tellStoreBack() }
   }
 
   // MARK: - Waiting
@@ -101,7 +97,7 @@ package final class RedisFollower {
 
   private func wait() {
     guard waiting == nil, retry == nil else { return unblock() }
-    let live = streams.filter(\.isLive)
+    let live = runs.filter(\.isLive)
     mustWaitAnew = false
     guard !live.isEmpty else { return }
     waiting = live
@@ -113,12 +109,12 @@ package final class RedisFollower {
       command.append("BLOCK")
       command.append(RunStore.milliseconds(Self.block))
       command.append("STREAMS")
-      for stream in live { command.append(stream.key) }
-      for stream in live { command.append { stream.last.write(to: &$0) } }
+      for run in live { command.append(run.key) }
+      for run in live { command.append { run.last.write(to: &$0) } }
     }
   }
 
-  /// Has the blocking command end at once, so that it can be sent with the streams that have come.
+  /// Has the blocking command end at once, so that it can be sent with the runs that have come.
   private func unblock() {
     guard waiting != nil, mustWaitAnew, !isUnblocking, let id = blocking.clientID else { return }
     isUnblocking = true
@@ -133,21 +129,23 @@ package final class RedisFollower {
     let asked = waiting ?? []
     waiting = nil
     guard case .success(let reply) = result else {
-      return readingFailed()
+      retry = loop.now + Self.pauseAfterFailure
+      failingSince = failingSince ?? loop.now
+      return
     }
     wantTurn()
     if reply.isError {
       // One of the keys may be of another kind. Read one by one, each tells for itself.
-      if reply.isTransientError { readingFailed() }
-      for stream in asked { stream.readBacklog() }
+      if reply.isTransient { retry = loop.now + Self.pauseAfterFailure }
+      for run in asked { run.readBacklog() }
       return
     }
-    readingSucceeded()
+    succeeded()
     deliver(reply, to: asked)
   }
 
   /// The answer names the streams that have something, in the order in which they were asked for.
-  private func deliver(_ reply: RedisReply, to asked: [FollowedStream]) {
+  private func deliver(_ reply: RedisReply, to asked: [FollowedRun]) {
     var index = 0
     for element in reply.elements {
       guard let (name, entries) = element.firstTwo else { continue }
@@ -172,7 +170,7 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    guard !streams.isEmpty else {
+    guard !runs.isEmpty else {
       handle = nil
       failingSince = nil
       isStoreLost = false
@@ -180,16 +178,16 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
     }
     if let retry, retry <= now {
       self.retry = nil
-      for stream in streams where !stream.isLive { stream.readBacklog() }
+      for run in runs where !run.isLive { run.readBacklog() }
     }
     wait()
     if now - lastLook >= Self.lookInterval {
       lastLook = now
-      for stream in streams { stream.look(at: now) }
+      for run in runs { run.look(at: now) }
     }
     if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {
       isStoreLost = true
-      for stream in streams { stream.tellStoreLost() }
+      for run in runs { run.tellStoreLost() }
     }
     return now + EventLoop.tickInterval
   }
