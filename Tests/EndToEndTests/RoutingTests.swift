@@ -73,6 +73,8 @@ extension EndToEnd {
         #expect(sent.contains("x-public: 2"))
         #expect(!sent.contains { $0.hasPrefix("cookie") || $0.hasPrefix("x-private") })
         #expect(!world.gateway.logText.contains(Self.key))
+        let shown = await world.gateway.ask("/config").text
+        #expect(shown.contains("FERMATA_TEST_KEY") && !shown.contains(Self.key))
       }
     }
 

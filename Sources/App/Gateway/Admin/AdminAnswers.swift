@@ -22,7 +22,8 @@ extension Gateway {
     case "/streams":
       gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
-    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/upstreams","/flags"]}"#))
+    case "/config": respond(.json(settings.configuration.summary))
+    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/upstreams","/config","/flags"]}"#))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
   }
