@@ -98,7 +98,8 @@ import Time
     }
     let each = try (residentBytes() - before) / count / 2
     print("an idle connection over TLS takes \(each) bytes")
-    #expect(each < 40_000)
+    // The address sanitizer keeps what was freed.
+    if dlsym(nil, "__asan_init") == nil { #expect(each < 40_000) }
     for pair in pairs {
       pair.client.connection.close()
       pair.server.connection.close()

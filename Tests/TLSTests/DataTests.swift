@@ -43,6 +43,7 @@ import Time
     sendSome()
     pair.client.onReceive = { _, _ in sendSome() }
     test.run(until: { pair.client.received.count == sent.count })
+    pair.client.onReceive = nil
     #expect(pair.client.received == sent)
   }
 
