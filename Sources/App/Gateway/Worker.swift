@@ -153,14 +153,16 @@ final class Worker {
   func forwardedClient(for peer: SocketAddress) -> ForwardedClient {
     var host = peer
     host.port = 0
-    if let last = lastForwarded, last.host == host, last.settings === settings { return last.client }
+    if let lastForwarded, host == lastForwardedHost, lastForwardedSettings === settings { return lastForwarded }
     let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
     let client = ForwardedClient(address: peer.host, isSecure: false, isTrusted: isTrusted)
-    lastForwarded = (host, settings, client)
+    (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
     return client
   }
 
-  private var lastForwarded: (host: SocketAddress, settings: Settings, client: ForwardedClient)?
+  private var lastForwarded: ForwardedClient?
+  private var lastForwardedHost: SocketAddress?
+  private var lastForwardedSettings: Settings?
 
   /// Makes room by closing a connection that waits for its next request.
   private func closeAnIdleClient() -> Bool {

@@ -121,6 +121,8 @@ package struct ByteBuffer: ~Copyable {
     end &+= 2
   }
 
+  // Disfavored, so that text in the program's own source is taken for what costs nothing, a `StaticString`.
+  @_disfavoredOverload
   package mutating func append(_ text: String) {
     text.withSpan { append($0) }
   }
@@ -129,6 +131,7 @@ package struct ByteBuffer: ~Copyable {
     append(bytes.span)
   }
 
+  @_disfavoredOverload
   package mutating func append(_ text: Substring) {
     append(text.utf8Span.span)
   }

@@ -1,12 +1,13 @@
 extension ByteBuffer {
   /// Appends `number` in decimal.
   package mutating func append(decimal number: UInt64) {
+    if number < 10 { return append(0x30 | UInt8(truncatingIfNeeded: number)) }
     append(digitsOf: number, radix: 10)
   }
 
   package mutating func append(decimal number: Int) {
     if number < 0 { append(UInt8(ascii: "-")) }
-    append(digitsOf: UInt64(number.magnitude), radix: 10)
+    append(decimal: UInt64(number.magnitude))
   }
 
   package mutating func append(decimal number: some FixedWidthInteger) {
@@ -30,9 +31,11 @@ extension ByteBuffer {
     }
     append(count: count) { digits in
       var rest = number
-      for place in stride(from: count - 1, through: 0, by: -1) {
+      var place = count
+      while place > 0 {
+        place &-= 1
         let digit = UInt8(truncatingIfNeeded: rest % radix)
-        digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+        digits[place] = digit < 10 ? 0x30 &+ digit : 0x57 &+ digit
         rest /= radix
       }
     }

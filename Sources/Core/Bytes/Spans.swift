@@ -28,9 +28,10 @@ extension Span where Element == UInt8 {
   package func hasPrefix(_ text: StaticString) -> Bool {
     let length = text.utf8CodeUnitCount
     guard count >= length else { return false }
-    let other = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
-    for index in 0..<length where unsafe self[index] != other[index] { return false }
-    return true
+    return unsafe withUnsafeBufferPointer { bytes in
+      guard let base = bytes.baseAddress else { return length == 0 }
+      return unsafe Self.same(base, text.utf8Start, length) == length
+    }
   }
 
   /// Whether both spans hold the same bytes.
@@ -56,9 +57,35 @@ extension Span where Element == UInt8 {
   package func equalsIgnoringASCIICase(_ text: StaticString) -> Bool {
     let length = text.utf8CodeUnitCount
     guard count == length else { return false }
-    let other = unsafe UnsafeBufferPointer(start: text.utf8Start, count: length)
-    for index in 0..<length where unsafe self[index].asciiLowercased != other[index] { return false }
-    return true
+    return unsafe withUnsafeBufferPointer { bytes in
+      guard let base = bytes.baseAddress else { return length == 0 }
+      // Most are written just so.
+      var index = unsafe Self.same(base, text.utf8Start, length)
+      while index < length, unsafe base[index].asciiLowercased == text.utf8Start[index] { index += 1 }
+      return index == length
+    }
+  }
+
+  /// A number of bytes at the beginning that are the same, and `length` if all are.
+  @unsafe @inline(__always)
+  private static func same(
+    _ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ length: Int
+  ) -> Int {
+    let (left, right) = unsafe (UnsafeRawPointer(left), UnsafeRawPointer(right))
+    var index = 0
+    while index + 8 <= length {
+      let difference =
+        unsafe left.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        ^ right.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      if difference != 0 { return index }
+      index += 8
+    }
+    while index < length,
+      unsafe left.load(fromByteOffset: index, as: UInt8.self) == right.load(fromByteOffset: index, as: UInt8.self)
+    {
+      index += 1
+    }
+    return index
   }
 
   /// The number written in decimal digits alone, or `nil` (empty, other bytes, or beyond `Int.max`).

@@ -50,9 +50,11 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   ]
 }
 
-/// A set of known fields in one word.
+/// A set of known fields, a bit for each. Two words and not a `UInt128`, whose alignment would take every object that
+/// holds a head out of the allocator's fast path.
 package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
-  private var bits: UInt128 = 0
+  private var low: UInt64 = 0
+  private var high: UInt64 = 0
 
   package init() {}
 
@@ -64,35 +66,39 @@ package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
     for field in fields { insert(field) }
   }
 
-  package var isEmpty: Bool { bits == 0 }
+  package var isEmpty: Bool { low | high == 0 }
 
   package func contains(_ field: KnownField) -> Bool {
-    bits >> UInt128(field.rawValue) & 1 == 1
+    (field.rawValue < 64 ? low : high) & Self.bit(field) != 0
   }
 
   package mutating func insert(_ field: KnownField) {
-    bits |= 1 << UInt128(field.rawValue)
+    if field.rawValue < 64 { low |= Self.bit(field) } else { high |= Self.bit(field) }
   }
 
   package mutating func remove(_ field: KnownField) {
-    bits &= ~(1 << UInt128(field.rawValue))
+    if field.rawValue < 64 { low &= ~Self.bit(field) } else { high &= ~Self.bit(field) }
   }
 
   package func union(_ other: KnownFieldSet) -> KnownFieldSet {
     var result = self
-    result.bits |= other.bits
+    result.low |= other.low
+    result.high |= other.high
     return result
   }
 
   package func subtracting(_ other: KnownFieldSet) -> KnownFieldSet {
     var result = self
-    result.bits &= ~other.bits
+    result.low &= ~other.low
+    result.high &= ~other.high
     return result
   }
 
   package func isDisjoint(with other: KnownFieldSet) -> Bool {
-    bits & other.bits == 0
+    low & other.low | high & other.high == 0
   }
+
+  private static func bit(_ field: KnownField) -> UInt64 { 1 &<< UInt64(field.rawValue & 63) }
 }
 
 /// A running hash of a field name without regard to case. Need not resist attack: the table it indexes is fixed,

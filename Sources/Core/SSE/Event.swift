@@ -35,7 +35,9 @@ package struct Event {
   package internal(set) var length = 0
 
   /// Whether a client dispatches it: a block without `data` only sets the id or the reconnection time.
-  package var isDispatched: Bool { fields.contains(.data) }
+  package var isDispatched: Bool { fields.rawValue & Fields.data.rawValue != 0 }
+  /// Whether it has an `id` line.
+  package var hasID: Bool { fields.rawValue & Fields.id.rawValue != 0 }
   /// Whether it is nothing but comments.
   package var isComment: Bool { fields == .comment }
 }

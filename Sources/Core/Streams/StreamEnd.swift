@@ -39,7 +39,8 @@ package struct StreamEnd {
     out.append("\",\"runId\":\"")
     run.write(to: &out)
     out.append("\",\"timestamp\":\"")
-    out.append(time.rfc3339)
+    let timestamp = time.rfc3339Characters
+    out.append(timestamp.span)
     out.append("\",\"outcome\":\"")
     out.append(outcome.rawValue)
     out.append("\",\"reason\":")

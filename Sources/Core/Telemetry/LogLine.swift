@@ -45,23 +45,30 @@ package struct LogLine: ~Copyable {
   package init(
     _ level: LogLevel, _ event: StaticString, at time: WallTime, in buffer: consuming ByteBuffer = ByteBuffer()
   ) {
-    var stamp = ByteBuffer()
-    stamp.append(timestamp: time)
-    self.init(level, event, stamp: stamp, in: buffer)
+    self.buffer = buffer
+    Self.writeHead(level, at: time, to: &self.buffer)
+    begin(event: event)
   }
 
-  /// For many lines of the same millisecond: `stamp` holds the time as `append(timestamp:)` writes it.
-  package init(
-    _ level: LogLevel, _ event: StaticString, stamp: borrowing ByteBuffer, in buffer: consuming ByteBuffer
-  ) {
+  /// For many lines of the same millisecond and level: `head` holds what `writeHead` writes.
+  package init(_ event: StaticString, head: borrowing ByteBuffer, in buffer: consuming ByteBuffer) {
     self.buffer = buffer
-    self.buffer.append("{\"time\":\"")
-    self.buffer.append(stamp)
-    self.buffer.append("\",\"level\":\"")
-    self.buffer.append(level.word)
-    self.buffer.append("\",\"event\":\"")
-    self.buffer.append(event)
-    self.buffer.append(UInt8(ascii: "\""))
+    self.buffer.append(head)
+    begin(event: event)
+  }
+
+  /// Appends what stands in front of the event's name.
+  package static func writeHead(_ level: LogLevel, at time: WallTime, to out: inout ByteBuffer) {
+    out.append("{\"time\":\"")
+    out.append(timestamp: time)
+    out.append("\",\"level\":\"")
+    out.append(level.word)
+    out.append("\",\"event\":\"")
+  }
+
+  private mutating func begin(event: StaticString) {
+    buffer.append(event)
+    buffer.append(UInt8(ascii: "\""))
   }
 
   package mutating func field(_ name: StaticString, _ value: String) {
@@ -131,21 +138,8 @@ package struct LogLine: ~Copyable {
 extension ByteBuffer {
   /// Appends `time` as RFC 3339, in UTC, with milliseconds: `2026-01-31T12:00:00.000Z`.
   package mutating func append(timestamp time: WallTime) {
-    let parts = time.parts
-    append(parts.year, width: 4)
-    append(UInt8(ascii: "-"))
-    append(parts.month, width: 2)
-    append(UInt8(ascii: "-"))
-    append(parts.day, width: 2)
-    append(UInt8(ascii: "T"))
-    append(parts.hour, width: 2)
-    append(UInt8(ascii: ":"))
-    append(parts.minute, width: 2)
-    append(UInt8(ascii: ":"))
-    append(parts.second, width: 2)
-    append(UInt8(ascii: "."))
-    append(parts.millisecond, width: 3)
-    append(UInt8(ascii: "Z"))
+    let characters = time.rfc3339Characters
+    append(characters.span)
   }
 
   /// Appends `value` in the shortest form that reads back as the same number, whole numbers without a fraction.
@@ -155,15 +149,5 @@ extension ByteBuffer {
     } else {
       append("\(value)")
     }
-  }
-
-  private mutating func append(_ number: Int, width: Int) {
-    var power = 1
-    for _ in 1..<width { power *= 10 }
-    while power > max(number, 1) && power > 1 {
-      append(UInt8(ascii: "0"))
-      power /= 10
-    }
-    append(decimal: number)
   }
 }

@@ -2,6 +2,8 @@
 package protocol MetricHandle: Sendable {
   /// The handle of the family's series number `series`, counted in label order.
   init(_ layout: SeriesLayout, series: Int)
+  /// The handle of the same family that comes `series` places later in label order.
+  func advanced(by series: Int) -> Self
 }
 
 /// Where a family's numbers stand in every shard.
@@ -24,6 +26,10 @@ package struct Counter: MetricHandle {
   package init(_ layout: SeriesLayout, series: Int) {
     index = layout.countStart + series
   }
+
+  private init(index: Int) { self.index = index }
+
+  package func advanced(by series: Int) -> Counter { Counter(index: index + series) }
 }
 
 /// A number that goes up and down.
@@ -33,6 +39,10 @@ package struct Gauge: MetricHandle {
   package init(_ layout: SeriesLayout, series: Int) {
     index = layout.realStart + series
   }
+
+  private init(index: Int) { self.index = index }
+
+  package func advanced(by series: Int) -> Gauge { Gauge(index: index + series) }
 }
 
 /// Counts of observed values by size, and their sum.
@@ -45,5 +55,15 @@ package struct Histogram: MetricHandle {
     firstBucket = layout.countStart + series * layout.bucketCount
     sum = layout.realStart + series
     bounds = layout.bounds
+  }
+
+  private init(firstBucket: Int, sum: Int, bounds: Range<Int>) {
+    self.firstBucket = firstBucket
+    self.sum = sum
+    self.bounds = bounds
+  }
+
+  package func advanced(by series: Int) -> Histogram {
+    Histogram(firstBucket: firstBucket + series * (bounds.count + 1), sum: sum + series, bounds: bounds)
   }
 }

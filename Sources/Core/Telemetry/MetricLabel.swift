@@ -35,6 +35,9 @@ package struct Family<Handle: MetricHandle, each Label: MetricLabel>: Sendable {
   /// The series of this family's first combination; not 0 for one value of an open label.
   let firstSeries: Int
 
+  /// The handle of the first combination.
+  package var first: Handle { Handle(layout, series: firstSeries) }
+
   package subscript(_ label: repeat each Label) -> Handle {
     var series = firstSeries
     var position = 0

@@ -2,12 +2,14 @@
 /// look-up. A scrape asks every loop for a `snapshot()` and merges them.
 package final class MetricShard {
   private let registry: Registry
+  private let bounds: [Double]
   private var counts: [Int]
   private var reals: [Double]
   private var openNames: [OpenNames]
 
   package init(_ registry: Registry) {
     self.registry = registry
+    bounds = registry.bounds
     counts = Array(repeating: 0, count: registry.countPlaces)
     reals = Array(repeating: 0, count: registry.realPlaces)
     openNames = Array(repeating: OpenNames(), count: registry.openLabels)
@@ -28,10 +30,8 @@ package final class MetricShard {
   /// Counts `value` in the first bucket whose bound is not below it.
   package func observe(_ histogram: Histogram, _ value: Double) {
     var bucket = 0
-    for bound in histogram.bounds {
-      if value <= registry.bounds[bound] { break }
-      bucket += 1
-    }
+    let last = histogram.bounds.count
+    while bucket < last, !(value <= bounds[histogram.bounds.lowerBound + bucket]) { bucket += 1 }
     counts[histogram.firstBucket + bucket] &+= 1
     reals[histogram.sum] += value
   }

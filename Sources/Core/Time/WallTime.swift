@@ -12,27 +12,36 @@ package struct WallTime: Comparable, Hashable, Sendable {
   /// `2026-01-31T12:00:00.000Z` (RFC 3339, always UTC, always milliseconds). It has four digits for the year: times
   /// before the year 0 or after 9999 are written as the first or the last that it can tell.
   package var rfc3339: String {
+    let characters = rfc3339Characters
+    return String(decoding: (0..<24).map { characters[$0] }, as: UTF8.self)
+  }
+
+  /// The characters of `rfc3339`, which take no memory of their own.
+  package var rfc3339Characters: [24 of UInt8] {
     let parts = WallTime(milliseconds: min(max(milliseconds, Self.first), Self.last)).parts
-    return unsafe String(unsafeUninitializedCapacity: 24) { text in
-      var place = 0
-      func write(_ number: Int, digits: Int, then mark: Unicode.Scalar) {
-        var rest = number
-        for index in stride(from: place + digits - 1, through: place, by: -1) {
-          unsafe text[index] = 0x30 + UInt8(rest % 10)
-          rest /= 10
-        }
-        unsafe text[place + digits] = UInt8(ascii: mark)
-        place += digits + 1
+    var text: [24 of UInt8] = .init(repeating: UInt8(ascii: "-"))
+    func write(_ number: Int, from start: Int, to end: Int) {
+      var rest = number
+      var place = end
+      while place > start {
+        place &-= 1
+        text[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+        rest /= 10
       }
-      write(parts.year, digits: 4, then: "-")
-      write(parts.month, digits: 2, then: "-")
-      write(parts.day, digits: 2, then: "T")
-      write(parts.hour, digits: 2, then: ":")
-      write(parts.minute, digits: 2, then: ":")
-      write(parts.second, digits: 2, then: ".")
-      write(parts.millisecond, digits: 3, then: "Z")
-      return place
     }
+    write(parts.year, from: 0, to: 4)
+    write(parts.month, from: 5, to: 7)
+    write(parts.day, from: 8, to: 10)
+    text[10] = UInt8(ascii: "T")
+    write(parts.hour, from: 11, to: 13)
+    text[13] = UInt8(ascii: ":")
+    write(parts.minute, from: 14, to: 16)
+    text[16] = UInt8(ascii: ":")
+    write(parts.second, from: 17, to: 19)
+    text[19] = UInt8(ascii: ".")
+    write(parts.millisecond, from: 20, to: 23)
+    text[23] = UInt8(ascii: "Z")
+    return text
   }
 
   /// 0000-01-01T00:00:00.000Z and 9999-12-31T23:59:59.999Z.

@@ -52,10 +52,10 @@ package struct GatewayMetrics: Sendable {
   let bytesSent: Counter
   let clients: Gauge
 
-  let streams: Family<Counter, Mode, Capability.Source>
-  let outcomes: Family<Counter, Mode, Outcome>
-  let closes: Family<Counter, Mode, ClosingMachine.Result>
-  let events: Family<Counter, Mode>
+  let streams: MetricTable<Counter, Mode, Capability.Source>
+  let outcomes: MetricTable<Counter, Mode, Outcome>
+  let closes: MetricTable<Counter, Mode, ClosingMachine.Result>
+  let events: MetricRow<Counter, Mode>
   let keepalives: Counter
 
   let shadowStreams: Counter
@@ -66,12 +66,12 @@ package struct GatewayMetrics: Sendable {
   let unterminated: Counter
 
   let requests: Counter
-  let refusals: Family<Counter, Refusal>
+  let refusals: MetricRow<Counter, Refusal>
   let connections: Counter
   let upstreamConnects: Counter
   let upstreamReuses: Counter
   let upstreamRetries: Counter
-  let evaluations: Family<Counter, Mode, FlagReason>
+  let evaluations: MetricTable<Counter, Mode, FlagReason>
   let evaluationsWithoutKey: Counter
   let orphans: Counter
   package let upstreams: UpstreamMetrics
@@ -88,13 +88,15 @@ package struct GatewayMetrics: Sendable {
     bytesSent = define.counter("ai_stream_bytes_sent_total", "Body bytes of event streams handed to clients.")
     clients = define.gauge("ai_stream_clients_gauge", "Client connections open now.")
 
-    streams = define.counters(
-      "fermata_streams_total", "Event streams opened, by mode and by how the capability was found.", by: "mode",
-      "source")
-    outcomes = define.counters("fermata_outcomes_total", "How runs ended.", by: "mode", "outcome")
-    closes = define.counters(
-      "fermata_close_total", "How closes went, as the client's side shows.", by: "mode", "result")
-    events = define.counters("fermata_events_total", "Events with data taken from backends.", by: "mode")
+    streams = MetricTable(
+      define.counters(
+        "fermata_streams_total", "Event streams opened, by mode and by how the capability was found.", by: "mode",
+        "source"))
+    outcomes = MetricTable(define.counters("fermata_outcomes_total", "How runs ended.", by: "mode", "outcome"))
+    closes = MetricTable(
+      define.counters(
+        "fermata_close_total", "How closes went, as the client's side shows.", by: "mode", "result"))
+    events = MetricRow(define.counters("fermata_events_total", "Events with data taken from backends.", by: "mode"))
     keepalives = define.counter("fermata_keepalives_total", "Comment lines sent to keep streams alive.")
 
     shadowStreams = define.counter(
@@ -114,15 +116,17 @@ package struct GatewayMetrics: Sendable {
       "Bodies that ended cleanly inside an event: the backend forgot a blank line.")
 
     requests = define.counter("fermata_requests_total", "Requests taken in.")
-    refusals = define.counters("fermata_refusals_total", "Requests answered by the gateway itself.", by: "reason")
+    refusals = MetricRow(
+      define.counters("fermata_refusals_total", "Requests answered by the gateway itself.", by: "reason"))
     connections = define.counter("fermata_connections_total", "Client connections accepted.")
     upstreamConnects = define.counter("fermata_upstream_connects_total", "Connections made to backends.")
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")
-    evaluations = define.counters(
-      "fermata_flag_evaluations_total", "Decisions of the flag stream-closing, by what it gave and why.",
-      by: "variant", "reason")
+    evaluations = MetricTable(
+      define.counters(
+        "fermata_flag_evaluations_total", "Decisions of the flag stream-closing, by what it gave and why.",
+        by: "variant", "reason"))
     evaluationsWithoutKey = define.counter(
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
     orphans = define.counter(

@@ -28,19 +28,19 @@ package struct UpstreamMetrics: Sendable {
 /// The numbers of one upstream on one loop, in that loop's shard: an attempt costs additions.
 package struct UpstreamStatistics {
   private let shard: MetricShard
-  private let attempts: Family<Counter, AttemptResult>
-  private let phases: Family<Histogram, AttemptTimeline.Milestone>
+  private let attempts: MetricRow<Counter, AttemptResult>
+  private let phases: MetricRow<Histogram, AttemptTimeline.Milestone>
   private let busyGauge: Gauge
-  private let states: Family<Gauge, UpstreamHealth.State.Label>
+  private let states: MetricRow<Gauge, UpstreamHealth.State.Label>
   /// Attempts that run now.
   package private(set) var busy = 0
 
   package init(upstream name: String, metrics: UpstreamMetrics, shard: MetricShard) {
     self.shard = shard
-    attempts = shard.resolve(metrics.attempts, name)
-    phases = shard.resolve(metrics.phases, name)
+    attempts = MetricRow(shard.resolve(metrics.attempts, name))
+    phases = MetricRow(shard.resolve(metrics.phases, name))
     busyGauge = shard.resolve(metrics.busy, name)[]
-    states = shard.resolve(metrics.states, name)
+    states = MetricRow(shard.resolve(metrics.states, name))
   }
 
   /// An attempt begins.

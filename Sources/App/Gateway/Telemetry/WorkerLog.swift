@@ -9,9 +9,10 @@ final class WorkerLog {
   /// Bytes that are handed over before the next tick does it: each time wakes the writing thread.
   private static let batch = 128 << 10
   private var pending = ByteBuffer()
-  /// The time of the last line, written out: under load many lines share a millisecond.
-  private var stamp = ByteBuffer()
-  private var stampedAt = WallTime(milliseconds: .min)
+  /// How the last line began: under load many share the millisecond and the level.
+  private var head = ByteBuffer()
+  private var headTime = WallTime(milliseconds: .min)
+  private var headLevel = LogLevel.info
   var level: LogLevel
 
   init(writer: LogWriter, level: LogLevel) {
@@ -26,15 +27,15 @@ final class WorkerLog {
   ) {
     guard lineLevel >= level else { return }
     let now = time()
-    if now != stampedAt {
-      stampedAt = now
-      stamp.removeAll()
-      stamp.append(timestamp: now)
+    if now != headTime || lineLevel != headLevel {
+      (headTime, headLevel) = (now, lineLevel)
+      head.removeAll()
+      LogLine.writeHead(lineLevel, at: now, to: &head)
     }
     // The line is written behind those that wait; nothing is copied.
     var gathered = ByteBuffer()
     swap(&gathered, &pending)
-    var line = LogLine(lineLevel, event, stamp: stamp, in: gathered)
+    var line = LogLine(event, head: head, in: gathered)
     fields(&line)
     pending = line.finish()
     if pending.count > Self.batch { flush() }

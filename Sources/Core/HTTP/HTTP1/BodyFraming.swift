@@ -10,6 +10,15 @@ package enum BodyFraming: Sendable, Equatable {
   /// A response that lasts until its connection closes. Its end cannot be told from a cut.
   case untilClose
 
+  // Written out, because a derived one is called through a witness table by other modules.
+  package static func == (left: BodyFraming, right: BodyFraming) -> Bool {
+    switch (left, right) {
+    case (.none, .none), (.chunked, .chunked), (.untilClose, .untilClose): true
+    case (.length(let one), .length(let other)): one == other
+    default: false
+    }
+  }
+
   /// The framing of the body that follows `head`, the final answer to a `method` request.
   package static func ofResponse(_ head: borrowing ResponseHead, to method: Method) -> BodyFraming {
     if method == .head || head.status < 200 || head.status == 204 || head.status == 304 { return .none }

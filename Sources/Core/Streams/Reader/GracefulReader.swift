@@ -48,14 +48,14 @@ package final class GracefulReader: Reader {
     }
     // Some clients dispatch on every blank line once they have seen an id, so a comment goes without its own.
     if event.isComment { return out.append(bytes.extracting(event.range.lowerBound..<event.blankLine)) }
-    if event.fields.contains(.id) {
+    if event.hasID {
       // Clients take the id of a block without data too.
       backendID.removeAll()
       backendID.append(bytes.extracting(event.id))
       lastNumber = 0
     }
     guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
-    if numbersEvents, !event.fields.contains(.id) {
+    if numbersEvents, !event.hasID {
       EventWriter.idLine(stream: streamText.span, sequence: number, to: &out)
       lastNumber = number
     }
