@@ -123,7 +123,7 @@ import Time
     let least = """
       {
         upstreams: { NAME: { url: "https://h", health: { check: {} } } },
-        routes: [{ name: "r", upstreams: "NAME", cors: { origins: ["https://a"] } }],
+        routes: [{ name: "r", upstreams: "NAME", cors: { origins: ["https://a"] }, runs: {} }],
       }
       """
     let summary = try JSONValue(parsing: ConfigurationTests.decode(least).summary)

@@ -23,6 +23,7 @@ package final class Gateway {
   private(set) var settings: Settings
   private(set) var flags: FlagStore
   let guardKeeper: GuardKeeper
+  let hub: RunHub
   private(set) var workers: [WorkerHandle] = []
   private let log: WorkerLog
   private let logWriter: LogWriter
@@ -57,6 +58,7 @@ package final class Gateway {
     } catch {
       throw StartError(description: error.description)
     }
+    hub = RunHub(memory: configuration.runs.memory)
     guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log)
     guardKeeper.flagsChanged(flags.current.flagSet)
   }
@@ -71,7 +73,7 @@ package final class Gateway {
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        connectionLimit: connectionLimit, address: address)
+        hub: hub, connectionLimit: connectionLimit, address: address)
       // With port 0 the first listener picks one, and the others share it.
       address = handle.address
       workers.append(handle)
@@ -190,6 +192,9 @@ package final class Gateway {
     after(end) { [unowned self] in
       for worker in workers { worker.endStreams(jitter: jitter) }
     }
+    after(end + jitter) { [unowned self] in
+      for worker in workers { worker.endRuns() }
+    }
     after(end + jitter + settings.linger + .seconds(1)) { [unowned self] in stop() }
   }
 
@@ -241,7 +246,7 @@ final class WorkerHandle {
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    connectionLimit: Int, address: SocketAddress
+    hub: RunHub, connectionLimit: Int, address: SocketAddress
   ) throws(Gateway.StartError) -> WorkerHandle {
     let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
     let thread: LoopThread
@@ -250,7 +255,7 @@ final class WorkerHandle {
         let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
         let worker = Worker(
           index: index, loop: loop, settings: settings, flags: flags, metrics: metrics, log: log,
-          connectionLimit: connectionLimit)
+          hub: hub, connectionLimit: connectionLimit)
         do {
           try worker.listen(at: address)
           started.put(.success((LoopBound(worker, loop: loop), worker.localAddress ?? address)))
@@ -285,6 +290,10 @@ final class WorkerHandle {
 
   func endStreams(jitter: Nanoseconds) {
     thread.mailbox.post { [worker] in worker.value.endStreams(jitter: jitter) }
+  }
+
+  func endRuns() {
+    thread.mailbox.post { [worker] in worker.value.endRuns() }
   }
 
   /// Asks the worker for something and hands it to `body` on the asking loop.

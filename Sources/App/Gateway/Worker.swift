@@ -20,6 +20,9 @@ final class Worker {
   let shard: MetricShard
   let log: WorkerLog
 
+  let hub: RunHub
+  /// The runs whose readers are on this loop.
+  private(set) lazy var runs = RunRoster(worker: self, hub: hub)
   private(set) var settings: Settings
   private(set) var flags: FlagSnapshot
   private(set) var pools: [UpstreamPool] = []
@@ -45,9 +48,10 @@ final class Worker {
 
   init(
     index: Int, loop: EventLoop, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, log: WorkerLog,
-    connectionLimit: Int
+    hub: RunHub, connectionLimit: Int
   ) {
     self.index = index
+    self.hub = hub
     self.loop = loop
     self.settings = settings
     self.flags = flags
@@ -57,6 +61,7 @@ final class Worker {
     dialer = Dialer(loop: loop)
     shard = MetricShard(metrics.registry)
     adopt(settings)
+    hub.join(self)
   }
 
   // MARK: - Settings and flags
@@ -226,13 +231,13 @@ final class Worker {
     cohorts.count(label.cohort) { $0.unconfirmed += 1 }
   }
 
-  func streamOpened(_ stream: EventStream, route: Route, request: RequestHead) {
+  func streamOpened(_ stream: EventStream, route: String, request: borrowing RequestHead) {
     openStreams += 1
     see(stream, left: nil)
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
     log.write(.info, "stream_opened", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("route", route.settings.name)
+      line.field("route", route)
       line.field("method", request.method.name)
       line.field("path", request.path)
       line.field("mode", stream.mode.rawValue)
@@ -255,7 +260,7 @@ final class Worker {
     shard.increment(metrics.outcomes[stream.mode, outcome])
     shard.observe(metrics.duration, elapsed)
     shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
-    shard.increment(metrics.events[stream.mode], by: Int(stream.run.events))
+    shard.increment(metrics.events[stream.mode], by: Int(stream.events))
     if stream.mode == .legacy { countShadow(stream, outcome) }
     cohorts.count(stream.cohort) { arm in
       arm.closed += 1
@@ -268,7 +273,7 @@ final class Worker {
       line.field("mode", stream.mode.rawValue)
       line.field("outcome", outcome.rawValue)
       line.field("reason", reason)
-      line.field("events", stream.run.events)
+      line.field("events", stream.events)
       line.field("bytes", stream.bodyBytes)
       line.field("milliseconds", Int(elapsed))
       line.field("traceId", ifPresent: stream.trace)
@@ -279,7 +284,7 @@ final class Worker {
   /// The shadow's books: what graceful would have saved.
   private func countShadow(_ stream: EventStream, _ outcome: Outcome) {
     shard.increment(metrics.shadowStreams)
-    let trailing = stream.run.eventsAfterCompletion
+    let trailing = stream.eventsAfterCompletion
     if trailing > 0 {
       shard.increment(metrics.shadowTrailingStreams)
       shard.increment(metrics.shadowTrailingEvents, by: Int(trailing))
@@ -288,7 +293,7 @@ final class Worker {
   }
 
   func clientLeftStream(_ stream: EventStream, outcome: Outcome) {
-    if stream.mode == .legacy, stream.run.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
+    if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
     streamClosed(stream, outcome: outcome, reason: "the client closed the connection")
   }
 
@@ -301,6 +306,9 @@ final class Worker {
   func snapshot() -> MetricSnapshot {
     shard.set(metrics.streamsActive, to: Double(openStreams))
     shard.set(metrics.clients, to: Double(clients.count))
+    shard.set(metrics.runsActive, to: Double(runs.running))
+    // One loop tells what is shared.
+    if index == 0 { shard.set(metrics.runBytes, to: Double(hub.budget.used)) }
     for pool in pools { pool.showState() }
     return shard.snapshot()
   }
@@ -321,8 +329,14 @@ final class Worker {
     settleDrain()
   }
 
+  /// A run is over, or gone.
+  func runLeft() {
+    if isDraining { settleDrain() }
+  }
+
   private func settleDrain() {
-    guard clients.isEmpty, let completion = drained.take() else { return }
+    // Runs that nobody reads now were promised to go on.
+    guard clients.isEmpty, runs.running == 0, let completion = drained.take() else { return }
     completion()
   }
 
@@ -340,11 +354,15 @@ final class Worker {
     }
   }
 
+  /// Ends the runs that nobody reads too.
+  func endRuns() { runs.endAll(.draining, reason: "the gateway is shutting down") }
+
   private var drainTimers: [Timer] = []
 
   /// Ends everything at once, stuck sockets included.
   func stop() {
     isStopping = true
+    hub.leave(self)
     listener?.close()
     for client in clients { client.abandon() }
     for pool in pools { pool.retire() }

@@ -205,7 +205,7 @@ extension Worker {
       return StreamDescription(
         id: stream.id.description, route: client.activeExchange?.routeName ?? "", mode: stream.mode.rawValue,
         capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
-        age: (now - stream.openedAt).milliseconds, events: stream.run.events, bytes: stream.bodyBytes,
+        age: (now - stream.openedAt).milliseconds, events: stream.events, bytes: stream.bodyBytes,
         queued: client.queuedBytes, worker: self.index)
     }.prefix(limit).map { $0 }
   }

@@ -18,6 +18,7 @@ package struct Configuration: Sendable {
   package var capability = CapabilitySettings()
   package var identity = IdentitySettings()
   package var limits = LimitSettings()
+  package var runs = CommonRunSettings()
   /// Peers whose `X-Forwarded-*` fields are believed.
   package var trustedProxies: [AddressRange] = []
   /// How long runs may go on after SIGTERM.
@@ -66,6 +67,7 @@ extension Configuration {
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))
     limits = LimitSettings(reader.nested("limits"))
+    runs = CommonRunSettings(reader.nested("runs"))
     trustedProxies =
       reader.elements("trustedProxies", expected: "an address or a range such as \"10.0.0.0/8\"") { value, _ in
         value.string.flatMap(AddressRange.init(parsing:))

@@ -22,6 +22,8 @@ package struct RouteSettings: Sendable {
   /// common one.
   package var capabilityHeader: String?
   package var stream: StreamSettings
+  /// `nil`: streams are passed on and not kept.
+  package var runs: RunSettings?
 
   init(name: String, upstreams: [RouteUpstream], defaults: RouteDefaults, stream: StreamSettings) {
     self.name = name
@@ -50,6 +52,7 @@ package struct RouteSettings: Sendable {
     cors = CORSPolicy.read(reader, default: cors)
     flagAttributes = reader.flagAttributes("flagAttributes")
     capabilityHeader = reader.fieldName("capabilityHeader")
+    runs = RunSettings(reader, path: path)
     settle()
   }
 
@@ -99,7 +102,7 @@ extension FieldCondition {
 }
 
 extension JSONReader {
-  fileprivate func template(_ name: String) -> PathTemplate? {
+  func template(_ name: String) -> PathTemplate? {
     guard let text = string(name) else { return nil }
     do {
       return try PathTemplate(parsing: text)

@@ -23,6 +23,7 @@ extension Configuration {
     object["identity"] = identity.document
     object["trustedProxies"] = .array(trustedProxies.map { .string($0.description) })
     object["limits"] = limits.document
+    object["runs"] = runs.document
     object["upstreams"] = .object(
       JSONObject(upstreams.map { upstream in JSONObject.Member(name: upstream.name, value: upstream.document) }))
     object["routes"] = .array(routes.map(\.document))
@@ -68,6 +69,7 @@ extension RouteSettings {
     object["flagAttributes"] = .object(flagAttributes)
     object["capabilityHeader"] = capabilityHeader.map { .string($0) } ?? .null
     object["stream"] = stream.document
+    object["runs"] = runs?.document ?? false
     return .object(object)
   }
 }

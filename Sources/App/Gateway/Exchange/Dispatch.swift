@@ -268,6 +268,15 @@ final class Dispatch {
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
   }
 
+  /// Hands the response, which is good, on to another owner. It takes the body from here on.
+  func pass(to owner: any DispatchOwner) {
+    self.owner = owner
+    upstream?.deliver(to: owner)
+  }
+
+  /// Backends asked so far.
+  var attempts: Int { waterfall.reports.count + (pool == nil ? 0 : 1) }
+
   /// The backend's connection has served its response, or is gone.
   func upstreamLeft() { upstream = nil }
 

@@ -5,7 +5,11 @@ import Time
 
 /// An event stream that is open towards a client: its run, its reader, its clock and its close.
 final class EventStream {
-  let run: Run
+  let id: StreamID
+  /// `nil` when the events come from a run's log.
+  private let run: Run?
+  /// What this client got, then.
+  private var tally = StreamTally()
   let reader: any Reader
   var clock: StreamClock
   var closing = ClosingMachine()
@@ -25,10 +29,12 @@ final class EventStream {
   /// The trace that the request belongs to, for log lines.
   let trace: String?
 
+  /// - Parameter run: the backend's response that this client alone reads; `nil` when a run's log is read.
   init(
-    run: Run, reader: any Reader, clock: StreamClock, capability: Capability, decision: ModeDecision,
+    id: StreamID, run: Run?, reader: any Reader, clock: StreamClock, capability: Capability, decision: ModeDecision,
     flagVersion: String, openedAt: MonotonicTime, keepsAlive: Bool, trace: String?
   ) {
+    self.id = id
     self.run = run
     self.reader = reader
     self.clock = clock
@@ -43,7 +49,10 @@ final class EventStream {
 
   var mode: Mode { reader.mode }
   var closeLabel: CloseLabel { CloseLabel(mode: mode, cohort: cohort) }
-  var id: StreamID { run.id }
+  var events: UInt64 { run?.events ?? tally.events }
+  var eventBytes: UInt64 { run?.eventBytes ?? tally.bytes }
+  var marks: EventMark { run?.marks ?? tally.marks }
+  var eventsAfterCompletion: UInt64 { run?.eventsAfterCompletion ?? tally.eventsAfterCompletion }
 
   /// What came with a piece of the backend's body.
   struct Arrival {
@@ -57,6 +66,7 @@ final class EventStream {
   /// Takes in the next piece of the backend's body.
   func receive(_ bytes: Span<UInt8>, at now: MonotonicTime, into out: inout ByteBuffer) -> Arrival {
     clock.backendSent(at: now)
+    guard let run else { return Arrival(delivery: .buffered) }
     var arrival = Arrival(delivery: run.receive(bytes, for: reader, into: &out))
     // Shield holds it back: what the client was not sent it can't have taken for the end.
     if run.hasTerminal, reader.mode != .shield { closing.terminalWasSent() }
@@ -73,9 +83,51 @@ final class EventStream {
     return arrival
   }
 
+  /// Takes note of an entry of the run's log on its way to the client.
+  ///
+  /// - Returns: whether it is the first event.
+  func delivered(_ head: EntryHead, length: Int) -> Bool {
+    tally.count(head, length: length)
+    // Shield holds it back: what the client was not sent it can't have taken for the end.
+    if head.mark.contains(.terminal), reader.mode != .shield { closing.terminalWasSent() }
+    guard !hasFirstEvent, head.kind.isEvent else { return false }
+    hasFirstEvent = true
+    return true
+  }
+
   /// Whether a comment line may be put in now: between events only.
   var mayKeepAlive: Bool {
-    // Graceful and shield send whole events, so they are always between two of them.
-    !reader.isVerbatim || run.isBetweenEvents
+    // Graceful and shield send whole events, so they are always between two of them; so are all that read a log.
+    guard let run else { return true }
+    return !reader.isVerbatim || run.isBetweenEvents
+  }
+
+  // MARK: - The end of a stream that is not read from a log
+
+  var hasPartialEvent: Bool { run?.hasPartialEvent ?? false }
+  var hasTerminal: Bool { marks.contains(.terminal) }
+
+  func outcome(of end: UpstreamEnd) -> Outcome { run?.outcome(of: end) ?? .gatewayError }
+
+  func finish(_ ending: Ending, into out: inout ByteBuffer) -> BodyEnd {
+    guard let run else { return ending.framing }
+    return reader.finish(ending, run: run, into: &out)
+  }
+}
+
+/// What one client got of a run.
+private struct StreamTally {
+  var events: UInt64 = 0
+  var bytes: UInt64 = 0
+  var marks: EventMark = []
+  var eventsAfterCompletion: UInt64 = 0
+
+  mutating func count(_ head: EntryHead, length: Int) {
+    bytes += UInt64(length)
+    if head.kind.isEvent {
+      events += 1
+      if marks.contains(.completion) { eventsAfterCompletion += 1 }
+    }
+    marks.formUnion(head.mark)
   }
 }

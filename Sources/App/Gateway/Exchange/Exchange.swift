@@ -10,40 +10,46 @@ import Time
 ///
 /// The one place where what the machines decide about a client is done. Lives on its client's loop.
 final class Exchange: DispatchOwner {
-  private enum Phase {
+  enum Phase {
     /// No good response yet. → relaying, streaming, over
     case dispatching
     /// The response is no event stream and passes through. → over
     case relaying
     /// The stream is open towards the client; a backend may still be looked for. → over
     case streaming
+    /// The client reads a run, or waits for one: all that happens goes there. → relaying, over
+    case inRun
     case over
   }
 
   let worker: Worker
-  private let connection: ClientConnection
+  let connection: ClientConnection
   var client: ClientConnection? { connection }
   let method: HTTP.Method
   let openedAt: MonotonicTime
-  private(set) var stream: EventStream?
+  var stream: EventStream?
 
-  private var phase = Phase.dispatching
+  var phase = Phase.dispatching
   /// Needed until the response's head is here.
-  private var request: RequestHead?
-  private(set) var route: Route?
+  var request: RequestHead?
+  var route: Route?
   private var body: RequestBody?
-  private var dispatch: Dispatch?
+  var dispatch: Dispatch?
+  /// The client's way to a run.
+  var entry: RunEntry?
   /// Decided once, when it is first asked for.
   private var opening: StreamOpening?
   private var isClientPaused = false
   private var isUpstreamPaused = false
-  private var lastActivity: MonotonicTime
+  var lastActivity: MonotonicTime
   private let bodyFraming: BodyFraming
+  private var hasWholeRequest: Bool
 
   init(request: consuming RequestHead, client: ClientConnection, worker: Worker) {
     self.worker = worker
     connection = client
     bodyFraming = request.framing
+    hasWholeRequest = request.framing == .none
     method = request.method
     openedAt = worker.loop.readClock()
     lastActivity = openedAt
@@ -57,15 +63,22 @@ final class Exchange: DispatchOwner {
     if worker.isDraining, connection.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
+    if let endpoint = RunEndpoint(request, settings: worker.settings), serve(endpoint, request) { return }
     guard let match = worker.settings.match(request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }
-    if let preflight = match.preflight { return answer(preflight: preflight) }
+    if let preflight = match.preflight { return answerEmpty(with: preflight) }
     let route = match.route
     if request.method == .trace {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
     self.route = route
+    if let settings = route.settings.runs,
+      let entry = RunEntry(
+        request, captures: match.captures, route: route, settings: settings, exchange: self, connection: connection)
+    {
+      return enter(entry)
+    }
     if bodyFraming != .none {
       body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit)
     }
@@ -75,8 +88,8 @@ final class Exchange: DispatchOwner {
     dispatch.begin()
   }
 
-  /// A page asks what it may do; the backend need not hear of it.
-  private func answer(preflight fields: Fields) {
+  /// Answers in the backend's place where there is nothing to say but the fields.
+  func answerEmpty(with fields: Fields) {
     phase = .over
     connection.answer { _, isKeepAlive, out in
       ResponseWriter.writeHead(
@@ -85,7 +98,7 @@ final class Exchange: DispatchOwner {
   }
 
   /// What an answer of the gateway's own must carry for pages of other origins.
-  private var crossOriginFields: Fields {
+  var crossOriginFields: Fields {
     var fields = Fields()
     if let request, let cors = route?.cors { cors.append(for: request, to: &fields) }
     return fields
@@ -95,11 +108,16 @@ final class Exchange: DispatchOwner {
 
   func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
     lastActivity = worker.loop.now
-    guard phase != .over, let dispatch else { return }
-    if !dispatch.bodyReceived(input, range) { pauseClient() }
+    guard phase != .over else { return }
+    let takesMore = entry?.bodyReceived(input, range) ?? dispatch?.bodyReceived(input, range) ?? true
+    if !takesMore { pauseClient() }
   }
 
-  func requestBodyEnded() { dispatch?.bodyEnded() }
+  func requestBodyEnded() {
+    hasWholeRequest = true
+    entry?.bodyEnded()
+    dispatch?.bodyEnded()
+  }
 
   private func pauseClient() {
     isClientPaused = true
@@ -126,7 +144,7 @@ final class Exchange: DispatchOwner {
     }
   }
 
-  private func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
+  func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
     phase = .relaying
     let forwarded = framing.forwarded(to: request.version)
     connection.response.prepare(framing: forwarded)
@@ -138,7 +156,7 @@ final class Exchange: DispatchOwner {
     connection.sendHead(worker.clientHead)
   }
 
-  private func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
+  func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
     if let opening { return opening }
     let opening = StreamOpening(request: request, route: route, worker: worker)
     self.opening = opening
@@ -152,6 +170,17 @@ final class Exchange: DispatchOwner {
       openedAt: openedAt, askedAt: dispatch?.timeline.startedAt ?? openedAt, route: route, worker: worker,
       trace: request.traceID)
     self.stream = stream
+    sendHead(of: stream, head, opening, request)
+    stream.reader.open(into: &worker.loop.scratch.buffer)
+    connection.response.sendBody(&worker.loop.scratch.buffer)
+    stream.clock.sent(at: worker.loop.now)
+    connection.exchangeNeedsTime()
+  }
+
+  /// Sends the head of an event stream's response.
+  func sendHead(
+    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead
+  ) {
     connection.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
     worker.clientHead.removeAll()
     opening.writeHead(
@@ -159,11 +188,7 @@ final class Exchange: DispatchOwner {
       rules: rules(of: stream.mode, for: request, head), into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
-    worker.streamOpened(stream, route: route, request: request)
-    stream.reader.open(into: &worker.loop.scratch.buffer)
-    connection.response.sendBody(&worker.loop.scratch.buffer)
-    stream.clock.sent(at: worker.loop.now)
-    connection.exchangeNeedsTime()
+    worker.streamOpened(stream, route: routeName ?? "", request: request)
   }
 
   private func rules(
@@ -247,6 +272,7 @@ final class Exchange: DispatchOwner {
 
   /// The client's queue is down to its low mark.
   func clientDrained() {
+    if let reader = entry?.reader { return reader.clientDrained() }
     stream?.clock.clientCaughtUp()
     guard isUpstreamPaused else { return }
     isUpstreamPaused = false
@@ -261,10 +287,10 @@ final class Exchange: DispatchOwner {
     case .streaming:
       guard let stream else { return }
       // First the outcome: it sees a terminal that the backend left without its blank line.
-      let outcome = stream.run.outcome(of: end)
+      let outcome = stream.outcome(of: end)
       let reason: String
       switch end {
-      case .clean where stream.run.hasTerminal: reason = "the backend ended its stream"
+      case .clean where stream.hasTerminal: reason = "the backend ended its stream"
       case .clean: reason = "the backend ended without its terminal"
       case .cut(let fault): reason = fault.rawValue
       }
@@ -273,7 +299,7 @@ final class Exchange: DispatchOwner {
       phase = .over
       dropDispatch(end == .clean ? .relayed : .cut)
       connection.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
-    case .dispatching, .over: break
+    case .dispatching, .inRun, .over: break
     }
   }
 
@@ -281,6 +307,7 @@ final class Exchange: DispatchOwner {
 
   /// Ends an event stream: the reader's last bytes, the close, the books.
   func finishStream(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool) {
+    if let entry { return entry.reader?.finish(outcome, reason: reason) ?? () }
     guard phase == .streaming, let stream else { return }
     phase = .over
     dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
@@ -289,8 +316,8 @@ final class Exchange: DispatchOwner {
       stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
     let ending = Ending(
       streamEnd: end, upstreamIsComplete: upstreamIsComplete, isKilled: worker.isKilled)
-    let hadPartial = stream.run.hasPartialEvent
-    let bodyEnd = stream.reader.finish(ending, run: stream.run, into: &worker.loop.scratch.buffer)
+    let hadPartial = stream.hasPartialEvent
+    let bodyEnd = stream.finish(ending, into: &worker.loop.scratch.buffer)
     stream.bodyBytes += UInt64(worker.loop.scratch.buffer.count)
     if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
     connection.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.closeLabel))
@@ -300,6 +327,10 @@ final class Exchange: DispatchOwner {
   /// The client's connection is gone.
   func clientGone() {
     guard phase != .over else { return }
+    if let entry = entry.take() {
+      phase = .over
+      return entry.clientGone(isWhole: hasWholeRequest)
+    }
     let wasStreaming = phase == .streaming
     phase = .over
     dropDispatch(.clientGone)
@@ -320,7 +351,7 @@ final class Exchange: DispatchOwner {
 
   /// The client sends no more. It may be listening still.
   func clientHalfClosed() {
-    if phase == .streaming || phase == .dispatching, route?.settings.stream.onHalfClose == .cancel {
+    if phase == .streaming || phase == .dispatching || phase == .inRun, route?.settings.stream.onHalfClose == .cancel {
       connection.close()
       return clientGone()
     }
@@ -330,7 +361,7 @@ final class Exchange: DispatchOwner {
   /// The client's request broke its own framing; nothing of the answer can be trusted any more.
   func clientBrokeFraming() {
     guard phase != .over else { return }
-    if phase == .streaming { return clientGone() }
+    if phase == .streaming || phase == .inRun { return clientGone() }
     phase = .over
     dropDispatch(.clientGone)
   }
@@ -340,8 +371,9 @@ final class Exchange: DispatchOwner {
     dispatch = nil
   }
 
-  private func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
+  func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
     phase = .over
+    entry = nil
     dropDispatch(.clientGone)
     worker.shard.increment(worker.metrics.refusals[refusal])
     connection.refuse(
@@ -356,6 +388,7 @@ final class Exchange: DispatchOwner {
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     switch phase {
     case .over: return nil
+    case .inRun: return entry?.timePassed(now)
     case .streaming: return streamTimePassed(now)
     case .dispatching: return dispatch?.timePassed(now)
     case .relaying:
@@ -410,7 +443,7 @@ final class Exchange: DispatchOwner {
 
 extension RequestHead {
   /// The trace id of `traceparent` (W3C Trace Context, 3.2.2.3), for log lines.
-  fileprivate var traceID: String? {
+  var traceID: String? {
     guard let index = fields.firstIndex(of: .traceparent) else { return nil }
     let value = fields.value(at: index)
     guard value.count >= 55, value[2] == UInt8(ascii: "-"), value[35] == UInt8(ascii: "-") else { return nil }

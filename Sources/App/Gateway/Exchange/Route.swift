@@ -77,10 +77,13 @@ package final class Settings: Sendable {
   package let configuration: Configuration
   package let routes: [Route]
   package let upstreams: [UpstreamSettings]
+  /// Whether any route keeps runs.
+  let hasRuns: Bool
 
   package init(_ configuration: Configuration) {
     self.configuration = configuration
     upstreams = configuration.upstreams
+    hasRuns = configuration.routes.contains { $0.runs != nil }
     let indexes = Dictionary(
       configuration.upstreams.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     routes = configuration.routes.map { route in

@@ -61,7 +61,29 @@ struct StreamOpening {
       id: id, classifier: route.classifier,
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     return EventStream(
-      run: run, reader: reader, clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt, askedAt: askedAt),
+      id: id, run: run, reader: reader,
+      clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt, askedAt: askedAt), capability: capability,
+      decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
+      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
+  }
+
+  /// The same for a client that reads the run `id` from its log.
+  func makeStream(
+    of id: StreamID, extras: GracefulExtras, openedAt: MonotonicTime, route: Route, worker: Worker, trace: String?
+  ) -> EventStream {
+    let settings = route.settings.stream
+    let reader: any Reader
+    switch mode {
+    case .legacy: reader = LegacyReader()
+    case .shield: reader = ShieldReader(limit: settings.shieldLimit)
+    case .graceful:
+      // Without ids nothing could be resumed.
+      reader = GracefulReader(
+        stream: id, numbersEvents: true, retryMilliseconds: settings.retry.map { Int($0.milliseconds) },
+        extras: extras)
+    }
+    return EventStream(
+      id: id, run: nil, reader: reader, clock: StreamClock(limits: settings.watchdogs.ofClient, openedAt: openedAt),
       capability: capability, decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }

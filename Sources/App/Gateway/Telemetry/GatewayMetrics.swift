@@ -74,6 +74,9 @@ package struct GatewayMetrics: Sendable {
   let evaluations: MetricTable<Counter, Mode, FlagReason>
   let evaluationsWithoutKey: Counter
   let orphans: Counter
+  let runsActive: Gauge
+  let runBytes: Gauge
+  let runs: Family<Counter, Outcome>
   package let upstreams: UpstreamMetrics
 
   package init() {
@@ -131,6 +134,9 @@ package struct GatewayMetrics: Sendable {
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
     orphans = define.counter(
       "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
+    runsActive = define.gauge("fermata_runs_active", "Runs with a log that are not over.")
+    runBytes = define.gauge("fermata_run_log_bytes", "Memory that the logs of all runs hold.")
+    runs = define.counters("fermata_runs_total", "Runs with a log that are over, by how they ended.", by: "outcome")
     upstreams = UpstreamMetrics(&define)
     registry = define.build()
   }

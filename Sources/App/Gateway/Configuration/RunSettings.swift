@@ -1,0 +1,131 @@
+package import HTTP
+import JSON
+package import Streams
+package import Time
+
+/// How the runs of a route are kept, so that readers may come, go and come back.
+package struct RunSettings: Sendable, Equatable {
+  /// What becomes of a run when its last reader leaves.
+  package var onDisconnect = DisconnectPolicy.cancel
+  /// Whether a request may say it with a header of its own (`X-On-Disconnect`).
+  package var clientMayChoose = true
+  /// How long a run can still be read after its end.
+  package var timeToLive = Nanoseconds.seconds(600)
+  /// Bytes of all events of a run; a larger one is ended.
+  package var limit = 10_000_000
+  /// Bytes of memory for a run, the oldest events are dropped beyond it; 0: no bound but `limit`.
+  package var window = 0
+  /// Bytes of a request's body that comes with an `Idempotency-Key` or a client's stream id: it is compared with the one
+  /// that came before.
+  package var bodyLimit = 4 << 20
+  /// The capture of the route's path that names the run. `nil`: its stream's id does.
+  package var name: String?
+  /// Whether graceful clients are told at once that their prompt was taken.
+  package var announces = false
+  /// Whether JSON payloads get `streamId` and `index`, for graceful clients.
+  package var stamps = false
+  /// The request headers in which a client names its stream and its message, lower case.
+  package var clientStreamHeader = "x-client-stream-id"
+  package var clientMessageHeader = "x-client-message-id"
+
+  package init() {}
+
+  /// Reads `runs`: an object, or `true` for what goes without saying. `nil`: the route has none.
+  init?(_ reader: JSONReader, path: PathTemplate?) {
+    guard let value = reader.value("runs"), value != .bool(false) else { return nil }
+    if value == .bool(true) { return }
+    guard let inner = reader.nested("runs") else { return nil }
+    read(inner, path: path)
+  }
+
+  private mutating func read(_ reader: JSONReader, path: PathTemplate?) {
+    let wish = reader.read("onDisconnect", expected: "\"cancel\", \"continue\", \"grace\" or \"grace=<seconds>\"") {
+      $0.string.flatMap { DisconnectPolicy(parsing: $0.utf8Span.span) }
+    }
+    onDisconnect = wish ?? onDisconnect
+    clientMayChoose = reader.bool("clientMayChoose", default: clientMayChoose)
+    timeToLive = reader.duration("ttl", default: timeToLive)
+    limit = reader.byteSize("limit", in: 1024...1 << 40) ?? limit
+    window = reader.byteSize("window", in: 0...1 << 40) ?? window
+    bodyLimit = reader.byteSize("bodyLimit", in: 0...1 << 30) ?? bodyLimit
+    name = reader.string("name")
+    if let name, path?.captureNames.contains(name) != true {
+      reader.fault("name", "the route's path has no \":\(name)\"")
+    }
+    announces = reader.bool("announce", default: announces)
+    stamps = reader.bool("stamp", default: stamps)
+    clientStreamHeader = reader.fieldName("clientStreamHeader") ?? clientStreamHeader
+    clientMessageHeader = reader.fieldName("clientMessageHeader") ?? clientMessageHeader
+  }
+
+  var document: JSONValue {
+    [
+      "onDisconnect": .string(onDisconnect.text), "clientMayChoose": .bool(clientMayChoose),
+      "ttl": .string(timeToLive.text), "limit": JSONValue(limit), "window": JSONValue(window),
+      "bodyLimit": JSONValue(bodyLimit), "name": name.map { .string($0) } ?? .null, "announce": .bool(announces),
+      "stamp": .bool(stamps), "clientStreamHeader": .string(clientStreamHeader),
+      "clientMessageHeader": .string(clientMessageHeader),
+    ]
+  }
+}
+
+/// What all runs of the process share.
+package struct CommonRunSettings: Sendable {
+  /// Bytes of memory for the logs of all runs together.
+  package var memory = 1 << 30
+  /// The request header that says who a client is. `nil`: its credentials do.
+  package var principalHeader: String?
+  /// Where a stream can be resumed by its id.
+  package var streamPath = CommonRunSettings.template("/fermata/streams/:streamId")
+  /// Where a run can be looked at (GET) and stopped (DELETE), and where it can be read.
+  package var runPath = CommonRunSettings.template("/api/agents/run/:runId")
+  package var readPath = CommonRunSettings.template("/api/agents/stream/:runId")
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
+    principalHeader = reader.fieldName("principalHeader")
+    streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
+    runPath = Self.path(reader, "runPath", naming: Self.runCapture, default: runPath)
+    readPath = Self.path(reader, "readPath", naming: Self.runCapture, default: readPath)
+  }
+
+  /// `false` switches the endpoint off.
+  private static func path(
+    _ reader: JSONReader, _ name: String, naming capture: String, default fallback: PathTemplate?
+  ) -> PathTemplate? {
+    guard reader.value(name) != .bool(false) else { return nil }
+    guard reader.has(name) else { return fallback }
+    guard let path = reader.template(name) else { return nil }
+    if !path.captureNames.contains(capture) { reader.fault(name, "must hold \":\(capture)\"") }
+    return path
+  }
+
+  private static func template(_ text: String) -> PathTemplate? { try? PathTemplate(parsing: text) }
+
+  var document: JSONValue {
+    [
+      "memory": JSONValue(memory), "principalHeader": principalHeader.map { .string($0) } ?? .null,
+      "streamPath": streamPath.map { .string($0.description) } ?? false,
+      "runPath": runPath.map { .string($0.description) } ?? false,
+      "readPath": readPath.map { .string($0.description) } ?? false,
+    ]
+  }
+
+  /// How a run is named in a path.
+  static let streamCapture = "streamId"
+  static let runCapture = "runId"
+}
+
+extension DisconnectPolicy {
+  /// As it is written in settings and in requests.
+  package var text: String {
+    switch self {
+    case .cancel: "cancel"
+    case .grace(let time): "grace=\(Int(time.seconds))"
+    case .continue: "continue"
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import Bytes
+import HTTP
+import JSON
+import Loop
+import Streams
+import Telemetry
+
+// The client reads a run.
+extension Exchange {
+  func enter(_ entry: RunEntry) {
+    phase = .inRun
+    self.entry = entry
+    entry.begin()
+  }
+
+  /// Answers a request about a run that it names in its path.
+  ///
+  /// - Returns: false when a route may serve it.
+  func serve(_ endpoint: RunEndpoint, _ request: RequestHead) -> Bool {
+    let asked = RunRequest(
+      request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
+    guard let place = endpoint.place(for: asked.principal, in: worker.hub.directory) else {
+      if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil { return false }
+      refuse(.noRoute, 404, "unknown_run", "there is no such run")
+      return true
+    }
+    route = place.route
+    phase = .inRun
+    switch endpoint {
+    case .read:
+      let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
+      self.entry = entry
+      entry.attach(to: place)
+    case .stop:
+      worker.runs.stop(place, reason: "a client has asked for it")
+      phase = .over
+      answerEmpty(with: crossOriginFields)
+    case .look:
+      worker.runs.look(
+        at: place, LoopBound({ [weak self] state in self?.answer(state) }, loop: worker.loop))
+    }
+    return true
+  }
+
+  private func answer(_ state: RunState?) {
+    guard phase == .inRun else { return }
+    guard let state else { return refuse(.noRoute, 404, "unknown_run", "there is no such run") }
+    phase = .over
+    var fields = crossOriginFields
+    fields.append(.contentType, literal: "application/json")
+    fields.append(.cacheControl, literal: "no-store")
+    let body = state.document.text() + "\n"
+    connection.answer { isHead, isKeepAlive, out in
+      ResponseWriter.writeHead(
+        status: 200, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,
+        into: &out)
+      if !isHead { out.append(body) }
+    }
+  }
+
+  func readerOpened(_ stream: EventStream) { self.stream = stream }
+
+  func readerLeft() {
+    phase = .over
+    entry = nil
+  }
+
+  /// The backend's response to the request is no stream: it passes through as on any route.
+  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
+    guard phase == .inRun, let request else { return dispatch.cancel() }
+    entry = nil
+    self.dispatch = dispatch
+    self.request = nil
+    lastActivity = worker.loop.now
+    dispatch.pass(to: self)
+    relay(head, request, framing)
+  }
+
+  func runFailed(_ failure: RunFailure) {
+    switch failure {
+    case .dispatch(let failure):
+      phase = .over
+      worker.shard.increment(worker.metrics.refusals[failure.refusal])
+      failure.answer(on: connection, with: crossOriginFields)
+    case .noStream:
+      refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
+    case .gone:
+      refuse(.noRoute, 404, "unknown_stream", "there is no such stream")
+    case .stopped(let reason):
+      refuse(.badUpstream, 503, "run_stopped", "the run was stopped before its stream began: \(reason)", retryAfter: 1)
+    }
+  }
+}

@@ -1,0 +1,296 @@
+import Bytes
+import HTTP
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// A run whose events are kept in a log, so that readers may come, go and come back.
+///
+/// Lives on one loop, and all its readers with it. An event is in the log before a reader sees it.
+final class LoggedRun {
+  private enum State {
+    /// There is no stream yet. → open, over
+    case opening
+    /// The source may send. → over
+    case open
+    /// The end record is in the log, which can be read until its time is over; or there never was a stream.
+    case over
+  }
+
+  let identity: RunIdentity
+  let worker: Worker
+  let route: Route
+  let settings: RunSettings
+  let log: any EventLog
+  /// Whether readers may see what the log has taken in the same moment. Not so where a store has to acknowledge it.
+  let isImmediate: Bool
+  let startedAt: MonotonicTime
+  /// What readers' responses pass on; `nil` while there is no stream.
+  private(set) var head: ResponseHead?
+  private(set) var readers: [RunReader] = []
+  /// Those who send the log to copies on other loops.
+  private var feeders: [RunFeeder] = []
+
+  private var state = State.opening
+  private let source: any RunSource
+  private var attendance: Attendance
+  private var deadline: DeadlineHandle?
+  private var endedAt: MonotonicTime?
+
+  init(
+    identity: RunIdentity, log: any EventLog, isImmediate: Bool, source: any RunSource, policy: DisconnectPolicy,
+    route: Route, settings: RunSettings, worker: Worker
+  ) {
+    self.identity = identity
+    self.log = log
+    self.isImmediate = isImmediate
+    self.source = source
+    self.route = route
+    self.settings = settings
+    self.worker = worker
+    startedAt = worker.loop.now
+    attendance = Attendance(policy: source.isOwner ? policy : .cancel)
+  }
+
+  var stream: StreamID { identity.stream }
+  var isOver: Bool { state == .over }
+  var isOpen: Bool { state == .open }
+  var isOwner: Bool { source.isOwner }
+
+  func begin() {
+    worker.runs.add(self)
+    log.observer = self
+    deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
+    source.begin(feeding: self)
+  }
+
+  // MARK: - What the source tells
+
+  /// There is a stream, or it is to be opened without waiting further.
+  func opened(_ head: ResponseHead) {
+    guard state == .opening else { return }
+    state = .open
+    self.head = head
+    for reader in readers { reader.runOpened(head) }
+    for feeder in feeders { feeder.runOpened(head) }
+    look()
+  }
+
+  /// A reader that would have the stream opened before a backend has answered well.
+  var wantsEarlyOpening: Bool { readers.contains { $0.opensEarly } }
+
+  /// The one reader that has everything so far, if there is but one.
+  var liveReader: RunReader? {
+    guard isImmediate, readers.count == 1, readers[0].isCaughtUp else { return nil }
+    return readers[0]
+  }
+
+  /// Opens with what there is already, the end included if it has come.
+  func adopt(_ head: ResponseHead, _ batch: RunBatch) {
+    guard state == .opening else { return }
+    let breach = keep(batch)
+    if breach == nil, let end = batch.end { log.finish(end) }
+    opened(head)
+    settle(batch, breach)
+  }
+
+  /// Keeps entries that come ready.
+  func take(_ batch: RunBatch) {
+    guard state == .open else { return }
+    settle(batch, keep(batch))
+  }
+
+  private func keep(_ batch: RunBatch) -> LogLimit? {
+    var breach: LogLimit?
+    batch.read { block, head in
+      if case .full(let limit) = log.append(block, head) { breach = limit }
+      return breach == nil
+    }
+    return breach
+  }
+
+  private func settle(_ batch: RunBatch, _ breach: LogLimit?) {
+    if let breach {
+      // The run may go on where it lives; this loop has no room for what its readers want.
+      if isOwner { return end(breach.outcome, reason: breach.reason) }
+      for reader in readers { reader.finish(breach.outcome, reason: breach.reason) }
+      return
+    }
+    if let record = batch.end { end(record) } else { readersAdvance() }
+  }
+
+  /// Entries have come.
+  func readersAdvance() {
+    for reader in readers where !reader.hasAll { reader.advance() }
+    for feeder in feeders { feeder.advance() }
+    if worker.hub.budget.isTight { worker.runs.makeRoom() }
+  }
+
+  /// The source has come to its end, which is in the log then.
+  func end(_ record: EndRecord, result: AttemptResult? = nil) {
+    guard state != .over else { return }
+    if state == .opening { openForEnd(record) }
+    state = .over
+    endedAt = worker.loop.now
+    source.stop(result ?? AttemptResult(record.outcome))
+    log.finish(record)
+    worker.runs.ended(self, record)
+    for reader in readers { reader.advance() }
+    for feeder in feeders { feeder.advance() }
+    look()
+  }
+
+  /// Ends the run for a reason that is not its source's.
+  func end(_ outcome: Outcome, reason: String) {
+    guard state != .over else { return }
+    guard isOwner else { return source.cancel() }
+    let counts = source.conclude()
+    end(
+      EndRecord(
+        outcome: outcome, reason: reason, events: counts.events, bytes: counts.bytes, upstreamIsComplete: false))
+  }
+
+  /// It ended before there was a stream: those who understand `stream_end` are told by it, the others by a status.
+  private func openForEnd(_ record: EndRecord) {
+    head = .eventStream
+    for reader in readers where !reader.opensEarly { reader.runFailed(.stopped(reason: record.reason)) }
+    for reader in readers { reader.runOpened(.eventStream) }
+    for feeder in feeders { feeder.runOpened(.eventStream) }
+  }
+
+  /// There is no stream and will be none.
+  func failed(_ failure: RunFailure, result: AttemptResult = .clientGone) {
+    guard state != .over else { return }
+    state = .over
+    source.stop(result)
+    let waiting = readers
+    readers = []
+    for reader in waiting { reader.runFailed(failure) }
+    for feeder in feeders { feeder.runFailed() }
+    vanish()
+  }
+
+  /// The backend's response is no stream: it belongs to the client that asked first, and there is no run.
+  func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: RunReader?) {
+    guard state == .opening else { return dispatch.cancel() }
+    state = .over
+    let others = readers.filter { $0 !== opener }
+    readers = []
+    vanish()
+    for reader in others { reader.runFailed(.noStream) }
+    for feeder in feeders { feeder.runFailed() }
+    if let opener { opener.takeOver(dispatch, head, framing) } else { dispatch.cancel() }
+  }
+
+  // MARK: - Readers
+
+  /// Takes a reader in. It gets what the log holds from its place on, then what comes.
+  func attach(_ reader: RunReader) {
+    readers.append(reader)
+    attendance.came(wishing: reader.wish.policy)
+    if let head { reader.runOpened(head) }
+  }
+
+  /// A reader is gone, for whatever reason.
+  func detach(_ reader: RunReader) {
+    guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
+    readers.remove(at: index)
+    settle(attendance.left(at: worker.loop.now))
+  }
+
+  /// A copy on another loop wants what the log holds and will hold.
+  func addCopy(_ feeder: RunFeeder) {
+    feeders.append(feeder)
+    attendance.came()
+    if let head { feeder.runOpened(head) }
+  }
+
+  func removeCopy(on home: Int) {
+    guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
+    feeders.remove(at: index)
+    settle(attendance.left(at: worker.loop.now))
+  }
+
+  /// How it stands.
+  var report: RunState {
+    let word: String
+    switch state {
+    case .opening: word = "opening"
+    case .open: word = "running"
+    case .over: word = "ended"
+    }
+    return RunState(
+      stream: stream, state: word, sequence: log.last, readers: attendance.readers, attempts: source.attempts,
+      end: log.end, milliseconds: Int(((endedAt ?? worker.loop.now) - startedAt).milliseconds))
+  }
+
+  /// The one who asked for the run has left in the middle of its request.
+  func openerLeftUnfinished() {
+    if state == .opening { failed(.gone) } else { end(.cancelled, reason: "its request was not complete") }
+  }
+
+  private func settle(_ verdict: Attendance.Verdict) {
+    guard case .cancel = verdict else { return look() }
+    if !isOwner { return vanish() }
+    guard state != .over else { return }
+    if state == .opening { return failed(.gone) }
+    end(.cancelled, reason: "its last reader has left")
+  }
+
+  // MARK: - Time
+
+  /// Looks at the clocks at the next tick.
+  private func look() {
+    if let deadline { worker.loop.deadlines.move(deadline, to: worker.loop.now) }
+  }
+
+  /// Forgets the run. Who still reads it goes on to its end.
+  func vanish() {
+    if state == .open { source.stop(.clientGone) }
+    state = .over
+    if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
+    worker.runs.remove(self)
+  }
+
+  /// Whether it may be forgotten to make room.
+  var isExpendable: Bool { state == .over && readers.isEmpty }
+  /// When it ended, for the order in which runs are forgotten.
+  var end: MonotonicTime? { endedAt }
+}
+
+extension LoggedRun: DeadlineMember {
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    if state == .over {
+      guard let endedAt, isOwner else { return nil }
+      let due = endedAt + settings.timeToLive
+      if due <= now, readers.isEmpty {
+        vanish()
+        return nil
+      }
+      return max(due, now + .seconds(1))
+    }
+    settle(attendance.verdict(at: now))
+    if state == .over { return now }
+    let next = source.timePassed(now)
+    if state == .over { return now }
+    guard case .stay(let until?) = attendance.verdict(at: now) else { return next }
+    return min(next, until)
+  }
+}
+
+// What a log's store does by itself; a log in memory does nothing.
+extension LoggedRun: EventLogObserver {
+  func frontierMoved() { readersAdvance() }
+
+  func storeLost() {
+    worker.runs.note("run_store_lost", of: self)
+  }
+
+  func storeRecovered() {
+    worker.runs.note("run_store_recovered", of: self)
+  }
+
+  func ownershipLost() { end(.gatewayError, reason: "another gateway has ended the run") }
+}

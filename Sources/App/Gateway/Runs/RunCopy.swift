@@ -1,0 +1,133 @@
+import HTTP
+import Loop
+import SSE
+import Streams
+import Time
+
+/// Entries of a run on their way to another loop.
+struct RunBatch: Sendable {
+  private(set) var bytes: [UInt8] = []
+  private(set) var entries: [(head: EntryHead, length: Int)] = []
+  /// The last entry, if it is among them.
+  var end: EndRecord?
+
+  var isEmpty: Bool { entries.isEmpty && end == nil }
+
+  mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
+    bytes.reserveCapacity(bytes.count + block.count)
+    for index in block.indices { bytes.append(block[index]) }
+    entries.append((head, block.count))
+  }
+
+  /// Lends the entries, until `body` wants no more.
+  func read(_ body: (Span<UInt8>, EntryHead) -> Bool) {
+    var offset = 0
+    for entry in entries {
+      if !body(bytes.span.extracting(offset..<offset + entry.length), entry.head) { return }
+      offset += entry.length
+    }
+  }
+}
+
+/// Feeds the copy of a run that lives on another loop: what the owner's log takes in comes here in batches.
+final class CopySource: RunSource {
+  private let place: RunPlace
+  private unowned let worker: Worker
+  private weak var run: LoggedRun?
+
+  init(of place: RunPlace, worker: Worker) {
+    self.place = place
+    self.worker = worker
+  }
+
+  var isOwner: Bool { false }
+  var attempts: Int { 0 }
+
+  func begin(feeding run: LoggedRun) {
+    self.run = run
+    let (stream, home) = (run.stream, worker.index)
+    let bound = LoopBound(self, loop: worker.loop)
+    let asked = worker.hub.ask(place.worker) { owner in
+      if let original = owner.runs[stream], original.isOwner {
+        original.addCopy(RunFeeder(of: original, to: bound, on: home))
+      } else {
+        owner.hub.ask(home) { _ in bound.value.failed() }
+      }
+    }
+    if !asked { worker.hub.ask(home) { _ in bound.value.failed() } }
+  }
+
+  func conclude() -> (events: UInt64, bytes: UInt64) { (0, 0) }
+
+  func stop(_ result: AttemptResult) {
+    guard let run else { return }
+    self.run = nil
+    let (stream, home) = (run.stream, worker.index)
+    worker.hub.ask(place.worker) { $0.runs[stream]?.removeCopy(on: home) }
+  }
+
+  func cancel() {
+    guard let stream = run?.stream else { return }
+    worker.hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }
+  }
+
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime { now + .seconds(1) }
+
+  // MARK: - What the owner sends
+
+  func opened(_ head: ResponseHead, _ batch: RunBatch) { run?.adopt(head, batch) }
+
+  func received(_ batch: RunBatch) { run?.take(batch) }
+
+  func failed() { run?.failed(.gone) }
+}
+
+/// On the owner's loop: sends what the log holds to a copy on another. Counts as one reader.
+final class RunFeeder {
+  private unowned let run: LoggedRun
+  private let copy: LoopBound<CopySource>
+  let home: Int
+  private var position = LogPosition.beginning
+  private var hasOpened = false
+  private var isOver = false
+
+  init(of run: LoggedRun, to copy: LoopBound<CopySource>, on home: Int) {
+    self.run = run
+    self.copy = copy
+    self.home = home
+  }
+
+  func runOpened(_ head: ResponseHead) {
+    guard !hasOpened else { return }
+    hasOpened = true
+    position = run.log.start
+    let batch = nextBatch()
+    run.worker.hub.ask(home) { [copy] _ in copy.value.opened(head, batch) }
+  }
+
+  func advance() {
+    guard hasOpened, !isOver else { return }
+    let batch = nextBatch()
+    if batch.isEmpty { return }
+    run.worker.hub.ask(home) { [copy] _ in copy.value.received(batch) }
+  }
+
+  func runFailed() {
+    isOver = true
+    run.worker.hub.ask(home) { [copy] _ in copy.value.failed() }
+  }
+
+  private func nextBatch() -> RunBatch {
+    var batch = RunBatch()
+    let next = run.log.read(from: position) { block, head in
+      batch.append(block, head)
+      return true
+    }
+    position = next ?? run.log.start
+    if let end = run.log.end {
+      isOver = true
+      batch.end = end
+    }
+    return batch
+  }
+}

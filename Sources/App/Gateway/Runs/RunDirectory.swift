@@ -1,0 +1,67 @@
+import SSE
+import Streams
+import Synchronization
+
+/// Which run this is, to those who may ask for it.
+struct RunIdentity: Sendable {
+  let stream: StreamID
+  /// Who opened it; to anybody else it does not exist.
+  let principal: Digest
+  /// What was asked for; `nil` when the request's body was not looked at.
+  var request: Digest?
+  /// Other names under which it can be found: an idempotency key, a name from its path, the client's own.
+  var aliases: [Digest] = []
+}
+
+/// Where a run lives.
+struct RunPlace: Sendable {
+  let worker: Int
+  let identity: RunIdentity
+  let route: Route
+  let settings: RunSettings
+}
+
+/// The runs of this process by their names. Asked when a stream opens, is looked for or ends, never for an event.
+final class RunDirectory: Sendable {
+  private struct Table {
+    var places: [StreamID: RunPlace] = [:]
+    var aliases: [Digest: StreamID] = [:]
+  }
+
+  private let table = Mutex(Table())
+
+  /// Enters a run, unless `key` names one already.
+  ///
+  /// - Returns: the run that was there first.
+  func claim(_ place: RunPlace, unlessTaken key: Digest?) -> RunPlace? {
+    let identity = place.identity
+    return table.withLock { table in
+      if let key, let stream = table.aliases[key], let place = table.places[stream] { return place }
+      table.places[identity.stream] = place
+      for alias in identity.aliases { table.aliases[alias] = identity.stream }
+      return nil
+    }
+  }
+
+  func find(_ stream: StreamID, of principal: Digest) -> RunPlace? {
+    table.withLock { table in
+      guard let place = table.places[stream], place.identity.principal == principal else { return nil }
+      return place
+    }
+  }
+
+  /// Aliases are hashes over the principal too.
+  func find(alias: Digest) -> RunPlace? {
+    table.withLock { table in table.aliases[alias].flatMap { table.places[$0] } }
+  }
+
+  func remove(_ identity: RunIdentity) {
+    table.withLock { table in
+      table.places[identity.stream] = nil
+      // Another run may have taken a name over.
+      for alias in identity.aliases where table.aliases[alias] == identity.stream { table.aliases[alias] = nil }
+    }
+  }
+
+  var count: Int { table.withLock { $0.places.count } }
+}

@@ -1,0 +1,219 @@
+import Bytes
+import HTTP
+import Loop
+import SSE
+import Streams
+import Time
+
+/// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.
+final class RunEntry {
+  private let exchange: Exchange
+  private let connection: ClientConnection
+  private let worker: Worker
+  private let route: Route
+  private let settings: RunSettings
+  private let head: RequestHead
+  private let opening: StreamOpening
+  private var asked: RunRequest
+  private let body: RequestBody?
+  /// Whether the request's body is waited for.
+  private var isGathering = false
+  private var lastActivity: MonotonicTime
+  private(set) var reader: RunReader?
+  private weak var source: UpstreamSource?
+
+  /// `nil` when the request has no need of a run: it is passed on as on routes without them.
+  init?(
+    _ head: RequestHead, captures: PathCaptures, route: Route, settings: RunSettings, exchange: Exchange,
+    connection: ClientConnection
+  ) {
+    switch head.method {
+    case .get, .post, .put, .patch: break
+    default: return nil
+    }
+    let worker = exchange.worker
+    asked = RunRequest(head, captures: captures, settings: settings, common: worker.settings.configuration.runs)
+    opening = exchange.decideOpening(head, route)
+    self.head = head
+    self.route = route
+    self.settings = settings
+    self.exchange = exchange
+    self.connection = connection
+    self.worker = worker
+    lastActivity = worker.loop.now
+    body = head.framing == .none ? nil : RequestBody(framing: head.framing, replayLimit: route.replayLimit)
+    let policy = asked.wish.policy ?? settings.onDisconnect
+    if opening.mode != .graceful, policy == .cancel, asked.aliases.isEmpty, asked.lastStream == nil { return nil }
+  }
+
+  func begin() {
+    guard asked.comparesBodies, head.framing != .none else { return decide(nil) }
+    if case .length(let length) = head.framing, length > settings.bodyLimit { return refuseBody() }
+    isGathering = true
+    if head.expectsContinue { connection.sendContinue() }
+    connection.exchangeNeedsTime()
+  }
+
+  // MARK: - The request's body
+
+  /// - Returns: whether more of it can be taken now.
+  func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
+    lastActivity = worker.loop.now
+    guard isGathering, let body else { return source?.bodyReceived(input, range) ?? true }
+    _ = body.append(input.slice(range), isForwarded: false)
+    if body.keptBytes > settings.bodyLimit { refuseBody() }
+    return true
+  }
+
+  func bodyEnded() {
+    guard isGathering, let body else {
+      source?.bodyEnded()
+      return
+    }
+    isGathering = false
+    body.end()
+    decide(body)
+  }
+
+  private func refuseBody() {
+    isGathering = false
+    exchange.refuse(
+      .badRequest, 413, "body_too_large",
+      "a request with an idempotency key or a stream id of its own may have \(settings.bodyLimit) bytes of body")
+  }
+
+  // MARK: - Which run
+
+  private func decide(_ gathered: RequestBody?) {
+    let request = digest(of: gathered)
+    if let key = asked.idempotencyKey, let place = worker.hub.directory.find(alias: key) {
+      return repeated(place, request)
+    }
+    if let lastStream = asked.lastStream {
+      if let place = worker.hub.directory.find(lastStream, of: asked.principal) { return attach(to: place) }
+      return foreign(request)
+    }
+    if let name = asked.name, let place = worker.hub.directory.find(alias: name) { return attach(to: place) }
+    if let own = asked.wish.clientStream, let place = worker.hub.directory.find(alias: own),
+      asked.wish.lastID != nil || (request != nil && request == place.identity.request)
+    {
+      return attach(to: place)
+    }
+    if asked.wish.lastID != nil { return foreign(request) }
+    open(request)
+  }
+
+  private func digest(of gathered: RequestBody?) -> Digest? {
+    guard asked.comparesBodies else { return nil }
+    let body = gathered?.withKept { [UInt8](copying: $0) } ?? []
+    var target = ByteBuffer()
+    target.append(head.path)
+    target.append(UInt8(ascii: "?"))
+    if let query = head.query { QueryString.write(query, removing: ["last_event_id"], into: &target) }
+    return .request(method: head.method.name, target: target.toArray(), body: body)
+  }
+
+  /// The key was used before.
+  private func repeated(_ place: RunPlace, _ request: Digest?) {
+    guard place.identity.request == request else {
+      return exchange.refuse(
+        .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
+    }
+    if asked.lastStream != place.identity.stream { asked.startsAnew() }
+    attach(to: place)
+  }
+
+  /// It goes on from a run that is not known here, or not to this client.
+  private func foreign(_ request: Digest?) {
+    guard head.method == .get else {
+      return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
+    }
+    asked.isForeign()
+    open(request)
+  }
+
+  /// Reads a run that the request's path names.
+  init(
+    _ head: RequestHead, asked: RunRequest, place: RunPlace, exchange: Exchange, connection: ClientConnection
+  ) {
+    self.asked = asked
+    self.head = head
+    self.exchange = exchange
+    self.connection = connection
+    route = place.route
+    settings = place.settings
+    worker = exchange.worker
+    opening = exchange.decideOpening(head, route)
+    lastActivity = worker.loop.now
+    body = nil
+  }
+
+  func attach(to place: RunPlace) {
+    guard let run = worker.runs.find(place) else {
+      return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
+    }
+    read(run)
+  }
+
+  // MARK: - Opening
+
+  private func open(_ request: Digest?) {
+    let stream = worker.nextStreamID()
+    let identity = RunIdentity(
+      stream: stream, principal: asked.principal, request: request, aliases: asked.aliases)
+    let older = asked.wish.clientStream.flatMap { worker.hub.directory.find(alias: $0) }
+    // Another loop may have been quicker.
+    let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
+    if let place = worker.hub.directory.claim(place, unlessTaken: asked.idempotencyKey) {
+      return repeated(place, request)
+    }
+    let made = worker.runs.makeLog(for: identity, settings: settings)
+    let source = UpstreamSource(
+      head, body: body, from: connection.forwarded, stream: stream, log: made.log, route: route, worker: worker)
+    self.source = source
+    let run = LoggedRun(
+      identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
+      policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, worker: worker)
+    let reader = makeReader(run)
+    source.opener = reader
+    run.attach(reader)
+    if older != nil, let own = asked.wish.clientStream { worker.runs.replaceReaders(of: own, with: reader) }
+    run.begin()
+  }
+
+  private func read(_ run: LoggedRun) {
+    // What comes of the request's body is of no use: the run has it already.
+    let reader = makeReader(run)
+    run.attach(reader)
+    if let own = asked.wish.clientStream { worker.runs.replaceReaders(of: own, with: reader) }
+  }
+
+  private func makeReader(_ run: LoggedRun) -> RunReader {
+    let reader = RunReader(
+      run: run, wish: asked.wish, exchange: exchange, connection: connection, request: head, opening: opening)
+    self.reader = reader
+    return reader
+  }
+
+  // MARK: - The client
+
+  /// The client left.
+  ///
+  /// - Parameter isWhole: whether its request had come in full.
+  func clientGone(isWhole: Bool) {
+    isGathering = false
+    let run = source == nil ? nil : reader?.run
+    reader?.clientGone()
+    if !isWhole { run?.openerLeftUnfinished() }
+  }
+
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
+    if let reader { return reader.timePassed(now) }
+    guard isGathering else { return nil }
+    let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
+    if now < due { return min(due, now + .seconds(1)) }
+    isGathering = false
+    exchange.refuse(.headTimeout, 408, "body_timeout", "the request's body took too long")
+    return nil
+  }
+}

@@ -1,0 +1,68 @@
+import Loop
+import Streams
+import Synchronization
+
+/// What the runs of all loops share: who they are, what memory they may hold, how loops reach each other.
+package final class RunHub: Sendable {
+  let directory = RunDirectory()
+  let budget: RunBudget
+  private let loops = Mutex<[Int: Neighbour]>([:])
+
+  private struct Neighbour {
+    let mailbox: Mailbox
+    let worker: LoopBound<Worker>
+  }
+
+  init(memory: Int) {
+    budget = RunBudget(limit: memory)
+  }
+
+  func join(_ worker: Worker) {
+    let neighbour = Neighbour(mailbox: worker.loop.mailbox, worker: LoopBound(worker, loop: worker.loop))
+    loops.withLock { $0[worker.index] = neighbour }
+  }
+
+  func leave(_ worker: Worker) {
+    _ = loops.withLock { $0.removeValue(forKey: worker.index) }
+  }
+
+  /// Has the worker `index` run `body` on its loop, after what was asked of it before.
+  ///
+  /// - Returns: false when it is gone.
+  @discardableResult
+  func ask(_ index: Int, _ body: @escaping @Sendable (Worker) -> Void) -> Bool {
+    guard let neighbour = loops.withLock({ $0[index] }) else { return false }
+    return neighbour.mailbox.post { body(neighbour.worker.value) }
+  }
+
+  /// Has every worker but `asking` run `body`.
+  func askOthers(than asking: Worker, _ body: @escaping @Sendable (Worker) -> Void) {
+    for index in loops.withLock({ Array($0.keys) }) where index != asking.index { ask(index, body) }
+  }
+}
+
+/// The memory that all logs together may hold.
+final class RunBudget: ByteBudget {
+  let limit: Int
+  private let taken = Atomic<Int>(0)
+
+  init(limit: Int) {
+    self.limit = limit
+  }
+
+  /// Bytes in use.
+  var used: Int { taken.load(ordering: .relaxed) }
+  /// Whether runs that are over should make room.
+  var isTight: Bool { used > limit - limit / 8 }
+
+  func take(_ count: Int) -> Bool {
+    let (_, used) = taken.add(count, ordering: .relaxed)
+    if used <= limit { return true }
+    taken.subtract(count, ordering: .relaxed)
+    return false
+  }
+
+  func giveBack(_ count: Int) {
+    taken.subtract(count, ordering: .relaxed)
+  }
+}

@@ -1,0 +1,341 @@
+import Bytes
+import HTTP
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// What a client asks of a run, beyond its request.
+struct RunWish {
+  /// The last event that it has.
+  var lastID: [UInt8]?
+  /// Whether it asked for a run that is not known here: it must be told, and gets a new one.
+  var isForeign = false
+  /// What becomes of the run when it leaves.
+  var policy: DisconnectPolicy?
+  /// Its own name for its stream, of which it wants but one.
+  var clientStream: Digest?
+  /// Its own name for its message.
+  var clientMessage: [UInt8]?
+}
+
+/// One client of a run: waits for its stream, then reads the run's log, from its place to its end.
+///
+/// Its exchange hands everything that happens on the connection over to it.
+final class RunReader {
+  private enum State {
+    /// There is no stream yet. → reading, over
+    case waiting
+    /// The stream is open towards the client. → over
+    case reading
+    case over
+  }
+
+  let run: LoggedRun
+  let wish: RunWish
+  let connection: ClientConnection
+  /// Holds us in turn, until we leave.
+  private let exchange: Exchange
+  private let worker: Worker
+  private let request: RequestHead
+  private let opening: StreamOpening
+  private var state = State.waiting
+  private(set) var stream: EventStream?
+  private var delivery: LogDelivery?
+  private var position = LogPosition.beginning
+  /// Whether the client takes less than the log holds.
+  private var isBlocked = false
+  private var isScheduled = false
+
+  init(
+    run: LoggedRun, wish: RunWish, exchange: Exchange, connection: ClientConnection, request: RequestHead,
+    opening: StreamOpening
+  ) {
+    self.run = run
+    self.wish = wish
+    self.exchange = exchange
+    self.connection = connection
+    self.request = request
+    self.opening = opening
+    worker = exchange.worker
+  }
+
+  var mode: Mode { opening.mode }
+  /// Whether the stream may be opened towards it before a backend has answered well.
+  var opensEarly: Bool { state == .waiting && (mode == .graceful || run.route.policy.commitsInLegacy) }
+  /// Whether it has everything and takes more.
+  var isCaughtUp: Bool { state == .reading && !isBlocked && position == run.log.frontier }
+  /// Whether there is nothing that it could be given now.
+  var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && run.log.end == nil) }
+
+  // MARK: - The stream opens
+
+  func runOpened(_ head: ResponseHead) {
+    guard state == .waiting else { return }
+    var reset: StreamReset?
+    var extras = GracefulExtras()
+    let lastID = wish.isForeign ? nil : wish.lastID
+    switch decide(lastID) {
+    case .finished: return answerFinished()
+    case .live(let place):
+      position = place
+      extras.resumedAfter = lastID.flatMap { EventID(parsing: $0.span)?.sequence } ?? 0
+    case .reset(let reason, let oldest):
+      position = run.log.start
+      reset = makeReset(reason, oldest)
+    }
+    if wish.isForeign { reset = makeReset(.unknown, run.log.oldest) }
+    open(head, reset, extras)
+  }
+
+  private func decide(_ lastID: [UInt8]?) -> Resume {
+    guard let lastID else { return Resume.decide(nil, of: run.stream, in: run.log) }
+    return Resume.decide(lastID.span, of: run.stream, in: run.log)
+  }
+
+  private func makeReset(_ reason: StreamReset.Reason, _ oldest: UInt64?) -> StreamReset {
+    StreamReset(stream: run.stream, reason: reason, oldest: oldest, time: worker.loop.wallTime())
+  }
+
+  private func open(_ head: ResponseHead, _ reset: StreamReset?, _ extras: GracefulExtras) {
+    state = .reading
+    var extras = extras
+    extras.stamps = run.settings.stamps
+    if run.settings.announces {
+      extras.announcement = PromptReady(
+        stream: run.stream, time: worker.loop.wallTime(), sinceStart: worker.loop.readClock() - exchange.openedAt,
+        clientMessageID: wish.clientMessage)
+    }
+    let stream = opening.makeStream(
+      of: run.stream, extras: extras, openedAt: exchange.openedAt, route: run.route, worker: worker,
+      trace: request.traceID)
+    self.stream = stream
+    delivery = LogDelivery(to: stream.reader)
+    exchange.readerOpened(stream)
+    exchange.sendHead(of: stream, head, opening, request)
+    let scratch = worker.loop.scratch
+    stream.reader.open(into: &scratch.buffer)
+    if mode == .graceful { reset?.write(to: &scratch.buffer) }
+    send(&scratch.buffer)
+    connection.exchangeNeedsTime()
+    advance()
+  }
+
+  /// Everything was read already: to an EventSource 204 says that it need not come back (WHATWG HTML, 9.2.3).
+  private func answerFinished() {
+    var fields = exchange.crossOriginFields
+    fields.append("X-Stream-Id", run.stream.description)
+    if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
+    leave()
+    connection.answer { _, isKeepAlive, out in
+      ResponseWriter.writeHead(
+        status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
+    }
+  }
+
+  func runFailed(_ failure: RunFailure) {
+    guard state == .waiting else { return }
+    leave()
+    exchange.runFailed(failure)
+  }
+
+  /// The backend's response is no stream: the exchange passes it on as it is.
+  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
+    guard state == .waiting else { return dispatch.cancel() }
+    state = .over
+    exchange.takeOver(dispatch, head, framing)
+  }
+
+  func takesBody() { exchange.dispatchTakesBody() }
+
+  // MARK: - Reading
+
+  /// Sends what the log holds from here on, as far as the client takes it.
+  func advance() {
+    guard state == .reading, !isBlocked, !isScheduled else { return }
+    let scratch = worker.loop.scratch
+    let room = run.route.settings.stream.highWater
+    if position < run.log.frontier {
+      let place = run.log.read(from: position) { block, head in
+        take(block, head, into: &scratch.buffer)
+        return scratch.buffer.count < room
+      }
+      guard let place else { return overtaken() }
+      position = place
+      send(&scratch.buffer)
+    }
+    if connection.queuedBytes > room { return block() }
+    if position < run.log.frontier {
+      // The others have their turn before the rest.
+      isScheduled = true
+      return worker.loop.callAfterThisCallback(self)
+    }
+    if let end = run.log.end { finish(with: end) }
+  }
+
+  private func take(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    delivery?.deliver(block, head, into: &out)
+    note(head, block.count)
+  }
+
+  private func note(_ head: EntryHead, _ length: Int) {
+    guard let stream, stream.delivered(head, length: length), wish.lastID == nil else { return }
+    worker.firstEventCame(stream)
+  }
+
+  private func send(_ out: inout ByteBuffer) {
+    guard !out.isEmpty, let stream else { return }
+    stream.bodyBytes += UInt64(out.count)
+    connection.response.sendBody(&out)
+    stream.clock.sent(at: worker.loop.now)
+  }
+
+  private func block() {
+    isBlocked = true
+    connection.setLowWaterMark(run.route.settings.stream.lowWater)
+    stream?.clock.clientBlocked(at: worker.loop.now)
+    connection.exchangeNeedsTime()
+  }
+
+  /// What came next was dropped before this client could take it.
+  private func overtaken() {
+    guard mode == .graceful else { return cut() }
+    position = run.log.start
+    var out = ByteBuffer()
+    makeReset(.evicted, run.log.oldest).write(to: &out)
+    send(&out)
+    advance()
+  }
+
+  /// A client that can't be told must see that something is missing.
+  private func cut() {
+    guard let stream else { return }
+    state = .over
+    var nothing = ByteBuffer()
+    connection.endResponse(.cut, &nothing, closing: (stream.closing, stream.closeLabel))
+    leave()
+    worker.streamClosed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
+  }
+
+  // MARK: - Endings
+
+  private func finish(with end: EndRecord) {
+    guard let stream else { return }
+    finish(stream, end, isResumable: true)
+  }
+
+  /// Ends the client's stream; the run goes on, as far as its policy lets it.
+  func finish(_ outcome: Outcome, reason: String) {
+    guard state == .reading, let stream else { return }
+    let end = EndRecord(
+      outcome: outcome, reason: reason, events: stream.events, bytes: stream.eventBytes, upstreamIsComplete: false)
+    finish(stream, end, isResumable: !run.isOver)
+  }
+
+  private func finish(_ stream: EventStream, _ end: EndRecord, isResumable: Bool) {
+    let streamEnd = StreamEnd(
+      stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
+      isResumable: isResumable)
+    let ending = Ending(
+      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: worker.isKilled)
+    let scratch = worker.loop.scratch
+    let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
+    stream.bodyBytes += UInt64(scratch.buffer.count)
+    state = .over
+    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel))
+    leave()
+    worker.streamClosed(stream, outcome: end.outcome, reason: end.reason)
+  }
+
+  private func leave() {
+    state = .over
+    exchange.readerLeft()
+    run.detach(self)
+  }
+
+  // MARK: - The client
+
+  func clientDrained() {
+    stream?.clock.clientCaughtUp()
+    guard isBlocked else { return }
+    isBlocked = false
+    connection.setLowWaterMark(0)
+    advance()
+  }
+
+  func clientGone() {
+    guard state != .over else { return }
+    let wasReading = state == .reading
+    leave()
+    guard wasReading, let stream else { return }
+    // A hard stop breaks the connections itself; the client did nothing.
+    if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
+    worker.note(stream.closing.peerReset(), stream.closeLabel)
+    let outcome: Outcome = stream.closing.hasSentTerminal && mode != .shield ? .completed : .clientGone
+    worker.clientLeftStream(stream, outcome: outcome)
+  }
+
+  /// Looks at the client's clocks.
+  ///
+  /// - Returns: when to look again; `nil` when the stream is over.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
+    guard state == .reading, let stream else { return state == .over ? nil : now + .seconds(1) }
+    if connection.queuedBytes > 0 {
+      stream.clock.clientBlocked(at: now)
+      stream.clock.clientProgressed(at: connection.lastWriteProgress)
+    } else {
+      stream.clock.clientCaughtUp()
+    }
+    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
+    case .quiet(let until): return min(until, now + .seconds(1))
+    case .keepaliveIsDue:
+      worker.shard.increment(worker.metrics.keepalives)
+      worker.loop.scratch.buffer.append(":\n")
+      connection.response.sendBody(&worker.loop.scratch.buffer)
+      stream.clock.sent(at: now)
+      return now + .milliseconds(50)
+    case .clientStalled:
+      leave()
+      worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
+      worker.note(stream.closing.aborted(), stream.closeLabel)
+      connection.abandon()
+    case .firstTokenTimeout, .idleTimeout, .totalTimeout: break
+    }
+    return nil
+  }
+}
+
+extension RunReader: TurnMember {
+  func turnCame() {
+    isScheduled = false
+    advance()
+  }
+}
+
+// The client that has everything gets each event in the moment in which the log has kept it.
+extension RunReader: LogTap {
+  func kept(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    delivery?.deliver(event, bytes, head, into: &out)
+    note(head, event.length)
+  }
+
+  func keptFiller(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
+    delivery?.deliverFiller(bytes, into: &out)
+  }
+
+  /// Sends what `kept` has written.
+  func sendKept(_ out: inout ByteBuffer) {
+    position = run.log.frontier
+    send(&out)
+    if connection.queuedBytes > run.route.settings.stream.highWater { block() }
+  }
+}
+
+extension Fields {
+  /// Appends a field of the gateway's own.
+  fileprivate mutating func append(_ name: String, _ value: String) {
+    guard let name = FieldName(name), let value = FieldValue(value) else { return }
+    append(name, value)
+  }
+}

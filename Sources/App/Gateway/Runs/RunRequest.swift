@@ -1,0 +1,68 @@
+import Bytes
+import HTTP
+import SSE
+import Streams
+
+/// What a request says about runs.
+struct RunRequest {
+  let principal: Digest
+  private(set) var wish = RunWish()
+  /// The stream that `Last-Event-ID` names, if it is an id of the gateway's.
+  let lastStream: StreamID?
+  let idempotencyKey: Digest?
+  /// The name that the route's path gives the run.
+  let name: Digest?
+
+  init(
+    _ request: borrowing RequestHead, captures: PathCaptures, settings: RunSettings, common: CommonRunSettings
+  ) {
+    let fields = request.fields
+    let principal = Self.principal(of: fields, header: common.principalHeader)
+    self.principal = principal
+    idempotencyKey = Self.bytes(of: "idempotency-key", in: fields).map { .idempotency(key: $0, of: principal) }
+    name = settings.name.flatMap { captures[$0] }.map { Self.name($0, of: principal) }
+    let lastID = Self.lastEventID(of: request)
+    lastStream = lastID.flatMap { EventID(parsing: $0.span)?.stream }
+    wish.lastID = lastID
+    if settings.clientMayChoose, let text = fields.first(named: "x-on-disconnect") {
+      wish.policy = DisconnectPolicy(parsing: text)
+    }
+    wish.clientStream = Self.bytes(of: settings.clientStreamHeader, in: fields).map { name in
+      Digest([Array("client stream".utf8), Array(principal.description.utf8), name])
+    }
+    wish.clientMessage = Self.bytes(of: settings.clientMessageHeader, in: fields)
+  }
+
+  /// The value of a header; `nil` when it is absent or empty.
+  private static func bytes(of name: String, in fields: Fields) -> [UInt8]? {
+    guard let value = fields.first(named: name)?.trimmed, !value.isEmpty else { return nil }
+    return [UInt8](copying: value)
+  }
+
+  /// The last event that the client says it has; `nil` when it says nothing.
+  static func lastEventID(of request: borrowing RequestHead) -> [UInt8]? {
+    if request.fields.contains(.lastEventID) { return bytes(of: "last-event-id", in: request.fields) }
+    guard let query = request.query, let value = QueryString.value(of: "last_event_id", in: query), !value.isEmpty
+    else { return nil }
+    return value
+  }
+
+  static func principal(of fields: Fields, header: String?) -> Digest {
+    let names = header.map { [$0] } ?? ["authorization", "x-api-key", "cookie"]
+    return .principal(credentials: names.map { bytes(of: $0, in: fields) ?? [] })
+  }
+
+  /// A run's own name, which means something to its principal alone.
+  static func name(_ name: String, of principal: Digest) -> Digest {
+    Digest([Array("name".utf8), Array(principal.description.utf8), Array(name.utf8)])
+  }
+
+  /// Whether another request may mean the same run, so that its body has to be compared.
+  var comparesBodies: Bool { idempotencyKey != nil || wish.clientStream != nil }
+
+  /// All names that a run of this request has beside its stream's id.
+  var aliases: [Digest] { [idempotencyKey, name, wish.clientStream].compactMap { $0 } }
+
+  mutating func isForeign() { wish.isForeign = true }
+  mutating func startsAnew() { wish.lastID = nil }
+}

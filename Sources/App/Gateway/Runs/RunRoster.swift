@@ -1,0 +1,116 @@
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// The runs that have readers or a source on one loop: those that live here, and copies of others.
+final class RunRoster {
+  private unowned let worker: Worker
+  private let hub: RunHub
+  private var runs: [StreamID: LoggedRun] = [:]
+  private var lookedForRoom: MonotonicTime?
+
+  init(worker: Worker, hub: RunHub) {
+    self.worker = worker
+    self.hub = hub
+  }
+
+  var count: Int { runs.count }
+  /// Runs that are not over.
+  var running: Int { runs.values.count { !$0.isOver && $0.isOwner } }
+
+  subscript(stream: StreamID) -> LoggedRun? { runs[stream] }
+
+  func add(_ run: LoggedRun) { runs[run.stream] = run }
+
+  func remove(_ run: LoggedRun) {
+    guard runs[run.stream] === run else { return }
+    runs[run.stream] = nil
+    if run.isOwner { hub.directory.remove(run.identity) }
+    worker.runLeft()
+  }
+
+  /// The log of a new run, and whether its readers may see at once what it takes in.
+  func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {
+    let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
+    return (MemoryLog(limits: limits, budget: hub.budget), true)
+  }
+
+  /// The run that lives at `place`, or a copy of it.
+  func find(_ place: RunPlace) -> LoggedRun? {
+    if let run = runs[place.identity.stream] { return run }
+    guard place.worker != worker.index else { return nil }
+    // Its owner has the limits.
+    let log = MemoryLog(limits: MemoryLog.Limits(run: .max), budget: hub.budget)
+    let copy = LoggedRun(
+      identity: place.identity, log: log, isImmediate: true, source: CopySource(of: place, worker: worker),
+      policy: .cancel, route: place.route, settings: place.settings, worker: worker)
+    copy.begin()
+    return copy
+  }
+
+  /// Ends the run, wherever it lives.
+  func stop(_ place: RunPlace, reason: String) {
+    let stream = place.identity.stream
+    hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: reason) }
+  }
+
+  /// Asks the run's owner how it stands; `answer` gets `nil` when it is gone.
+  func look(at place: RunPlace, _ answer: LoopBound<(RunState?) -> Void>) {
+    let (stream, home) = (place.identity.stream, worker.index)
+    hub.ask(place.worker) { owner in
+      let state = owner.runs[stream]?.report
+      owner.hub.ask(home) { _ in answer.value(state) }
+    }
+  }
+
+  /// Ends the streams of all readers that have the client's own name for its stream, but `reader`'s.
+  func replaceReaders(of clientStream: Digest, with reader: RunReader?) {
+    for run in Array(runs.values) {
+      for other in run.readers where other !== reader && other.wish.clientStream == clientStream {
+        other.finish(.replacedByNewStream, reason: "the client has opened its stream anew")
+      }
+    }
+    guard reader != nil else { return }
+    hub.askOthers(than: worker) { $0.runs.replaceReaders(of: clientStream, with: nil) }
+  }
+
+  /// Forgets runs that are over and that nobody reads, the oldest first, until there is room.
+  func makeRoom() {
+    guard lookedForRoom != worker.loop.now else { return }
+    lookedForRoom = worker.loop.now
+    let expendable = runs.values.filter { $0.isExpendable && $0.isOwner }.sorted { left, right in
+      guard let leftEnd = left.end, let rightEnd = right.end else { return false }
+      return leftEnd < rightEnd
+    }
+    for run in expendable where hub.budget.isTight { run.vanish() }
+  }
+
+  /// Ends all runs that live here.
+  func endAll(_ outcome: Outcome, reason: String) {
+    for run in Array(runs.values) where run.isOwner { run.end(outcome, reason: reason) }
+  }
+
+  // MARK: - Books
+
+  func ended(_ run: LoggedRun, _ end: EndRecord) {
+    guard run.isOwner else { return }
+    worker.shard.increment(worker.metrics.runs[end.outcome])
+    note("run_ended", of: run, end)
+    worker.runLeft()
+  }
+
+  func note(_ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil) {
+    worker.log.write(.info, event, at: worker.loop.wallTime()) { line in
+      line.field("streamId") { run.stream.write(to: &$0) }
+      line.field("route", run.route.settings.name)
+      guard let end else { return }
+      line.field("outcome", end.outcome.rawValue)
+      line.field("reason", end.reason)
+      line.field("events", end.events)
+      line.field("bytes", end.bytes)
+      line.field("milliseconds", Int((worker.loop.now - run.startedAt).milliseconds))
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import HTTP
+import Streams
+import Time
+
+/// What feeds a run: the response of a backend, the run's owner on another loop, or a store that others write to.
+///
+/// Lives on its run's loop. Tells its run what comes (`opened`, `keep`, `readersAdvance`, `end`, `failed`), and nothing
+/// any more after `stop`.
+protocol RunSource: AnyObject {
+  /// Whether the run's end and its readers' policy are decided here. If not, this is a copy of a run that lives
+  /// elsewhere, and goes with its last reader.
+  var isOwner: Bool { get }
+  /// Backends asked so far.
+  var attempts: Int { get }
+
+  func begin(feeding run: LoggedRun)
+
+  /// The run ends for another reason than the source's: what is unfinished is kept.
+  ///
+  /// - Returns: the run's counts.
+  func conclude() -> (events: UInt64, bytes: UInt64)
+
+  /// Nobody wants more of it.
+  func stop(_ result: AttemptResult)
+
+  /// Has whoever decides end the run. For copies.
+  func cancel()
+
+  /// Looks at the clocks.
+  ///
+  /// - Returns: when to look again.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime
+}
+
+/// Why there is nothing to read for those who wait for a run.
+enum RunFailure {
+  /// No backend gave a good response.
+  case dispatch(DispatchFailure)
+  /// The backend's response was no stream; it went to the client that had asked first.
+  case noStream
+  /// There is no such run any more.
+  case gone
+  /// It was stopped before there was anything to read.
+  case stopped(reason: String)
+}

@@ -1,0 +1,199 @@
+import Bytes
+import HTTP
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// Feeds a run from the response of a backend, which a waterfall finds.
+final class UpstreamSource: RunSource {
+  private let request: RequestHead
+  private let body: RequestBody?
+  private let forwarded: ForwardedClient
+  private unowned let worker: Worker
+  private let route: Route
+  private weak var run: LoggedRun?
+  /// The client that asked for the run, while there is no stream yet or its request is still coming.
+  weak var opener: RunReader?
+
+  private var dispatch: Dispatch?
+  private let parsed: Run
+  private let feed: LogFeed
+  private var clock: StreamClock
+  private var hasFirstEvent = false
+  private var hasContent = false
+
+  init(
+    _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
+    route: Route, worker: Worker
+  ) {
+    self.request = request
+    self.body = body
+    self.forwarded = forwarded
+    self.route = route
+    self.worker = worker
+    parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
+    feed = LogFeed(log: log)
+    clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
+  }
+
+  var isOwner: Bool { true }
+  var attempts: Int { dispatch?.attempts ?? lastAttempts }
+  private var lastAttempts = 0
+
+  func begin(feeding run: LoggedRun) {
+    self.run = run
+    let dispatch = Dispatch(request: request, body: body, from: forwarded, route: route, owner: self, worker: worker)
+    self.dispatch = dispatch
+    dispatch.begin()
+  }
+
+  func conclude() -> (events: UInt64, bytes: UInt64) {
+    _ = feed.close(parsed, .cut(.closedEarly))
+    return (parsed.events, parsed.eventBytes)
+  }
+
+  func stop(_ result: AttemptResult) {
+    guard let dispatch = dispatch.take() else { return }
+    lastAttempts = dispatch.attempts
+    dispatch.lastEventCame(at: clock.lastSignOfBackend)
+    dispatch.finish(result)
+  }
+
+  func cancel() {}
+
+  // MARK: - The request's body
+
+  /// A piece of the request's body came.
+  ///
+  /// - Returns: whether more of it can be taken now.
+  func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
+    dispatch?.bodyReceived(input, range) ?? true
+  }
+
+  func bodyEnded() { dispatch?.bodyEnded() }
+
+  // MARK: - Time
+
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime {
+    guard let run, let dispatch else { return now + .seconds(1) }
+    let look = dispatch.timePassed(now)
+    guard run.isOpen else { return min(look, now + .milliseconds(100)) }
+    guard dispatch.isActive else {
+      worker.shard.increment(worker.metrics.orphans)
+      run.end(.gatewayError, reason: "the stream had lost its attempt")
+      return now
+    }
+    switch clock.verdict(at: now, keepsAlive: false) {
+    case .firstTokenTimeout: run.end(.firstTokenTimeout, reason: "the backend sent no event in time")
+    case .idleTimeout: run.end(.idleTimeout, reason: "the backend was silent for too long")
+    case .totalTimeout: run.end(.cancelled, reason: "the stream's total time is up")
+    case .quiet(let until): return min(until, look, now + .seconds(1))
+    case .clientStalled, .keepaliveIsDue: break
+    }
+    return now + .seconds(1)
+  }
+}
+
+extension UpstreamSource: DispatchOwner {
+  var client: ClientConnection? {
+    if let opener, run?.isOpen != true { return opener.connection }
+    guard let run, run.readers.count == 1 else { return nil }
+    return run.readers[0].connection
+  }
+
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
+    guard let run, let dispatch else { return }
+    guard isStream else {
+      if run.isOpen { return run.end(.upstreamError, reason: "the backend answered \(head.status)") }
+      self.dispatch = nil
+      lastAttempts = dispatch.attempts
+      return run.passOn(dispatch, head, framing, to: opener)
+    }
+    if run.isOpen { return clock.backendResumed(at: worker.loop.now) }
+    clock = StreamClock(
+      limits: route.settings.stream.watchdogs.ofBackend, openedAt: run.startedAt,
+      askedAt: dispatch.timeline.startedAt)
+    run.opened(head)
+  }
+
+  func dispatchFailed(_ failure: DispatchFailure) {
+    lastAttempts = failure.reports.count
+    dispatch = nil
+    guard let run else { return }
+    if run.isOpen { run.end(.upstreamError, reason: failure.summary) } else { run.failed(.dispatch(failure)) }
+  }
+
+  func dispatchIsLate() {
+    guard let run, run.wantsEarlyOpening else { return }
+    clock.backendPaused()
+    dispatch?.openedEarly()
+    run.opened(.eventStream)
+  }
+
+  func dispatchTakesBody() { opener?.takesBody() }
+
+  func received(_ input: InputBuffer, _ range: Range<Int>) {
+    guard let run, run.isOpen else { return }
+    clock.backendSent(at: worker.loop.now)
+    let live = run.liveReader
+    feed.tap = live
+    let scratch = worker.loop.scratch
+    let delivery = parsed.receive(input.slice(range), for: feed, into: &scratch.buffer)
+    feed.tap = nil
+    live?.sendKept(&scratch.buffer)
+    noteProgress()
+    if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
+    if let breach = feed.breach { return run.end(breach.outcome, reason: breach.reason) }
+    run.readersAdvance()
+  }
+
+  private func noteProgress() {
+    if hasContent { return }
+    let isFirstEvent = !hasFirstEvent && parsed.events > 0
+    if isFirstEvent {
+      hasFirstEvent = true
+      clock.firstTokenCame()
+    }
+    hasContent = parsed.hasContent
+    if isFirstEvent || hasContent { dispatch?.eventsCame(bearsContent: hasContent) }
+  }
+
+  func ended(_ end: UpstreamEnd) {
+    guard let run, run.isOpen else { return }
+    let hadPartial = parsed.hasPartialEvent
+    var outcome = feed.close(parsed, end)
+    var reason: String
+    switch end {
+    case .clean where parsed.hasTerminal: reason = "the backend ended its stream"
+    case .clean: reason = "the backend ended without its terminal"
+    case .cut(let fault): reason = fault.rawValue
+    }
+    if end == .clean, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
+    if let breach = feed.breach { (outcome, reason) = (breach.outcome, breach.reason) }
+    run.end(
+      EndRecord(
+        outcome: outcome, reason: reason, events: parsed.events, bytes: parsed.eventBytes,
+        upstreamIsComplete: end == .clean && feed.breach == nil))
+  }
+}
+
+extension Watchdogs {
+  /// Those that watch the backend, whoever reads.
+  var ofBackend: Watchdogs {
+    var limits = self
+    limits.keepalive = .zero
+    limits.clientStall = .zero
+    return limits
+  }
+
+  /// Those that watch one client.
+  var ofClient: Watchdogs {
+    var limits = self
+    limits.firstToken = .zero
+    limits.idle = .zero
+    limits.total = .zero
+    return limits
+  }
+}
