@@ -93,6 +93,52 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: Waterfall.faults + [Waterfall.Fault(reason: "cut", phase: "first_token", script: unannounced)])
+    func `over https too a fault before the first content is another backend's turn`(fault: Waterfall.Fault)
+      async throws
+    {
+      let roots = try Self.certificates.get().roots
+      var configuration = Waterfall.configuration()
+      for name in ["a", "b", "c"] {
+        configuration.replace("UPSTREAM/\(name)\"", with: "UPSTREAM/\(name)\", tls: { roots: \"\(roots)\" }")
+      }
+      var setup = Waterfall.setup(["a": fault.script], configuration: configuration)
+      setup.tls = TLSServerSettings(identity: try Self.localhost.get())
+      try await World.with(setup) { world in
+        for _ in 0..<2 {
+          let result = await world.fetchNew("/v1/chat/completions")
+          #expect(result.status == 200 && result.outcome == "completed")
+          #expect(result.payloads.count == 4 && !result.payloads.contains { $0.contains(#""a""#) })
+        }
+        let isTold = await eventually {
+          let log = world.gateway.logText
+          return log.contains("\"reason\":\"\(fault.reason)\"") && log.contains("\"phase\":\"\(fault.phase)\"")
+        }
+        #expect(isTold, "\(world.gateway.logText)")
+      }
+    }
+
+    private static let unannounced = Script([
+      .head(Script.Head(framing: .untilClose)), Waterfall.preamble, .pause(.milliseconds(10)), .finish(.unannounced),
+    ])
+
+    @Test func `three hundred clients that go away at random moments leave nothing running at the backend`()
+      async throws
+    {
+      try await World.with(setup("legacy")) { world in
+        let request = ClientRequest("GET", "/script?events=2000&interval=1&delay=5", fields: [.acceptsEvents])
+        for _ in 0..<10 {
+          let streams = (0..<30).map { _ in world.clients.open(request, from: world.gateway.address) }
+          for stream in streams {
+            try await Task.sleep(for: .microseconds(Int.random(in: 0...1500)))
+            stream.hangUp()
+          }
+        }
+        #expect(await eventually(within: .seconds(10)) { world.backend.openRequests == 0 })
+        #expect(await world.fetch("/script?events=3&interval=1").payloads.count == 3)
+      }
+    }
+
     @Test func `a backend that can't be trusted is not asked, and the log says why`() async throws {
       try await World.with(setup("legacy", tls: "verify: true")) { world in
         let result = await world.fetch("/script?events=1")
