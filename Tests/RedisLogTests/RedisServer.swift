@@ -66,6 +66,10 @@ final class RedisServer {
   /// Runs redis-cli, for what a test wants beside the code that is tested.
   @discardableResult
   func cli(_ arguments: String...) throws -> String {
+    try cli(arguments)
+  }
+
+  func cli(_ arguments: [String]) throws -> String {
     let cli = try ChildProcess(["redis-cli", "-p", String(port)] + arguments)
     cli.closeInput()
     var lines: [String] = []

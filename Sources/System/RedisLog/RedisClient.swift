@@ -12,6 +12,8 @@ package final class RedisClient {
 
   private var connections: [RedisConnection]
   private var madeFollower: RedisFollower?
+  private var madeChannels: RedisChannels?
+  private var madeCancelWatch: CancelWatch?
 
   /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
   package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
@@ -35,6 +37,21 @@ package final class RedisClient {
     return follower
   }
 
+  package var channels: RedisChannels {
+    if let madeChannels { return madeChannels }
+    let channels = RedisChannels(redis: makeConnection("channels"))
+    madeChannels = channels
+    return channels
+  }
+
+  /// Runs of this loop that somebody may want to stop.
+  package var cancelWatch: CancelWatch {
+    if let madeCancelWatch { return madeCancelWatch }
+    let watch = CancelWatch(store: store, channels: channels)
+    madeCancelWatch = watch
+    return watch
+  }
+
   /// Whether commands are carried out at once.
   package var isReady: Bool { store.redis.isReady }
   /// What was wrong when Redis was last not to be had; never with a password in it.
@@ -45,6 +62,8 @@ package final class RedisClient {
 
   /// Ends all connections. What waits for an answer gets a failure; what follows runs is not called any more.
   package func close() {
+    madeCancelWatch?.close()
+    madeChannels?.close()
     madeFollower?.close()
     for connection in connections { connection.close() }
   }

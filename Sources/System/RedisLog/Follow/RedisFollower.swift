@@ -18,9 +18,9 @@ package final class RedisFollower {
 
   package let store: RunStore
   private let blocking: RedisConnection
-  private var runs: [FollowedRun] = []
-  /// The runs that the blocking command names, in its order; `nil` when none is under way.
-  private var waiting: [FollowedRun]?
+  private var streams: [FollowedStream] = []
+  /// The streams that the blocking command names, in its order; `nil` when none is under way.
+  private var waiting: [FollowedStream]?
   private var mustWaitAnew = false
   private var isUnblocking = false
   private var isTurnDue = false
@@ -39,8 +39,8 @@ package final class RedisFollower {
     lastLook = store.redis.loop.now
   }
 
-  /// Runs that are followed.
-  package var count: Int { runs.count }
+  /// Streams that are followed.
+  package var count: Int { streams.count }
 
   /// Delivers the entries of a run behind `last`, in order, those that are there and those that come.
   ///
@@ -50,41 +50,45 @@ package final class RedisFollower {
   package func follow(
     _ run: RunID, source: RunSource, after last: EntryID = .zero, number: UInt64 = 0, handler: any RunFeedHandler
   ) -> FollowedRun {
-    let followed = FollowedRun(
-      run: run, source: source, after: last, number: number, follower: self, handler: handler)
-    runs.append(followed)
+    FollowedRun(run: run, source: source, after: last, number: number, follower: self, handler: handler)
+  }
+
+  /// Reads the stream under `key` behind `last`.
+  func follow(_ key: String, after last: EntryID, reader: any StreamReader) -> FollowedStream {
+    let stream = FollowedStream(key: key, after: last, follower: self, reader: reader)
+    streams.append(stream)
     if handle == nil { handle = loop.deadlines.add(self, at: loop.now + EventLoop.tickInterval) }
-    followed.readBacklog()
-    return followed
+    stream.readBacklog()
+    return stream
   }
 
   /// Stops following everything, without telling anybody.
   package func close() {
-    for run in runs { run.cancel() }
+    for stream in streams { stream.cancel() }
     if let handle { loop.deadlines.remove(handle) }
     handle = nil
   }
 
-  func remove(_ run: FollowedRun) {
-    runs.removeAll { $0 === run }
+  func remove(_ stream: FollowedStream) {
+    streams.removeAll { $0 === stream }
   }
 
-  /// A run has read what was there.
-  func joined(_ run: FollowedRun) {
+  /// A stream has been read as far as it went.
+  func streamJoined() {
     mustWaitAnew = true
     wantTurn()
   }
 
-  func failed(_ run: FollowedRun) {
+  func readingFailed() {
     retry = retry ?? loop.now + Self.pauseAfterFailure
     failingSince = failingSince ?? loop.now
   }
 
-  func succeeded() {
+  func readingSucceeded() {
     failingSince = nil
     guard isStoreLost else { return }
     isStoreLost = false
-    for run in runs { run.tellStoreBack() }
+    for stream in streams { stream.tellStoreBack() }
   }
 
   // MARK: - Waiting
@@ -97,7 +101,7 @@ package final class RedisFollower {
 
   private func wait() {
     guard waiting == nil, retry == nil else { return unblock() }
-    let live = runs.filter(\.isLive)
+    let live = streams.filter(\.isLive)
     mustWaitAnew = false
     guard !live.isEmpty else { return }
     waiting = live
@@ -109,12 +113,12 @@ package final class RedisFollower {
       command.append("BLOCK")
       command.append(RunStore.milliseconds(Self.block))
       command.append("STREAMS")
-      for run in live { command.append(run.key) }
-      for run in live { command.append { run.last.write(to: &$0) } }
+      for stream in live { command.append(stream.key) }
+      for stream in live { command.append { stream.last.write(to: &$0) } }
     }
   }
 
-  /// Has the blocking command end at once, so that it can be sent with the runs that have come.
+  /// Has the blocking command end at once, so that it can be sent with the streams that have come.
   private func unblock() {
     guard waiting != nil, mustWaitAnew, !isUnblocking, let id = blocking.clientID else { return }
     isUnblocking = true
@@ -129,23 +133,21 @@ package final class RedisFollower {
     let asked = waiting ?? []
     waiting = nil
     guard case .success(let reply) = result else {
-      retry = loop.now + Self.pauseAfterFailure
-      failingSince = failingSince ?? loop.now
-      return
+      return readingFailed()
     }
     wantTurn()
     if reply.isError {
       // One of the keys may be of another kind. Read one by one, each tells for itself.
-      if reply.isTransient { retry = loop.now + Self.pauseAfterFailure }
-      for run in asked { run.readBacklog() }
+      if reply.isTransientError { readingFailed() }
+      for stream in asked { stream.readBacklog() }
       return
     }
-    succeeded()
+    readingSucceeded()
     deliver(reply, to: asked)
   }
 
   /// The answer names the streams that have something, in the order in which they were asked for.
-  private func deliver(_ reply: RedisReply, to asked: [FollowedRun]) {
+  private func deliver(_ reply: RedisReply, to asked: [FollowedStream]) {
     var index = 0
     for element in reply.elements {
       guard let (name, entries) = element.firstTwo else { continue }
@@ -170,7 +172,7 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    guard !runs.isEmpty else {
+    guard !streams.isEmpty else {
       handle = nil
       failingSince = nil
       isStoreLost = false
@@ -178,16 +180,16 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
     }
     if let retry, retry <= now {
       self.retry = nil
-      for run in runs where !run.isLive { run.readBacklog() }
+      for stream in streams where !stream.isLive { stream.readBacklog() }
     }
     wait()
     if now - lastLook >= Self.lookInterval {
       lastLook = now
-      for run in runs { run.look(at: now) }
+      for stream in streams { stream.look(at: now) }
     }
     if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {
       isStoreLost = true
-      for run in runs { run.tellStoreLost() }
+      for stream in streams { stream.tellStoreLost() }
     }
     return now + EventLoop.tickInterval
   }

@@ -56,34 +56,14 @@ struct RunEntry {
 
   /// Writes a worker's fields as a block.
   func writeBlock(to out: inout ByteBuffer) {
-    writeLine("event: ", event, to: &out)
-    writeLine("id: ", eventID, to: &out)
-    guard let data else { return out.append("data: \n\n") }
-    data.withBytes { data in
-      var start = 0
-      while true {
-        let end = data.firstIndex(ofEither: 0x0A, or: 0x0D, from: start)
-        out.append("data: ")
-        out.append(data.extracting(start..<end))
-        out.append(0x0A)
-        if end == data.count { break }
-        let isPair = data[end] == 0x0D && end + 1 < data.count && data[end + 1] == 0x0A
-        start = end + (isPair ? 2 : 1)
-      }
+    event?.withBytes { WorkerEvent.writeLine("event: ", $0, to: &out) }
+    eventID?.withBytes { WorkerEvent.writeLine("id: ", $0, to: &out) }
+    if let data {
+      data.withBytes { WorkerEvent.writeData($0, to: &out) }
+    } else {
+      out.append("data: \n")
     }
     out.append(0x0A)
-  }
-
-  /// A type or an id with a line ending in it would be lines of its own: it is left out.
-  private func writeLine(_ name: StaticString, _ value: RedisReply?, to out: inout ByteBuffer) {
-    value?.withBytes { bytes in
-      guard !bytes.isEmpty, bytes.firstIndex(of: 0) == nil,
-        bytes.firstIndex(ofEither: 0x0A, or: 0x0D, from: 0) == bytes.count
-      else { return }
-      out.append(name)
-      out.append(bytes)
-      out.append(0x0A)
-    }
   }
 }
 
@@ -135,12 +115,8 @@ extension EndRecord {
       self.init(json, events: events, bytes: bytes)
       return
     }
-    let word = String(decoding: text.prefix(64), as: UTF8.self)
-    let outcome = Outcome(rawValue: word)
-    let usual = outcome == nil ? "the worker ended the run: \(word)" : "the worker ended the run"
     self.init(
-      outcome: outcome ?? .incomplete, reason: entry.reason?.text ?? usual, events: events, bytes: bytes,
-      upstreamIsComplete: outcome?.isCleanEnd ?? true)
+      workerWord: String(decoding: text, as: UTF8.self), reason: entry.reason?.text, events: events, bytes: bytes)
   }
 
   private init(_ json: JSONValue, events: UInt64, bytes: UInt64) {

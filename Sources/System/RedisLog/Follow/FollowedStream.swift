@@ -1,0 +1,168 @@
+import Bytes
+import Loop
+import Time
+
+/// Who reads a stream with a `FollowedStream`. Each call may cancel it.
+protocol StreamReader: AnyObject {
+  /// The next entry, `[id, [name, value, …]]`.
+  /// - Returns: its bytes, as far as they matter for how much is asked for at a time.
+  func streamReceived(_ entry: RedisReply, id: EntryID) -> Int
+  /// All that was there has been read; called each time the backlog comes to its end.
+  func streamCaughtUp()
+  /// The key is of another kind, or an answer could not be read: nothing more will come.
+  func streamBroke()
+  /// Nothing has come for a while.
+  func streamIsSilent()
+  /// What was found when that was looked into.
+  /// - Parameter wasSeen: whether the key has existed before.
+  func streamLooked(exists: Bool, wasSeen: Bool)
+  func streamStoreLost()
+  func streamStoreBack()
+}
+
+/// One Redis stream that a `RedisFollower` follows, whatever its entries mean.
+final class FollowedStream {
+  enum Phase {
+    /// Reads what is there, page by page. → live, over
+    case backlog
+    /// Waits for what comes, together with all others. → backlog, over
+    case live
+    case over
+  }
+
+  private enum Request: UInt64 { case page, look }
+
+  private static let pageBytes = 1 << 20
+  private static let largestPage = 500
+
+  let key: String
+  private let follower: RedisFollower
+  private var reader: (any StreamReader)?
+  private var phase = Phase.backlog
+  /// The last entry read.
+  private(set) var last: EntryID
+  /// Entries to ask for, so that an answer is about 1 MiB.
+  private(set) var pageSize = 64
+  private var isAsking = false
+  private var wasSeen: Bool
+  private var lastInput: MonotonicTime
+
+  init(key: String, after last: EntryID, follower: RedisFollower, reader: any StreamReader) {
+    self.key = key
+    self.last = last
+    self.follower = follower
+    self.reader = reader
+    wasSeen = last > .zero
+    lastInput = follower.loop.now
+  }
+
+  var isOver: Bool { if case .over = phase { true } else { false } }
+  var isLive: Bool { if case .live = phase { true } else { false } }
+
+  func cancel() {
+    guard !isOver else { return }
+    phase = .over
+    reader = nil
+    follower.remove(self)
+  }
+
+  // MARK: - Reading
+
+  /// Asks for the next page of what is there.
+  func readBacklog() {
+    guard !isOver, !isAsking else { return }
+    phase = .backlog
+    isAsking = true
+    send(.page) { command in
+      command.append("XRANGE")
+      command.append(key)
+      command.append { last.next.write(to: &$0) }
+      command.append("+")
+      command.append("COUNT")
+      command.append(pageSize)
+    }
+  }
+
+  private func pageCame(_ result: Result<RedisReply, RedisError>) {
+    isAsking = false
+    guard case .success(let reply) = result, !reply.isTransientError else { return follower.readingFailed() }
+    guard reply.kind == .array else { return fail() }
+    follower.readingSucceeded()
+    let asked = pageSize
+    deliver(reply)
+    if isOver { return }
+    if reply.count < asked {
+      phase = .live
+      follower.streamJoined()
+      reader?.streamCaughtUp()
+    } else {
+      readBacklog()
+    }
+  }
+
+  /// Delivers entries, of which the first follows the last one read.
+  func deliver(_ entries: RedisReply) {
+    guard entries.count > 0 else { return }
+    wasSeen = true
+    lastInput = follower.loop.now
+    var bytes = 0
+    for entry in entries.elements {
+      guard let id = entry.firstTwo?.0.withBytes({ EntryID(parsing: $0) }) else { return fail() }
+      // In an answer that was asked for before another one was read.
+      if id <= last { continue }
+      last = id
+      bytes += reader?.streamReceived(entry, id: id) ?? 0
+      if isOver { return }
+    }
+    pageSize = min(Self.largestPage, max(1, Self.pageBytes / max(1, bytes / entries.count)))
+  }
+
+  private func fail() {
+    let reader = reader
+    cancel()
+    reader?.streamBroke()
+  }
+
+  func tellStoreLost() { reader?.streamStoreLost() }
+  func tellStoreBack() { reader?.streamStoreBack() }
+
+  // MARK: - Whether it is still there
+
+  /// Asks, when nothing has come for a while, whether there still is such a key.
+  func look(at now: MonotonicTime) {
+    guard isLive, now - lastInput >= RedisFollower.lookInterval else { return }
+    send(.look) { command in
+      command.append("EXISTS")
+      command.append(key)
+    }
+    reader?.streamIsSilent()
+  }
+
+  private func send(_ request: Request, _ write: (RedisCommand) -> Void) {
+    follower.store.redis.send(to: self, tag: request.rawValue, write)
+  }
+}
+
+extension FollowedStream: RedisReceiver {
+  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    guard !isOver, let request = Request(rawValue: tag) else { return }
+    switch request {
+    case .page: pageCame(result)
+    case .look:
+      guard case .success(let reply) = result, let count = reply.integer else { return }
+      if count > 0 { wasSeen = true }
+      reader?.streamLooked(exists: count > 0, wasSeen: wasSeen)
+    }
+  }
+}
+
+extension RedisReply {
+  /// An error that says more about Redis at this moment than about the command.
+  var isTransientError: Bool {
+    isError
+      && withBytes { text in
+        text.hasPrefix("LOADING") || text.hasPrefix("BUSY") || text.hasPrefix("MASTERDOWN")
+          || text.hasPrefix("TRYAGAIN") || text.hasPrefix("OOM") || text.hasPrefix("UNBLOCKED")
+      }
+  }
+}
