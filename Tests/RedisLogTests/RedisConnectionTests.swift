@@ -191,10 +191,10 @@ import Time
   init() throws { test = try TestLoop() }
 
   /// Answers the greeting's two commands well, and the next one with `answer`.
-  private func answerOf(_ answer: [UInt8], closes: Bool = false) throws -> KeptReply {
+  private func answerOf(_ answer: [UInt8], closes: Bool = false, trickles: Bool = false) throws -> KeptReply {
     var ears: [BrokenServer] = []
     let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) {
-      ears.append(BrokenServer($0, answer: answer, closes: closes))
+      ears.append(BrokenServer($0, answer: answer, closes: closes, trickles: trickles))
     }
     defer { listener.close() }
     var limits = RedisConnection.Limits()
@@ -241,6 +241,12 @@ import Time
     }
   }
 
+  @Test func `an answer that trickles in byte by byte is one answer`() throws {
+    #expect(
+      try answerOf(Array("*2\r\n$5\r\nab\r\nc\r\n*1\r\n:-7\r\n".utf8), trickles: true)
+        == .array([.text("ab\r\nc"), .array([.integer(-7)])]))
+  }
+
   @Test func `half an answer is waited for until the deadline`() throws {
     #expect(try answerOf(Array("$10\r\nabc".utf8)) == .failure(.timedOut))
   }
@@ -254,12 +260,15 @@ private final class BrokenServer: ConnectionHandler {
   let connection: TCPConnection
   private let answer: [UInt8]
   private let closes: Bool
+  private let trickles: Bool
   private var pieces = 0
+  private var timer: Loop.Timer?
 
-  init(_ connection: TCPConnection, answer: [UInt8], closes: Bool) {
+  init(_ connection: TCPConnection, answer: [UInt8], closes: Bool, trickles: Bool) {
     self.connection = connection
     self.answer = answer
     self.closes = closes
+    self.trickles = trickles
     connection.handler = self
     connection.startReading()
   }
@@ -267,9 +276,18 @@ private final class BrokenServer: ConnectionHandler {
   func connectionReceived(_ input: InputBuffer) {
     pieces += 1
     let bytes = pieces == 1 ? Array(":1\r\n+PONG\r\n".utf8) : answer
+    if pieces == 2, trickles { return trickle(answer[...]) }
     connection.write(bytes.span)
     if pieces == 1 { return }
     if closes { connection.finishWriting() }
+  }
+
+  private func trickle(_ rest: ArraySlice<UInt8>) {
+    guard let byte = rest.first else { return }
+    let piece = [byte]
+    connection.write(piece.span)
+    timer = Loop.Timer(loop: connection.loop) { [unowned self] in trickle(rest.dropFirst()) }
+    timer?.schedule(after: .milliseconds(1))
   }
 
   func connectionDrained() {}

@@ -57,6 +57,15 @@ package final class RedisClient {
   /// What was wrong when Redis was last not to be had; never with a password in it.
   package var lastFault: String? { store.redis.lastFault }
 
+  /// What has happened on all its connections.
+  package var counts: RedisConnection.Counts {
+    connections.reduce(into: RedisConnection.Counts()) { sum, connection in
+      sum.commands += connection.counts.commands
+      sum.failures += connection.counts.failures
+      sum.losses += connection.counts.losses
+    }
+  }
+
   /// Connects, so that the first run does not have to wait for it.
   package func start() { store.redis.start() }
 

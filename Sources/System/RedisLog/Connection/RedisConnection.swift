@@ -37,6 +37,15 @@ package final class RedisConnection {
     package init() {}
   }
 
+  package struct Counts: Equatable, Sendable {
+    /// Commands that were taken.
+    package var commands: UInt64 = 0
+    /// Connections that could not be made.
+    package var failures: UInt64 = 0
+    /// Connections that were lost once they were made.
+    package var losses: UInt64 = 0
+  }
+
   enum State {
     /// Nothing was sent yet. → connecting
     case idle
@@ -80,6 +89,8 @@ package final class RedisConnection {
   private var failures = 0
   private var handle: DeadlineHandle?
 
+  /// What has happened since the beginning.
+  package private(set) var counts = Counts()
   /// What was wrong when a connection last could not be made or was lost; for people.
   package private(set) var lastFault: String?
   /// Redis's number for this connection (`CLIENT ID`), while it is ready.
@@ -128,6 +139,7 @@ package final class RedisConnection {
       failed.append((entry, error))
       return false
     }
+    counts.commands += 1
     if listener == nil { pending.append(entry) }
     return true
   }
@@ -246,6 +258,7 @@ package final class RedisConnection {
     failures += 1
     // Half of it by chance, so that not all replicas come back at the same moment.
     state = .pausing(until: loop.now + Nanoseconds(pause / 2 + Int64.random(in: 0...max(1, pause / 2))))
+    if wasReady { counts.losses += 1 } else { counts.failures += 1 }
     guard wasReady else { return }
     failAll(error)
     for observer in observers.values { observer.redisWasLost() }
