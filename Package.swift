@@ -115,7 +115,7 @@ let testing: [Target] = [
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time"]),
-  tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "Time"]),
+  tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
   tests(
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]

@@ -1,4 +1,5 @@
 import Harness
+import TLS
 import Testing
 import Time
 
@@ -120,8 +121,20 @@ import Time
     #expect(request?.body == Array("{}".utf8))
     #expect(try Program.run("tail", backend.url, "-H", "no colon").exit == 2)
     #expect(try Program.run("tail", backend.url, "-H", "Content-Length: 7").exit == 2)
-    for url in ["https://example.com/", "localhost:8080", "http://a b/", "http://example.com/ä"] {
+    for url in ["ftp://example.com/", "localhost:8080", "http://a b/", "http://example.com/ä"] {
       #expect(try Program.run("tail", url).exit == 2)
     }
+  }
+
+  @Test func `a stream over https is followed when its server can be trusted`() throws {
+    let certificates = try TestCertificates()
+    defer { certificates.remove() }
+    let backend = try ScriptedBackend.start(tls: TLSServerSettings(identity: try certificates.identity())) { _ in rest }
+    defer { backend.stop() }
+    let trusting = try Program.run("tail", "\(backend.url)/stream", "--roots", certificates.roots, "--json")
+    #expect(trusting.exit == 5 && trusting.text.contains("\"id\":\"s.3\""))
+    #expect(try Program.run("tail", "\(backend.url)/stream").exit == 1)
+    #expect(try Program.run("tail", backend.url, "--roots", "/nowhere.pem").exit == 2)
+    #expect(backend.requests.count == 1)
   }
 }

@@ -1,4 +1,5 @@
 import HTTP
+import TLS
 
 extension Verb {
   static let tail = Verb(
@@ -10,12 +11,13 @@ extension Verb {
         --data BODY         send BODY with POST (as application/json unless a header says otherwise)
         --json              one JSON object a line: each event, and at last the conclusion
         --no-resume         end at the first cut
+        --roots FILE        for https: the certificates to trust (PEM) instead of the system's
 
       Asks for the new closing (Prefer: stream-end), prints the events as they come, waits for stream_end, and checks that
       as many events came as it counts and that the last id is the one it names. After a cut a GET is resumed with
       Last-Event-ID if the server gave ids: it waits as long as the server's "retry:" says (1 s without one), twice as
       long each time, a random part of it, and gives up after five attempts in a row that brought no event. A server that
-      begins another stream instead is left at once. Only http so far.
+      begins another stream instead is left at once.
 
       Events go to standard output, everything else to standard error. Exit status:
         0  the server said "completed", and everything that it counted has come
@@ -44,20 +46,33 @@ struct TailOptions {
   let method: HTTP.Method
   let body: [UInt8]
   let isJSON: Bool
+  /// For https.
+  let tls: TLSContext?
   /// Whether a cut stream may be asked for again.
   let resumes: Bool
 
   init(_ arguments: [String]) throws(Arguments.Mistake) {
     let parsed = try Arguments(
-      arguments, options: ["-H", "--data"], switches: ["--json", "--no-resume"], operands: 1...1)
+      arguments, options: ["-H", "--data", "--roots"], switches: ["--json", "--no-resume"], operands: 1...1)
     let url = try TailURL(parsed.operands[0])
     (host, port, target) = (url.host, url.port, url.target)
+    tls = url.isSecure ? try Self.context(roots: parsed["--roots"]) : nil
     body = Array((parsed["--data"] ?? "").utf8)
     method = parsed["--data"] == nil ? .get : .post
     isJSON = parsed.has("--json")
     // Asking twice for what is no GET may do twice what is asked for.
     resumes = !parsed.has("--no-resume") && method == .get
     fields = try Self.fields(parsed.values["-H"] ?? [], authority: url.authority, body: method == .get ? nil : body)
+  }
+
+  private static func context(roots: String?) throws(Arguments.Mistake) -> TLSContext {
+    var settings = TLSClientSettings()
+    settings.roots = roots
+    do throws(TLSError) {
+      return try TLSContext(client: settings)
+    } catch {
+      throw Arguments.Mistake(message: error.description)
+    }
   }
 
   private static func fields(
@@ -89,8 +104,9 @@ struct TailOptions {
   }
 }
 
-/// The address of a stream: `http://host:port/path?query`.
+/// The address of a stream: `http://host:port/path?query`, or https.
 struct TailURL {
+  let isSecure: Bool
   let host: String
   let port: UInt16
   let authority: String
@@ -103,12 +119,8 @@ struct TailURL {
     let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
     do {
       let base = try UpstreamURL(parsing: String(withoutFragment[..<end]))
-      guard base.scheme == .http else {
-        throw Arguments.Mistake(message: "https is not supported by this version; use an http:// URL")
-      }
+      isSecure = base.scheme == .https
       (host, port, authority) = (base.host, base.port, base.authority)
-    } catch let mistake as Arguments.Mistake {
-      throw mistake
     } catch {
       throw Arguments.Mistake(message: "\"\(text)\": \(error)")
     }

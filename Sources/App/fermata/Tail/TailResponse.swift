@@ -12,7 +12,7 @@ final class TailResponse: ConnectionHandler, DeadlineMember {
   /// The largest event that is put together.
   private static let eventLimit = 16 << 20
 
-  private let connection: TCPConnection
+  private let connection: any Connection
   private let method: HTTP.Method
   private unowned let session: TailSession
   private var headParser = ResponseHeadParser()
@@ -22,7 +22,7 @@ final class TailResponse: ConnectionHandler, DeadlineMember {
   private var lastInput: MonotonicTime
   private var isOver = false
 
-  init(connection: TCPConnection, method: HTTP.Method, session: TailSession) {
+  init(connection: any Connection, method: HTTP.Method, session: TailSession) {
     self.connection = connection
     self.method = method
     self.session = session

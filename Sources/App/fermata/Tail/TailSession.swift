@@ -4,6 +4,7 @@ import HTTP
 import JSON
 import Loop
 import Sockets
+import TLS
 import Time
 
 /// Follows one stream over as many connections as it takes.
@@ -45,12 +46,25 @@ final class TailSession {
       attempt = nil
       switch result {
       case .failure(let error): follow(machine.ended(.unreachable("\(error)")))
+      case .success(let connection): secure(connection)
+      }
+    }
+  }
+
+  /// Shakes hands first where the URL says https.
+  private func secure(_ connection: TCPConnection) {
+    guard let context = options.tls else { return ask(on: connection) }
+    TLSConnection.connect(
+      over: connection, context: context, serverName: options.host, timeout: Self.connectTimeout
+    ) { [unowned self] result in
+      switch result {
+      case .failure(let error): follow(machine.ended(.unreachable("\(error)")))
       case .success(let connection): ask(on: connection)
       }
     }
   }
 
-  private func ask(on connection: TCPConnection) {
+  private func ask(on connection: any Connection) {
     var fields = options.fields
     if machine.isResuming, let id = FieldValue(machine.lastEventID) { fields.set(.lastEventID, id) }
     var request = ByteBuffer()
