@@ -44,6 +44,8 @@ package final class RedisConnection {
     package var failures: UInt64 = 0
     /// Connections that were lost once they were made.
     package var losses: UInt64 = 0
+
+    package init() {}
   }
 
   enum State {
@@ -274,7 +276,7 @@ package final class RedisConnection {
   private func failAll(_ error: RedisError) {
     output.release()
     while let entry = pending.popFirst() { failed.append((entry, error)) }
-    wantTurn()
+    if !failed.isEmpty { wantTurn() }
   }
 
   private func wantTurn() {
