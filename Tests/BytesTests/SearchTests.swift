@@ -20,6 +20,26 @@ struct SearchTests {
     }
   }
 
+  @Test func `bytes that are not visible are found wherever they stand`() {
+    for length in 0...20 {
+      let plain = [UInt8](repeating: 0x7E, count: length)
+      let isVisible = plain.span.isVisibleASCII
+      #expect(isVisible)
+      for place in 0..<length {
+        for byte in UInt8.min...UInt8.max {
+          for filler: UInt8 in [0x21, 0x7E] {
+            var bytes = [UInt8](repeating: filler, count: length)
+            bytes[place] = byte
+            guard bytes.span.isVisibleASCII == (0x21...0x7E).contains(byte) else {
+              Issue.record("\(byte) at \(place) of \(length)")
+              return
+            }
+          }
+        }
+      }
+    }
+  }
+
   @Test func `random bytes are searched as by a plain loop`() {
     for seed in 0..<3000 {
       var random = SeededGenerator(seed: UInt64(seed))

@@ -104,6 +104,22 @@ import Time
     test.run(until: { pair.server.text == "later" })
   }
 
+  @Test func `what has come is read at once when asked for`() throws {
+    let pair = try Pair(test)
+    pair.client.connection.write(text: "here")
+    // Loopback: it has arrived when the write returns.
+    pair.server.connection.readNow()
+    #expect(pair.server.text == "here")
+    pair.server.connection.readNow()
+    #expect(pair.server.text == "here")
+    pair.client.connection.write(text: " and later")
+    pair.server.connection.pauseReading()
+    pair.server.connection.readNow()
+    #expect(pair.server.text == "here")
+    pair.server.connection.startReading()
+    test.run(until: { pair.server.text == "here and later" })
+  }
+
   @Test func `a pause inside the callback takes effect at once`() throws {
     let pair = try Pair(test)
     pair.server.onReceive = { server, _ in server.connection.pauseReading() }

@@ -224,13 +224,6 @@ package final class Gateway {
   }
 }
 
-extension Settings {
-  /// The longest wait for a client's end; the largest of the routes'.
-  var linger: Nanoseconds {
-    routes.map(\.settings.stream.watchdogs.linger).max() ?? .seconds(5)
-  }
-}
-
 /// A worker as the main thread sees it: only through its mailbox.
 final class WorkerHandle {
   private let thread: LoopThread

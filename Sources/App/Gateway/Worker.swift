@@ -151,6 +151,8 @@ final class Worker {
     client.rosterIndex = clients.count
     clients.append(client)
     client.start()
+    // The request is here by now in most cases; to be told so would take another turn.
+    connection.readNow()
   }
 
   /// What backends are told of a client at `peer`. Many connections in a row come from the same address, a load
@@ -238,10 +240,10 @@ final class Worker {
     log.write(.info, "stream_opened", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
       line.field("route", route)
-      line.field("method", request.method.name)
+      line.field("method", word: request.method.name)
       line.field("path", request.path)
-      line.field("mode", stream.mode.rawValue)
-      line.field("capability", stream.capability.source.rawValue)
+      line.field("mode", word: stream.mode.rawValue)
+      line.field("capability", word: stream.capability.source.rawValue)
       line.field("flags", stream.flagVersion)
       if let hash = stream.clientKey { line.field("clientHash", hash) }
       line.field("traceId", ifPresent: stream.trace)
@@ -270,8 +272,8 @@ final class Worker {
     see(stream, left: stream.cohort)
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("mode", stream.mode.rawValue)
-      line.field("outcome", outcome.rawValue)
+      line.field("mode", word: stream.mode.rawValue)
+      line.field("outcome", word: outcome.rawValue)
       line.field("reason", reason)
       line.field("events", stream.events)
       line.field("bytes", stream.bodyBytes)

@@ -92,8 +92,8 @@ package struct ByteBuffer: ~Copyable {
     end &+= count
   }
 
-  /// Appends `bytes` between quotation marks.
-  mutating func append(quoted bytes: Span<UInt8>) {
+  /// Appends `bytes` between quotation marks, as they are.
+  package mutating func append(quoted bytes: Span<UInt8>) {
     let length = bytes.count
     makeRoom(for: length + 2)
     unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")

@@ -24,6 +24,11 @@ extension Span where Element == UInt8 {
         if place < 32 { return index + place }
         index += 32
       }
+      // What is left lies in the last block too, as long as that begins at or behind `offset`.
+      if index < end, end - offset >= 32 {
+        let block = unsafe raw.loadUnaligned(fromByteOffset: end - 32, as: SIMD32<UInt8>.self)
+        return end - 32 + firstHit((block .== wantFirst) .| (block .== wantSecond))
+      }
       while index + 8 <= end {
         let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD8<UInt8>.self)
         let matches = (block .== wantFirst.lowHalf.lowHalf) .| (block .== wantSecond.lowHalf.lowHalf)
@@ -53,6 +58,12 @@ extension Span where Element == UInt8 {
         let place = firstHit(hits)
         if place < 32 { return index + place }
         index += 32
+      }
+      if index + 1 < end, end - offset >= 33 {
+        let block = unsafe raw.loadUnaligned(fromByteOffset: end - 33, as: SIMD32<UInt8>.self)
+        let next = unsafe raw.loadUnaligned(fromByteOffset: end - 32, as: SIMD32<UInt8>.self)
+        let place = firstHit((block .== wantLead) .& ((next .== wantFirst) .| (next .== wantSecond)))
+        return place < 32 ? end - 33 + place : end
       }
       while index + 1 < end {
         if unsafe bytes[index] == lead, unsafe bytes[index + 1] == first || bytes[index + 1] == second { return index }

@@ -24,7 +24,33 @@ extension Span where Element == UInt8 {
   }
 }
 
+extension Span where Element == UInt8 {
+  /// Whether every byte is a visible ASCII character: 0x21 to 0x7E.
+  package var isVisibleASCII: Bool {
+    unsafe withUnsafeBytes { bytes in
+      var index = 0
+      while index + 8 <= bytes.count {
+        let word = unsafe bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        if word.hasInvisibleByte { return false }
+        index += 8
+      }
+      while index < bytes.count {
+        guard unsafe (0x21...0x7E).contains(bytes[index]) else { return false }
+        index += 1
+      }
+      return true
+    }
+  }
+}
+
 extension UInt64 {
+  /// Whether one of the eight bytes is below 0x21 or above 0x7E.
+  fileprivate var hasInvisibleByte: Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    // The first such byte gets its high bit from a borrow, from a carry, or has it; none gets it without there being one.
+    return ((self &- ones &* 0x21) | (self &+ ones) | self) & (ones &* 0x80) != 0
+  }
+
   /// The high bit of each byte that is below 0x20 or 0x7F. Exact for the lowest such byte; a borrow may mark
   /// bytes above it wrongly.
   fileprivate var controlBytes: UInt64 {

@@ -6,13 +6,23 @@ package enum QueryString {
   /// compared after decoding.
   @_lifetime(copy query)
   package static func rawValue(of name: StaticString, in query: Span<UInt8>) -> Span<UInt8>? {
-    var offset = 0
+    var offset = startOfPair(mayBe: name, in: query, from: 0)
     while offset <= query.count {
       let pair = Pair(in: query, from: offset)
       if pair.hasName(name, in: query) { return query.extracting(pair.value) }
-      offset = pair.end + 1
+      offset = startOfPair(mayBe: name, in: query, from: pair.end + 1)
     }
     return nil
+  }
+
+  /// Where the first pair at or behind `offset` starts that can have that name: with its first character or an escape.
+  /// Beyond the end when there is none.
+  private static func startOfPair(mayBe name: StaticString, in query: Span<UInt8>, from offset: Int) -> Int {
+    guard name.utf8CodeUnitCount > 0 else { return offset }
+    guard offset < query.count else { return query.count + 1 }
+    let (first, escape) = (unsafe name.utf8Start[0], UInt8(ascii: "%"))
+    if query[offset] == first || query[offset] == escape { return offset }
+    return query.firstIndex(of: UInt8(ascii: "&"), before: first, or: escape, from: offset) + 1
   }
 
   /// The decoded value of the first parameter named `name`; `nil` when there is none or its encoding is broken.

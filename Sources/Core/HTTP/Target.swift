@@ -72,7 +72,9 @@ struct TargetParts: Sendable {
   init(parsing bytes: Span<UInt8>, in range: Range<Int>, method: Method) throws(HTTP1Fault) {
     let target = bytes.extracting(range)
     if method == .connect { throw .connectUnsupported }
-    guard !target.isEmpty, ByteSet.target.containsAll(target) else { throw .invalidTarget }
+    guard !target.isEmpty, target.isVisibleASCII, target.firstIndex(of: UInt8(ascii: "#")) == nil else {
+      throw .invalidTarget
+    }
     if target[0] == UInt8(ascii: "/") {
       (form, authority) = (.origin, nil)
       (path, query) = TargetParts.split(bytes, range)

@@ -104,6 +104,8 @@ package struct CapabilityDetector: Sendable {
   /// Whether a `Prefer` field (RFC 7240, section 2) asks for `stream-end`; `nil` if it does not speak of it. Of a
   /// preference that is named twice only the first counts, and an empty value is as good as none.
   package static func prefersStreamEnd(_ value: Span<UInt8>) -> Bool? {
+    // What nearly all clients send.
+    if value.equalsIgnoringASCIICase("stream-end") { return true }
     var start = 0
     while start < value.count {
       let end = endOfPart(value, from: start, at: UInt8(ascii: ","))

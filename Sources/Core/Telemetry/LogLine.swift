@@ -76,6 +76,14 @@ package struct LogLine: ~Copyable {
     buffer.append(jsonString: value, limit: Self.valueLimit)
   }
 
+  /// A word that needs no escaping, which is not checked.
+  package mutating func field(_ name: StaticString, word: String) {
+    begin(name)
+    buffer.append(UInt8(ascii: "\""))
+    buffer.append(word)
+    buffer.append(UInt8(ascii: "\""))
+  }
+
   /// A text that `write` appends itself: ids and words that need no escaping, which is not checked.
   package mutating func field(_ name: StaticString, writing write: (inout ByteBuffer) -> Void) {
     begin(name)

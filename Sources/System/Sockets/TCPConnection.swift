@@ -65,6 +65,11 @@ package final class TCPConnection: Connection {
     if !watch.startReading() { failLater(.last) }
   }
 
+  /// Looks for input at once, as if the loop had said that there is some. Only from the loop, like any callback.
+  package func readNow() {
+    if isReading { socketBecameReadable() }
+  }
+
   package func pauseReading() {
     guard !hasPeerFinished else { return }
     watch?.stopReading()

@@ -7,7 +7,7 @@ import Streams
 /// The way of one answer to its client: framing, and what of it has been sent.
 ///
 /// Writes to the connection at once, from where the bytes are, except while it is corked.
-struct ResponseChannel {
+struct ResponseChannel: ~Copyable {
   private let connection: any Connection
   private let worker: Worker
   private(set) var framing = BodyFraming.none

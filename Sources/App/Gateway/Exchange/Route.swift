@@ -1,6 +1,7 @@
 import Bytes
 package import HTTP
 package import Streams
+import Time
 
 /// One upstream that a route may ask.
 package struct RouteCandidate: Sendable, Equatable {
@@ -79,8 +80,11 @@ package final class Settings: Sendable {
   package let upstreams: [UpstreamSettings]
   /// Whether any route keeps runs.
   let hasRuns: Bool
+  /// The longest wait for a client's end; the largest of the routes'.
+  let linger: Nanoseconds
 
   package init(_ configuration: Configuration) {
+    linger = configuration.routes.map(\.stream.watchdogs.linger).max() ?? .seconds(5)
     self.configuration = configuration
     upstreams = configuration.upstreams
     hasRuns = configuration.routes.contains { $0.runs != nil }
