@@ -184,7 +184,7 @@ struct WaterfallHeadTests {
       $0.commitAfter = .seconds(1)
     }
     waterfall.entered(.head, at: at(0))
-    #expect(waterfall.timePassed(at: at(30)) == .quiet(until: at(60)), "never opened early")
+    #expect(waterfall.timePassed(at: at(300)) == .quiet(until: at(3900)), "never opened early, nor held to a budget")
     #expect(waterfall.failed(.cut, at: at(31)) == .exhausted)
   }
 

@@ -231,7 +231,7 @@ package struct Waterfall: Sendable {
 
   private var budgetEnd: MonotonicTime? {
     let budget = expectsStream ? policy.budget : policy.answerBudget
-    return budget > .zero && !awaitsClient ? startedAt + budget : nil
+    return budget > .zero && !awaitsClient && !policy.isTransparent ? startedAt + budget : nil
   }
 
   /// When the attempt that runs must be further than it is.

@@ -42,7 +42,8 @@ package struct WaterfallPolicy: Equatable, Sendable {
   package var preambleLimit = 64 << 10
   /// What counts for an upstream that has no timeouts of its own.
   package var timeouts = AttemptTimeouts()
-  /// Whether there is one upstream and no gate: its answers are passed on as they are, errors too.
+  /// Whether there is one upstream and no gate: its answers are passed on as they are, errors too. There is nothing to
+  /// share the budget with, so it does not count: how long a lone upstream may take is its stream's watchdogs' business.
   package var isTransparent = false
 
   package init() {}
