@@ -155,6 +155,25 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a backend that wants a certificate gets one, or the log says that it does`() async throws {
+      let certificates = try Self.certificates.get()
+      let identity = try certificates.identity("gateway", for: "DNS:gateway.example")
+      let roots = "roots: \"\(certificates.roots)\""
+      let known = "\(roots), certificate: \"\(identity.certificate)\", key: \"\(identity.key)\""
+      for (members, status) in [(known, 200), (roots, 502)] {
+        var setup = try setup("legacy", tls: members)
+        setup.tls?.clientRoots = certificates.roots
+        try await World.with(setup) { world in
+          #expect(await world.fetch("/script?events=1").status == status)
+          guard status != 200 else { return }
+          #expect(await eventually { !world.gateway.log("attempt_failed").isEmpty })
+          let failed = world.gateway.log("attempt_failed").first
+          #expect(failed?["reason"]?.string == "tls_failed")
+          #expect(failed?["detail"]?.string?.contains("certificate required") == true)
+        }
+      }
+    }
+
     @Test func `verification can be switched off, and another name be asked for`() async throws {
       try await World.with(setup("legacy", tls: "verify: false")) { world in
         #expect(await world.fetch("/script?events=1").status == 200)

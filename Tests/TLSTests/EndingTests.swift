@@ -32,6 +32,16 @@ import Time
     #expect(pair.server.ends == [.finished])
   }
 
+  @Test(arguments: [20, 5_000_000])
+  func `the last bytes leave together with the end`(size: Int) throws {
+    let pair = try Pair(test)
+    let bytes = [UInt8](repeating: 7, count: size)
+    pair.server.connection.finishWriting(with: bytes.span)
+    test.run(until: { pair.client.ends == [.finished] })
+    #expect(pair.client.received == bytes)
+    #expect(pair.server.connection.hasFinishedWriting)
+  }
+
   @Test func `a half-closed peer does not make the loop spin`() throws {
     let pair = try Pair(test)
     pair.client.connection.finishWriting()

@@ -9,6 +9,8 @@ struct SocketState {
   var isDrained = false
   /// The peer's FIN.
   var hasEnded = false
+  /// More follows at once: the kernel may wait for it.
+  var hasMore = false
   /// The number of the error with which the socket failed, or 0.
   var error: Int32 = 0
   /// Where a session of this connection goes; servers have none.
@@ -77,8 +79,9 @@ enum SocketBIO {
   private static func write(_ bio: OpaquePointer?, _ buffer: UnsafePointer<CChar>?, _ length: Int32) -> Int32 {
     guard let state = unsafe state(of: bio) else { return -1 }
     unsafe BIO_clear_flags(bio, retryFlags | BIO_FLAGS_READ | BIO_FLAGS_WRITE)
+    let flags = Int32(MSG_NOSIGNAL) | (unsafe state.pointee.hasMore ? Int32(MSG_MORE) : 0)
     while true {
-      let count = unsafe send(state.pointee.descriptor, buffer, Int(length), Int32(MSG_NOSIGNAL))
+      let count = unsafe send(state.pointee.descriptor, buffer, Int(length), flags)
       if count >= 0 { return Int32(count) }
       let error = SystemError.last
       if error.isInterrupted { continue }

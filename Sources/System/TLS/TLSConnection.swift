@@ -118,6 +118,14 @@ package final class TLSConnection: Connection {
     if queue.isEmpty, let error = sendFinish() { failLater(error) }
   }
 
+  package func finishWriting(with bytes: Span<UInt8>) {
+    // The last record, close_notify and FIN leave as one segment.
+    engine?.setMoreFollows(true)
+    write(bytes)
+    finishWriting()
+    engine?.setMoreFollows(false)
+  }
+
   /// A client says goodbye (close_notify) where that is possible at once. A server does not: its answer may end with
   /// the connection, and one that is closed before `finishWriting` must look cut.
   package func close() {

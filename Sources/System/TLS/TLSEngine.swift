@@ -189,6 +189,9 @@ struct TLSEngine: ~Copyable {
     return total
   }
 
+  /// Whether more follows at once, so that the kernel may wait with what is written; end it with FIN.
+  func setMoreFollows(_ follows: Bool) { unsafe state.pointee.hasMore = follows }
+
   /// Tells the peer that nothing follows (close_notify).
   func finish() -> WriteStop {
     ErrorQueue.clear()

@@ -182,6 +182,7 @@ final class Dispatch {
       worker.shard.increment(worker.metrics.upstreamRetries)
       startAttempt(pool, fresh: true)
     case .ended: attemptFailed(.cut)
+    case .refused(let reason): attemptFailed(.tlsFailed(reason))
     case .malformed(let error): attemptFailed(.malformed(error.description))
     }
   }

@@ -21,6 +21,8 @@ final class UpstreamConnection: ConnectionHandler {
   enum HeadFailure {
     /// The connection ended; `isFresh` when nothing had been received on it for this request.
     case ended(UpstreamFault, receivedNothing: Bool)
+    /// TLS failed after its handshake: the backend may refuse only then what it was shown (RFC 8446, 4.4.2.4).
+    case refused(String)
     case malformed(HTTP1Error)
   }
 
@@ -184,7 +186,10 @@ final class UpstreamConnection: ConnectionHandler {
     let fault: UpstreamFault
     switch end {
     case .finished: fault = .closedEarly
-    case .failed(let error): fault = error == .timedOut ? .timedOut : .reset
+    case .failed(.timedOut): fault = .timedOut
+    case .failed(.truncated): fault = .closedEarly
+    case .failed(.tls(let reason)) where state == .awaitingHead: return fail(.refused(reason))
+    case .failed: fault = .reset
     }
     switch state {
     case .idle: close()
