@@ -54,7 +54,7 @@ import Time
 
   @Test func `every example is taken`() throws {
     let files = try Self.files()
-    #expect(files.count >= 1)
+    #expect(files.count >= 2)
     let certificates = try TestCertificates()
     defer { certificates.remove() }
     let identity = try certificates.identity()
