@@ -123,8 +123,9 @@ final class Dispatch {
       }
     }
     dialing?.willSecure = { [self] in
-      timeline.connectedAt = worker.loop.now
-      waterfall.entered(.tls, at: worker.loop.now)
+      let now = worker.loop.readClock()
+      timeline.connectedAt = now
+      waterfall.entered(.tls, at: now)
     }
   }
 
