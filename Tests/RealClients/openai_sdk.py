@@ -1,6 +1,6 @@
 """What OpenAI's SDK makes of a chat completion: one JSON object on standard output.
 
-    openai_sdk.py URL MODE [prefer] [cut]
+    openai_sdk.py URL MODE [prefer] [cut] [key=IDEMPOTENCY-KEY]
 """
 
 import json
@@ -9,12 +9,16 @@ import sys
 import openai
 
 url, mode, *options = sys.argv[1:]
+headers = {"Prefer": "stream-end"} if "prefer" in options else {}
+for option in options:
+    if option.startswith("key="):
+        headers["Idempotency-Key"] = option[4:]
 client = openai.OpenAI(
     base_url=url + "/v1",
     api_key="key",
     max_retries=0,
     timeout=20,
-    default_headers={"Prefer": "stream-end"} if "prefer" in options else {},
+    default_headers=headers,
     default_query={"who": mode, **({"cut": "1"} if "cut" in options else {})},
 )
 text, error = [], None

@@ -190,7 +190,9 @@ final class LoggedRun {
   func attach(_ reader: RunReader) {
     readers.append(reader)
     attendance.came(wishing: reader.wish.policy)
-    if let head { reader.runOpened(head) }
+    guard let head else { return }
+    guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
+    source.catchUp { [weak reader] in reader?.runOpened(head) }
   }
 
   /// A reader is gone, for whatever reason.

@@ -69,6 +69,12 @@ final class RunReader {
   /// Whether there is nothing that it could be given now.
   var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && run.log.end == nil) }
 
+  /// Whether it has more than the log, as far as its last id tells.
+  var isAhead: Bool {
+    guard let last = wish.lastID.flatMap({ EventID(parsing: $0.span) }) else { return false }
+    return last.stream == run.stream && last.sequence > run.log.last
+  }
+
   // MARK: - The stream opens
 
   func runOpened(_ head: ResponseHead) {

@@ -26,10 +26,17 @@ protocol RunSource: AnyObject {
   /// Has whoever decides end the run. For copies.
   func cancel()
 
+  /// Calls `body` when all has come here that others may have read before now. For sources that lag behind.
+  func catchUp(_ body: @escaping () -> Void)
+
   /// Looks at the clocks.
   ///
   /// - Returns: when to look again.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime
+}
+
+extension RunSource {
+  func catchUp(_ body: @escaping () -> Void) { body() }
 }
 
 /// Why there is nothing to read for those who wait for a run.

@@ -16,7 +16,7 @@ struct BenchOptions {
     the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
 
       --scenario NAME,…    paced, burst, churn, idle, https; default: all
-      --subject NAME,…     direct, nginx, haproxy, legacy, graceful; default: all; the last two are this program
+      --subject NAME,…     direct, nginx, haproxy, legacy, graceful, resumable; default: all; the last three are this program
       --seconds N          how long each run is measured; default: 10, burst and churn 5
       --streams N          streams at once; default: paced and https 500, burst and churn 50,
                            idle 8000

@@ -68,12 +68,13 @@ enum BenchServerSettings {
       """
   }
 
-  static func fermata(backend: BenchBackend) -> String {
+  static func fermata(backend: BenchBackend, keepsRuns: Bool) -> String {
     let tls = backend.roots.map { ", tls: { roots: \"\($0)\", serverName: \"localhost\" }" } ?? ""
     return """
       {
         upstreams: { backend: { url: "\(backend.url)"\(tls) } },
-        routes: [{ name: "default", upstreams: "backend" }],
+        routes: [{ name: "default", upstreams: "backend"\(keepsRuns ? ", runs: { limit: \"1GB\" }" : "") }],
+        runs: { memory: "4GB" },
       }
 
       """

@@ -11,24 +11,31 @@ enum BenchSubject: String, CaseIterable {
   case haproxy
   case legacy
   case graceful
+  /// Graceful, and each run kept in memory.
+  case resumable
 
   /// As the table calls it.
   var title: String {
     switch self {
     case .legacy: "fermata legacy"
     case .graceful: "fermata graceful"
+    case .resumable: "fermata resumable"
     default: rawValue
     }
   }
 
   /// What a client sends beyond the plain request.
   var requestFields: [Script.Field] {
-    self == .graceful ? [Script.Field("Prefer", "stream-end")] : []
+    self == .graceful || self == .resumable ? [Script.Field("Prefer", "stream-end")] : []
   }
 
   /// The mode that each response must name.
   var expectedMode: String? {
-    self == .legacy || self == .graceful ? rawValue : nil
+    switch self {
+    case .legacy, .graceful: rawValue
+    case .resumable: "graceful"
+    default: nil
+    }
   }
 }
 
@@ -86,9 +93,11 @@ struct BenchServer {
         "haproxy", "-db", "-q", "-f",
         try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, address: address)),
       ]
-    case .legacy, .graceful:
-      let flags = try folder.write("flags.json", BenchServerSettings.flags(variant: subject.rawValue))
-      let settings = try folder.write("fermata.json5", BenchServerSettings.fermata(backend: backend))
+    case .legacy, .graceful, .resumable:
+      let variant = subject.expectedMode ?? ""
+      let flags = try folder.write("flags.json", BenchServerSettings.flags(variant: variant))
+      let settings = try folder.write(
+        "fermata.json5", BenchServerSettings.fermata(backend: backend, keepsRuns: subject == .resumable))
       return [
         BenchRun.program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,

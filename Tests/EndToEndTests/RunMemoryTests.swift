@@ -1,0 +1,38 @@
+import Harness
+import Processes
+import RunningGateway
+import Testing
+import Time
+
+extension EndToEnd {
+  @Suite struct RunMemory {
+    @Test func `a thousand runs beyond the cap of all: memory stays bounded, each ends so`() async throws {
+      let block = String(repeating: "x", count: 9_990)
+      // Twelve million bytes for each run, of which ten are allowed; all together may hold 64 MiB.
+      let script = Script([.head(), .repeated(count: 1200, interval: .zero, [.event(nil, block)]), .end])
+      let setup = RunWorld.setup(
+        "{ onDisconnect: \"continue\" }", workers: 2, common: "{ memory: \"64MiB\" }", script: { _ in script })
+      try await World.with(setup) { world in
+        let before = try world.gateway.usage().residentBytes
+        var peak = 0
+        for _ in 0..<20 {
+          await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 {
+              group.addTask {
+                // Leaves at once; the run goes on.
+                _ = await world.fetchNew(behaviour: .hangingUp(at: ":ok"))
+              }
+            }
+          }
+          peak = max(peak, try world.gateway.usage().residentBytes)
+        }
+        #expect(await eventually(within: .seconds(60)) { await world.gateway.metric("fermata_runs_active") == 0 })
+        peak = max(peak, try world.gateway.usage().residentBytes)
+        #expect(await world.gateway.metric("fermata_runs_total", ["outcome": "run_too_large"]) == 1000)
+        #expect(await world.gateway.metric("fermata_run_log_bytes") <= 64 * 1024 * 1024)
+        // What is beside the logs: connections, buffers, the allocator's own.
+        #expect(peak - before < 64 * 1024 * 1024 + 96 * 1024 * 1024, "\(peak - before)")
+      }
+    }
+  }
+}
