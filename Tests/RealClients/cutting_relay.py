@@ -1,4 +1,4 @@
-"""Relays connections to a server, and breaks those that read a stream after so many bytes of its response.
+"""Relays connections to a server, and breaks each that reads a stream after so many bytes of the response.
 
     cutting_relay.py HOST:PORT BYTES
 
@@ -6,7 +6,6 @@ Prints its own address, and ends with its standard input.
 """
 
 import socket
-import struct
 import sys
 import threading
 
@@ -14,46 +13,45 @@ host, port = sys.argv[1].rsplit(":", 1)
 limit = int(sys.argv[2])
 
 
-def pump(source, target):
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+class Relay:
+    def __init__(self, client):
+        self.client = client
+        self.server = socket.create_connection((host, int(port)))
+        self.reads_stream = False
+        threading.Thread(target=self.send_requests, daemon=True).start()
+        threading.Thread(target=self.send_responses, daemon=True).start()
+
+    def send_requests(self):
+        try:
+            while data := self.client.recv(65536):
+                self.reads_stream = data.startswith(b"GET /stream")
+                self.server.sendall(data)
+            self.server.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def send_responses(self):
+        left = limit
+        try:
+            while left > 0 and (data := self.server.recv(min(left, 65536))):
+                self.client.sendall(data)
+                left -= len(data) if self.reads_stream else 0
+        except OSError:
+            pass
+        # The other thread may be reading either: closing alone would tell nobody.
+        for end in (self.client, self.server):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
-def serve(client):
-    request = client.recv(65536)
-    server = socket.create_connection((host, int(port)))
-    server.sendall(request)
-    threading.Thread(target=pump, args=(client, server), daemon=True).start()
-    if not request.startswith(b"GET /stream"):
-        pump(server, client)
-        return
-    left = limit
-    try:
-        while left > 0 and (data := server.recv(min(65536, left))):
-            client.sendall(data)
-            left -= len(data)
-        if left <= 0:
-            # Without waiting, and with a reset: a cut.
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    except OSError:
-        pass
-    client.close()
-    server.close()
+def accept(listener):
+    while True:
+        Relay(listener.accept()[0])
 
 
 listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 print("127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-
-
-def accept():
-    while True:
-        connection, _ = listener.accept()
-        threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-
-threading.Thread(target=accept, daemon=True).start()
+threading.Thread(target=accept, args=(listener,), daemon=True).start()
 sys.stdin.read()

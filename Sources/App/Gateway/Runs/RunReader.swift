@@ -208,9 +208,9 @@ final class RunReader {
   private func overtaken() {
     guard mode == .graceful else { return cut() }
     position = run.log.start
-    var out = ByteBuffer()
-    makeReset(.evicted, run.log.oldest).write(to: &out)
-    send(&out)
+    let scratch = worker.loop.scratch
+    makeReset(.evicted, run.log.oldest).write(to: &scratch.buffer)
+    send(&scratch.buffer)
     advance()
   }
 
