@@ -51,14 +51,16 @@ extension EndToEnd {
         script: { $0.path == "/stream" ? events : .plain(type: "text/html", Array(Self.page.utf8)) })
       try await World.with(setup) { world in
         let relay = try ChildProcess(
-          [Tools.pythonPath, Tools.root + "/Tests/RealClients/cutting_relay.py", "\(world.gateway.address)", "900"])
+          [Tools.pythonPath, Tools.root + "/Tests/RealClients/cutting_relay.py", "\(world.gateway.address)", "700"])
         defer { relay.stop() }
         let address = try #require(relay.readLine(timeout: .seconds(10)))
         let run = try Tools.run(
           [Tools.pythonPath, Tools.root + "/Tests/RealClients/browser.py", "http://\(address)/page"],
           timeout: .seconds(120))
-        let expected = (1...40).map { "\($0)" }.joined(separator: " ")
-        #expect(run.lines.first == expected + " [DONE] stream_end closed", "\(run)")
+        let expected = (1...40).map { "\($0)" }.joined(separator: " ") + " [DONE]"
+        // A cut between the last event and stream_end leaves nothing to come back for: 204 it is.
+        let endings = [" stream_end closed", " closed"].map { expected + $0 }
+        #expect(endings.contains(run.lines.first ?? ""), "\(run)")
         #expect(world.backend.requests.count { $0.path == "/stream" } == 1)
         #expect(world.gateway.log("stream_opened").count > 3, "it was cut several times")
       }
