@@ -138,7 +138,7 @@ final class Dispatch {
     waterfall.entered(.head, at: now)
     upstream.serve(self)
     worker.upstreamHead.removeAll()
-    Forwarding.writeRequest(request, from: forwarded, as: pool.rules(for: request), into: &worker.upstreamHead)
+    pool.write(request, from: forwarded, into: &worker.upstreamHead)
     worker.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
     if request.expectsContinue, !body.isComplete, !hasSentContinue {
@@ -227,8 +227,10 @@ final class Dispatch {
     lastActivity = now
     timeline.headAt = now
     let isSuccess = (200..<300).contains(head.status)
-    let isStream = framing != .none && isSuccess && head.isEventStream && !head.fields.isEncoded
-    if isSuccess, head.isEventStream, head.fields.isEncoded { warnOfEncoding() }
+    let isEventStream = isSuccess && head.isEventStream
+    let isEncoded = isEventStream && head.fields.isEncoded
+    let isStream = framing != .none && isEventStream && !isEncoded
+    if isEncoded { warnOfEncoding() }
     let verdict = waterfall.receivedHead(
       status: head.status, isEventStream: isStream, isEmpty: framing == .none || framing == .length(0),
       retryAfter: head.retryAfter(at: worker.loop.wallTime()), at: now)

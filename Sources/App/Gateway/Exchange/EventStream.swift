@@ -119,7 +119,8 @@ final class EventStream {
 private struct StreamTally {
   var events: UInt64 = 0
   var bytes: UInt64 = 0
-  var marks: EventMark = []
+  // Not `[]`, which another module's option set is built from element by element.
+  var marks = EventMark(rawValue: 0)
   var eventsAfterCompletion: UInt64 = 0
 
   mutating func count(_ head: EntryHead, length: Int) {

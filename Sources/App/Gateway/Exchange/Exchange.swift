@@ -135,8 +135,7 @@ final class Exchange: DispatchOwner {
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     lastActivity = worker.loop.now
     if phase == .streaming { return lateResponseCame(status: head.status, isStream: isStream) }
-    guard phase == .dispatching, let request, let route else { return }
-    self.request = nil
+    guard phase == .dispatching, let route, let request = self.request.take() else { return }
     if isStream {
       openStream(head, request, route)
     } else {

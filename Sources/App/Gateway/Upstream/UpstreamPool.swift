@@ -1,3 +1,4 @@
+import Bytes
 import HTTP
 import Loop
 import SSE
@@ -44,19 +45,24 @@ final class UpstreamPool: DeadlineMember {
       droppedNames: settings.removedHeaders.filter { $0.known == nil }, overrides: overrides)
   }
 
-  /// How `request` is written for this backend.
+  /// Appends the head of `request` as it is written for this backend.
   ///
   /// A response that may be an event stream is asked for uncompressed: events can't be told apart otherwise. Plain
   /// downloads keep their compression. An id that this gateway made is its own business; the backend sees its own.
-  func rules(for request: borrowing RequestHead) -> ForwardingRules {
+  func write(_ request: borrowing RequestHead, from client: ForwardedClient, into out: inout ByteBuffer) {
     let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
-    var chosen = mayStream ? streamingRules : rules
     if let index = request.fields.firstIndex(of: .lastEventID),
       EventID(parsing: request.fields.value(at: index)) != nil
     {
+      var chosen = mayStream ? streamingRules : rules
       chosen.dropped.insert(.lastEventID)
+      Forwarding.writeRequest(request, from: client, as: chosen, into: &out)
+    } else if mayStream {
+      // Not chosen into a variable, for that would be a copy of all rules for each request.
+      Forwarding.writeRequest(request, from: client, as: streamingRules, into: &out)
+    } else {
+      Forwarding.writeRequest(request, from: client, as: rules, into: &out)
     }
-    return chosen
   }
 
   var idleCount: Int { idle.count }
@@ -109,9 +115,7 @@ final class UpstreamPool: DeadlineMember {
 
   /// Changes the health and tells when that put the backend out or brought it back.
   private func noteChange(at now: MonotonicTime, _ change: (inout UpstreamHealth) -> Void) {
-    let before = health.state(at: now).label
-    change(&health)
-    let after = health.state(at: now).label
+    let (before, after) = health.changeLabel(at: now, by: change)
     guard before != after else { return }
     worker.log.write(.warning, "upstream_state", at: worker.loop.wallTime()) { line in
       line.field("upstream", settings.name)
@@ -168,5 +172,16 @@ final class UpstreamPool: DeadlineMember {
       return nil
     }
     return next.idleSince + settings.idleTimeout
+  }
+}
+
+extension UpstreamHealth {
+  /// The state's label before and after `change`.
+  fileprivate mutating func changeLabel(
+    at now: MonotonicTime, by change: (inout UpstreamHealth) -> Void
+  ) -> (before: State.Label, after: State.Label) {
+    let before = state(at: now).label
+    change(&self)
+    return (before, state(at: now).label)
   }
 }
