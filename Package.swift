@@ -82,7 +82,7 @@ let sources: [Target] = [
     "Gateway",
     [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "TLS", "Files",
-      "Processes",
+      "Processes", "RedisLog",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
   program(

@@ -41,7 +41,8 @@ import Time
     var result = steps.joined(separator: ".")
     let shared = [
       ("routes[].stream.", "stream."), ("defaults.health", "upstreams.NAME.health"),
-      ("admin.token.", "upstreams.NAME.headers.HEADER."),
+      ("admin.token.", "upstreams.NAME.headers.HEADER."), ("runs.redis.tls.", "upstreams.NAME.tls."),
+      ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
     ]
     for (place, home) in shared where result.hasPrefix(place) { result = home + result.dropFirst(place.count) }
     if result.hasPrefix("defaults.") { result = "routes[]." + result.dropFirst("defaults.".count) }
@@ -98,11 +99,11 @@ import Time
       guard !path.contains("["), !path.hasPrefix("upstreams."), !path.contains(".cors") else { return false }
       switch path.split(separator: ".").reduce(document, { $0?[String($1)] ?? nil }) {
       case .array, .null, nil: return false
-      case .object: return path == "admin.token"
+      case .object: return path == "admin.token" || path == "runs.redis.password"
       default: return !path.hasPrefix("flags.guard.") || path.split(separator: ".").count == 3
       }
     }
-    let expected = Set(scalars).subtracting(["admin.token.env"])
+    let expected = Set(scalars).subtracting(["admin.token.env", "runs.redis.password.env"])
     for path in expected.subtracting(SettingSources.paths).sorted() { Issue.record("\(path) has no variable") }
     for path in Set(SettingSources.paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }
   }
@@ -122,7 +123,7 @@ import Time
   @Test func `the documented defaults are the ones in force`() throws {
     let least = """
       {
-        upstreams: { NAME: { url: "https://h", health: { check: {} } } },
+        upstreams: { NAME: { url: "https://h", health: { check: {} } } }, runs: { redis: { url: "redis://h" } },
         routes: [{ name: "r", upstreams: "NAME", cors: { origins: ["https://a"] }, runs: {} }],
       }
       """

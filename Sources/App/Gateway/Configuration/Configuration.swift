@@ -67,7 +67,7 @@ extension Configuration {
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))
     limits = LimitSettings(reader.nested("limits"))
-    runs = CommonRunSettings(reader.nested("runs"))
+    runs = CommonRunSettings(reader.nested("runs"), secrets: secrets)
     trustedProxies =
       reader.elements("trustedProxies", expected: "an address or a range such as \"10.0.0.0/8\"") { value, _ in
         value.string.flatMap(AddressRange.init(parsing:))
@@ -100,6 +100,9 @@ extension Configuration {
     if let lone {
       let upstreams = [RouteUpstream(name: lone, tier: 0)]
       routes.append(RouteSettings(name: "default", upstreams: upstreams, defaults: defaults, stream: stream))
+    }
+    for (index, route) in routes.enumerated() where route.runs?.needsRedis == true && runs.redis == nil {
+      reader.fault(at: "routes[\(index)].runs", "needs \"runs.redis\" at the top of the configuration")
     }
     if routes.isEmpty {
       reader.fault("upstream", "no backend is given: set \"upstream\" to its URL, or \"upstreams\" and \"routes\"")

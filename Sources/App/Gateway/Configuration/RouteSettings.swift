@@ -53,6 +53,7 @@ package struct RouteSettings: Sendable {
     flagAttributes = reader.flagAttributes("flagAttributes")
     capabilityHeader = reader.fieldName("capabilityHeader")
     runs = RunSettings(reader, path: path)
+    if let runs, runs.source != .upstream { self.stream.suitWorkers(asFarAs: reader.value("stream")) }
     settle()
   }
 

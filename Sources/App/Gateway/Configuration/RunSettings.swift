@@ -27,6 +27,16 @@ package struct RunSettings: Sendable, Equatable {
   /// The request headers in which a client names its stream and its message, lower case.
   package var clientStreamHeader = "x-client-stream-id"
   package var clientMessageHeader = "x-client-message-id"
+  package var store = RunStoreKind.memory
+  package var whenStoreFails = StoreFailure.degrade
+  package var source = RunFeedKind.upstream
+  /// The channel of a run; `<id>` becomes the run's id.
+  package var channel = "ai:run:<id>:pubsub"
+  /// The BullMQ queue whose jobs are the runs.
+  package var queue: String?
+
+  /// The capture of the path that names a run that workers feed.
+  var workerCapture: String { name ?? CommonRunSettings.runCapture }
 
   package init() {}
 
@@ -56,7 +66,25 @@ package struct RunSettings: Sendable, Equatable {
     stamps = reader.bool("stamp", default: stamps)
     clientStreamHeader = reader.fieldName("clientStreamHeader") ?? clientStreamHeader
     clientMessageHeader = reader.fieldName("clientMessageHeader") ?? clientMessageHeader
+    readStore(reader, path: path)
   }
+
+  private mutating func readStore(_ reader: JSONReader, path: PathTemplate?) {
+    store = reader.choice("store") ?? store
+    whenStoreFails = reader.choice("whenStoreFails") ?? whenStoreFails
+    source = reader.choice("source") ?? source
+    channel = reader.string("channel") ?? channel
+    if !channel.contains("<id>") { reader.fault("channel", "must hold \"<id>\"") }
+    queue = reader.string("queue")
+    guard source != .upstream else { return }
+    if path?.captureNames.contains(workerCapture) != true {
+      reader.fault("source", "the route's path must name the run: it has no \":\(workerCapture)\"")
+    }
+    if source == .bullmq, queue == nil { reader.fault("queue", "is needed with \"source\": \"bullmq\"") }
+  }
+
+  /// Whether there must be a Redis.
+  var needsRedis: Bool { store == .redis || source != .upstream }
 
   var document: JSONValue {
     [
@@ -64,7 +92,9 @@ package struct RunSettings: Sendable, Equatable {
       "ttl": .string(timeToLive.text), "limit": JSONValue(limit), "window": JSONValue(window),
       "bodyLimit": JSONValue(bodyLimit), "name": name.map { .string($0) } ?? .null, "announce": .bool(announces),
       "stamp": .bool(stamps), "clientStreamHeader": .string(clientStreamHeader),
-      "clientMessageHeader": .string(clientMessageHeader),
+      "clientMessageHeader": .string(clientMessageHeader), "store": .string(store.rawValue),
+      "whenStoreFails": .string(whenStoreFails.rawValue), "source": .string(source.rawValue),
+      "channel": .string(channel), "queue": queue.map { .string($0) } ?? .null,
     ]
   }
 }
@@ -81,10 +111,14 @@ package struct CommonRunSettings: Sendable {
   package var runPath = CommonRunSettings.template("/api/agents/run/:runId")
   package var readPath = CommonRunSettings.template("/api/agents/stream/:runId")
 
+  /// The store that all replicas share.
+  package var redis: RedisRunSettings?
+
   package init() {}
 
-  init(_ reader: JSONReader?) {
+  init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
+    redis = RedisRunSettings(reader.nested("redis"), secrets: secrets)
     memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
     principalHeader = reader.fieldName("principalHeader")
     streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
@@ -110,7 +144,7 @@ package struct CommonRunSettings: Sendable {
       "memory": JSONValue(memory), "principalHeader": principalHeader.map { .string($0) } ?? .null,
       "streamPath": streamPath.map { .string($0.description) } ?? false,
       "runPath": runPath.map { .string($0.description) } ?? false,
-      "readPath": readPath.map { .string($0.description) } ?? false,
+      "readPath": readPath.map { .string($0.description) } ?? false, "redis": redis?.document ?? .null,
     ]
   }
 

@@ -26,6 +26,10 @@ package struct SettingSources: Sendable {
     "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",
     "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout", "limits.requestsPerConnection",
     "limits.connections", "runs.memory", "runs.principalHeader", "runs.streamPath", "runs.runPath", "runs.readPath",
+    "runs.redis.url", "runs.redis.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
+    "runs.redis.connectTimeout", "runs.redis.commandTimeout", "runs.redis.patience", "runs.redis.lease",
+    "runs.redis.tls.roots", "runs.redis.tls.verify", "runs.redis.tls.serverName", "runs.redis.tls.certificate",
+    "runs.redis.tls.key",
     "stream.dialect", "stream.keepaliveInLegacy",
     "stream.retry", "stream.numberEvents",
     "stream.eventLimit", "stream.shieldLimit", "stream.highWater", "stream.lowWater", "stream.onHalfClose",
@@ -72,7 +76,7 @@ package struct SettingSources: Sendable {
 
   private static func scalar(_ text: String, for path: String) -> JSONValue {
     // Names stay texts even when they look like numbers.
-    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file"
+    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file" || path == "runs.redis.password"
       || path == "flags.guardState"
     {
       return .string(text)

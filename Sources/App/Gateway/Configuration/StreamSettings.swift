@@ -64,3 +64,14 @@ extension Watchdogs {
     linger = reader.duration("linger", default: linger)
   }
 }
+
+extension StreamSettings {
+  /// Agents think for long, and nobody may take their silence for an end: what goes without saying where workers feed the
+  /// runs, as far as the route's own `stream` says nothing else.
+  mutating func suitWorkers(asFarAs own: JSONValue?) {
+    if own?["retry"] == nil { retry = .seconds(10) }
+    if own?["keepalive"] == nil { watchdogs.keepalive = .seconds(25) }
+    if own?["idle"] == nil { watchdogs.idle = .seconds(300) }
+    if own?["firstToken"] == nil { watchdogs.firstToken = .seconds(300) }
+  }
+}

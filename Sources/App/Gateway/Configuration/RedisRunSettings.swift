@@ -1,0 +1,95 @@
+import JSON
+package import RedisLog
+package import TLS
+import Time
+
+/// Where the runs that all replicas know are kept.
+package struct RedisRunSettings: Sendable {
+  package private(set) var redis: RedisSettings
+  /// Of `rediss`.
+  private(set) var tls: TLSSettings?
+  private var password: Secret?
+
+  package var context: TLSContext? { tls?.context }
+
+  /// - Returns: `nil` when there is a mistake, which has been told.
+  init?(_ reader: JSONReader?, secrets: SecretSource) {
+    guard let reader else { return nil }
+    reader.require("url")
+    let url = reader.string("url")
+    password = reader.secret("password", from: secrets)
+    redis = RedisSettings()
+    do throws(RedisURLError) {
+      if let url { redis = try RedisSettings(url: url) }
+    } catch {
+      reader.fault("url", error.description)
+      return nil
+    }
+    redis.password = password?.text ?? redis.password
+    readUse(reader)
+    let options = reader.nested("tls").map { TLSSettings($0) }
+    guard redis.usesTLS else {
+      if options != nil { reader.fault("tls", "is of no use without rediss://") }
+      return
+    }
+    do throws(TLSError) {
+      if let options { tls = options } else { tls = try TLSSettings() }
+    } catch {
+      reader.fault("tls", error.description)
+      return nil
+    }
+  }
+
+  private mutating func readUse(_ reader: JSONReader) {
+    redis.prefix = reader.string("prefix") ?? redis.prefix
+    redis.usesHashTags = reader.bool("hashTags", default: redis.usesHashTags)
+    redis.timeToLive = reader.duration("ttl", in: .seconds(1)...Self.longest) ?? redis.timeToLive
+    redis.connectTimeout = reader.duration("connectTimeout", in: Self.times) ?? redis.connectTimeout
+    redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? redis.commandTimeout
+    redis.patience = reader.duration("patience", in: Self.times) ?? redis.patience
+    redis.lease = reader.duration("lease", in: .seconds(1)...Nanoseconds.seconds(3600)) ?? redis.lease
+    // Two renewals may be lost.
+    redis.renewal = Nanoseconds(redis.lease.value * 3 / 10)
+  }
+
+  private static let times = Nanoseconds.milliseconds(10)...Nanoseconds.seconds(600)
+  private static let longest = Nanoseconds.seconds(366 * 86_400)
+
+  /// As the configuration writes it, without passwords.
+  var document: JSONValue {
+    [
+      "url": .string(redis.description), "password": password.map { .string($0.description) } ?? .null,
+      "prefix": .string(redis.prefix), "hashTags": .bool(redis.usesHashTags), "ttl": .string(redis.timeToLive.text),
+      "connectTimeout": .string(redis.connectTimeout.text), "commandTimeout": .string(redis.commandTimeout.text),
+      "patience": .string(redis.patience.text), "lease": .string(redis.lease.text), "tls": tls?.document ?? .null,
+    ]
+  }
+}
+
+/// Where a route's runs are kept.
+package enum RunStoreKind: String, CaseIterable, Sendable {
+  /// In this process.
+  case memory
+  /// In Redis too, for all replicas.
+  case redis
+}
+
+/// What becomes of a run whose store is away.
+package enum StoreFailure: String, CaseIterable, Sendable {
+  /// It goes on, and can't be resumed.
+  case degrade
+  /// It is not begun, or ends.
+  case refuse
+}
+
+/// Who feeds a route's runs.
+package enum RunFeedKind: String, CaseIterable, Sendable {
+  /// The response of a backend.
+  case upstream
+  /// A worker that writes to the run's stream in Redis.
+  case redis
+  /// A worker that publishes on the run's channel.
+  case pubsub
+  /// A job of a BullMQ queue.
+  case bullmq
+}
