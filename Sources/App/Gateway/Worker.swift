@@ -368,6 +368,7 @@ final class Worker {
     listener?.close()
     for client in clients { client.abandon() }
     for pool in pools { pool.retire() }
+    runs.close()
     log.flush()
     loop.stop()
   }

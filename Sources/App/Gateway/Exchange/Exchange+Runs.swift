@@ -20,6 +20,7 @@ extension Exchange {
     let asked = RunRequest(
       request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
     guard let place = endpoint.place(for: asked.principal, in: worker.hub.directory) else {
+      if serveShared(endpoint, request, asked) { return true }
       if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")
       return true
@@ -42,7 +43,7 @@ extension Exchange {
     return true
   }
 
-  private func answer(_ state: RunState?) {
+  func answer(_ state: RunState?) {
     guard phase == .inRun else { return }
     guard let state else { return refuse(.noRoute, 404, "unknown_run", "there is no such run") }
     phase = .over

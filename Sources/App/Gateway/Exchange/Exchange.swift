@@ -64,6 +64,11 @@ final class Exchange: DispatchOwner {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
     if let endpoint = RunEndpoint(request, settings: worker.settings), serve(endpoint, request) { return }
+    serveByRoute(request)
+  }
+
+  /// Gives the request to the first route that takes it.
+  func serveByRoute(_ request: RequestHead) {
     guard let match = worker.settings.match(request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }

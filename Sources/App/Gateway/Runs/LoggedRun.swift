@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import RedisLog
 import SSE
 import Streams
 import Telemetry
@@ -33,6 +34,11 @@ final class LoggedRun {
   /// Those who send the log to copies on other loops.
   private var feeders: [RunFeeder] = []
 
+  /// What makes the run this gateway's among all replicas.
+  var ownership: RunOwnership?
+  /// Whether its store is away, so that it can't be resumed.
+  var isDegraded = false
+
   private var state = State.opening
   private let source: any RunSource
   private var attendance: Attendance
@@ -58,10 +64,13 @@ final class LoggedRun {
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
   var isOwner: Bool { source.isOwner }
+  /// Whether its end is where it belongs.
+  var isSettled: Bool { isOver && ownership?.isOver != false }
 
   func begin() {
     worker.runs.add(self)
     log.observer = self
+    ownership?.begin(of: self)
     deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
     source.begin(feeding: self)
   }
@@ -252,6 +261,7 @@ final class LoggedRun {
   func vanish() {
     if state == .open { source.stop(.clientGone) }
     state = .over
+    ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)
   }
@@ -284,15 +294,28 @@ extension LoggedRun: DeadlineMember {
 
 // What a log's store does by itself; a log in memory does nothing.
 extension LoggedRun: EventLogObserver {
-  func frontierMoved() { readersAdvance() }
+  func frontierMoved() {
+    readersAdvance()
+    ownership?.logMoved()
+  }
 
   func storeLost() {
     worker.runs.note("run_store_lost", of: self)
+    isDegraded = true
+    ownership?.log.goOnWithoutStore()
+    if settings.whenStoreFails == .refuse { end(.gatewayError, reason: "the store of runs can't be reached") }
+    readersAdvance()
   }
 
   func storeRecovered() {
     worker.runs.note("run_store_recovered", of: self)
+    isDegraded = false
   }
 
-  func ownershipLost() { end(.gatewayError, reason: "another gateway has ended the run") }
+  func ownershipLost() {
+    end(.gatewayError, reason: "another gateway has ended the run")
+    // Its own end may have been on its way.
+    readersAdvance()
+    ownership?.logMoved()
+  }
 }

@@ -7,15 +7,19 @@ import Time
 
 /// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.
 final class RunEntry {
-  private let exchange: Exchange
-  private let connection: ClientConnection
-  private let worker: Worker
-  private let route: Route
-  private let settings: RunSettings
+  let exchange: Exchange
+  let connection: ClientConnection
+  let worker: Worker
+  let route: Route
+  let settings: RunSettings
   private let head: RequestHead
   private let opening: StreamOpening
-  private var asked: RunRequest
+  var asked: RunRequest
   private let body: RequestBody?
+  /// Whether an answer of the store is waited for.
+  var waitsForStore = false
+  /// Until the store is asked again.
+  var retry: Timer?
   /// Whether the request's body is waited for.
   private var isGathering = false
   private var lastActivity: MonotonicTime
@@ -41,18 +45,23 @@ final class RunEntry {
     self.connection = connection
     self.worker = worker
     lastActivity = worker.loop.now
+    if settings.source != .upstream, head.method != .get { return nil }
     body = head.framing == .none ? nil : RequestBody(framing: head.framing, replayLimit: route.replayLimit)
     let policy = asked.wish.policy ?? settings.onDisconnect
-    if opening.mode != .graceful, policy == .cancel, asked.aliases.isEmpty, asked.lastStream == nil { return nil }
+    let isPlain = policy == .cancel && asked.aliases.isEmpty && asked.lastStream == nil && asked.workerRun == nil
+    if opening.mode != .graceful, isPlain { return nil }
   }
 
   func begin() {
-    guard asked.comparesBodies, head.framing != .none else { return decide(nil) }
+    guard needsBody, head.framing != .none else { return decide(nil) }
     if case .length(let length) = head.framing, length > settings.bodyLimit { return refuseBody() }
     isGathering = true
     if head.expectsContinue { connection.sendContinue() }
     connection.exchangeNeedsTime()
   }
+
+  /// Whether the request's body has to be here before a run is opened: it is compared, or the store is asked first.
+  private var needsBody: Bool { asked.comparesBodies || settings.store == .redis }
 
   // MARK: - The request's body
 
@@ -79,19 +88,20 @@ final class RunEntry {
     isGathering = false
     exchange.refuse(
       .badRequest, 413, "body_too_large",
-      "a request with an idempotency key or a stream id of its own may have \(settings.bodyLimit) bytes of body")
+      "a request that opens such a run may have \(settings.bodyLimit) bytes of body")
   }
 
   // MARK: - Which run
 
   private func decide(_ gathered: RequestBody?) {
+    if let name = asked.workerRun { return follow(name) }
     let request = digest(of: gathered)
     if let key = asked.idempotencyKey, let place = worker.hub.directory.find(alias: key) {
       return repeated(place, request)
     }
     if let lastStream = asked.lastStream {
       if let place = worker.hub.directory.find(lastStream, of: asked.principal) { return attach(to: place) }
-      return foreign(request)
+      return settings.store == .redis ? seek(lastStream, request) : foreign(request)
     }
     if let name = asked.name, let place = worker.hub.directory.find(alias: name) { return attach(to: place) }
     if let own = asked.wish.clientStream, let place = worker.hub.directory.find(alias: own),
@@ -114,7 +124,7 @@ final class RunEntry {
   }
 
   /// The key was used before.
-  private func repeated(_ place: RunPlace, _ request: Digest?) {
+  func repeated(_ place: RunPlace, _ request: Digest?) {
     guard place.identity.request == request else {
       return exchange.refuse(
         .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
@@ -124,7 +134,7 @@ final class RunEntry {
   }
 
   /// It goes on from a run that is not known here, or not to this client.
-  private func foreign(_ request: Digest?) {
+  func foreign(_ request: Digest?) {
     guard head.method == .get else {
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
@@ -159,21 +169,34 @@ final class RunEntry {
 
   private func open(_ request: Digest?) {
     let stream = worker.nextStreamID()
+    if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
+  }
+
+  /// - Parameter ownership: of a run that is kept in Redis; `nil` when it is kept here alone.
+  func start(_ stream: StreamID, _ request: Digest?, ownership: RunOwnership? = nil, isDegraded: Bool = false) {
     let identity = RunIdentity(
       stream: stream, principal: asked.principal, request: request, aliases: asked.aliases)
     let older = asked.wish.clientStream.flatMap { worker.hub.directory.find(alias: $0) }
     // Another loop may have been quicker.
     let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
     if let place = worker.hub.directory.claim(place, unlessTaken: asked.idempotencyKey) {
+      ownership?.giveUp()
       return repeated(place, request)
     }
-    let made = worker.runs.makeLog(for: identity, settings: settings)
+    let made: (log: any EventLog, isImmediate: Bool)
+    if let ownership {
+      made = (ownership.log, false)
+    } else {
+      made = worker.runs.makeLog(for: identity, settings: settings)
+    }
     let source = UpstreamSource(
       head, body: body, from: connection.forwarded, stream: stream, log: made.log, route: route, worker: worker)
     self.source = source
     let run = LoggedRun(
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
       policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, worker: worker)
+    run.ownership = ownership
+    run.isDegraded = isDegraded
     let reader = makeReader(run)
     source.opener = reader
     run.attach(reader)
@@ -181,7 +204,7 @@ final class RunEntry {
     run.begin()
   }
 
-  private func read(_ run: LoggedRun) {
+  func read(_ run: LoggedRun) {
     // What comes of the request's body is of no use: the run has it already.
     let reader = makeReader(run)
     run.attach(reader)
@@ -202,6 +225,8 @@ final class RunEntry {
   /// - Parameter isWhole: whether its request had come in full.
   func clientGone(isWhole: Bool) {
     isGathering = false
+    waitsForStore = false
+    retry = nil
     let run = source == nil ? nil : reader?.run
     reader?.clientGone()
     if !isWhole { run?.openerLeftUnfinished() }
@@ -209,6 +234,7 @@ final class RunEntry {
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     if let reader { return reader.timePassed(now) }
+    if waitsForStore { return now + .seconds(1) }
     guard isGathering else { return nil }
     let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
     if now < due { return min(due, now + .seconds(1)) }

@@ -228,7 +228,7 @@ final class RunReader {
 
   private func finish(with end: EndRecord) {
     guard let stream else { return }
-    finish(stream, end, isResumable: true)
+    finish(stream, end, isResumable: !run.isDegraded)
   }
 
   /// Ends the client's stream; the run goes on, as far as its policy lets it.
@@ -236,7 +236,7 @@ final class RunReader {
     guard state == .reading, let stream else { return }
     let end = EndRecord(
       outcome: outcome, reason: reason, events: stream.events, bytes: stream.eventBytes, upstreamIsComplete: false)
-    finish(stream, end, isResumable: !run.isOver)
+    finish(stream, end, isResumable: !run.isOver && !run.isDegraded)
   }
 
   private func finish(_ stream: EventStream, _ end: EndRecord, isResumable: Bool) {

@@ -12,6 +12,8 @@ struct RunRequest {
   let idempotencyKey: Digest?
   /// The name that the route's path gives the run.
   let name: Digest?
+  /// The run of a worker that the route's path names.
+  let workerRun: String?
 
   init(
     _ request: borrowing RequestHead, captures: PathCaptures, settings: RunSettings, common: CommonRunSettings
@@ -21,6 +23,7 @@ struct RunRequest {
     self.principal = principal
     idempotencyKey = Self.bytes(of: "idempotency-key", in: fields).map { .idempotency(key: $0, of: principal) }
     name = settings.name.flatMap { captures[$0] }.map { Self.name($0, of: principal) }
+    workerRun = settings.source == .upstream ? nil : captures[settings.workerCapture]
     let lastID = Self.lastEventID(of: request)
     lastStream = lastID.flatMap { EventID(parsing: $0.span)?.stream }
     wish.lastID = lastID

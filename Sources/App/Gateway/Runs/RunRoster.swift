@@ -1,4 +1,5 @@
 import Loop
+import RedisLog
 import SSE
 import Streams
 import Telemetry
@@ -10,6 +11,7 @@ final class RunRoster {
   private let hub: RunHub
   private var runs: [StreamID: LoggedRun] = [:]
   private var lookedForRoom: MonotonicTime?
+  private lazy var shared = SharedRuns(worker: worker)
 
   init(worker: Worker, hub: RunHub) {
     self.worker = worker
@@ -18,7 +20,9 @@ final class RunRoster {
 
   var count: Int { runs.count }
   /// Runs that are not over.
-  var running: Int { runs.values.count { !$0.isOver && $0.isOwner } }
+  var running: Int { runs.values.count { !$0.isSettled && $0.isOwner } }
+  /// This loop's way to the store that all replicas share; `nil` when there is none.
+  var redis: RedisClient? { shared.client }
 
   subscript(stream: StreamID) -> LoggedRun? { runs[stream] }
 
@@ -28,13 +32,36 @@ final class RunRoster {
     guard runs[run.stream] === run else { return }
     runs[run.stream] = nil
     if run.isOwner { hub.directory.remove(run.identity) }
+    if runs.isEmpty { shared.closeRetired() }
     worker.runLeft()
   }
+
+  /// Nothing of it is left behind.
+  func close() { shared.close() }
 
   /// The log of a new run, and whether its readers may see at once what it takes in.
   func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
     return (MemoryLog(limits: limits, budget: hub.budget), true)
+  }
+
+  /// The log of a run that is kept in Redis.
+  func makeSharedLog(_ id: RunID, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
+    let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
+    return RedisLog(run: id, store: redis.store, memory: MemoryLog(limits: limits, budget: hub.budget))
+  }
+
+  /// A run that is written elsewhere, as this loop's readers see it.
+  func follow(_ id: RunID, _ meta: RunMeta, _ redis: RedisClient, route: Route, settings: RunSettings) -> LoggedRun {
+    if let run = runs[meta.stream] { return run }
+    // Whoever writes it has the limits.
+    let log = MemoryLog(limits: MemoryLog.Limits(run: .max), budget: hub.budget)
+    let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
+    let run = LoggedRun(
+      identity: RunIdentity(stream: meta.stream, principal: meta.principal), log: log, isImmediate: true,
+      source: source, policy: .cancel, route: route, settings: settings, worker: worker)
+    run.begin()
+    return run
   }
 
   /// The run that lives at `place`, or a copy of it.
@@ -54,6 +81,9 @@ final class RunRoster {
   func stop(_ place: RunPlace, reason: String) {
     let stream = place.identity.stream
     hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: reason) }
+    // For those who look at the key: it says that somebody wanted it.
+    guard place.settings.store == .redis, let id = RunID(stream.description) else { return }
+    redis?.store.requestCancel(id) { _ in }
   }
 
   /// Asks the run's owner how it stands; `answer` gets `nil` when it is gone.

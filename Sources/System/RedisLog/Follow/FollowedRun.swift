@@ -101,7 +101,7 @@ extension FollowedRun: StreamReader {
     handler?.runReceived(text.span, EntryHead(number: number))
   }
 
-  func streamCaughtUp() {}
+  func streamCaughtUp() { handler?.runCaughtUp() }
 
   func streamBroke() {
     end { $0.runVanished() }

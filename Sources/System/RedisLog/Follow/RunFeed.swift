@@ -4,6 +4,8 @@ package import Streams
 package protocol RunFeedHandler: AnyObject {
   /// The next block. Its mark is empty where a worker wrote it: what its event means is for the reader to find out.
   func runReceived(_ block: Span<UInt8>, _ head: EntryHead)
+  /// All that was there when it was asked for has come. Called each time that a backlog comes to its end.
+  func runCaughtUp()
   /// The last call.
   func runEnded(_ end: EndRecord)
   /// What was followed is gone, or can't be followed without a gap: expired, deleted, or overwritten. The last call.
@@ -12,6 +14,10 @@ package protocol RunFeedHandler: AnyObject {
   func runStoreLost()
   /// It has come back. Nothing was missed.
   func runStoreBack()
+}
+
+extension RunFeedHandler {
+  package func runCaughtUp() {}
 }
 
 /// A run's entries on their way to a handler, until the end or `cancel()`.

@@ -51,7 +51,7 @@ package final class RedisLog: EventLog {
   private var shown = LogPosition.beginning
   /// The id of the last entry stored.
   var storedID = EntryID.zero
-  var isEndStored = false
+  package internal(set) var isEndStored = false
   /// The end that somebody else gave the run.
   var foreignEnd: EndRecord?
   private var pendingEntries = 0

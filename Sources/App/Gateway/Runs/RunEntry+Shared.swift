@@ -1,0 +1,220 @@
+import HTTP
+import Loop
+import RedisLog
+import SSE
+import Streams
+import Telemetry
+import Time
+
+// Runs that all replicas know: the store is asked before anything is begun.
+extension RunEntry {
+  /// Reads a run that may be another replica's.
+  func seek(_ stream: StreamID, _ request: Digest?) {
+    guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return foreign(request) }
+    waitsForStore = true
+    redis.store.lookup(id) { [self] result in
+      guard waitsForStore else { return }
+      waitsForStore = false
+      switch result {
+      case .failure: storeIsAway()
+      case .success(let state):
+        guard let meta = state.meta, meta.principal == asked.principal else { return foreign(request) }
+        read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+      }
+    }
+  }
+
+  /// Reads a run that a worker feeds, from its beginning or from where the client left it.
+  func follow(_ name: String) {
+    guard let redis = worker.runs.redis, let id = RunID(name) else {
+      return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
+    }
+    waitsForStore = true
+    let meta = RunMeta(
+      principal: asked.principal, stream: worker.nextStreamID(), created: worker.loop.wallTime(), source: .worker)
+    redis.store.adopt(id, meta: meta) { [self] result in
+      guard waitsForStore else { return }
+      waitsForStore = false
+      switch result {
+      case .failure: storeIsAway()
+      case .success(let meta):
+        guard meta.principal == asked.principal else {
+          return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
+        }
+        read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+      }
+    }
+  }
+
+  // MARK: - A run of this replica's
+
+  /// Makes the run this replica's, then starts it.
+  func claim(_ stream: StreamID, _ request: Digest?) {
+    guard let redis = worker.runs.redis, let id = RunID(stream.description), redis.isReady || redis.lastFault == nil
+    else { return storeFailed(stream, request) }
+    waitsForStore = true
+    guard let key = asked.idempotencyKey, let request else { return own(id, stream, request, nil, redis) }
+    redis.store.claimIdempotency(key, run: id, request: request) { [self] result in
+      guard waitsForStore else {
+        if case .success(.mine) = result { redis.store.releaseIdempotency(key, run: id, request: request) }
+        return
+      }
+      switch result {
+      case .success(.mine): own(id, stream, request, (key, request), redis)
+      case .success(.attach(let run, request: let first)):
+        guard first == request else {
+          return exchange.refuse(
+            .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
+        }
+        if asked.lastStream?.description != run.description { asked.startsAnew() }
+        join(run, redis, tries: 60)
+      case .failure: storeFailed(stream, request)
+      }
+    }
+  }
+
+  private func own(
+    _ id: RunID, _ stream: StreamID, _ request: Digest?, _ key: (key: Digest, request: Digest)?, _ redis: RedisClient
+  ) {
+    let token = worker.nextStreamID()
+    let meta = RunMeta(principal: asked.principal, stream: stream, created: worker.loop.wallTime())
+    redis.store.claim(id, token: token, meta: meta) { [self] result in
+      guard case .success(.mine) = result else {
+        if waitsForStore { storeFailed(stream, request) }
+        return
+      }
+      let log = worker.runs.makeSharedLog(id, redis, settings: settings)
+      let ownership = RunOwnership(of: id, token: token, idempotency: key, log: log, redis: redis)
+      guard waitsForStore else { return ownership.giveUp() }
+      waitsForStore = false
+      start(stream, request, ownership: ownership)
+    }
+  }
+
+  /// Reads the run that the first request of this key has started, here or elsewhere. It may be just beginning.
+  private func join(_ id: RunID, _ redis: RedisClient, tries: Int) {
+    if let stream = StreamID(parsing: id.description.utf8Span.span),
+      let place = worker.hub.directory.find(stream, of: asked.principal)
+    {
+      waitsForStore = false
+      return attach(to: place)
+    }
+    redis.store.lookup(id) { [self] result in
+      guard waitsForStore else { return }
+      if case .success(let state) = result, let meta = state.meta, meta.principal == asked.principal {
+        waitsForStore = false
+        // Another loop of this process may have begun it meanwhile.
+        if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
+        return read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+      }
+      guard tries > 0, case .success = result else { return storeIsAway() }
+      let timer = Timer(loop: worker.loop) { [weak self] in
+        guard let self, waitsForStore else { return }
+        join(id, redis, tries: tries - 1)
+      }
+      timer.schedule(after: .milliseconds(50))
+      retry = timer
+    }
+  }
+
+  // MARK: - Without the store
+
+  private func storeFailed(_ stream: StreamID, _ request: Digest?) {
+    waitsForStore = false
+    worker.log.write(.warning, "run_store_lost", at: worker.loop.wallTime()) { line in
+      line.field("streamId") { stream.write(to: &$0) }
+      line.field("route", route.settings.name)
+      line.field("reason", worker.runs.redis?.lastFault ?? "")
+    }
+    switch settings.whenStoreFails {
+    case .degrade: start(stream, request, isDegraded: true)
+    case .refuse: storeIsAway()
+    }
+  }
+
+  private func storeIsAway() {
+    waitsForStore = false
+    exchange.storeIsAway()
+  }
+}
+
+extension Exchange {
+  func storeIsAway() {
+    refuse(.badUpstream, 503, "run_store_lost", "the store of runs can't be reached; ask again", retryAfter: 1)
+  }
+
+  /// Answers a request about a run that is not of this process.
+  ///
+  /// - Returns: false when there is no store, or a route of workers' runs serves the path.
+  func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
+    guard let redis = worker.runs.redis, let id = RunID(endpoint.name) else { return false }
+    if case .read(_, isStrict: false) = endpoint, let route = worker.settings.match(request)?.route,
+      let runs = route.settings.runs, runs.source != .upstream
+    {
+      return false
+    }
+    phase = .inRun
+    redis.store.lookup(id) { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      guard case .success(let state) = result else { return storeIsAway() }
+      // A worker's run that nobody has read yet is nobody's.
+      let isTheirs = state.meta.map { $0.principal == asked.principal } ?? (state.last != nil)
+      guard isTheirs else { return sharedRunIsUnknown(endpoint, request) }
+      switch endpoint {
+      case .read: readShared(id, state.meta, request, asked, redis)
+      case .stop: stopShared(id, isOver: state.end != nil, redis)
+      case .look:
+        let stream = state.meta?.stream
+        let here = stream.flatMap { self.worker.runs[$0] }
+        let age = state.meta.map { self.worker.loop.wallTime().milliseconds - $0.created.milliseconds } ?? 0
+        let known = state.meta?.source == .gateway ? (state.last?.high ?? 0) : 0
+        let sequence = state.end == nil ? known : known - min(known, 1)
+        answer(
+          RunState(
+            stream: stream ?? worker.nextStreamID(), state: state.end == nil ? "running" : "ended",
+            sequence: max(sequence, here?.log.last ?? 0), readers: here?.readers.count ?? 0, attempts: 0,
+            end: state.end, milliseconds: Int(age)))
+      }
+    }
+    return true
+  }
+
+  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead) {
+    if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil {
+      phase = .dispatching
+      return serveByRoute(request)
+    }
+    refuse(.noRoute, 404, "unknown_run", "there is no such run")
+  }
+
+  private func readShared(
+    _ id: RunID, _ meta: RunMeta?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+  ) {
+    let isWorkers = meta?.source == .worker
+    let route = worker.settings.routes.first { route in
+      guard let runs = route.settings.runs else { return false }
+      return isWorkers ? runs.source != .upstream : runs.store == .redis
+    }
+    guard let meta, let route, let settings = route.settings.runs else {
+      return refuse(.noRoute, 404, "unknown_run", "there is no such run")
+    }
+    self.route = route
+    let identity = RunIdentity(stream: meta.stream, principal: meta.principal)
+    let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
+    let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
+    self.entry = entry
+    entry.read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+  }
+
+  private func stopShared(_ id: RunID, isOver: Bool, _ redis: RedisClient) {
+    guard !isOver else {
+      answerEmpty(with: crossOriginFields)
+      return
+    }
+    redis.store.requestCancel(id) { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      guard case .success = result else { return storeIsAway() }
+      answerEmpty(with: crossOriginFields)
+    }
+  }
+}

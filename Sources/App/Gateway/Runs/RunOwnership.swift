@@ -1,0 +1,70 @@
+import Loop
+import RedisLog
+import SSE
+import Streams
+
+/// What makes a run this gateway's among all replicas: its lease, its log in Redis, its ear for those who want it to stop.
+/// Over when the run's end is in the store.
+final class RunOwnership {
+  let log: RedisLog
+  private let id: RunID
+  private let redis: RedisClient
+  private let token: StreamID
+  private let idempotency: (key: Digest, request: Digest)?
+  private weak var run: LoggedRun?
+  private var lease: RunLease?
+  private(set) var isOver = false
+
+  /// - Parameters:
+  ///   - token: the one that the run was claimed with.
+  ///   - idempotency: what the run was started by, if that was claimed too.
+  init(
+    of id: RunID, token: StreamID, idempotency: (key: Digest, request: Digest)?, log: RedisLog, redis: RedisClient
+  ) {
+    self.id = id
+    self.token = token
+    self.idempotency = idempotency
+    self.log = log
+    self.redis = redis
+  }
+
+  func begin(of run: LoggedRun) {
+    self.run = run
+    lease = makeLease()
+    redis.cancelWatch.watch(id, handler: self)
+  }
+
+  private func makeLease() -> RunLease {
+    RunLease(store: redis.store, run: id, token: token, idempotency: idempotency?.key) { [weak self] in
+      self?.run?.ownershipLost()
+    }
+  }
+
+  /// The log has stored something.
+  func logMoved() {
+    if log.isEndStored || (log.end != nil && run?.isDegraded == false) { release() }
+  }
+
+  /// The run is forgotten, or there never was one.
+  func giveUp() {
+    if log.end == nil, let idempotency {
+      // Nobody has got an answer by the key.
+      redis.store.releaseIdempotency(idempotency.key, run: id, request: idempotency.request)
+    }
+    release()
+  }
+
+  private func release() {
+    guard !isOver else { return }
+    isOver = true
+    redis.cancelWatch.stop(id)
+    (lease ?? makeLease()).release()
+    lease = nil
+    log.close()
+    run?.worker.runLeft()
+  }
+}
+
+extension RunOwnership: CancelHandler {
+  func runWasCancelled(_ run: RunID) { self.run?.end(.cancelled, reason: "a client has asked for it") }
+}
