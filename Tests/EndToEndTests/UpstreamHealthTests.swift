@@ -87,9 +87,13 @@ extension EndToEnd {
         for _ in 0..<3 { await Self.succeed(world) }
         #expect(Self.asked("a", world) == 9)
         #expect(await Self.state("a", world) == "available")
+        #expect(await eventually { world.gateway.log("upstream_state").count == 5 })
         let moves = world.gateway.log("upstream_state")
         #expect(moves.contains { $0["from"]?.string == "available" && $0["to"]?.string == "ejected" })
-        #expect(moves.allSatisfy { $0["level"]?.string == "warning" && $0["upstream"]?.string == "a" })
+        #expect(moves.last?["from"]?.string == "ejected" && moves.last?["to"]?.string == "available")
+        #expect(moves.allSatisfy { $0["upstream"]?.string == "a" })
+        let levels = moves.map { $0["level"]?.string }
+        #expect(levels == ["warning", "warning", "warning", "warning", "info"])
       }
     }
 

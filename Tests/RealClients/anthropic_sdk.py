@@ -17,7 +17,7 @@ client = anthropic.Anthropic(
     default_headers={"Prefer": "stream-end"} if "prefer" in options else {},
     default_query={"who": mode, **({"cut": "1"} if "cut" in options else {})},
 )
-types, text, error = [], [], None
+types, text, error, served, failure = [], [], None, None, {}
 try:
     stream = client.messages.create(
         model="m", max_tokens=9, messages=[{"role": "user", "content": "hello"}], stream=True
@@ -29,4 +29,7 @@ try:
             text.append(event.delta.text)
 except Exception as caught:  # every way in which the SDK reports a failure
     error = f"{type(caught).__name__}: {caught}"
-print(json.dumps({"text": "".join(text), "types": types, "error": error, "mode": served}))
+    failure["is_server_error"] = isinstance(caught, anthropic.InternalServerError)
+    if isinstance(caught, anthropic.APIStatusError) and caught.status_code >= 400:
+        failure.update(status=caught.status_code, body=caught.response.json())
+print(json.dumps({"text": "".join(text), "types": types, "error": error, "mode": served, **failure}))

@@ -21,7 +21,7 @@ client = openai.OpenAI(
     default_headers=headers,
     default_query={"who": mode, **({"cut": "1"} if "cut" in options else {})},
 )
-text, error = [], None
+text, error, served, failure = [], None, None, {}
 try:
     stream = client.chat.completions.create(
         model="m", messages=[{"role": "user", "content": "hello"}], stream=True
@@ -31,4 +31,7 @@ try:
         text.append(chunk.choices[0].delta.content or "")
 except Exception as caught:  # every way in which the SDK reports a failure
     error = f"{type(caught).__name__}: {caught}"
-print(json.dumps({"text": "".join(text), "error": error, "mode": served}))
+    failure["is_server_error"] = isinstance(caught, openai.InternalServerError)
+    if isinstance(caught, openai.APIStatusError) and caught.status_code >= 400:
+        failure.update(status=caught.status_code, body=caught.response.json())
+print(json.dumps({"text": "".join(text), "error": error, "mode": served, **failure}))

@@ -15,6 +15,8 @@ final class UpstreamPool: DeadlineMember {
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
   private(set) var health: UpstreamHealth
+  /// What the log says of it.
+  private var lastToldState = UpstreamHealth.State.Label.available
   private var statistics: UpstreamStatistics
   private var checker: UpstreamChecker?
   private var idle: [UpstreamConnection] = []
@@ -113,15 +115,18 @@ final class UpstreamPool: DeadlineMember {
     statistics.retire()
   }
 
-  /// Changes the health and tells when that put the backend out or brought it back.
+  /// Changes the health and tells when that put the backend out or brought it back. That an ejection's time is over
+  /// nobody notices by itself: it is told when the next response shows how things are.
   private func noteChange(at now: MonotonicTime, _ change: (inout UpstreamHealth) -> Void) {
     let (before, after) = health.changeLabel(at: now, by: change)
-    guard before != after else { return }
-    worker.log.write(.warning, "upstream_state", at: worker.loop.wallTime()) { line in
+    guard after != before || after != lastToldState else { return }
+    let level: LogLevel = after == .available ? .info : .warning
+    worker.log.write(level, "upstream_state", at: worker.loop.wallTime()) { line in
       line.field("upstream", settings.name)
-      line.field("from", before.rawValue)
+      line.field("from", (after == before ? lastToldState : before).rawValue)
       line.field("to", after.rawValue)
     }
+    lastToldState = after
   }
 
   /// A connection that is ready for a request, if one is kept.
