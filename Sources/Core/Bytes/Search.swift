@@ -17,17 +17,15 @@ extension Span where Element == UInt8 {
       let end = bytes.count
       var index = offset
       let (wantFirst, wantSecond) = (SIMD32<UInt8>(repeating: first), SIMD32<UInt8>(repeating: second))
-      while index + 32 <= end {
+      // The last block overlaps the one before it, so that nothing is left over.
+      let last = end &- 32
+      while index <= last {
         let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD32<UInt8>.self)
         let hits = (block .== wantFirst) .| (block .== wantSecond)
         let place = firstHit(hits)
-        if place < 32 { return index + place }
-        index += 32
-      }
-      // What is left lies in the last block too, as long as that begins at or behind `offset`.
-      if index < end, end - offset >= 32 {
-        let block = unsafe raw.loadUnaligned(fromByteOffset: end - 32, as: SIMD32<UInt8>.self)
-        return end - 32 + firstHit((block .== wantFirst) .| (block .== wantSecond))
+        if place < 32 { return index &+ place }
+        if index == last { return end }
+        index = min(index &+ 32, last)
       }
       while index + 8 <= end {
         let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD8<UInt8>.self)
@@ -51,19 +49,15 @@ extension Span where Element == UInt8 {
       var index = offset
       let wantLead = SIMD32<UInt8>(repeating: lead)
       let (wantFirst, wantSecond) = (SIMD32<UInt8>(repeating: first), SIMD32<UInt8>(repeating: second))
-      while index + 33 <= end {
+      let last = end &- 33
+      while index <= last {
         let block = unsafe raw.loadUnaligned(fromByteOffset: index, as: SIMD32<UInt8>.self)
-        let next = unsafe raw.loadUnaligned(fromByteOffset: index + 1, as: SIMD32<UInt8>.self)
+        let next = unsafe raw.loadUnaligned(fromByteOffset: index &+ 1, as: SIMD32<UInt8>.self)
         let hits = (block .== wantLead) .& ((next .== wantFirst) .| (next .== wantSecond))
         let place = firstHit(hits)
-        if place < 32 { return index + place }
-        index += 32
-      }
-      if index + 1 < end, end - offset >= 33 {
-        let block = unsafe raw.loadUnaligned(fromByteOffset: end - 33, as: SIMD32<UInt8>.self)
-        let next = unsafe raw.loadUnaligned(fromByteOffset: end - 32, as: SIMD32<UInt8>.self)
-        let place = firstHit((block .== wantLead) .& ((next .== wantFirst) .| (next .== wantSecond)))
-        return place < 32 ? end - 33 + place : end
+        if place < 32 { return index &+ place }
+        if index == last { return end }
+        index = min(index &+ 32, last)
       }
       while index + 1 < end {
         if unsafe bytes[index] == lead, unsafe bytes[index + 1] == first || bytes[index + 1] == second { return index }

@@ -46,6 +46,8 @@ extension Event {
   /// Reads the lines of the block that starts at `start`.
   ///
   /// - Returns: the block, or `nil` with `end` at the first byte of the line that is not finished.
+  // Part of its callers: as a call it hands its result, which is large, over in memory.
+  @inline(__always)
   static func read(_ bytes: Span<UInt8>, from start: Int, end: inout Int) -> Event? {
     var event = Event(range: start..<start, blankLine: start)
     var position = start
