@@ -24,6 +24,8 @@ struct Replicas: Sendable {
         { upstreams: { main: { url: "UPSTREAM" } },
           runs: { redis: { url: "redis://127.0.0.1:\(redis.port)", commandTimeout: "2s", \(options) } },
           routes: [
+            { name: "spoken", path: "/spoken/:runId", upstreams: ["main"], runs: { source: "pubsub" } },
+            { name: "jobs", path: "/jobs/:runId", upstreams: ["main"], runs: { source: "bullmq", queue: "answers" } },
             { name: "agents", path: "/api/agents/stream/:runId", upstreams: ["main"], runs: { source: "redis" } },
             { name: "all", path: "/*", upstreams: ["main"], runs: { store: "redis", \(runs) } } ] }
         """, script: { _ in script })
@@ -240,6 +242,38 @@ extension EndToEnd {
         #expect(await reader.result().outcome == "cancelled")
         let exists = try replicas.redis.cli("exists", "ai:run:job-2:cancel")
         #expect(exists == "1")
+      }
+    }
+
+    @Test func `a run that its worker publishes on a channel is delivered`() async throws {
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let reader = replicas.world.openNew("/spoken/talk-1")
+        #expect(await reader.receives(":ok\n"))
+        let channel = "ai:run:talk-1:pubsub"
+        let isHeard = try await eventually {
+          try replicas.redis.cli("publish", channel, "{\"event\":\"delta\",\"data\":\"one\"}") == "1"
+        }
+        #expect(isHeard)
+        try replicas.redis.cli("publish", channel, "two")
+        try replicas.redis.cli("publish", channel, "{\"end\":\"completed\"}")
+        let result = await reader.result()
+        #expect(result.payloads == ["one", "two"] && result.outcome == "completed")
+        #expect(result.events.first?.type == "delta")
+      }
+    }
+
+    @Test func `a BullMQ job is delivered as a run`() async throws {
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let reader = replicas.world.openNew("/jobs/7")
+        #expect(await reader.receives(":ok\n"))
+        let key = "bull:answers:events"
+        try await Task.sleep(for: .milliseconds(300))
+        try replicas.redis.cli("xadd", key, "*", "event", "progress", "jobId", "7", "data", "{\"percent\":50}")
+        try replicas.redis.cli("xadd", key, "*", "event", "progress", "jobId", "8", "data", "{\"percent\":60}")
+        try replicas.redis.cli("xadd", key, "*", "event", "completed", "jobId", "7", "returnvalue", "{\"answer\":42}")
+        let result = await reader.result()
+        #expect(result.events.map(\.type) == ["partial", "complete", "stream_end"])
+        #expect(result.payloads == ["{\"percent\":50}", "{\"answer\":42}"] && result.outcome == "completed")
       }
     }
   }

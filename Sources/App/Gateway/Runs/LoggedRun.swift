@@ -64,8 +64,8 @@ final class LoggedRun {
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
   var isOwner: Bool { source.isOwner }
-  /// Whether its end is where it belongs.
-  var isSettled: Bool { isOver && ownership?.isOver != false }
+  /// Whether its end is where it belongs. One whose store is away is not waited for.
+  var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
   func begin() {
     worker.runs.add(self)
