@@ -1,3 +1,4 @@
+import Glibc
 import Harness
 import JSON
 import Processes
@@ -36,6 +37,14 @@ struct Replicas: Sendable {
       try await body(Replicas(world: world, other: other, redis: redis))
     }
   }
+
+  static let root = String(#filePath.prefix(#filePath.count - "/Tests/EndToEndTests/RedisRunTests.swift".count))
+
+  /// The interpreter of the virtual environment that `.ci/test` makes; where it is missing, `WorkerTests` says so.
+  static let python: String? = {
+    let path = (Host.environment["FERMATA_VENV"] ?? "\(root)/.build/venv") + "/bin/python"
+    return access(path, X_OK) == 0 ? path : nil
+  }()
 
   /// A request to the second gateway.
   func ask(
@@ -274,6 +283,27 @@ extension EndToEnd {
         let result = await reader.result()
         #expect(result.events.map(\.type) == ["partial", "complete", "stream_end"])
         #expect(result.payloads == ["{\"percent\":50}", "{\"answer\":42}"] && result.outcome == "completed")
+      }
+    }
+
+    @Test(.enabled(if: Replicas.python != nil), arguments: [false, true])
+    func `the worker among the examples is heard through both gateways, and stops`(isStopped: Bool) async throws {
+      let python = try #require(Replicas.python)
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let first = replicas.world.openNew("/api/agents/stream/example-1")
+        let second = replicas.open("/api/agents/stream/example-1")
+        #expect(await first.receives(":ok\n"))
+        let url = "redis://127.0.0.1:\(replicas.redis.port)"
+        let worker = try ChildProcess(
+          [python, "\(Replicas.root)/docs/examples/worker.py", "example-1", url],
+          environment: ["NO_PROXY": "*", "no_proxy": "*"])
+        #expect(await first.receives("event: delta\n"))
+        if isStopped { _ = await replicas.ask("/api/agents/run/example-1", method: "DELETE") }
+        let results = [await first.result(), await second.result()]
+        #expect(worker.wait(timeout: .seconds(10)) == .code(0))
+        #expect(results[0].payloads == results[1].payloads)
+        for result in results { #expect(result.outcome == (isStopped ? "cancelled" : "completed")) }
+        #expect(isStopped == (results[0].payloads.count < 11))
       }
     }
   }

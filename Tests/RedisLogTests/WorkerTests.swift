@@ -24,12 +24,20 @@ import Time
 
   static var isWanted: Bool { RedisServer.isAvailable && (python != nil || Host.environment["CI"] == "true") }
 
-  private func worker() throws -> String {
-    let file = try #require(fopen("\(Self.root)/docs/protocol.md", "r"))
+  private func text(_ path: String) throws -> String {
+    let file = try #require(fopen("\(Self.root)/\(path)", "r"))
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 1 << 20)
     let count = fread(&bytes, 1, bytes.count, file)
-    let text = String(decoding: bytes.prefix(count), as: UTF8.self)
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
+  }
+
+  @Test func `the worker among the examples is the one that the protocol shows`() throws {
+    #expect(try worker() == text("docs/examples/worker.py"))
+  }
+
+  private func worker() throws -> String {
+    let text = try text("docs/protocol.md")
     let start = try #require(text.firstRange(of: "```python\n"))
     let rest = text[start.upperBound...]
     return String(rest[..<(try #require(rest.firstRange(of: "```"))).lowerBound])
