@@ -178,7 +178,10 @@ extension EndToEnd {
           try await Task.sleep(for: .milliseconds(500))
           try await replicas.redis.restart()
         case "pause": try replicas.redis.cli("client", "pause", "5000", "ALL")
-        default: try replicas.redis.cli("client", "kill", "type", "normal")
+        default:
+          try replicas.redis.cli("client", "kill", "type", "normal")
+          let fresh = await replicas.world.fetchNew()
+          #expect(fresh.payloads == RunWorld.numbers(1...150) && fresh.streamEnd?["resumable"]?.bool == true)
         }
         for result in [await first.result(), await second.result()] {
           #expect(result.payloads == RunWorld.numbers(1...150) && result.outcome == "completed")

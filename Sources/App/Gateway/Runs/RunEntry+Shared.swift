@@ -49,10 +49,14 @@ extension RunEntry {
   // MARK: - A run of this replica's
 
   /// Makes the run this replica's, then starts it.
-  func claim(_ stream: StreamID, _ request: Digest?) {
-    guard let redis = worker.runs.redis, let id = RunID(stream.description), redis.isReady || redis.lastFault == nil
-    else { return storeFailed(stream, request) }
+  func claim(_ stream: StreamID, _ request: Digest?, isSecondTry: Bool = false) {
+    guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
     waitsForStore = true
+    // It is known to be away: whether for a moment only is worth a short wait, not a command's whole time.
+    if !redis.isReady, redis.lastFault != nil {
+      if isSecondTry { return storeFailed(stream, request) }
+      return ask(again: .milliseconds(250)) { [self] in claim(stream, request, isSecondTry: true) }
+    }
     guard let key = asked.idempotencyKey, let request else { return own(id, stream, request, nil, redis) }
     redis.store.claimIdempotency(key, run: id, request: request) { [self] result in
       guard waitsForStore else {
@@ -108,13 +112,19 @@ extension RunEntry {
         return read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
       }
       guard tries > 0, case .success = result else { return storeIsAway() }
-      let timer = Timer(loop: worker.loop) { [weak self] in
-        guard let self, waitsForStore else { return }
-        join(id, redis, tries: tries - 1)
-      }
-      timer.schedule(after: .milliseconds(50))
-      retry = timer
+      ask(again: .milliseconds(50)) { [self] in join(id, redis, tries: tries - 1) }
     }
+  }
+
+  /// Does `body` after a while, if the client is still there.
+  private func ask(again delay: Nanoseconds, _ body: @escaping () -> Void) {
+    let timer = Timer(loop: worker.loop) { [weak self] in
+      guard let self, waitsForStore else { return }
+      retry = nil
+      body()
+    }
+    timer.schedule(after: delay)
+    retry = timer
   }
 
   // MARK: - Without the store
