@@ -40,7 +40,7 @@ struct LogFeedTests {
   }
 
   private func read(_ log: MemoryLog, _ end: EndRecord, _ mode: Mode) -> (body: [UInt8], end: BodyEnd) {
-    var delivery = LogDelivery(to: Play().reader(mode))
+    let delivery = LogDelivery(to: Play().reader(mode))
     var out = ByteBuffer()
     if mode == .graceful { EventWriter.opening(to: &out) }
     _ = log.read(from: .beginning) { block, head in

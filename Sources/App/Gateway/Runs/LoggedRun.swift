@@ -69,7 +69,8 @@ final class LoggedRun {
 
   func begin() {
     worker.runs.add(self)
-    log.observer = self
+    // A log that has nothing to tell is not asked to hold us weakly.
+    if !isImmediate { log.observer = self }
     ownership?.begin(of: self)
     deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
     source.begin(feeding: self)
@@ -201,13 +202,14 @@ final class LoggedRun {
     attendance.came(wishing: reader.wish.policy)
     guard let head else { return }
     guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
-    source.catchUp { [weak reader] in reader?.runOpened(head) }
+    source.catchUp { reader.runOpened(head) }
   }
 
   /// A reader is gone, for whatever reason.
   func detach(_ reader: RunReader) {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
+    source.readerLeft(reader)
     settle(attendance.left(at: worker.loop.now))
   }
 
@@ -259,8 +261,9 @@ final class LoggedRun {
 
   /// Forgets the run. Who still reads it goes on to its end.
   func vanish() {
-    if state == .open { source.stop(.clientGone) }
+    let wasOver = state == .over
     state = .over
+    if !wasOver { source.stop(.clientGone) }
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)

@@ -33,7 +33,7 @@ struct RunBatch: Sendable {
 final class CopySource: RunSource {
   private let place: RunPlace
   private unowned let worker: Worker
-  private weak var run: LoggedRun?
+  private var run: LoggedRun?
 
   init(of place: RunPlace, worker: Worker) {
     self.place = place

@@ -24,7 +24,7 @@ final class RunEntry {
   private var isGathering = false
   private var lastActivity: MonotonicTime
   private(set) var reader: RunReader?
-  private weak var source: UpstreamSource?
+  private var source: UpstreamSource?
 
   /// `nil` when the request has no need of a run: it is passed on as on routes without them.
   init?(

@@ -83,7 +83,9 @@ final class RunReader {
     var extras = GracefulExtras()
     let lastID = wish.isForeign ? nil : wish.lastID
     switch decide(lastID) {
-    case .finished: return answerFinished()
+    case .finished:
+      worker.shard.increment(worker.metrics.resumes[.finished])
+      return answerFinished()
     case .live(let place):
       position = place
       extras.resumedAfter = lastID.flatMap { EventID(parsing: $0.span)?.sequence } ?? 0
@@ -92,6 +94,7 @@ final class RunReader {
       reset = makeReset(reason, oldest)
     }
     if wish.isForeign { reset = makeReset(.unknown, run.log.oldest) }
+    if wish.lastID != nil { worker.shard.increment(worker.metrics.resumes[reset == nil ? .live : .reset]) }
     open(head, reset, extras)
   }
 
@@ -228,7 +231,7 @@ final class RunReader {
 
   private func finish(with end: EndRecord) {
     guard let stream else { return }
-    finish(stream, end, isResumable: !run.isDegraded)
+    finish(stream, end)
   }
 
   /// Ends the client's stream; the run goes on, as far as its policy lets it.
@@ -236,10 +239,12 @@ final class RunReader {
     guard state == .reading, let stream else { return }
     let end = EndRecord(
       outcome: outcome, reason: reason, events: stream.events, bytes: stream.eventBytes, upstreamIsComplete: false)
-    finish(stream, end, isResumable: !run.isOver && !run.isDegraded)
+    finish(stream, end)
   }
 
-  private func finish(_ stream: EventStream, _ end: EndRecord, isResumable: Bool) {
+  private func finish(_ stream: EventStream, _ end: EndRecord) {
+    // What is in this process's memory goes with it.
+    let isResumable = !run.isDegraded && (end.outcome != .draining || !run.isImmediate)
     let streamEnd = StreamEnd(
       stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)

@@ -26,6 +26,9 @@ protocol RunSource: AnyObject {
   /// Has whoever decides end the run. For copies.
   func cancel()
 
+  /// A client of the run is gone.
+  func readerLeft(_ reader: RunReader)
+
   /// Calls `body` when all has come here that others may have read before now. For sources that lag behind.
   func catchUp(_ body: @escaping () -> Void)
 
@@ -36,6 +39,7 @@ protocol RunSource: AnyObject {
 }
 
 extension RunSource {
+  func readerLeft(_ reader: RunReader) {}
   func catchUp(_ body: @escaping () -> Void) { body() }
 }
 

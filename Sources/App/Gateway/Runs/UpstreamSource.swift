@@ -13,9 +13,10 @@ final class UpstreamSource: RunSource {
   private let forwarded: ForwardedClient
   private unowned let worker: Worker
   private let route: Route
-  private weak var run: LoggedRun?
-  /// The client that asked for the run, while there is no stream yet or its request is still coming.
-  weak var opener: RunReader?
+  /// Holds us in turn, until `stop`. Nothing on this path is held weakly: that makes each use of it dearer.
+  private var run: LoggedRun?
+  /// The client that asked for the run, as long as it is there.
+  var opener: RunReader?
 
   private var dispatch: Dispatch?
   private let parsed: Run
@@ -55,6 +56,8 @@ final class UpstreamSource: RunSource {
   }
 
   func stop(_ result: AttemptResult) {
+    run = nil
+    opener = nil
     guard let dispatch = dispatch.take() else { return }
     lastAttempts = dispatch.attempts
     dispatch.lastEventCame(at: clock.lastSignOfBackend)
@@ -62,6 +65,10 @@ final class UpstreamSource: RunSource {
   }
 
   func cancel() {}
+
+  func readerLeft(_ reader: RunReader) {
+    if opener === reader { opener = nil }
+  }
 
   // MARK: - The request's body
 
@@ -109,6 +116,8 @@ extension UpstreamSource: DispatchOwner {
       if run.isOpen { return run.end(.upstreamError, reason: "the backend answered \(head.status)") }
       self.dispatch = nil
       lastAttempts = dispatch.attempts
+      let opener = self.opener
+      stop(.relayed)
       return run.passOn(dispatch, head, framing, to: opener)
     }
     if run.isOpen { return clock.backendResumed(at: worker.loop.now) }

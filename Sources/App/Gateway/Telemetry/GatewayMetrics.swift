@@ -41,6 +41,13 @@ package enum Refusal: String, MetricLabel, CaseIterable {
   case upstreamsExhausted = "upstreams_exhausted"
 }
 
+/// What became of a request that went on from an event.
+enum ResumeResult: String, MetricLabel, CaseIterable {
+  case live
+  case reset
+  case finished
+}
+
 /// All that is counted, by name. Built once; each loop has a shard of its own.
 package struct GatewayMetrics: Sendable {
   package let registry: Registry
@@ -77,6 +84,7 @@ package struct GatewayMetrics: Sendable {
   let runsActive: Gauge
   let runBytes: Gauge
   let runs: Family<Counter, Outcome>
+  let resumes: Family<Counter, ResumeResult>
   package let upstreams: UpstreamMetrics
 
   package init() {
@@ -137,6 +145,9 @@ package struct GatewayMetrics: Sendable {
     runsActive = define.gauge("fermata_runs_active", "Runs with a log that are not over.")
     runBytes = define.gauge("fermata_run_log_bytes", "Memory that the logs of all runs hold.")
     runs = define.counters("fermata_runs_total", "Runs with a log that are over, by how they ended.", by: "outcome")
+    resumes = define.counters(
+      "fermata_resumes_total", "Requests that went on from an event: with what came next, with a reset, with 204.",
+      by: "result")
     upstreams = UpstreamMetrics(&define)
     registry = define.build()
   }

@@ -73,7 +73,7 @@ enum BenchServerSettings {
     return """
       {
         upstreams: { backend: { url: "\(backend.url)"\(tls) } },
-        routes: [{ name: "default", upstreams: "backend"\(keepsRuns ? ", runs: { limit: \"1GB\" }" : "") }],
+        routes: [{ name: "default", upstreams: "backend"\(keepsRuns ? ", runs: { limit: \"1GB\", ttl: \"1s\" }" : "") }],
         runs: { memory: "4GB" },
       }
 

@@ -12,13 +12,17 @@ package protocol LogTap: AnyObject {
 /// The reader that a run has before all others: what the backend sends goes into the log.
 package final class LogFeed: Reader {
   private let log: any EventLog
+  /// The same, if it is one that can be called without a detour.
+  private let memory: MemoryLog?
   /// The limit at which the log has stopped taking entries.
   package private(set) var breach: LogLimit?
-  /// One client that has everything so far and takes the events as they come, while a piece is taken in.
-  package weak var tap: (any LogTap)?
+  /// One client that has everything so far and takes the events as they come. Set while a piece is taken in, and no
+  /// longer: it is held.
+  package var tap: (any LogTap)?
 
   package init(log: any EventLog) {
     self.log = log
+    memory = log as? MemoryLog
   }
 
   package var mode: Mode { .graceful }
@@ -39,7 +43,7 @@ package final class LogFeed: Reader {
   }
 
   private func append(_ block: Span<UInt8>, _ head: EntryHead) -> Bool {
-    switch log.append(block, head) {
+    switch memory?.append(block, head) ?? log.append(block, head) {
     case .kept: return true
     case .full(let limit): breach = limit
     case .ended: break
@@ -77,7 +81,7 @@ package final class LogFeed: Reader {
 }
 
 /// One client's way through a log: entries become what its mode makes of them.
-package struct LogDelivery {
+package final class LogDelivery {
   private let reader: any Reader
   private let isRaw: Bool
   /// What `Reader.finish` needs when the log has been read to its end.
@@ -88,7 +92,7 @@ package struct LogDelivery {
     isRaw = reader.mode == .legacy
   }
 
-  package mutating func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+  package func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
     if isRaw { return out.append(block) }
     if !head.kind.isEvent { tail.note(head) }
     switch head.kind {
@@ -100,7 +104,7 @@ package struct LogDelivery {
   }
 
   /// The same for an event that has just been read and kept.
-  package mutating func deliver(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+  package func deliver(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
     if isRaw { return out.append(bytes.extracting(event.range)) }
     if !head.kind.isEvent { tail.note(head) }
     reader.deliver(event, bytes, mark: head.mark, number: head.number, into: &out)
@@ -111,7 +115,7 @@ package struct LogDelivery {
   }
 
   /// Ends the response of a run whose log ends with `end`, which the reader has had all of, or of a reader that leaves.
-  package mutating func finish(_ ending: Ending, counts: EndRecord, into out: inout ByteBuffer) -> BodyEnd {
+  package func finish(_ ending: Ending, counts: EndRecord, into out: inout ByteBuffer) -> BodyEnd {
     tail.events = counts.events
     tail.eventBytes = counts.bytes
     return reader.finish(ending, run: tail, into: &out)

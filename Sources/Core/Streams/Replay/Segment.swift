@@ -118,8 +118,7 @@ final class Segment {
     }
 
     func write(to buffer: inout ByteBuffer) {
-      let bytes: [8 of UInt8] = .init { UInt8(truncatingIfNeeded: bits >> UInt64(8 * $0)) }
-      buffer.append(bytes.span)
+      buffer.append(word: bits, count: 8)
     }
 
     var length: Int { Int(bits & 0xFFFF_FFFF) }
