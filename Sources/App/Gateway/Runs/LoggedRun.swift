@@ -133,6 +133,7 @@ final class LoggedRun {
 
   /// Entries have come.
   func readersAdvance() {
+    if !isOwner { openWaiting(all: false, at: worker.loop.now) }
     for reader in readers where !reader.hasAll { reader.advance() }
     for feeder in feeders { feeder.advance() }
     if worker.hub.budget.isTight { worker.runs.makeRoom() }
@@ -147,6 +148,7 @@ final class LoggedRun {
     source.stop(result ?? AttemptResult(record.outcome))
     log.finish(record)
     worker.runs.ended(self, record)
+    openWaiting(all: true, at: worker.loop.now)
     for reader in readers { reader.advance() }
     for feeder in feeders { feeder.advance() }
     look()
@@ -201,9 +203,20 @@ final class LoggedRun {
     readers.append(reader)
     attendance.came(wishing: reader.wish.policy)
     guard let head else { return }
+    // It has read further elsewhere: what is on its way here is waited for.
     guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
-    source.catchUp { reader.runOpened(head) }
+    look()
   }
+
+  /// Opens the streams of readers that were ahead and are not any more, or that have waited for long enough.
+  private func openWaiting(all: Bool, at now: MonotonicTime) {
+    guard let head else { return }
+    for reader in readers where reader.isWaiting {
+      if all || !reader.isAhead || now >= reader.askedAt + Self.timeToCatchUp { reader.runOpened(head) }
+    }
+  }
+
+  private static let timeToCatchUp = Nanoseconds.seconds(1)
 
   /// A reader is gone, for whatever reason.
   func detach(_ reader: RunReader) {
@@ -290,6 +303,7 @@ extension LoggedRun: DeadlineMember {
     if state == .over { return now }
     let next = source.timePassed(now)
     if state == .over { return now }
+    if !isOwner { openWaiting(all: false, at: now) }
     guard case .stay(let until?) = attendance.verdict(at: now) else { return next }
     return min(next, until)
   }

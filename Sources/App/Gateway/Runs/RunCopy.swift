@@ -71,14 +71,6 @@ final class CopySource: RunSource {
     worker.hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }
   }
 
-  func catchUp(_ body: @escaping () -> Void) {
-    // There and back: whatever the owner had sent before is here then.
-    let (home, bound) = (worker.index, LoopBound(body, loop: worker.loop))
-    worker.hub.ask(place.worker) { owner in
-      owner.hub.ask(home) { _ in bound.value() }
-    }
-  }
-
   func timePassed(_ now: MonotonicTime) -> MonotonicTime { now + .seconds(1) }
 
   // MARK: - What the owner sends

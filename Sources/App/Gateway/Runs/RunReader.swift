@@ -75,6 +75,9 @@ final class RunReader {
     return last.stream == run.stream && last.sequence > run.log.last
   }
 
+  var isWaiting: Bool { state == .waiting }
+  var askedAt: MonotonicTime { exchange.openedAt }
+
   // MARK: - The stream opens
 
   func runOpened(_ head: ResponseHead) {

@@ -29,9 +29,6 @@ protocol RunSource: AnyObject {
   /// A client of the run is gone.
   func readerLeft(_ reader: RunReader)
 
-  /// Calls `body` when all has come here that others may have read before now. For sources that lag behind.
-  func catchUp(_ body: @escaping () -> Void)
-
   /// Looks at the clocks.
   ///
   /// - Returns: when to look again.
@@ -40,7 +37,6 @@ protocol RunSource: AnyObject {
 
 extension RunSource {
   func readerLeft(_ reader: RunReader) {}
-  func catchUp(_ body: @escaping () -> Void) { body() }
 }
 
 /// Why there is nothing to read for those who wait for a run.
