@@ -262,7 +262,7 @@ final class LoggedRun {
     if !isOwner { return vanish() }
     guard state != .over else { return }
     if state == .opening { return failed(.gone) }
-    end(.cancelled, reason: "its last reader has left")
+    end(source.hasTerminal ? .completed : .cancelled, reason: "its last reader has left")
   }
 
   // MARK: - Time

@@ -10,6 +10,8 @@ protocol RunSource: AnyObject {
   /// Whether the run's end and its readers' policy are decided here. If not, this is a copy of a run that lives
   /// elsewhere, and goes with its last reader.
   var isOwner: Bool { get }
+  /// Whether the dialect's terminal came: readers that leave then have what they wanted.
+  var hasTerminal: Bool { get }
   /// Backends asked so far.
   var attempts: Int { get }
 
@@ -36,6 +38,7 @@ protocol RunSource: AnyObject {
 }
 
 extension RunSource {
+  var hasTerminal: Bool { false }
   func readerLeft(_ reader: RunReader) {}
 }
 

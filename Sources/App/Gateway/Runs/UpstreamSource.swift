@@ -50,6 +50,8 @@ final class UpstreamSource: RunSource {
     dispatch.begin()
   }
 
+  var hasTerminal: Bool { parsed.hasTerminal }
+
   func conclude() -> (events: UInt64, bytes: UInt64) {
     _ = feed.close(parsed, .cut(.closedEarly))
     return (parsed.events, parsed.eventBytes)
