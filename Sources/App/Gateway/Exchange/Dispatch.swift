@@ -25,7 +25,8 @@ protocol DispatchOwner: ResponseSink {
 final class Dispatch {
   let worker: Worker
   let route: Route
-  let request: RequestHead
+  /// Without its fields once a response is good.
+  private(set) var request: RequestHead
   private let forwarded: ForwardedClient
   private let body: RequestBody?
   /// The worker's pools when it began: a new configuration numbers them anew.
@@ -267,6 +268,8 @@ final class Dispatch {
     waterfall.committed()
     pool?.attemptSucceeded(at: worker.loop.now)
     body?.forget()
+    // Nobody is asked again: an idle stream needn't hold the index of its request's fields.
+    request.fields = Fields()
     guard let owner else { return }
     upstream?.deliver(to: owner)
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
