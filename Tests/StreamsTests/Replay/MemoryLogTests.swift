@@ -184,11 +184,12 @@ struct MemoryLogTests {
 
   @Test func `a log that begins later has what was before it as evicted`() {
     let log = MemoryLog()
-    for number in (1 << 40)...((1 << 40) + 5) { log.append(SeenEntry(event: UInt64(number), "data: x\n\n")) }
-    #expect(log.oldest == 1 << 40)
-    #expect(log.position(after: 0) == .evicted(oldest: 1 << 40))
-    #expect(log.position(after: (1 << 40) - 1) == .found(.beginning))
-    #expect(log.entries(from: .beginning).seen.last?.head.number == (1 << 40) + 5)
+    let first: UInt64 = 1 << 40
+    for number in first...first + 5 { log.append(SeenEntry(event: number, "data: x\n\n")) }
+    #expect(log.oldest == first)
+    #expect(log.position(after: 0) == .evicted(oldest: first))
+    #expect(log.position(after: first - 1) == .found(.beginning))
+    #expect(log.entries(from: .beginning).seen.last?.head.number == first + 5)
   }
 
   @Test func `an id of the backend's own is found where it came last`() {
