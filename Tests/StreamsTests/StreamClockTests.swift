@@ -11,6 +11,7 @@ struct StreamClockTests {
 
   private func clock(_ change: (inout Watchdogs) -> Void = { _ in }) -> StreamClock {
     var limits = Watchdogs()
+    limits.clientStall = .seconds(60)
     change(&limits)
     return StreamClock(limits: limits, openedAt: at(0))
   }
@@ -51,7 +52,7 @@ struct StreamClockTests {
 
   // Field notes, row 11: the idle watchdog fires while the gateway itself does not read.
   @Test func `the backend's silence is not counted while we don't read`() {
-    var clock = clock()
+    var clock = clock { $0.clientStall = .seconds(30) }
     clock.firstTokenCame()
     clock.backendPaused()
     clock.clientBlocked(at: at(10))
@@ -59,16 +60,19 @@ struct StreamClockTests {
     clock.clientProgressed(at: at(39))
     expect(clock, .quiet(until: at(69)), at: 60)
     clock.backendResumed(at: at(65))
-    clock.clientCaughtUp()
-    expect(clock, .quiet(until: at(120)), at: 66)
+    clock.clientCaughtUp(at: at(65))
+    expect(clock, .quiet(until: at(120)), at: 96)
     expect(clock, .idleTimeout, at: 120)
     var waiting = self.clock()
     waiting.backendPaused()
-    expect(waiting, .quiet(until: at(3700)), at: 100)
+    expect(waiting, .quiet(until: at(135)), at: 100)
   }
 
   @Test func `a client that takes nothing is stalled from when it was first blocked`() {
-    var clock = clock { $0.idle = .zero }
+    var clock = clock {
+      $0.idle = .zero
+      $0.clientStall = .seconds(30)
+    }
     clock.firstTokenCame()
     clock.clientBlocked(at: at(10))
     clock.clientBlocked(at: at(30))
@@ -80,9 +84,9 @@ struct StreamClockTests {
     expect(clock, .clientStalled, at: 40)
     clock.clientProgressed(at: at(20))
     expect(clock, .quiet(until: at(50)), at: 40)
-    clock.clientCaughtUp()
+    clock.clientCaughtUp(at: at(45))
     clock.clientProgressed(at: at(45))
-    expect(clock, .quiet(until: at(3700)), at: 100)
+    expect(clock, .quiet(until: at(130)), at: 100)
   }
 
   @Test func `a comment is due when the client has heard nothing, and not while it takes nothing`() {
@@ -94,9 +98,11 @@ struct StreamClockTests {
     clock.sent(at: at(12))
     expect(clock, .quiet(until: at(24)), at: 13, keepsAlive: true)
     clock.clientBlocked(at: at(20))
-    expect(clock, .quiet(until: at(50)), at: 30, keepsAlive: true)
-    clock.clientCaughtUp()
-    expect(clock, .keepaliveIsDue, at: 30, keepsAlive: true)
+    expect(clock, .quiet(until: at(42)), at: 30, keepsAlive: true)
+    // What it took then was something to hear.
+    clock.clientCaughtUp(at: at(40))
+    expect(clock, .quiet(until: at(52)), at: 50, keepsAlive: true)
+    expect(clock, .keepaliveIsDue, at: 52, keepsAlive: true)
   }
 
   @Test func `the gateway's own comments don't hide the backend's silence`() {
@@ -110,7 +116,10 @@ struct StreamClockTests {
   }
 
   @Test func `the total goes before everything`() {
-    var clock = clock { $0.total = .seconds(35) }
+    var clock = clock {
+      $0.total = .seconds(35)
+      $0.clientStall = .seconds(30)
+    }
     clock.clientBlocked(at: at(0))
     expect(clock, .totalTimeout, at: 35, keepsAlive: true)
     expect(clock, .clientStalled, at: 34, keepsAlive: true)
@@ -134,8 +143,28 @@ struct StreamClockTests {
     let clock = clock {
       $0.firstToken = Nanoseconds(.max)
       $0.total = Nanoseconds(.max)
+      $0.idle = Nanoseconds(.max)
+      $0.clientStall = Nanoseconds(.max)
     }
     expect(clock, .quiet(until: at(1e6 + 3600)), at: 1e6)
+  }
+
+  @Test func `the next look is early enough for every clock that may start meanwhile`() {
+    var clock = clock {
+      $0.firstToken = .seconds(35)
+      $0.idle = .seconds(5)
+      $0.clientStall = .seconds(9)
+    }
+    // Its first event may come at once: then 5 s of silence are too long.
+    expect(clock, .quiet(until: at(5)), at: 0)
+    clock.firstTokenCame()
+    clock.backendSent(at: at(1))
+    expect(clock, .quiet(until: at(6)), at: 5)
+    clock.backendPaused()
+    expect(clock, .quiet(until: at(11)), at: 6)
+    clock.clientBlocked(at: at(7))
+    expect(clock, .quiet(until: at(16)), at: 15)
+    expect(clock, .clientStalled, at: 16)
   }
 
   @Test func `what is said to be due next is due then, and not before`() {

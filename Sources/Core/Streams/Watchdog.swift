@@ -76,8 +76,12 @@ package struct StreamClock: Sendable {
     if let since = stalledSince, since < time { stalledSince = time }
   }
 
-  /// The client's queue is empty again.
-  package mutating func clientCaughtUp() { stalledSince = nil }
+  /// The client's queue is empty again: it took the last of it just now.
+  package mutating func clientCaughtUp(at now: MonotonicTime) {
+    guard stalledSince != nil else { return }
+    stalledSince = nil
+    sentAt = now
+  }
 
   /// We stopped reading the backend for the client's sake: its silence is ours.
   package mutating func backendPaused() { isPaused = true }
@@ -90,23 +94,25 @@ package struct StreamClock: Sendable {
 
   /// What is due at `now`.
   ///
+  /// The time to look again is such that no limit is noticed late, whichever clock starts meanwhile: one that starts
+  /// later than now ends no sooner than its limit from now.
+  ///
   /// - Parameter keepsAlive: whether comment lines may be sent on this stream at all.
   package func verdict(at now: MonotonicTime, keepsAlive: Bool) -> Verdict {
     var next = now + .seconds(3600)
-    func passed(_ limit: Nanoseconds, since start: MonotonicTime) -> Bool {
+    func passed(_ limit: Nanoseconds, since start: MonotonicTime?) -> Bool {
       guard limit > .zero else { return false }
-      let due = start + limit
+      let due = (start ?? now) + limit
       if due <= now { return true }
       next = min(next, due)
       return false
     }
     if passed(limits.total, since: openedAt) { return .totalTimeout }
-    if let stalledSince, passed(limits.clientStall, since: stalledSince) { return .clientStalled }
-    if !isPaused {
-      if !hasFirstToken, passed(limits.firstToken, since: askedAt) { return .firstTokenTimeout }
-      if hasFirstToken || limits.firstToken <= .zero, passed(limits.idle, since: backendAt) { return .idleTimeout }
-    }
-    if keepsAlive, stalledSince == nil, passed(limits.keepalive, since: sentAt) { return .keepaliveIsDue }
+    if passed(limits.clientStall, since: stalledSince) { return .clientStalled }
+    let waitsForFirst = !hasFirstToken && limits.firstToken > .zero
+    if waitsForFirst, passed(limits.firstToken, since: isPaused ? nil : askedAt) { return .firstTokenTimeout }
+    if passed(limits.idle, since: isPaused || waitsForFirst ? nil : backendAt) { return .idleTimeout }
+    if keepsAlive, passed(limits.keepalive, since: stalledSince == nil ? sentAt : nil) { return .keepaliveIsDue }
     return .quiet(until: next)
   }
 }

@@ -341,7 +341,7 @@ final class Dispatch {
   ///
   /// - Returns: when to look again.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
-    guard phase != .committed, phase != .over else { return now + .seconds(1) }
+    guard phase != .committed, phase != .over else { return now + .seconds(3600) }
     switch waterfall.timePassed(at: now) {
     case .quiet(let until):
       guard route.policy.isTransparent else { return until }

@@ -102,6 +102,21 @@ final class EventStream {
     return !reader.isVerbatim || run.isBetweenEvents
   }
 
+  // MARK: - The client's clock
+
+  /// Something was sent to the client, or queued for it.
+  func wasSent(to client: ClientConnection, at now: MonotonicTime) {
+    clock.sent(at: now)
+    if client.queuedBytes > 0 { clock.clientBlocked(at: now) }
+  }
+
+  /// Looks at whether the client takes what is queued for it.
+  func look(at client: ClientConnection, _ now: MonotonicTime) {
+    guard client.queuedBytes > 0 else { return clock.clientCaughtUp(at: now) }
+    clock.clientBlocked(at: now)
+    clock.clientProgressed(at: client.lastWriteProgress)
+  }
+
   // MARK: - The end of a stream that is not read from a log
 
   var hasPartialEvent: Bool { run?.hasPartialEvent ?? false }

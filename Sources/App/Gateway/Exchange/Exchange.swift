@@ -261,7 +261,7 @@ final class Exchange: DispatchOwner {
       connection.response.sendBody(&scratch.buffer)
       return finishStream(outcome, reason: "an event is larger than allowed", upstreamIsComplete: false)
     }
-    stream.clock.sent(at: now)
+    stream.wasSent(to: connection, at: now)
   }
 
   private func applyBackPressure() {
@@ -277,7 +277,7 @@ final class Exchange: DispatchOwner {
   /// The client's queue is down to its low mark.
   func clientDrained() {
     if let reader = entry?.reader { return reader.clientDrained() }
-    stream?.clock.clientCaughtUp()
+    stream?.clock.clientCaughtUp(at: worker.loop.now)
     guard isUpstreamPaused else { return }
     isUpstreamPaused = false
     connection.setLowWaterMark(0)
@@ -414,19 +414,16 @@ final class Exchange: DispatchOwner {
     }
     let look = dispatch.timePassed(now)
     guard phase == .streaming else { return nil }
-    if connection.queuedBytes > 0 {
-      stream.clock.clientBlocked(at: now)
-      stream.clock.clientProgressed(at: connection.lastWriteProgress)
-    } else {
-      stream.clock.clientCaughtUp()
-    }
-    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && stream.mayKeepAlive) {
-    case .quiet(let until): return min(until, look, now + .seconds(1))
+    stream.look(at: connection, now)
+    let mayKeepAlive = stream.mayKeepAlive
+    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive) {
+    // No comment line inside an event: the next look is soon.
+    case .quiet(let until): return min(until, look, stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until)
     case .keepaliveIsDue:
       worker.shard.increment(worker.metrics.keepalives)
       worker.loop.scratch.buffer.append(":\n")
       connection.response.sendBody(&worker.loop.scratch.buffer)
-      stream.clock.sent(at: now)
+      stream.wasSent(to: connection, at: now)
       return now + .milliseconds(50)
     case .firstTokenTimeout:
       finishStream(.firstTokenTimeout, reason: "the backend sent no event in time", upstreamIsComplete: false)

@@ -200,7 +200,7 @@ final class RunReader {
     guard !out.isEmpty, let stream else { return }
     stream.bodyBytes += UInt64(out.count)
     connection.response.sendBody(&out)
-    stream.clock.sent(at: worker.loop.now)
+    stream.wasSent(to: connection, at: worker.loop.now)
   }
 
   private func block() {
@@ -271,7 +271,7 @@ final class RunReader {
   // MARK: - The client
 
   func clientDrained() {
-    stream?.clock.clientCaughtUp()
+    stream?.clock.clientCaughtUp(at: worker.loop.now)
     guard isBlocked else { return }
     isBlocked = false
     connection.setLowWaterMark(0)
@@ -295,19 +295,14 @@ final class RunReader {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard state == .reading, let stream else { return state == .over ? nil : now + .seconds(1) }
-    if connection.queuedBytes > 0 {
-      stream.clock.clientBlocked(at: now)
-      stream.clock.clientProgressed(at: connection.lastWriteProgress)
-    } else {
-      stream.clock.clientCaughtUp()
-    }
+    stream.look(at: connection, now)
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
-    case .quiet(let until): return min(until, now + .seconds(1))
+    case .quiet(let until): return until
     case .keepaliveIsDue:
       worker.shard.increment(worker.metrics.keepalives)
       worker.loop.scratch.buffer.append(":\n")
       connection.response.sendBody(&worker.loop.scratch.buffer)
-      stream.clock.sent(at: now)
+      stream.wasSent(to: connection, at: now)
       return now + .milliseconds(50)
     case .clientStalled:
       leave()

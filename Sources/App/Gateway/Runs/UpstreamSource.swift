@@ -98,7 +98,7 @@ final class UpstreamSource: RunSource {
     case .firstTokenTimeout: run.end(.firstTokenTimeout, reason: "the backend sent no event in time")
     case .idleTimeout: run.end(.idleTimeout, reason: "the backend was silent for too long")
     case .totalTimeout: run.end(.cancelled, reason: "the stream's total time is up")
-    case .quiet(let until): return min(until, look, now + .seconds(1))
+    case .quiet(let until): return min(until, look)
     case .clientStalled, .keepaliveIsDue: break
     }
     return now + .seconds(1)
