@@ -196,6 +196,19 @@ import Time
     backend.stop()
   }
 
+  @Test func `a ramp opens the streams over its time, however fast the server is`() throws {
+    let backend = try ScriptedBackend.start()
+    let plan = LoadPlan(
+      address: backend.address, request: ClientRequest("GET", "/script?events=100000&interval=10&size=120"),
+      shape: .steady, streams: 20, eventsPerStream: 100_000, duration: .milliseconds(100), ramp: .milliseconds(600))
+    let start = ContinuousClock.now
+    let report = try measure(plan)
+    #expect(report.failures == 0 && report.events > 20)
+    // The last of them begins at 19/20 of the ramp; a second to settle and what is measured come on top.
+    #expect(ContinuousClock.now - start >= .milliseconds(570 + 1000 + 100))
+    backend.stop()
+  }
+
   @Test func `a cycling load counts complete streams`() throws {
     let backend = try ScriptedBackend.start()
     let plan = LoadPlan(

@@ -19,12 +19,15 @@ package struct LoadPlan: Sendable {
   package var eventsPerStream: Int
   /// How long is measured.
   package var duration: Nanoseconds
+  /// Over how long the first `streams` are opened, evenly: what a server has to do later comes at the times at which its
+  /// streams were opened, and must not come more tightly because it was quick to open them. Zero: as fast as they go.
+  package var ramp = Nanoseconds.zero
   /// The value of `X-Stream-Mode` without which a response counts as a failure.
   package var expectedMode: String?
 
   package init(
     address: SocketAddress, request: ClientRequest, shape: Shape, streams: Int, eventsPerStream: Int,
-    duration: Nanoseconds, expectedMode: String? = nil
+    duration: Nanoseconds, ramp: Nanoseconds = .zero, expectedMode: String? = nil
   ) {
     self.address = address
     self.request = request
@@ -32,6 +35,7 @@ package struct LoadPlan: Sendable {
     self.streams = streams
     self.eventsPerStream = eventsPerStream
     self.duration = duration
+    self.ramp = ramp
     self.expectedMode = expectedMode
   }
 }
@@ -55,9 +59,11 @@ package final class LoadGenerator {
   private static let dialsAtOnce = 100
   /// Failures after which there is no point in going on.
   private static let failureLimit = 1000
+  /// Between two looks at how many streams may be opened by now.
+  private static let rampStep = Nanoseconds.milliseconds(5)
   /// Before it is measured, once all is running.
   private static let settling = Nanoseconds.seconds(1)
-  /// The longest time for all streams to begin.
+  /// The longest time for all streams to begin, after the time over which they are opened.
   private static let rampLimit = Nanoseconds.seconds(60)
 
   /// As few calls for each connection as possible: the load shares the machine with what it measures.
@@ -89,6 +95,8 @@ package final class LoadGenerator {
   private var onMeasuring: () -> Void = {}
   private var onDone: (LoadReport) -> Void = { _ in }
   private lazy var timer = Timer(loop: loop) { [unowned self] in advance() }
+  private var startedAt = MonotonicTime(nanoseconds: 0)
+  private lazy var rampTimer = Timer(loop: loop) { [unowned self] in dialMore() }
 
   package init(loop: EventLoop, plan: LoadPlan) {
     self.loop = loop
@@ -103,13 +111,15 @@ package final class LoadGenerator {
   package func start(measuring: @escaping () -> Void, done: @escaping (LoadReport) -> Void) {
     onMeasuring = measuring
     onDone = done
-    timer.schedule(after: Self.rampLimit)
+    timer.schedule(after: plan.ramp + Self.rampLimit)
+    startedAt = loop.readClock()
     dialMore()
   }
 
   package func stop() {
     phase = .done
     timer.cancel()
+    rampTimer.cancel()
     for attempt in attempts.values { attempt.cancel() }
     attempts = [:]
     for stream in streams.values { stream.close() }
@@ -143,6 +153,10 @@ package final class LoadGenerator {
   private func dialMore() {
     while phase != .done, attempts.count < Self.dialsAtOnce, streams.count + attempts.count < plan.streams {
       if plan.shape == .steady, dialed >= plan.streams { return }
+      if dialed >= dialsByNow {
+        if !rampTimer.isScheduled { rampTimer.schedule(after: Self.rampStep) }
+        return
+      }
       let number = dialed
       dialed += 1
       attempts[number] = dialer.connect(
@@ -152,6 +166,13 @@ package final class LoadGenerator {
         connected(outcome)
       }
     }
+  }
+
+  /// How many streams may have been opened by now.
+  private var dialsByNow: Int {
+    let time = loop.readClock() - startedAt
+    guard time < plan.ramp else { return .max }
+    return Int(Double(plan.streams) * time.seconds / plan.ramp.seconds) + 1
   }
 
   private func connected(_ outcome: Result<TCPConnection, DialError>) {

@@ -55,7 +55,7 @@ struct BenchRun {
     let before = try usage(server)
     let load = try ChildProcess([Self.program, "load"] + loadArguments(server.address))
     defer { load.stop() }
-    guard load.readLine(timeout: .seconds(90)) == LoadVerb.measuring else {
+    guard load.readLine(timeout: .seconds(90) + scenario.ramp(seconds: seconds)) == LoadVerb.measuring else {
       throw BenchError("\(streams) streams could not be opened")
     }
     let start = try usage(server)
@@ -79,6 +79,7 @@ struct BenchRun {
       "--streams",
       "\(streams)",
       "--events", "\(scenario.eventsPerStream)", "--seconds", "\(seconds)",
+      "--ramp", "\(Int(scenario.ramp(seconds: seconds).milliseconds))",
     ]
     for field in subject.requestFields { arguments += ["--field", "\(field.name): \(field.value)"] }
     if let mode = subject.expectedMode { arguments += ["--expect-mode", mode] }

@@ -63,6 +63,15 @@ enum BenchScenario: String, CaseIterable {
     }
   }
 
+  /// Over how long the streams of a steady load are opened: over whole intervals of its events, so that these come evenly.
+  func ramp(seconds: Int) -> Nanoseconds {
+    switch self {
+    case .paced, .https: .seconds(1)
+    case .idle: .seconds(seconds)
+    case .burst, .churn: .zero
+    }
+  }
+
   func title(streams: Int, seconds: Int) -> String {
     switch self {
     case .paced: "paced: \(streams) streams x 50 events/s of \(Self.eventSize) bytes, \(seconds) s"

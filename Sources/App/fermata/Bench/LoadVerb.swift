@@ -56,7 +56,8 @@ enum LoadVerb {
     if shape == .cycling { fields.append(Script.Field("Connection", "close")) }
     return LoadPlan(
       address: address, request: ClientRequest("GET", path, fields: fields), shape: shape, streams: streams,
-      eventsPerStream: events, duration: .seconds(seconds), expectedMode: values["--expect-mode"])
+      eventsPerStream: events, duration: .seconds(seconds),
+      ramp: .milliseconds(values["--ramp"].flatMap { Int($0) } ?? 0), expectedMode: values["--expect-mode"])
   }
 
   private static func line(_ report: LoadReport) -> String {
