@@ -108,5 +108,35 @@ extension EndToEnd {
         #expect(closed["traceId"]?.string == "4bf92f3577b34da6a3ce929d0e0e4736")
       }
     }
+
+    @Test func `runs lists each run that is kept once, whatever the loops that read it`() async throws {
+      let script = RunWorld.ticking(200, every: .milliseconds(20))
+      let setup = RunWorld.setup("{ onDisconnect: \"continue\" }", workers: 3) { request in
+        request.path == "/short" ? RunWorld.ticking(2, every: .zero) : script
+      }
+      try await World.with(setup) { world in
+        let over = await world.fetchNew("/short")
+        let first = world.open("/?key=very-secret-key", fields: [.acceptsEvents, .prefersStreamEnd])
+        #expect(await first.receives("data: 3\n"))
+        let stream = try #require(await first.soFar().head.value("X-Stream-Id"))
+        let others = (1...8).map { _ in world.openNew("/fermata/streams/\(stream)") }
+        for other in others { #expect(await other.receives("data: 5\n")) }
+        let result = await world.gateway.ask("/runs")
+        let document = try JSONValue(parsing: result.body)
+        #expect(document["count"]?.integer == 2 && document["isCut"]?.bool == false)
+        let runs = try #require(document["runs"]?.array)
+        let running = try #require(runs.first { $0["streamId"]?.string == stream })
+        #expect(running["state"]?.string == "running" && running["readers"]?.integer == 9)
+        #expect(running["store"]?.string == "memory" && running["owner"]?.string == "this gateway")
+        #expect((running["sequence"]?.integer ?? 0) >= 5 && (running["bytesKept"]?.integer ?? 0) > 0)
+        #expect(running["attempts"]?.integer == 1 && running["route"]?.string == "all")
+        let ended = try #require(runs.first { $0["streamId"]?.string == over.streamID })
+        #expect(ended["outcome"]?.string == "completed" && ended["readers"]?.integer == 0)
+        #expect(ended["state"]?.string == "ended" && ended["sequence"]?.integer == 3)
+        #expect(!result.text.contains("very-secret"))
+        for reader in others + [first] { reader.hangUp() }
+        #expect(await world.send(ClientRequest("DELETE", "/api/agents/run/\(stream)")).status == 204)
+      }
+    }
   }
 }

@@ -21,9 +21,13 @@ extension Gateway {
     case "/metrics": gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) })
     case "/streams":
       gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
+    case "/runs":
+      gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
     case "/config": respond(.json(settings.configuration.summary))
-    case "/": respond(.json(#"{"paths":["/healthz","/readyz","/metrics","/streams","/upstreams","/config","/flags"]}"#))
+    case "/":
+      let paths = ["/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/flags"]
+      respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
   }

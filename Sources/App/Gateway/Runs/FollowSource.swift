@@ -3,6 +3,7 @@ import Loop
 import RedisLog
 import SSE
 import Streams
+import Telemetry
 import Time
 
 /// Feeds a run from what others write about it: another replica's run from its log, a worker's from where that tells.
@@ -13,6 +14,7 @@ final class FollowSource: RunSource {
   private let shared: SharedRuns
   private let settings: RunSettings
   private let limits: Watchdogs
+  private let classifier: EventClassifier
   private unowned let worker: Worker
   private weak var run: LoggedRun?
   private var feed: (any RunFeed)?
@@ -24,7 +26,13 @@ final class FollowSource: RunSource {
   /// When a worker that was asked to stop has had the time to say how it ended.
   private var stopDue: MonotonicTime?
 
+  /// What a worker's events have meant so far.
+  private var sum = MarkSum()
+  private var isFinishing = false
+
   private static let timeToStop = Nanoseconds.seconds(1)
+  /// Silence behind a terminal after which a worker that has not written an end is taken to have none to write.
+  private var timeForEnd: Nanoseconds { limits.idle > .zero ? min(limits.idle, .seconds(5)) : .seconds(5) }
 
   init(
     _ id: RunID, _ meta: RunMeta, _ redis: RedisClient, shared: SharedRuns, settings: RunSettings, route: Route,
@@ -37,10 +45,12 @@ final class FollowSource: RunSource {
     self.settings = settings
     self.worker = worker
     limits = route.settings.stream.watchdogs
+    classifier = route.classifier
     lastInput = worker.loop.now
   }
 
   var isOwner: Bool { false }
+  var home: RunHome { isWorkers ? .aWorker : .anotherReplica }
   var attempts: Int { 0 }
   private var isWorkers: Bool { meta.source == .worker }
 
@@ -75,20 +85,43 @@ final class FollowSource: RunSource {
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
     guard isWorkers else { return now + .seconds(1) }
-    if let stopDue, stopDue <= now { end(.cancelled, "a client has asked for it") }
-    let (limit, outcome): (Nanoseconds, Outcome) =
-      events == 0 ? (limits.firstToken, .firstTokenTimeout) : (limits.idle, .idleTimeout)
-    if limit > .zero, now - lastInput >= limit {
+    let silence = now - lastInput
+    if let stopDue, stopDue <= now {
+      finish(.cancelled, "a client has asked for it")
+    } else if sum.hasTerminal, silence >= timeForEnd {
+      finish(sum.outcome, "the worker has said nothing behind its terminal")
+    } else if events == 0, limits.firstToken > .zero, silence >= limits.firstToken {
       cancel()
-      end(outcome, "the worker was silent for too long")
+      finish(.firstTokenTimeout, Self.silenceReason)
+    } else if events > 0, limits.idle > .zero, silence >= limits.idle {
+      cancel()
+      finish(sum.hasError ? .upstreamError : .idleTimeout, Self.silenceReason)
     }
     return now + .milliseconds(500)
   }
 
+  private static let silenceReason = "the worker was silent for too long"
+
+  /// Ends it in the worker's place: for all who read it, wherever they are, if its events are kept.
+  private func finish(_ outcome: Outcome, _ reason: String) {
+    let record = EndRecord(
+      outcome: outcome, reason: reason, events: events, bytes: bytes, upstreamIsComplete: outcome.isCleanEnd)
+    guard let feed = feed as? FollowedRun else { return end(record) }
+    guard !isFinishing else { return }
+    isFinishing = true
+    // Whoever asks for a stop does not wait for what may still come; silence has to be one.
+    let last = outcome == .cancelled ? nil : feed.lastEntry
+    redis.store.endWorkers(id, record, ifLastIs: last) { [weak self] result in
+      guard let self else { return }
+      isFinishing = false
+      // The end comes like every other entry. Who can't write it tells at least its own readers.
+      if case .failure = result { end(record) }
+    }
+  }
+
   /// Ends it for this loop's readers.
-  private func end(_ outcome: Outcome, _ reason: String) {
-    batch.end = EndRecord(
-      outcome: outcome, reason: reason, events: events, bytes: bytes, upstreamIsComplete: false)
+  private func end(_ record: EndRecord) {
+    batch.end = record
     handOver()
   }
 
@@ -114,6 +147,12 @@ extension FollowSource: RunFeedHandler {
     lastInput = worker.loop.now
     if head.kind.isEvent { events += 1 }
     bytes += UInt64(block.count)
+    var head = head
+    if isWorkers {
+      // Nobody before us has looked at what it means.
+      head.mark = classifier.mark(Event(reading: block), in: block)
+      sum.add(head.mark)
+    }
     batch.append(block, head)
     // What is there already comes at once, so that a reader learns whether it has it all.
     if run?.isOpen != false { wantTurn() }
@@ -130,17 +169,21 @@ extension FollowSource: RunFeedHandler {
 
   func runVanished() {
     guard let run else { return }
-    if run.isOpen { end(.gatewayError, "the run's events are gone") } else { run.failed(.gone) }
+    guard run.isOpen else { return run.failed(.gone) }
+    end(
+      EndRecord(
+        outcome: .gatewayError, reason: "the run's events are gone", events: events, bytes: bytes,
+        upstreamIsComplete: false))
   }
 
   func runStoreLost() {
     guard let run else { return }
-    worker.runs.note("run_store_lost", of: run)
+    worker.runs.note(.warning, "run_store_lost", of: run)
     if !run.isOpen { run.failed(.stopped(reason: "the store of runs can't be reached")) }
   }
 
   func runStoreBack() {
-    if let run { worker.runs.note("run_store_recovered", of: run) }
+    if let run { worker.runs.note(.info, "run_store_recovered", of: run) }
   }
 }
 

@@ -64,6 +64,9 @@ final class LoggedRun {
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
   var isOwner: Bool { source.isOwner }
+  var home: RunHome { source.home }
+  /// Whether other replicas have it too.
+  var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
   /// Whether its end is where it belongs. One whose store is away is not waited for.
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
@@ -317,7 +320,7 @@ extension LoggedRun: EventLogObserver {
   }
 
   func storeLost() {
-    worker.runs.note("run_store_lost", of: self)
+    worker.runs.note(.warning, "run_store_lost", of: self)
     isDegraded = true
     ownership?.log.goOnWithoutStore()
     if settings.whenStoreFails == .refuse { end(.gatewayError, reason: "the store of runs can't be reached") }
@@ -325,7 +328,7 @@ extension LoggedRun: EventLogObserver {
   }
 
   func storeRecovered() {
-    worker.runs.note("run_store_recovered", of: self)
+    worker.runs.note(.info, "run_store_recovered", of: self)
     isDegraded = false
   }
 

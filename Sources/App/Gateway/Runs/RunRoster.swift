@@ -18,7 +18,8 @@ final class RunRoster {
     self.hub = hub
   }
 
-  var count: Int { runs.count }
+  /// Every run of this loop, in no order.
+  var all: some Sequence<LoggedRun> { runs.values }
   /// Runs that are not over.
   var running: Int { runs.values.count { !$0.isSettled && $0.isOwner } }
   /// This loop's way to the store that all replicas share; `nil` when there is none.
@@ -54,8 +55,9 @@ final class RunRoster {
   /// A run that is written elsewhere, as this loop's readers see it.
   func follow(_ id: RunID, _ meta: RunMeta, _ redis: RedisClient, route: Route, settings: RunSettings) -> LoggedRun {
     if let run = runs[meta.stream] { return run }
-    // Whoever writes it has the limits.
-    let log = MemoryLog(limits: MemoryLog.Limits(run: .max), budget: hub.budget)
+    // Another gateway has the limits of what it writes; a worker has none.
+    let limit = meta.source == .worker ? settings.limit : .max
+    let log = MemoryLog(limits: MemoryLog.Limits(run: limit), budget: hub.budget)
     let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
     let run = LoggedRun(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal), log: log, isImmediate: true,
@@ -127,12 +129,12 @@ final class RunRoster {
   func ended(_ run: LoggedRun, _ end: EndRecord) {
     guard run.isOwner else { return }
     worker.shard.increment(worker.metrics.runs[end.outcome])
-    note("run_ended", of: run, end)
+    note(.info, "run_ended", of: run, end)
     worker.runLeft()
   }
 
-  func note(_ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil) {
-    worker.log.write(.info, event, at: worker.loop.wallTime()) { line in
+  func note(_ level: LogLevel, _ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil) {
+    worker.log.write(level, event, at: worker.loop.wallTime()) { line in
       line.field("streamId") { run.stream.write(to: &$0) }
       line.field("route", run.route.settings.name)
       guard let end else { return }

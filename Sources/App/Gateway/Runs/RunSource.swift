@@ -10,6 +10,8 @@ protocol RunSource: AnyObject {
   /// Whether the run's end and its readers' policy are decided here. If not, this is a copy of a run that lives
   /// elsewhere, and goes with its last reader.
   var isOwner: Bool { get }
+  /// Who writes the run.
+  var home: RunHome { get }
   /// Whether the dialect's terminal came: readers that leave then have what they wanted.
   var hasTerminal: Bool { get }
   /// Backends asked so far.
@@ -38,6 +40,7 @@ protocol RunSource: AnyObject {
 }
 
 extension RunSource {
+  var home: RunHome { isOwner ? .thisLoop : .anotherLoop }
   var hasTerminal: Bool { false }
   func readerLeft(_ reader: RunReader) {}
 }
