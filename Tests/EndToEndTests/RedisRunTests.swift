@@ -28,6 +28,7 @@ struct Replicas: Sendable {
             { name: "spoken", path: "/spoken/:runId", upstreams: ["main"], runs: { source: "pubsub" } },
             { name: "jobs", path: "/jobs/:runId", upstreams: ["main"], runs: { source: "bullmq", queue: "answers" } },
             { name: "agents", path: "/api/agents/stream/:runId", upstreams: ["main"], runs: { source: "redis" } },
+            { name: "quick", path: "/quick/:runId", runs: { source: "redis" }, stream: { idle: "2s" } },
             { name: "all", path: "/*", upstreams: ["main"], runs: { store: "redis", \(runs) } } ] }
         """, script: { _ in script })
     try await World.with(setup) { world in

@@ -93,6 +93,22 @@ import Time
     #expect(try ConfigurationTests.faults(text) == ["routes[1].name"])
   }
 
+  @Test(arguments: ["redis", "pubsub", "bullmq"])
+  func `a route that workers feed needs no upstreams, and serves GET then`(source: String) throws {
+    let redis = "runs: { redis: { url: \"redis://h\" } },"
+    let runs = "path: \"/r/:runId\", runs: { source: \"\(source)\", queue: \"q\" }"
+    let route = try Self.route(runs, with: redis)
+    #expect(route.upstreams.isEmpty && route.methods == [.get])
+    let both = try Self.route("upstreams: \"a\", \(runs)", with: redis)
+    #expect(both.upstreams.count == 1 && both.methods == nil)
+    #expect(try Self.faults("methods: [\"GET\", \"POST\"], \(runs)", with: redis) == ["routes[0].methods"])
+    #expect(try Self.faults("runs: { store: \"redis\" }", with: redis) == ["routes[0].upstreams"])
+    let alone = "{ \(redis) routes: [{ name: \"r\", \(runs) }] }"
+    let configuration = try ConfigurationTests.decode(alone)
+    let again = try ConfigurationTests.decode(configuration.summary)
+    #expect(again.routes.map(\.methods) == [[.get]] && again.upstreams.isEmpty)
+  }
+
   @Test func `a route that says nothing has the defaults of design`() throws {
     let route = try Self.route("upstreams: \"a\"")
     #expect(route.waterfall.gate == .head && route.waterfall.budget == .seconds(60))

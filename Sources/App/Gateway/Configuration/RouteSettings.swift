@@ -11,6 +11,7 @@ package struct RouteSettings: Sendable {
   package var methods: [HTTP.Method]?
   /// All of them must hold.
   package var conditions: [FieldCondition] = []
+  /// Empty where workers feed the runs and nothing else is served.
   package var upstreams: [RouteUpstream]
   package var waterfall: WaterfallPolicy
   /// Bytes of a request's body that are kept for another attempt; 0: none.
@@ -38,10 +39,13 @@ package struct RouteSettings: Sendable {
   init(_ reader: JSONReader, defaults: RouteDefaults, stream: StreamSettings, upstreams known: Set<String>) {
     reader.require("name")
     if reader.string("name")?.isEmpty == true { reader.fault("name", "is empty") }
+    let path = reader.template("path")
+    let runs = RunSettings(reader, path: path)
+    let upstreams = RouteUpstreamReader.read(reader, known: known, isOptional: runs?.isFedByWorkers == true)
     self.init(
-      name: reader.string("name", default: ""), upstreams: RouteUpstreamReader.read(reader, known: known),
-      defaults: defaults, stream: StreamSettings(reader.nested("stream"), defaults: stream))
-    path = reader.template("path")
+      name: reader.string("name", default: ""), upstreams: upstreams, defaults: defaults,
+      stream: StreamSettings(reader.nested("stream"), defaults: stream))
+    self.path = path
     methods = reader.elements("methods", expected: "a method") { value, _ in
       value.string.flatMap { HTTP.Method($0) }
     }
@@ -52,9 +56,18 @@ package struct RouteSettings: Sendable {
     cors = CORSPolicy.read(reader, default: cors)
     flagAttributes = reader.flagAttributes("flagAttributes")
     capabilityHeader = reader.fieldName("capabilityHeader")
-    runs = RunSettings(reader, path: path)
-    if let runs, runs.source != .upstream { self.stream.suitWorkers(asFarAs: reader.value("stream")) }
+    self.runs = runs
+    if runs?.isFedByWorkers == true {
+      self.stream.suitWorkers(asFarAs: reader.value("stream"))
+      if upstreams.isEmpty { limitToReading(reader) }
+    }
     settle()
+  }
+
+  /// There is nobody to pass another request to.
+  private mutating func limitToReading(_ reader: JSONReader) {
+    if let methods, methods != [.get] { reader.fault("methods", "only GET can be served without \"upstreams\"") }
+    methods = [.get]
   }
 
   private mutating func settle() {

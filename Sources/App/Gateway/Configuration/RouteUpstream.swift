@@ -24,8 +24,8 @@ struct RouteUpstreamReader {
     self.known = known
   }
 
-  static func read(_ reader: JSONReader, known: Set<String>) -> [RouteUpstream] {
-    reader.require("upstreams")
+  /// - Parameter isOptional: whether the route can do without.
+  static func read(_ reader: JSONReader, known: Set<String>, isOptional: Bool) -> [RouteUpstream] {
     let path = reader.path(of: "upstreams")
     var all = RouteUpstreamReader(reader, known: known)
     switch reader.value("upstreams") {
@@ -34,7 +34,8 @@ struct RouteUpstreamReader {
       for (tier, value) in tiers.enumerated() { all.readTier(value, tier, path: "\(path)[\(tier)]") }
     case .string(let name)?: all.add(name, tier: 0, weight: nil, path: path)
     case let other?: reader.fault("upstreams", "expected an array, found \(other.kindName)")
-    case nil: break
+    case nil where isOptional: break
+    case nil: reader.fault("upstreams", "is missing; only routes whose \"runs.source\" is a worker need none")
     }
     return all.found
   }

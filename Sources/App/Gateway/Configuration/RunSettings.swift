@@ -83,8 +83,10 @@ package struct RunSettings: Sendable, Equatable {
     if source == .bullmq, queue == nil { reader.fault("queue", "is needed with \"source\": \"bullmq\"") }
   }
 
+  /// Whether the runs that a `GET` reads are written by workers, not by backends.
+  var isFedByWorkers: Bool { source != .upstream }
   /// Whether there must be a Redis.
-  var needsRedis: Bool { store == .redis || source != .upstream }
+  var needsRedis: Bool { store == .redis || isFedByWorkers }
 
   var document: JSONValue {
     [

@@ -61,7 +61,7 @@ extension RouteSettings {
     var object: JSONObject = [
       "name": .string(name), "path": path.map { .string($0.description) } ?? .null,
       "methods": methods.map { .array($0.map { .string($0.name) }) } ?? .null,
-      "headers": .object(JSONObject(conditions)), "upstreams": upstreams.document,
+      "headers": .object(JSONObject(conditions)), "upstreams": upstreams.isEmpty ? .null : upstreams.document,
     ]
     for member in waterfall.members { object[member.name] = member.value }
     object["replayLimit"] = JSONValue(replayLimit)

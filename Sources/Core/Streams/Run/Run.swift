@@ -14,15 +14,13 @@ package final class Run {
   package private(set) var events: UInt64 = 0
   /// The bytes of all blocks, so far.
   package private(set) var eventBytes: UInt64 = 0
-  /// All marks seen so far.
-  package private(set) var marks: EventMark = []
+  private var sum = MarkSum()
   /// Whether an event bore content in the dialect's eyes.
   package private(set) var hasContent = false
   /// Whether the JSON text of an error stood in the body, bare, where no client of event streams sees it.
   package private(set) var hasBareError = false
   /// Events with data behind the first completion event: what the old closing loses.
   package private(set) var eventsAfterCompletion: UInt64 = 0
-  private var errorIsLast = false
   /// The event that a clean end left without its blank line; noted, and not delivered yet.
   private var finalEvent: (event: Event, mark: EventMark)?
 
@@ -37,8 +35,10 @@ package final class Run {
   package var isBetweenEvents: Bool { parser.isBetweenEvents }
   /// Whether the backend is in the middle of an event, or ended there.
   package var hasPartialEvent: Bool { finalEvent != nil || parser.isInsideEvent }
+  /// All marks seen so far.
+  package var marks: EventMark { sum.marks }
   /// Whether the dialect's terminal came.
-  package var hasTerminal: Bool { marks.contains(.terminal) }
+  package var hasTerminal: Bool { sum.hasTerminal }
 
   /// What the event means that a clean end left without its blank line; known once `outcome(of:)` was asked.
   package var finalEventMark: EventMark? {
@@ -123,8 +123,7 @@ package final class Run {
   package func outcome(of end: UpstreamEnd) -> Outcome {
     guard end == .clean else { return .upstreamTruncated }
     noteFinalEvent()
-    if marks.contains(.error), errorIsLast || !hasTerminal { return .upstreamError }
-    return hasTerminal ? .completed : .incomplete
+    return sum.outcome
   }
 
   private func note(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
@@ -134,18 +133,14 @@ package final class Run {
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
     let mark = classifier.mark(event, in: bytes)
     if !hasContent, !mark.contains(.error) { hasContent = classifier.bearsContent(event, in: bytes) }
-    if mark.isEmpty { return mark }
-    // A completion event behind an error means that the backend got over it; a bare `[DONE]` does not.
-    if mark.contains(.error) { errorIsLast = true } else if mark.contains(.completion) { errorIsLast = false }
-    marks.formUnion(mark)
+    sum.add(mark)
     return mark
   }
 
   private func noteUndispatched(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
     guard classifier.isBareError(event, in: bytes) else { return [] }
     hasBareError = true
-    errorIsLast = true
-    marks.insert(.error)
+    sum.add(.error)
     return .error
   }
 }

@@ -29,6 +29,9 @@ package final class FollowedRun: RunFeed {
     stream = follower.follow(follower.store.keys.events(of: run), after: last, reader: self)
   }
 
+  /// The last entry that has come.
+  package var lastEntry: EntryID { stream?.last ?? .zero }
+
   package func cancel() {
     handler = nil
     stream?.cancel()

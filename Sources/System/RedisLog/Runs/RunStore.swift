@@ -149,6 +149,24 @@ package final class RunStore {
     {"outcome":"gateway_error","reason":"the gateway that had the run is gone","complete":false}
     """
 
+  /// Ends a run in its log that workers feed, unless it has ended: its readers on all replicas are told the same.
+  ///
+  /// - Parameter last: the last entry that the caller has seen; nothing is done if another has come since. `nil`: whatever
+  ///   has come.
+  package func endWorkers(
+    _ run: RunID, _ end: EndRecord, ifLastIs last: EntryID?,
+    _ completion: @escaping (Result<Bool, RedisError>) -> Void
+  ) {
+    redis.send { command in
+      command.begin(Script.endWorkers, keys: keys.events(of: run))
+      command.append(lifetime)
+      command.append { last?.write(to: &$0) }
+      command.append { end.write(to: &$0) }
+    } completion: { result in
+      completion(Self.expect(result) { $0.integer.map { $0 == 1 } })
+    }
+  }
+
   // MARK: - Cancelling
 
   /// Asks whoever has the run, worker or gateway, to stop it. Says nothing about whether there is such a run.

@@ -56,6 +56,19 @@ enum Script {
     return 2
     """
 
+  /// Ends a run that workers feed: 0 it has ended, or the last entry is another than was seen; 1 it has now.
+  /// Keys: events. Arguments: time to live where there is none, the last entry seen or nothing, the end record.
+  static let endWorkers: StaticString = """
+    local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    if last then
+      for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 0 end end
+    end
+    if ARGV[2] ~= '' and (last and last[1] or '0-0') ~= ARGV[2] then return 0 end
+    redis.call('XADD', KEYS[1], '*', 'end', ARGV[3])
+    if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+    return 1
+    """
+
   /// Keeps a value under a key that has none: nil done, otherwise the value that is there.
   /// Keys: the key. Arguments: value, time to live.
   static let keepFirst: StaticString = """

@@ -1,0 +1,81 @@
+import Harness
+import JSON
+import RunningGateway
+import Testing
+import Time
+
+extension EndToEnd {
+  /// Runs that workers feed: what their events mean, and how they end.
+  @Suite(.enabled(if: RedisProcess.isAvailable)) struct WorkerRuns {
+    /// A gateway that has nothing but workers' runs.
+    private static func with(
+      variant: String, _ body: (World, RedisProcess) async throws -> Void
+    ) async throws {
+      let redis = try await RedisProcess()
+      defer { redis.kill() }
+      let setup = World.Setup(
+        variant: variant,
+        configuration: """
+          { runs: { redis: { url: "redis://127.0.0.1:\(redis.port)" } },
+            routes: [{ name: "agents", path: "/api/agents/stream/:runId", runs: { source: "redis" } }] }
+          """)
+      try await World.with(setup) { world in try await body(world, redis) }
+    }
+
+    private static func tell(_ redis: RedisProcess, _ run: String, _ type: String, _ data: String) throws {
+      try redis.cli("xadd", "ai:run:\(run):events", "*", "event", type, "data", data)
+    }
+
+    @Test func `a client that hangs up at the completion event gets it last`() async throws {
+      try await Self.with(variant: "shield") { world, redis in
+        let reader = world.open("/api/agents/stream/job-1")
+        try Self.tell(redis, "job-1", "delta", "word")
+        #expect(await reader.receives("data: word\n"))
+        try Self.tell(redis, "job-1", "complete", "{}")
+        try Self.tell(redis, "job-1", "usage", "{\"tokens\":7}")
+        #expect(await reader.receives("event: usage\n"))
+        try redis.cli("xadd", "ai:run:job-1:events", "*", "end", "completed")
+        let result = await reader.result()
+        #expect(result.mode == "shield" && result.end == .clean)
+        #expect(result.events.map(\.type) == ["delta", "usage", "complete"])
+        let post = await world.send(ClientRequest("POST", "/api/agents/stream/job-1"))
+        #expect(post.status == 404, "there is no backend to ask")
+      }
+    }
+
+    @Test(arguments: [("complete", "completed"), ("error", "upstream_error")])
+    func `a worker that says its last event and no end has ended`(type: String, outcome: String) async throws {
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let first = replicas.world.openNew("/quick/job-1")
+        let second = replicas.open("/quick/job-1")
+        #expect(await first.receives(":ok\n"))
+        #expect(await second.receives(":ok\n"))
+        try Self.tell(replicas.redis, "job-1", "delta", "word")
+        try Self.tell(replicas.redis, "job-1", type, "{}")
+        let results = [await first.result(), await second.result()]
+        for result in results {
+          #expect(result.outcome == outcome && result.payloads == ["word", "{}"])
+          #expect(result.streamEnd?["events"]?.integer == 2)
+        }
+        let entries = try replicas.redis.cli("xlen", "ai:run:job-1:events")
+        #expect(entries == "3", "one end for all")
+        let tail = results[0].lastID ?? ""
+        #expect(await replicas.ask("/quick/job-1", fields: [.lastEventID(tail)]).status == 204)
+      }
+    }
+
+    @Test func `a stop that no worker heeds is in the log for those who come later`() async throws {
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let reader = replicas.world.openNew("/api/agents/stream/job-3")
+        #expect(await reader.receives(":ok\n"))
+        try Self.tell(replicas.redis, "job-3", "delta", "word")
+        #expect(await reader.receives("data: word\n"))
+        #expect(await replicas.ask("/api/agents/run/job-3", method: "DELETE").status == 204)
+        #expect(await reader.result().outcome == "cancelled")
+        try Self.tell(replicas.redis, "job-3", "delta", "too late")
+        let later = await replicas.ask("/api/agents/stream/job-3")
+        #expect(later.outcome == "cancelled" && later.payloads == ["word"])
+      }
+    }
+  }
+}
