@@ -109,6 +109,10 @@ struct SpanTests {
     #expect(String(copying: [0x61, 0xFF, 0x62].span) == "a\u{FFFD}b")
     #expect([UInt8](copying: [1, 2, 3].span.extracting(1..<3)) == [2, 3])
     #expect([UInt8](copying: [UInt8]().span) == [])
+    var bytes: [UInt8] = [1]
+    bytes.append(copying: [2, 3].span)
+    bytes.append(copying: [UInt8]().span)
+    #expect(bytes == [1, 2, 3])
   }
 
   @Test func `letters change their case and nothing else does`() {

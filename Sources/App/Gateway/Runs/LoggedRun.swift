@@ -44,6 +44,8 @@ final class LoggedRun {
   private var attendance: Attendance
   private var deadline: DeadlineHandle?
   private var endedAt: MonotonicTime?
+  /// Whether what its owner holds is still on its way here.
+  private var isCatchingUp = false
 
   init(
     identity: RunIdentity, log: any EventLog, isImmediate: Bool, source: any RunSource, policy: DisconnectPolicy,
@@ -86,7 +88,7 @@ final class LoggedRun {
     guard state == .opening else { return }
     state = .open
     self.head = head
-    for reader in readers { reader.runOpened(head) }
+    openWaiting(all: isOwner, at: worker.loop.now)
     for feeder in feeders { feeder.runOpened(head) }
     look()
   }
@@ -103,6 +105,7 @@ final class LoggedRun {
   /// Opens with what there is already, the end included if it has come.
   func adopt(_ head: ResponseHead, _ batch: RunBatch) {
     guard state == .opening else { return }
+    isCatchingUp = batch.isPart
     let breach = keep(batch)
     if breach == nil, let end = batch.end { log.finish(end) }
     opened(head)
@@ -112,6 +115,7 @@ final class LoggedRun {
   /// Keeps entries that come ready.
   func take(_ batch: RunBatch) {
     guard state == .open else { return }
+    isCatchingUp = batch.isPart
     settle(batch, keep(batch))
   }
 
@@ -215,7 +219,8 @@ final class LoggedRun {
   private func openWaiting(all: Bool, at now: MonotonicTime) {
     guard let head else { return }
     for reader in readers where reader.isWaiting {
-      if all || !reader.isAhead || now >= reader.askedAt + Self.timeToCatchUp { reader.runOpened(head) }
+      let isAwaited = isCatchingUp || now < reader.askedAt + Self.timeToCatchUp
+      if all || !reader.isAhead || !isAwaited { reader.runOpened(head) }
     }
   }
 

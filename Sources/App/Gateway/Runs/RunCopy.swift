@@ -1,3 +1,4 @@
+import Bytes
 import HTTP
 import Loop
 import SSE
@@ -10,12 +11,14 @@ struct RunBatch: Sendable {
   private(set) var entries: [(head: EntryHead, length: Int)] = []
   /// The last entry, if it is among them.
   var end: EndRecord?
+  /// Whether there are others already that come next.
+  var isPart = false
 
   var isEmpty: Bool { entries.isEmpty && end == nil }
+  var byteCount: Int { bytes.count }
 
   mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
-    bytes.reserveCapacity(bytes.count + block.count)
-    for index in block.indices { bytes.append(block[index]) }
+    bytes.append(copying: block)
     entries.append((head, block.count))
   }
 
@@ -90,6 +93,11 @@ final class RunFeeder {
   private var position = LogPosition.beginning
   private var hasOpened = false
   private var isOver = false
+  /// The run, while there is more of it to be sent in a turn of its own.
+  private var unfinished: LoggedRun?
+
+  /// Bytes after which other connections of the loop, and the copy's, have their turn.
+  private static let batchSize = 256 * 1024
 
   init(of run: LoggedRun, to copy: LoopBound<CopySource>, on home: Int) {
     self.run = run
@@ -106,7 +114,7 @@ final class RunFeeder {
   }
 
   func advance() {
-    guard hasOpened, !isOver else { return }
+    guard hasOpened, !isOver, unfinished == nil else { return }
     let batch = nextBatch()
     if batch.isEmpty { return }
     run.worker.hub.ask(home) { [copy] _ in copy.value.received(batch) }
@@ -121,13 +129,24 @@ final class RunFeeder {
     var batch = RunBatch()
     let next = run.log.read(from: position) { block, head in
       batch.append(block, head)
-      return true
+      return batch.byteCount < Self.batchSize
     }
     position = next ?? run.log.start
-    if let end = run.log.end {
+    if position < run.log.frontier {
+      batch.isPart = true
+      unfinished = run
+      run.worker.loop.callAfterThisCallback(self)
+    } else if let end = run.log.end {
       isOver = true
       batch.end = end
     }
     return batch
+  }
+}
+
+extension RunFeeder: TurnMember {
+  func turnCame() {
+    guard let run = unfinished.take() else { return }
+    withExtendedLifetime(run) { advance() }
   }
 }
