@@ -42,6 +42,7 @@ import Time
     let shared = [
       ("routes[].stream.", "stream."), ("defaults.health", "upstreams.NAME.health"),
       ("admin.token.", "upstreams.NAME.headers.HEADER."), ("runs.redis.tls.", "upstreams.NAME.tls."),
+      ("runs.cors.", "routes[].cors."),
       ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
     ]
     for (place, home) in shared where result.hasPrefix(place) { result = home + result.dropFirst(place.count) }

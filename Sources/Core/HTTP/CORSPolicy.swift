@@ -28,7 +28,7 @@ package struct CORSPolicy: Sendable, Equatable {
 
   /// What a stream's client needs to see, whatever a policy says.
   package static let alwaysExposed = [
-    "X-Stream-Id", "X-Stream-Mode", "X-Run-Id", "Preference-Applied", "Retry-After",
+    "X-Stream-Id", "X-Stream-Mode", "X-Stream-Outcome", "X-Run-Id", "Preference-Applied", "Retry-After",
   ]
 
   /// The fields that a backend no longer speaks for.
@@ -59,6 +59,22 @@ package struct CORSPolicy: Sendable, Equatable {
   package static func isPreflight(_ request: borrowing RequestHead) -> Bool {
     request.method == .options && request.fields.contains(.origin)
       && request.fields.contains(.accessControlRequestMethod)
+  }
+
+  /// The same, but that every method is granted which is asked for.
+  package var grantingAllMethods: CORSPolicy {
+    var grants = grants
+    grants.methods = []
+    return CORSPolicy(origins: origins, grants: grants) ?? self
+  }
+
+  /// Whether the page may use it that sent `request`, or asks what it may do.
+  package func allows(_ request: borrowing RequestHead) -> Bool { allowedOrigin(of: request) != nil }
+
+  /// The method that a preflight asks for.
+  package static func methodAskedFor(by request: borrowing RequestHead) -> Method? {
+    guard isPreflight(request), let asked = request.fields.first(.accessControlRequestMethod) else { return nil }
+    return Method(String(copying: asked))
   }
 
   /// The fields of the answer (204, without a body) to a preflight; `nil` when `request` is none. An origin that is

@@ -113,6 +113,9 @@ package struct CommonRunSettings: Sendable {
   package var runPath = CommonRunSettings.template("/api/agents/run/:runId")
   package var readPath = CommonRunSettings.template("/api/agents/stream/:runId")
 
+  /// Which pages may use these paths; `nil`: the policies of the routes say it, unless `ignoresRoutesCORS`.
+  package var cors: CORSPolicy?
+  package var ignoresRoutesCORS = false
   /// The store that all replicas share.
   package var redis: RedisRunSettings?
 
@@ -126,6 +129,8 @@ package struct CommonRunSettings: Sendable {
     streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
     runPath = Self.path(reader, "runPath", naming: Self.runCapture, default: runPath)
     readPath = Self.path(reader, "readPath", naming: Self.runCapture, default: readPath)
+    cors = CORSPolicy.read(reader, default: nil)
+    ignoresRoutesCORS = reader.value("cors")?.bool == false
   }
 
   /// `false` switches the endpoint off.
@@ -146,7 +151,8 @@ package struct CommonRunSettings: Sendable {
       "memory": JSONValue(memory), "principalHeader": principalHeader.map { .string($0) } ?? .null,
       "streamPath": streamPath.map { .string($0.description) } ?? false,
       "runPath": runPath.map { .string($0.description) } ?? false,
-      "readPath": readPath.map { .string($0.description) } ?? false, "redis": redis?.document ?? .null,
+      "readPath": readPath.map { .string($0.description) } ?? false,
+      "cors": cors?.document ?? (ignoresRoutesCORS ? false : .null), "redis": redis?.document ?? .null,
     ]
   }
 

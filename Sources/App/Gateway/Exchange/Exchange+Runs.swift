@@ -19,13 +19,14 @@ extension Exchange {
   func serve(_ endpoint: RunEndpoint, _ request: RequestHead) -> Bool {
     let asked = RunRequest(
       request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
+    cors = worker.settings.runPolicy(for: request)
     guard let place = endpoint.place(for: asked.principal, in: worker.hub.directory) else {
       if serveShared(endpoint, request, asked) { return true }
       if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")
       return true
     }
-    route = place.route
+    serve(place.route)
     phase = .inRun
     switch endpoint {
     case .read:
@@ -41,6 +42,12 @@ extension Exchange {
         at: place, LoopBound({ [weak self] state in self?.answer(state) }, loop: worker.loop))
     }
     return true
+  }
+
+  /// The run has turned out to be this route's.
+  func serve(_ route: Route) {
+    self.route = route
+    cors = worker.settings.runPolicy(of: route)
   }
 
   func answer(_ state: RunState?) {

@@ -35,6 +35,8 @@ final class Exchange: DispatchOwner {
   var route: Route?
   private var body: RequestBody?
   var dispatch: Dispatch?
+  /// Who may read the answer from a web page: the route's policy, or that of the runs' own paths.
+  var cors: CORSPolicy?
   /// The client's way to a run.
   var entry: RunEntry?
   /// Decided once, when it is first asked for.
@@ -64,6 +66,7 @@ final class Exchange: DispatchOwner {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
     if let endpoint = RunEndpoint(request, settings: worker.settings), serve(endpoint, request) { return }
+    if let fields = RunEndpoint.preflight(request, settings: worker.settings) { return answerEmpty(with: fields) }
     serveByRoute(request)
   }
 
@@ -78,6 +81,7 @@ final class Exchange: DispatchOwner {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
     self.route = route
+    cors = route.cors
     if let settings = route.settings.runs,
       let entry = RunEntry(
         request, captures: match.captures, route: route, settings: settings, exchange: self, connection: connection)
@@ -105,7 +109,7 @@ final class Exchange: DispatchOwner {
   /// What an answer of the gateway's own must carry for pages of other origins.
   var crossOriginFields: Fields {
     var fields = Fields()
-    if let request, let cors = route?.cors { cors.append(for: request, to: &fields) }
+    if let request, let cors { cors.append(for: request, to: &fields) }
     return fields
   }
 
@@ -153,7 +157,7 @@ final class Exchange: DispatchOwner {
     let forwarded = framing.forwarded(to: request.version)
     connection.response.prepare(framing: forwarded)
     worker.clientHead.removeAll()
-    let rules = route?.cors?.rules(worker.plainRules, for: request, over: head.fields) ?? worker.plainRules
+    let rules = cors?.rules(worker.plainRules, for: request, over: head.fields) ?? worker.plainRules
     Forwarding.writeResponse(
       head, framing: forwarded, version: request.version, isKeepAlive: !connection.willClose, as: rules,
       into: &worker.clientHead)
@@ -199,7 +203,7 @@ final class Exchange: DispatchOwner {
     of mode: Mode, for request: borrowing RequestHead, _ head: borrowing ResponseHead
   ) -> ResponseRules {
     let rules = worker.streamRules[mode]
-    return route?.cors?.rules(rules, for: request, over: head.fields) ?? rules
+    return cors?.rules(rules, for: request, over: head.fields) ?? rules
   }
 
   /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.

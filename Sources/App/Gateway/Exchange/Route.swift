@@ -48,9 +48,8 @@ package final class Route: Sendable {
   /// The same for a question whether a page may make a request that this route would serve. Such a question does not
   /// have the fields of that request.
   func matchPreflight(_ request: borrowing RequestHead) -> PathCaptures? {
-    guard let asked = request.fields.first(.accessControlRequestMethod) else { return nil }
     if let methods = settings.methods {
-      guard let method = HTTP.Method(String(copying: asked)), methods.contains(method) else { return nil }
+      guard let method = CORSPolicy.methodAskedFor(by: request), methods.contains(method) else { return nil }
     }
     return matchPath(request)
   }
@@ -80,6 +79,8 @@ package final class Settings: Sendable {
   package let upstreams: [UpstreamSettings]
   /// Whether any route keeps runs.
   let hasRuns: Bool
+  /// Who may use the runs' own paths where no run says it, in the order of the routes.
+  private let runPolicies: [CORSPolicy]
   /// The longest wait for a client's end; the largest of the routes'.
   let linger: Nanoseconds
 
@@ -88,6 +89,7 @@ package final class Settings: Sendable {
     self.configuration = configuration
     upstreams = configuration.upstreams
     hasRuns = configuration.routes.contains { $0.runs != nil }
+    runPolicies = Self.runPolicies(configuration)
     let indexes = Dictionary(
       configuration.upstreams.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     routes = configuration.routes.map { route in
@@ -101,6 +103,23 @@ package final class Settings: Sendable {
       }
       return Route(route, candidates: candidates, capabilityHeader: configuration.capability.header)
     }
+  }
+
+  private static func runPolicies(_ configuration: Configuration) -> [CORSPolicy] {
+    if let own = configuration.runs.cors { return [own] }
+    if configuration.runs.ignoresRoutesCORS { return [] }
+    return configuration.routes.compactMap { $0.runs == nil ? nil : $0.cors?.grantingAllMethods }
+  }
+
+  /// What holds for a request to one of the runs' own paths: `nil` when pages of other origins are nobody's concern.
+  func runPolicy(for request: borrowing RequestHead) -> CORSPolicy? {
+    for policy in runPolicies where policy.allows(request) { return policy }
+    return runPolicies.first
+  }
+
+  /// The same when the run is known, and so its route.
+  func runPolicy(of route: Route) -> CORSPolicy? {
+    configuration.runs.cors ?? (configuration.runs.ignoresRoutesCORS ? nil : route.cors)
   }
 
   func route(for request: borrowing RequestHead) -> Route? { match(request)?.route }

@@ -16,20 +16,33 @@ enum RunEndpoint {
 
   /// `nil` when the request is for the routes.
   init?(_ request: borrowing RequestHead, settings: Settings) {
-    guard settings.hasRuns, request.method == .get || request.method == .delete else { return nil }
-    let common = settings.configuration.runs
-    if let name = common.runPath?.match(request.path)?[CommonRunSettings.runCapture] {
-      self = request.method == .delete ? .stop(name: name) : .look(name: name)
+    guard settings.hasRuns else { return nil }
+    self.init(request.method, request.path, paths: settings.configuration.runs)
+  }
+
+  private init?(_ method: HTTP.Method, _ path: Span<UInt8>, paths: CommonRunSettings) {
+    guard method == .get || method == .delete else { return nil }
+    if let name = paths.runPath?.match(path)?[CommonRunSettings.runCapture] {
+      self = method == .delete ? .stop(name: name) : .look(name: name)
       return
     }
-    guard request.method == .get else { return nil }
-    if let name = common.streamPath?.match(request.path)?[CommonRunSettings.streamCapture] {
+    guard method == .get else { return nil }
+    if let name = paths.streamPath?.match(path)?[CommonRunSettings.streamCapture] {
       self = .read(name: name, isStrict: true)
-    } else if let name = common.readPath?.match(request.path)?[CommonRunSettings.runCapture] {
+    } else if let name = paths.readPath?.match(path)?[CommonRunSettings.runCapture] {
       self = .read(name: name, isStrict: false)
     } else {
       return nil
     }
+  }
+
+  /// The answer to a page that asks whether it may make such a request; `nil` when the routes answer.
+  static func preflight(_ request: borrowing RequestHead, settings: Settings) -> Fields? {
+    guard settings.hasRuns, let method = CORSPolicy.methodAskedFor(by: request),
+      let endpoint = RunEndpoint(method, request.path, paths: settings.configuration.runs)
+    else { return nil }
+    if case .read(_, isStrict: false) = endpoint, let fields = settings.match(request)?.preflight { return fields }
+    return settings.runPolicy(for: request)?.preflight(request)
   }
 
   var name: String {

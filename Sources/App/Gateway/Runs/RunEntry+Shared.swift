@@ -208,7 +208,7 @@ extension Exchange {
     guard let meta, let route, let settings = route.settings.runs else {
       return refuse(.noRoute, 404, "unknown_run", "there is no such run")
     }
-    self.route = route
+    serve(route)
     let identity = RunIdentity(stream: meta.stream, principal: meta.principal)
     let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
     let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
