@@ -14,9 +14,11 @@ struct BenchOptions {
 
     Measures this program beside nginx and haproxy, where they are installed, and a direct connection: one worker each,
     the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
+    The last four subjects are this program: in legacy, in graceful, and in graceful with each run kept, in memory or in
+    a redis-server that is started for it.
 
       --scenario NAME,…    paced, burst, churn, idle, https; default: all
-      --subject NAME,…     direct, nginx, haproxy, legacy, graceful, resumable; default: all; the last three are this program
+      --subject NAME,…     direct, nginx, haproxy, legacy, graceful, resumable, resumable-redis; default: all
       --seconds N          how long each run is measured; default: 10, burst and churn 5
       --streams N          streams at once; default: paced and https 500, burst and churn 50,
                            idle 8000

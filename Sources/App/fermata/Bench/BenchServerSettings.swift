@@ -68,13 +68,18 @@ enum BenchServerSettings {
       """
   }
 
-  static func fermata(backend: BenchBackend, keepsRuns: Bool) -> String {
+  /// - Parameter store: the URL of the Redis that keeps runs; without one this process keeps them.
+  static func fermata(backend: BenchBackend, keepsRuns: Bool, store: String?) -> String {
     let tls = backend.roots.map { ", tls: { roots: \"\($0)\", serverName: \"localhost\" }" } ?? ""
+    let kind = store == nil ? "memory" : "redis"
+    // Runs are forgotten soon, so that a long measurement does not fill the memory; in Redis not before a lease is renewed.
+    let runs = keepsRuns ? ", runs: { store: \"\(kind)\", limit: \"1GB\", ttl: \"1s\" }" : ""
+    let redis = store.map { ", redis: { url: \"\($0)\", ttl: \"5s\" }" } ?? ""
     return """
       {
         upstreams: { backend: { url: "\(backend.url)"\(tls) } },
-        routes: [{ name: "default", upstreams: "backend"\(keepsRuns ? ", runs: { limit: \"1GB\", ttl: \"1s\" }" : "") }],
-        runs: { memory: "4GB" },
+        routes: [{ name: "default", upstreams: "backend"\(runs) }],
+        runs: { memory: "4GB"\(redis) },
       }
 
       """

@@ -1,3 +1,4 @@
+import Glibc
 import Harness
 import Loop
 import Processes
@@ -13,6 +14,8 @@ enum BenchSubject: String, CaseIterable {
   case graceful
   /// Graceful, and each run kept in memory.
   case resumable
+  /// Graceful, and each run kept in a Redis beside it.
+  case resumableRedis = "resumable-redis"
 
   /// As the table calls it.
   var title: String {
@@ -20,20 +23,32 @@ enum BenchSubject: String, CaseIterable {
     case .legacy: "fermata legacy"
     case .graceful: "fermata graceful"
     case .resumable: "fermata resumable"
+    case .resumableRedis: "fermata redis"
     default: rawValue
     }
   }
 
   /// What a client sends beyond the plain request.
   var requestFields: [Script.Field] {
-    self == .graceful || self == .resumable ? [Script.Field("Prefer", "stream-end")] : []
+    expectedMode == BenchSubject.graceful.rawValue ? [Script.Field("Prefer", "stream-end")] : []
   }
 
   /// The mode that each response must name.
   var expectedMode: String? {
     switch self {
     case .legacy, .graceful: rawValue
-    case .resumable: "graceful"
+    case .resumable, .resumableRedis: BenchSubject.graceful.rawValue
+    default: nil
+    }
+  }
+
+  /// Where its runs are kept, if they are.
+  enum Keeping { case memory, redis }
+
+  var keeping: Keeping? {
+    switch self {
+    case .resumable: .memory
+    case .resumableRedis: .redis
     default: nil
     }
   }
@@ -53,6 +68,8 @@ struct BenchServer {
   let subject: BenchSubject
   let address: SocketAddress
   let process: ChildProcess?
+  /// What it keeps runs in, if that is a server of its own.
+  let store: BenchStore?
   let folder: TemporaryDirectory
 
   /// Starts `subject` in front of `backend` with settings that suit event streams, one worker each.
@@ -60,27 +77,37 @@ struct BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
       let address = try freeAddress()
-      let command = try command(for: subject, backend: backend, address: address, folder: folder)
+      let store = try subject.keeping == .redis ? BenchStore.start(at: freeAddress(), folder: folder.path) : nil
+      let command = try command(for: subject, backend: backend, store: store, address: address, folder: folder)
       let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
       let server = BenchServer(
-        subject: subject, address: process == nil ? backend.address : address, process: process, folder: folder)
+        subject: subject, address: process == nil ? backend.address : address, process: process, store: store,
+        folder: folder)
       try server.waitUntilReady()
       return server
     } catch {
       folder.remove()
-      throw error
+      throw BenchError(error)
     }
   }
 
-  /// - Throws: when the server had crashed, or crashes now.
+  /// - Throws: when the server had crashed, or crashes now, or has done without its store.
   func stop() throws {
-    defer { folder.remove() }
+    defer {
+      store?.process.stop()
+      folder.remove()
+    }
+    if store != nil, !(try lines(of: ["grep", "-m", "1", "run_store_lost", folder.path + "/errors.txt"]).isEmpty) {
+      process?.stop()
+      throw BenchError("\(subject.title) had lost its store: what was measured is something else")
+    }
     guard let process, case .signal(let number)? = process.stop(), number != 9, number != 15 else { return }
     throw BenchError("\(subject.title) crashed with signal \(number): \((try? errors()) ?? "")")
   }
 
   private static func command(
-    for subject: BenchSubject, backend: BenchBackend, address: SocketAddress, folder: TemporaryDirectory
+    for subject: BenchSubject, backend: BenchBackend, store: BenchStore?, address: SocketAddress,
+    folder: TemporaryDirectory
   ) throws -> [String]? {
     switch subject {
     case .direct: return nil
@@ -93,11 +120,12 @@ struct BenchServer {
         "haproxy", "-db", "-q", "-f",
         try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, address: address)),
       ]
-    case .legacy, .graceful, .resumable:
+    case .legacy, .graceful, .resumable, .resumableRedis:
       let variant = subject.expectedMode ?? ""
       let flags = try folder.write("flags.json", BenchServerSettings.flags(variant: variant))
       let settings = try folder.write(
-        "fermata.json5", BenchServerSettings.fermata(backend: backend, keepsRuns: subject == .resumable))
+        "fermata.json5",
+        BenchServerSettings.fermata(backend: backend, keepsRuns: subject.keeping != nil, store: store?.url))
       return [
         BenchRun.program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,
@@ -120,10 +148,14 @@ struct BenchServer {
   }
 
   private func errors() throws -> String {
-    let reader = try ChildProcess(["tail", "-n", "3", folder.path + "/errors.txt"])
+    try lines(of: ["tail", "-n", "3", folder.path + "/errors.txt"]).joined(separator: " | ")
+  }
+
+  private func lines(of command: [String]) throws -> [String] {
+    let reader = try ChildProcess(command)
     var lines: [String] = []
     while let line = reader.readLine(timeout: .seconds(1)) { lines.append(line) }
-    return lines.joined(separator: " | ")
+    return lines
   }
 
   /// An address nobody listens at just now.
@@ -154,5 +186,14 @@ struct BenchError: Error, CustomStringConvertible {
 
   init(_ description: String) {
     self.description = description
+  }
+
+  /// As it is, but for a program that is not there.
+  init(_ error: any Error) {
+    guard let fault = error as? ProcessError, fault.errorNumber == ENOENT else {
+      self.init("\(error)")
+      return
+    }
+    self.init("not installed (\(fault))")
   }
 }
