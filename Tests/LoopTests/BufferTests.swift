@@ -42,25 +42,3 @@ import Testing
     #expect(input.count == 0)
   }
 }
-
-@Suite struct ByteQueueTests {
-  @Test func `bytes leave in order and the memory with the last`() {
-    var queue = ByteQueue()
-    var expected: [UInt8] = []
-    for round in 0..<200 {
-      let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: round), count: round * 7 % 50)
-      queue.append(bytes.span)
-      expected += bytes
-      let taken = min(queue.count, round * 3 % 40)
-      let first = [UInt8](copying: queue.span.extracting(first: taken))
-      #expect(first == Array(expected.prefix(taken)))
-      queue.removeFirst(taken)
-      expected.removeFirst(taken)
-      let left = queue.count
-      #expect(left == expected.count)
-    }
-    queue.removeFirst(queue.count)
-    let isEmpty = queue.isEmpty
-    #expect(isEmpty)
-  }
-}

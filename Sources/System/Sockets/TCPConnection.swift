@@ -7,8 +7,6 @@ package import Time
 /// One `recv` a readable callback, straight into the loop's input buffer (a second only when the first filled it);
 /// `write` is one `send` as long as the peer keeps up. Idle it holds no buffer.
 package final class TCPConnection: Connection {
-  private enum Writing: UInt8 { case open, finishing, finished }
-
   package let loop: EventLoop
   package var handler: (any ConnectionHandler)?
   package let peerAddress: SocketAddress
@@ -16,14 +14,11 @@ package final class TCPConnection: Connection {
   // Optional because making it needs `self`; set once by `init`.
   private var watch: SocketWatch?
   private let descriptor: Int32
-  private var queue = ByteQueue()
-  private var lowMark: UInt32 = 0
-  private var writing = Writing.open
+  private var queue: SendQueue
   package private(set) var hasPeerFinished = false
-  package private(set) var lastWriteProgress: MonotonicTime
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
-  private var isFailureReported = false
+  /// Until the handler has been told.
   private var failure: SystemError?
 
   /// Takes over a connected, non-blocking socket. Reads nothing until `startReading`.
@@ -31,7 +26,7 @@ package final class TCPConnection: Connection {
     self.loop = loop
     self.descriptor = descriptor
     peerAddress = peer
-    lastWriteProgress = loop.now
+    queue = SendQueue(at: loop.now)
     watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
   }
 
@@ -47,12 +42,13 @@ package final class TCPConnection: Connection {
   }
 
   package var queuedBytes: Int { queue.count }
-  package var hasFinishedWriting: Bool { writing == .finished }
+  package var hasFinishedWriting: Bool { queue.stage == .ended }
+  package var lastWriteProgress: MonotonicTime { queue.lastProgress }
   package var isReading: Bool { watch?.isReading == true && !hasPeerFinished }
 
   package var lowWaterMark: Int {
-    get { Int(lowMark) }
-    set { lowMark = UInt32(clamping: newValue) }
+    get { queue.lowWaterMark }
+    set { queue.lowWaterMark = newValue }
   }
 
   package var sendProgress: SendProgress {
@@ -78,16 +74,15 @@ package final class TCPConnection: Connection {
   package func write(_ bytes: Span<UInt8>) { write(bytes, flags: 0) }
 
   private func write(_ bytes: Span<UInt8>, flags: Int32) {
-    guard !isClosed, !hasFailed, writing == .open, bytes.count > 0 else { return }
+    guard !isClosed, !hasFailed, queue.stage == .open, bytes.count > 0 else { return }
     guard queue.isEmpty else {
-      queue.append(bytes)
+      queue.append(bytes, at: loop.now)
       return
     }
     switch send(bytes, flags: flags) {
     case .success(let length):
       guard length < bytes.count else { return }
-      queue.append(bytes.extracting(droppingFirst: length))
-      lastWriteProgress = loop.now
+      queue.append(bytes.extracting(droppingFirst: length), at: loop.now)
       if watch?.startWriting() != true { failLater(.last) }
     case .failure(let error):
       failLater(error)
@@ -95,8 +90,8 @@ package final class TCPConnection: Connection {
   }
 
   package func finishWriting() {
-    guard !isClosed, !hasFailed, writing == .open else { return }
-    writing = .finishing
+    guard !isClosed, !hasFailed, queue.stage == .open else { return }
+    queue.stage = .ending
     if queue.isEmpty { sendFinish() }
   }
 
@@ -122,7 +117,7 @@ package final class TCPConnection: Connection {
   /// - Returns: the descriptor, which is the caller's now; `nil` when there is none any more, or when something of it
   ///   would be lost: unsent bytes, a failure, the peer's FIN.
   package func detach() -> Int32? {
-    guard !isClosed, !hasFailed, !hasPeerFinished, queue.isEmpty, writing == .open else { return nil }
+    guard !isClosed, !hasFailed, !hasPeerFinished, queue.isEmpty, queue.stage == .open else { return nil }
     isClosed = true
     handler = nil
     watch?.cancel()
@@ -136,7 +131,7 @@ package final class TCPConnection: Connection {
   }
 
   private func sendFinish() {
-    writing = .finished
+    queue.stage = .ended
     // A socket that can't any more (ENOTCONN) reports why by itself.
     _ = shutdown(descriptor, Int32(SHUT_WR))
   }
@@ -179,9 +174,8 @@ extension TCPConnection: TurnMember {
   }
 
   private func reportFailure() {
-    guard !isClosed, !isFailureReported, let failure else { return }
-    isFailureReported = true
-    handler?.connectionEnded(.failed(SocketError(failure)))
+    guard !isClosed, let error = failure.take() else { return }
+    handler?.connectionEnded(.failed(SocketError(error)))
   }
 
   package func turnCame() {
@@ -238,22 +232,18 @@ extension TCPConnection: SocketWatchHandler {
         drained(from: before)
         return
       case .success(let length):
-        queue.removeFirst(length)
-        lastWriteProgress = loop.now
+        queue.removeFirst(length, at: loop.now)
       case .failure(let error):
         fail(error)
         return
       }
     }
     watch?.stopWriting()
-    if writing == .finishing { sendFinish() }
+    if queue.stage == .ending { sendFinish() }
     drained(from: before)
   }
 
-  /// Tells the handler when the queue has just become empty or passed the low mark.
   private func drained(from before: Int) {
-    let mark = Int(lowMark)
-    let isEmptied = before > 0 && queue.isEmpty
-    if isEmptied || (before > mark && queue.count <= mark) { handler?.connectionDrained() }
+    if queue.hasDrained(from: before) { handler?.connectionDrained() }
   }
 }

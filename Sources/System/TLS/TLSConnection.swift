@@ -10,8 +10,6 @@ package import Time
 ///
 /// The end of input is the peer's close_notify. A connection that ends without it has `.failed(.truncated)`.
 package final class TLSConnection: Connection {
-  private enum Writing: UInt8 { case open, finishing, finished }
-
   package let loop: EventLoop
   package var handler: (any ConnectionHandler)?
   package let peerAddress: SocketAddress
@@ -22,9 +20,7 @@ package final class TLSConnection: Connection {
   private var engine: TLSEngine?
   // Optional because making it needs `self`; set once by `init`.
   private var watch: SocketWatch?
-  private var queue = ByteQueue()
-  private var lowMark: UInt32 = 0
-  private var writing = Writing.open
+  private var queue: SendQueue
   private var wantsInput = false
   /// OpenSSL can't read on before the socket takes something, or write on before something comes.
   private var readWaitsForWrite = false
@@ -33,10 +29,9 @@ package final class TLSConnection: Connection {
   private var hasLeftover: Bool
   private var heldStop: TLSEngine.ReadStop?
   package private(set) var hasPeerFinished = false
-  package private(set) var lastWriteProgress: MonotonicTime
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
-  private var isFailureReported = false
+  /// Until the handler has been told.
   private var failure: SocketError?
 
   /// Takes over a connected, non-blocking socket and the engine that has shaken hands on it.
@@ -49,7 +44,7 @@ package final class TLSConnection: Connection {
     isClient = role == .client
     hasLeftover = engine.hasPending
     self.engine = consume engine
-    lastWriteProgress = loop.now
+    queue = SendQueue(at: loop.now)
     watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
   }
 
@@ -72,12 +67,13 @@ package final class TLSConnection: Connection {
   }
 
   package var queuedBytes: Int { queue.count }
-  package var hasFinishedWriting: Bool { writing == .finished }
+  package var hasFinishedWriting: Bool { queue.stage == .ended }
+  package var lastWriteProgress: MonotonicTime { queue.lastProgress }
   package var isReading: Bool { wantsInput && !hasPeerFinished && !hasFailed && !isClosed }
 
   package var lowWaterMark: Int {
-    get { Int(lowMark) }
-    set { lowMark = UInt32(clamping: newValue) }
+    get { queue.lowWaterMark }
+    set { queue.lowWaterMark = newValue }
   }
 
   package var sendProgress: SendProgress {
@@ -98,23 +94,20 @@ package final class TLSConnection: Connection {
   }
 
   package func write(_ bytes: Span<UInt8>) {
-    guard !isClosed, !hasFailed, writing == .open, bytes.count > 0 else { return }
+    guard !isClosed, !hasFailed, queue.stage == .open, bytes.count > 0 else { return }
     guard queue.isEmpty else {
-      queue.append(bytes)
+      queue.append(bytes, at: loop.now)
       return
     }
     var stop = TLSEngine.WriteStop.none
     let length = engine?.write(bytes, stop: &stop) ?? 0
-    if length < bytes.count {
-      queue.append(bytes.extracting(droppingFirst: length))
-      lastWriteProgress = loop.now
-    }
+    if length < bytes.count { queue.append(bytes.extracting(droppingFirst: length), at: loop.now) }
     if let error = wait(for: stop) { failLater(error) }
   }
 
   package func finishWriting() {
-    guard !isClosed, !hasFailed, writing == .open else { return }
-    writing = .finishing
+    guard !isClosed, !hasFailed, queue.stage == .open else { return }
+    queue.stage = .ending
     if queue.isEmpty, let error = sendFinish() { failLater(error) }
   }
 
@@ -130,7 +123,7 @@ package final class TLSConnection: Connection {
   /// the connection, and one that is closed before `finishWriting` must look cut.
   package func close() {
     guard !isClosed else { return }
-    if isClient, !hasFailed, writing == .open, queue.isEmpty { _ = engine?.finish() }
+    if isClient, !hasFailed, queue.stage == .open, queue.isEmpty { _ = engine?.finish() }
     isClosed = true
     handler = nil
     watch?.cancel()
@@ -142,7 +135,7 @@ package final class TLSConnection: Connection {
   package func reset() {
     guard !isClosed else { return }
     SocketCalls.resetWhenClosed(descriptor)
-    writing = .finished
+    queue.stage = .ended
     close()
   }
 
@@ -163,7 +156,7 @@ package final class TLSConnection: Connection {
   private func sendFinish() -> SocketError? {
     let stop = engine?.finish() ?? .none
     if case .none = stop {
-      writing = .finished
+      queue.stage = .ended
       // A socket that can't any more (ENOTCONN) reports why by itself.
       _ = shutdown(descriptor, Int32(SHUT_WR))
     }
@@ -195,9 +188,8 @@ extension TLSConnection: TurnMember {
   }
 
   private func reportFailure() {
-    guard !isClosed, !isFailureReported, let failure else { return }
-    isFailureReported = true
-    handler?.connectionEnded(.failed(failure))
+    guard !isClosed, let error = failure.take() else { return }
+    handler?.connectionEnded(.failed(error))
   }
 
   package func turnCame() {
@@ -280,24 +272,14 @@ extension TLSConnection: SocketWatchHandler {
     var stop = TLSEngine.WriteStop.none
     if before > 0 {
       let length = engine?.write(queue.span, stop: &stop) ?? 0
-      if length > 0 {
-        queue.removeFirst(length)
-        lastWriteProgress = loop.now
-      }
+      if length > 0 { queue.removeFirst(length, at: loop.now) }
     }
     var error = wait(for: stop)
     if error == nil, queue.isEmpty {
       if !readWaitsForWrite { watch?.stopWriting() }
-      if writing == .finishing { error = sendFinish() }
+      if queue.stage == .ending { error = sendFinish() }
     }
     if let error { return fail(error) }
-    drained(from: before)
-  }
-
-  /// Tells the handler when the queue has just become empty or passed the low mark.
-  private func drained(from before: Int) {
-    let mark = Int(lowMark)
-    let isEmptied = before > 0 && queue.isEmpty
-    if isEmptied || (before > mark && queue.count <= mark) { handler?.connectionDrained() }
+    if queue.hasDrained(from: before) { handler?.connectionDrained() }
   }
 }
