@@ -32,8 +32,8 @@ struct UpstreamStatisticsTests {
       statistics.began()
       other.began()
       #expect(statistics.busy == 2)
-      statistics.ended(timeline, result: .completed)
-      other.ended(AttemptTimeline(startedAt: time(0)), result: .connectFailed)
+      statistics.ended(timeline, result: .ended(.completed))
+      other.ended(AttemptTimeline(startedAt: time(0)), result: .failed(.connectFailed))
       statistics.show(.available(weightFactor: 1))
       other.show(.ejected(until: time(9)))
     }

@@ -67,6 +67,8 @@ struct EventWriterTests {
       written { EventWriter.idLine(stream: stream.text.span, sequence: 42, to: &$0) }
         == "id: AAECAwQFBgcICQoLDA0ODw.42\n")
     #expect(written { EventWriter.retryLine(milliseconds: 1500, to: &$0) } == "retry: 1500\n")
-    #expect(written { EventWriter.event("control", to: &$0) { $0.append("{}") } } == "event: control\ndata: {}\n\n")
+    #expect(
+      written { EventWriter.event("control", type: "x", to: &$0) { $0.append(",\"a\":1") } }
+        == "event: control\ndata: {\"type\":\"x\",\"a\":1}\n\n")
   }
 }

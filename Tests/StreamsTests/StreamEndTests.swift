@@ -22,9 +22,8 @@ struct StreamEndTests {
     write(&out)
     let messages = EventSourceClient.messages(in: out.toArray())
     // One block, two lines, nothing around them.
-    #expect(messages.count == 1)
-    #expect(EventSourceClient.lines(of: out.toArray()).count == 3)
-    #expect(!EventSourceClient.lines(of: out.toArray())[2].isEmpty == false)
+    let lines = EventSourceClient.lines(of: out.toArray())
+    #expect(messages.count == 1 && lines.count == 3 && lines.last?.isEmpty == true)
     return try Self.object(messages.first?.text ?? "")
   }
 

@@ -31,14 +31,19 @@ package enum EventWriter {
     out.append(0x0A)
   }
 
-  /// A whole event with one line of data, which `writeData` writes and which must hold no line ending.
+  /// A whole event with one line of data: a JSON object that begins with its `type`.
+  ///
+  /// - Parameter members: appends the other members, each with a comma in front (`append(jsonMember:)`) and none with a
+  ///   line ending.
   package static func event(
-    _ type: StaticString, to out: inout ByteBuffer, writeData: (inout ByteBuffer) -> Void
+    _ name: StaticString, type: StaticString, to out: inout ByteBuffer, members: (inout ByteBuffer) -> Void
   ) {
     out.append("event: ")
+    out.append(name)
+    out.append("\ndata: {\"type\":\"")
     out.append(type)
-    out.append("\ndata: ")
-    writeData(&out)
-    out.append("\n\n")
+    out.append("\"")
+    members(&out)
+    out.append("}\n\n")
   }
 }

@@ -115,7 +115,8 @@ struct WaterfallTests {
     let words = Set(Self.faults.map(\.reason) + [AttemptFault.budgetSpent.reason])
     #expect(words.count == 11)
     #expect(words.allSatisfy { $0.utf8.allSatisfy { $0 == 0x5F || (0x61...0x7A).contains($0) } })
-    for outcome in Outcome.allCases { #expect(AttemptResult(outcome).rawValue == outcome.rawValue) }
+    let results = AttemptResult.allCases.map(\.word)
+    #expect(results.count == 11 + 1 + Outcome.allCases.count && Set(results).count == results.count)
   }
 
   @Test func `what an upstream is not to blame for is not held against it`() {

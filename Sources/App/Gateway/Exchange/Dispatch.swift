@@ -307,7 +307,7 @@ final class Dispatch {
   }
 
   /// Nobody wants the response any more.
-  func cancel() { finish(.clientGone) }
+  func cancel() { finish(.ended(.clientGone)) }
 
   private func end() {
     phase = .over

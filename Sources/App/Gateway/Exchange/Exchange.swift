@@ -305,7 +305,7 @@ final class Exchange: DispatchOwner {
       finishStream(outcome, reason: reason, upstreamIsComplete: end == .clean)
     case .relaying:
       phase = .over
-      dropDispatch(end == .clean ? .relayed : .cut)
+      dropDispatch(end == .clean ? .relayed : .failed(.cut))
       connection.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
     case .dispatching, .inRun, .over: break
     }
@@ -319,7 +319,7 @@ final class Exchange: DispatchOwner {
     guard phase == .streaming, let stream else { return }
     phase = .over
     dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
-    dropDispatch(AttemptResult(outcome))
+    dropDispatch(.ended(outcome))
     let end = StreamEnd(
       stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
     let ending = Ending(
@@ -341,7 +341,7 @@ final class Exchange: DispatchOwner {
     }
     let wasStreaming = phase == .streaming
     phase = .over
-    dropDispatch(.clientGone)
+    dropDispatch(.ended(.clientGone))
     guard wasStreaming, let stream else { return noteAbort() }
     // A hard stop breaks the connections itself; the client did nothing.
     if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
@@ -371,7 +371,7 @@ final class Exchange: DispatchOwner {
     guard phase != .over else { return }
     if phase == .streaming || phase == .inRun { return clientGone() }
     phase = .over
-    dropDispatch(.clientGone)
+    dropDispatch(.ended(.clientGone))
   }
 
   private func dropDispatch(_ result: AttemptResult) {
@@ -382,7 +382,7 @@ final class Exchange: DispatchOwner {
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
     phase = .over
     entry = nil
-    dropDispatch(.clientGone)
+    dropDispatch(.ended(.clientGone))
     worker.shard.increment(worker.metrics.refusals[refusal])
     connection.refuse(
       status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
@@ -403,7 +403,7 @@ final class Exchange: DispatchOwner {
       let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
       if now < due || isUpstreamPaused { return max(due, now + .seconds(1)) }
       phase = .over
-      dropDispatch(.timedOut)
+      dropDispatch(.failed(.timedOut))
       connection.endResponse(.cut, &worker.loop.scratch.buffer)
       return nil
     }
@@ -437,7 +437,7 @@ final class Exchange: DispatchOwner {
       finishStream(.cancelled, reason: "the stream's total time is up", upstreamIsComplete: false)
     case .clientStalled:
       phase = .over
-      dropDispatch(.clientGone)
+      dropDispatch(.ended(.clientGone))
       worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
       worker.note(stream.closing.aborted(), stream.closeLabel)
       connection.abandon()

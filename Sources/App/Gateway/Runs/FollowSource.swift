@@ -135,7 +135,7 @@ final class FollowSource: RunSource {
     let batch = batch
     self.batch = RunBatch()
     guard let run else {
-      stop(.clientGone)
+      stop(.ended(.clientGone))
       return
     }
     if run.isOpen { run.take(batch) } else { run.adopt(.eventStream, batch) }

@@ -152,7 +152,7 @@ final class LoggedRun {
     if state == .opening { openForEnd(record) }
     state = .over
     endedAt = worker.loop.now
-    source.stop(result ?? AttemptResult(record.outcome))
+    source.stop(result ?? .ended(record.outcome))
     log.finish(record)
     worker.runs.ended(self, record)
     openWaiting(all: true, at: worker.loop.now)
@@ -180,7 +180,7 @@ final class LoggedRun {
   }
 
   /// There is no stream and will be none.
-  func failed(_ failure: RunFailure, result: AttemptResult = .clientGone) {
+  func failed(_ failure: RunFailure, result: AttemptResult = .ended(.clientGone)) {
     guard state != .over else { return }
     state = .over
     source.stop(result)
@@ -284,7 +284,7 @@ final class LoggedRun {
   func vanish() {
     let wasOver = state == .over
     state = .over
-    if !wasOver { source.stop(.clientGone) }
+    if !wasOver { source.stop(.ended(.clientGone)) }
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)

@@ -2,7 +2,7 @@ import Telemetry
 
 /// A family with one label as the loops use it. The look-up is compiled for its types and costs an addition, where the
 /// family's own, being generic in another module, asks at run time what its labels are.
-struct MetricRow<Handle: MetricHandle, Label: MetricLabel>: Sendable {
+struct MetricRow<Handle: MetricHandle, Label: MetricLabel & RawRepresentable<String>>: Sendable {
   private let first: Handle
 
   init(_ family: Family<Handle, Label>) { first = family.first }
@@ -11,7 +11,9 @@ struct MetricRow<Handle: MetricHandle, Label: MetricLabel>: Sendable {
 }
 
 /// A family with two labels; see `MetricRow`.
-struct MetricTable<Handle: MetricHandle, Row: MetricLabel, Column: MetricLabel>: Sendable {
+struct MetricTable<
+  Handle: MetricHandle, Row: MetricLabel & RawRepresentable<String>, Column: MetricLabel & RawRepresentable<String>
+>: Sendable {
   private let first: Handle
   private let width: Int
 
@@ -23,8 +25,8 @@ struct MetricTable<Handle: MetricHandle, Row: MetricLabel, Column: MetricLabel>:
   subscript(_ row: Row, _ column: Column) -> Handle { first.advanced(by: row.place * width + column.place) }
 }
 
-extension MetricLabel {
-  /// `labelIndex`, read off the enum's tag: a registry checks that they are the same.
+extension MetricLabel where Self: RawRepresentable<String> {
+  /// `labelIndex`, which for an enum of words is its tag: a registry checks that it counts the cases in order.
   fileprivate var place: Int {
     MemoryLayout<Self>.size == 1 ? Int(unsafe unsafeBitCast(self, to: UInt8.self)) : labelIndex
   }

@@ -1,7 +1,22 @@
 package import Streams
 package import Telemetry
 
-extension AttemptResult: MetricLabel {}
+extension AttemptFault.Kind: MetricLabel {}
+
+extension AttemptResult: MetricLabel {
+  private static let relayedIndex = AttemptFault.Kind.allCases.count
+
+  package var labelIndex: Int {
+    switch self {
+    case .failed(let fault): fault.labelIndex
+    case .relayed: Self.relayedIndex
+    case .ended(let outcome): Self.relayedIndex + 1 + outcome.labelIndex
+    }
+  }
+
+  package var labelText: String { word }
+}
+
 extension AttemptTimeline.Milestone: MetricLabel {}
 extension UpstreamHealth.State.Label: MetricLabel {}
 
@@ -28,7 +43,8 @@ package struct UpstreamMetrics: Sendable {
 /// The numbers of one upstream on one loop, in that loop's shard: an attempt costs additions.
 package struct UpstreamStatistics {
   private let shard: MetricShard
-  private let attempts: MetricRow<Counter, AttemptResult>
+  /// The first of its series; the others follow in the results' order.
+  private let attempts: Counter
   private let phases: MetricRow<Histogram, AttemptTimeline.Milestone>
   private let busyGauge: Gauge
   private let states: MetricRow<Gauge, UpstreamHealth.State.Label>
@@ -37,7 +53,7 @@ package struct UpstreamStatistics {
 
   package init(upstream name: String, metrics: UpstreamMetrics, shard: MetricShard) {
     self.shard = shard
-    attempts = MetricRow(shard.resolve(metrics.attempts, name))
+    attempts = shard.resolve(metrics.attempts, name).first
     phases = MetricRow(shard.resolve(metrics.phases, name))
     busyGauge = shard.resolve(metrics.busy, name)[]
     states = MetricRow(shard.resolve(metrics.states, name))
@@ -53,7 +69,7 @@ package struct UpstreamStatistics {
   package mutating func ended(_ timeline: AttemptTimeline, result: AttemptResult) {
     busy -= 1
     shard.add(-1, to: busyGauge)
-    shard.increment(attempts[result])
+    shard.increment(attempts.advanced(by: result.labelIndex))
     for milestone in AttemptTimeline.Milestone.allCases {
       guard let milliseconds = timeline.milliseconds(milestone) else { continue }
       shard.observe(phases[milestone], milliseconds)

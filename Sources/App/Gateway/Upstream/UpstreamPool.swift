@@ -78,7 +78,7 @@ final class UpstreamPool: DeadlineMember {
 
   /// An attempt gave no good response.
   func attemptFailed(_ fault: AttemptFault, timeline: AttemptTimeline, at now: MonotonicTime) {
-    statistics.ended(timeline, result: fault.result)
+    statistics.ended(timeline, result: .failed(fault.kind))
     noteChange(at: now) { $0.attemptFailed(fault, at: now) }
   }
 
@@ -91,10 +91,12 @@ final class UpstreamPool: DeadlineMember {
   func attemptEnded(_ result: AttemptResult, timeline: AttemptTimeline, at now: MonotonicTime) {
     statistics.ended(timeline, result: result)
     switch result {
-    case .completed, .incomplete, .upstreamError, .relayed: noteChange(at: now) { $0.completed(at: now) }
-    case .upstreamTruncated, .firstTokenTimeout, .idleTimeout, .cut, .timedOut:
+    case .ended(.completed), .ended(.incomplete), .ended(.upstreamError), .relayed:
+      noteChange(at: now) { $0.completed(at: now) }
+    case .ended(.upstreamTruncated), .ended(.firstTokenTimeout), .ended(.idleTimeout), .failed(.cut),
+      .failed(.timedOut):
       noteChange(at: now) { $0.truncated(at: now) }
-    default: break
+    case .ended, .failed: break
     }
   }
 

@@ -54,10 +54,22 @@ package enum AttemptFault: Equatable, Sendable {
   /// Bytes that are no HTTP; the text says what is wrong with them.
   case malformed(String)
 
-  /// The fault in one word, for clients, log lines and metrics.
-  package var reason: String { result.rawValue }
+  /// Its kind; the raw value is the word that clients, log lines and metrics have for it.
+  package enum Kind: String, CaseIterable, Sendable {
+    case connectFailed = "connect_failed"
+    case tlsFailed = "tls_failed"
+    case timedOut = "timed_out"
+    case budgetSpent = "budget_spent"
+    case status
+    case wrongContentType = "wrong_content_type"
+    case emptyBody = "empty_body"
+    case noContent = "no_content"
+    case errorEvent = "error_event"
+    case cut
+    case malformed
+  }
 
-  package var result: AttemptResult {
+  package var kind: Kind {
     switch self {
     case .connectFailed: .connectFailed
     case .tlsFailed: .tlsFailed
@@ -72,6 +84,8 @@ package enum AttemptFault: Equatable, Sendable {
     case .malformed: .malformed
     }
   }
+
+  package var reason: String { kind.rawValue }
 
   package var status: Int? {
     if case .status(let status, _) = self { status } else { nil }
@@ -115,54 +129,23 @@ package enum AttemptFault: Equatable, Sendable {
   }
 }
 
-/// How an attempt ended, in one word: those of its faults before its response went to the client, those of the run's
-/// outcome afterwards.
-package enum AttemptResult: String, CaseIterable, Sendable {
-  case connectFailed = "connect_failed"
-  case tlsFailed = "tls_failed"
-  case timedOut = "timed_out"
-  case budgetSpent = "budget_spent"
-  case status
-  case wrongContentType = "wrong_content_type"
-  case emptyBody = "empty_body"
-  case noContent = "no_content"
-  case errorEvent = "error_event"
-  case cut
-  case malformed
+/// How an attempt ended.
+package enum AttemptResult: CaseIterable, Sendable {
+  /// Before its response went to the client.
+  case failed(AttemptFault.Kind)
   /// A response that is no event stream was passed on.
   case relayed
+  /// With its run.
+  case ended(Outcome)
 
-  case completed
-  case incomplete
-  case upstreamError = "upstream_error"
-  case upstreamTruncated = "upstream_truncated"
-  case firstTokenTimeout = "first_token_timeout"
-  case idleTimeout = "idle_timeout"
-  case cancelled
-  case replacedByNewStream = "replaced_by_new_stream"
-  case clientGone = "client_gone"
-  case clientStalled = "client_stalled"
-  case runTooLarge = "run_too_large"
-  case eventTooLarge = "event_too_large"
-  case draining
-  case gatewayError = "gateway_error"
+  package static let allCases = AttemptFault.Kind.allCases.map(failed) + [relayed] + Outcome.allCases.map(ended)
 
-  package init(_ outcome: Outcome) {
-    switch outcome {
-    case .completed: self = .completed
-    case .incomplete: self = .incomplete
-    case .upstreamError: self = .upstreamError
-    case .upstreamTruncated: self = .upstreamTruncated
-    case .firstTokenTimeout: self = .firstTokenTimeout
-    case .idleTimeout: self = .idleTimeout
-    case .cancelled: self = .cancelled
-    case .replacedByNewStream: self = .replacedByNewStream
-    case .clientGone: self = .clientGone
-    case .clientStalled: self = .clientStalled
-    case .runTooLarge: self = .runTooLarge
-    case .eventTooLarge: self = .eventTooLarge
-    case .draining: self = .draining
-    case .gatewayError: self = .gatewayError
+  /// The result in one word.
+  package var word: String {
+    switch self {
+    case .failed(let fault): fault.rawValue
+    case .relayed: "relayed"
+    case .ended(let outcome): outcome.rawValue
     }
   }
 }

@@ -19,17 +19,12 @@ package struct PromptReady {
   }
 
   package func write(to out: inout ByteBuffer) {
-    out.append("event: control\ndata: {\"type\":\"prompt_ready\",\"streamId\":\"")
-    stream.write(to: &out)
-    out.append("\",\"at\":\"")
-    out.append(time.rfc3339)
-    out.append("\",\"sinceStartMs\":")
-    out.append(decimal: max(0, sinceStart.value / 1_000_000))
-    if let clientMessageID {
-      out.append(",\"client_message_id\":")
-      out.append(jsonString: clientMessageID.span, limit: 256)
+    EventWriter.event("control", type: "prompt_ready", to: &out) { out in
+      out.append(member: "streamId", stream)
+      out.append(member: "at", time)
+      out.append(member: "sinceStartMs", max(0, sinceStart.value / 1_000_000))
+      if let clientMessageID { out.append(member: "client_message_id", text: clientMessageID.span, limit: 256) }
     }
-    out.append("}\n\n")
   }
 
   /// Whether a backend's event says the same, so that the client need not hear it twice.

@@ -32,41 +32,39 @@ package struct StreamEnd {
     self.hasPartialEvent = hasPartialEvent
   }
 
+  /// The most that is taken of a reason or an id, in bytes.
+  private static let textLimit = 1024
+
   /// - Parameter lastEventID: the value of the last `id` line sent; empty when there was none.
   package func write(lastEventID: Span<UInt8>, to out: inout ByteBuffer) {
-    out.append("event: stream_end\ndata: {\"type\":\"stream_end\",\"streamId\":\"")
-    stream.write(to: &out)
-    out.append("\",\"runId\":\"")
-    run.write(to: &out)
-    out.append("\",\"timestamp\":\"")
-    let timestamp = time.rfc3339Characters
-    out.append(timestamp.span)
-    out.append("\",\"outcome\":\"")
-    out.append(outcome.rawValue)
-    out.append("\",\"reason\":")
-    out.append(jsonString: reason, limit: 1024)
-    out.append(",\"events\":")
-    out.append(decimal: events)
-    out.append(",\"bytes\":")
-    out.append(decimal: bytes)
-    out.append(",\"lastEventId\":")
-    out.append(jsonString: lastEventID, limit: 1024)
-    out.append(isResumable ? ",\"resumable\":true" : ",\"resumable\":false")
-    out.append(hasPartialEvent ? ",\"partialEvent\":true" : ",\"partialEvent\":false")
-    out.append(",\"message\":\"Stream ending\"}\n\n")
+    EventWriter.event("stream_end", type: "stream_end", to: &out) { out in
+      out.append(member: "streamId", stream)
+      out.append(member: "runId", run)
+      out.append(member: "timestamp", time)
+      out.append(member: "outcome", word: outcome.rawValue)
+      out.append(member: "reason", text: reason.utf8Span.span, limit: Self.textLimit)
+      out.append(member: "events", events)
+      out.append(member: "bytes", bytes)
+      out.append(member: "lastEventId", text: lastEventID, limit: Self.textLimit)
+      out.append(member: "resumable", isResumable)
+      out.append(member: "partialEvent", hasPartialEvent)
+      out.append(member: "message", word: "Stream ending")
+    }
   }
 
   /// The `error` event that goes before a `stream_end` whose outcome is one. Its payload is an error in the eyes of
   /// the OpenAI clients (a top-level `error`) and of the Anthropic ones (the event's type) too.
   package func writeError(to out: inout ByteBuffer) {
-    out.append("event: error\ndata: {\"type\":\"error\",\"source\":\"gateway\",\"streamId\":\"")
-    stream.write(to: &out)
-    out.append("\",\"error\":{\"type\":\"")
-    out.append(outcome.rawValue)
-    out.append("\",\"code\":\"")
-    out.append(outcome.rawValue)
-    out.append("\",\"message\":")
-    out.append(jsonString: reason, limit: 1024)
-    out.append("}}\n\n")
+    EventWriter.event("error", type: "error", to: &out) { out in
+      out.append(member: "source", word: "gateway")
+      out.append(member: "streamId", stream)
+      out.append(jsonMember: "error")
+      out.append("{\"type\":\"")
+      out.append(outcome.rawValue)
+      out.append("\"")
+      out.append(member: "code", word: outcome.rawValue)
+      out.append(member: "message", text: reason.utf8Span.span, limit: Self.textLimit)
+      out.append("}")
+    }
   }
 }

@@ -28,20 +28,16 @@ package struct StreamReset {
   }
 
   package func write(to out: inout ByteBuffer) {
-    out.append("event: stream_reset\ndata: {\"type\":\"stream_reset\",\"streamId\":\"")
-    stream.write(to: &out)
-    out.append("\",\"reason\":\"")
-    out.append(reason.rawValue)
-    out.append("\",\"oldest\":")
-    if let oldest {
-      out.append(UInt8(ascii: "\""))
-      EventID(stream: stream, sequence: oldest).write(to: &out)
-      out.append(UInt8(ascii: "\""))
-    } else {
-      out.append("null")
+    EventWriter.event("stream_reset", type: "stream_reset", to: &out) { out in
+      out.append(member: "streamId", stream)
+      out.append(member: "reason", word: reason.rawValue)
+      if let oldest {
+        out.append(member: "oldest", EventID(stream: stream, sequence: oldest))
+      } else {
+        out.append(jsonMember: "oldest")
+        out.append("null")
+      }
+      out.append(member: "timestamp", time)
     }
-    out.append(",\"timestamp\":\"")
-    out.append(time.rfc3339)
-    out.append("\"}\n\n")
   }
 }
