@@ -122,21 +122,6 @@ import Testing
     #expect(try requestHead("POST / HTTP/1.0\r\nExpect: x\r\n\r\n").expectsContinue == false)
   }
 
-  @Test func `an upgrade is told apart, h2c is never one`() throws {
-    func upgrade(_ lines: String, method: String = "GET", version: String = "1.1") throws -> RequestHead.Upgrade {
-      try requestHead("\(method) / HTTP/\(version)\r\nHost: a\r\n\(lines)\r\n\r\n").upgrade
-    }
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: WebSocket") == .webSocket)
-    #expect(try upgrade("Upgrade: websocket") == .none)
-    #expect(try upgrade("Connection: Upgrade") == .none)
-    #expect(try upgrade("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA") == .other)
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: websocket, h2c") == .other)
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c") == .other)
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: websocket", method: "POST") == .other)
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3") == .other)
-    #expect(try upgrade("Connection: Upgrade\r\nUpgrade: websocket", version: "1.0") == .none)
-  }
-
   @Test func `pipelined requests come out one by one`() throws {
     let input = wire("GET /1 HTTP/1.1⏎Host: a⏎⏎⏎GET /2 HTTP/1.1⏎Host: a⏎⏎GET /3 HTTP/1.1⏎Host: a⏎⏎")
     var parser = RequestHeadParser()
@@ -157,7 +142,7 @@ import Testing
     fields.append(.host, literal: "a")
     let target = try #require(Target("http://b:1/p?q"))
     let head = RequestHead(method: .get, target: target, version: .http2, fields: fields)
-    #expect(head.isKeepAlive && head.framing == .none && head.upgrade == .none && !head.expectsContinue)
+    #expect(head.isKeepAlive && head.framing == .none && !head.expectsContinue)
     let isAuthority = if let authority = target.authority { authority.equals("b:1") } else { false }
     #expect(isAuthority)
     let result = written {

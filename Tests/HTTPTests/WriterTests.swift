@@ -3,22 +3,6 @@ import HTTP
 import Testing
 
 @Suite struct WriterTests {
-  @Test func `a request of the program's own is read back as it was meant`() throws {
-    var fields = Fields()
-    fields.append(.accept, literal: "text/event-stream")
-    let target = try #require(Target("/events?x=1"))
-    let text = written {
-      RequestWriter.writeHead(
-        .post, target: target, host: FieldValue(literal: "a:1"), fields: fields, framing: .length(3),
-        isKeepAlive: false, into: &$0)
-    }
-    let expected =
-      "POST /events?x=1 HTTP/1.1\r\nHost: a:1\r\nAccept: text/event-stream\r\nContent-Length: 3\r\n"
-      + "Connection: close\r\n\r\n"
-    #expect(text == expected)
-    #expect(try requestHead(text).framing == .length(3))
-  }
-
   @Test func `a response of the gateway's own says how it ends`() {
     func head(_ framing: BodyFraming, _ version: HTTPVersion = .http11, _ isKeepAlive: Bool = true) -> String {
       written {

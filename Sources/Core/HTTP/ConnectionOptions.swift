@@ -7,7 +7,6 @@ package struct ConnectionOptions: Sendable, Equatable {
 
   package private(set) var hasClose = false
   package private(set) var hasKeepAlive = false
-  package private(set) var hasUpgrade = false
   /// Known fields that are meant for the next hop only.
   private(set) var nominated: KnownFieldSet = []
   /// Whether names that are not known fields are nominated too.
@@ -59,8 +58,6 @@ package struct ConnectionOptions: Sendable, Equatable {
       hasKeepAlive = true
     } else if option.equalsIgnoringASCIICase("close") {
       hasClose = true
-    } else if option.equalsIgnoringASCIICase("upgrade") {
-      hasUpgrade = true
     } else if let field = KnownField(option) {
       if !message.protected.contains(field) {
         nominated.insert(field)

@@ -11,16 +11,6 @@ package struct RequestHead: Sendable {
   package let connection: ConnectionOptions
   /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1).
   package let expectsContinue: Bool
-  package let upgrade: Upgrade
-
-  /// What other protocol the client would rather speak (RFC 9110 7.8).
-  package enum Upgrade: Sendable, Equatable {
-    case none
-    /// Exactly `websocket`, on a GET without a body.
-    case webSocket
-    /// Anything else, `h2c` among it. Never passed on.
-    case other
-  }
 
   /// A head that did not come through ``RequestHeadParser``: HTTP/2 sessions, health checks, tests.
   ///
@@ -36,7 +26,6 @@ package struct RequestHead: Sendable {
     self.framing = framing
     self.connection = ConnectionOptions()
     self.expectsContinue = expectsContinue
-    self.upgrade = .none
   }
 
   init(_ head: consuming CollectedHead<RequestLine>) throws(HTTP1Fault) {
@@ -47,8 +36,6 @@ package struct RequestHead: Sendable {
     framing = try section.declaredFraming(version: line.version, in: head.bytes.span) ?? .none
     connection = try ConnectionOptions(section, in: head.bytes.span, of: .request)
     expectsContinue = try RequestHead.expectsContinue(section, version: line.version, in: head.bytes.span)
-    upgrade = RequestHead.upgrade(
-      section, line: line, hasBody: framing != .none, connection: connection, in: head.bytes.span)
     let parts = line.target.completed(in: &head.bytes, method: line.method)
     target = Target(parts: parts, bytes: head.bytes)
     fields = Fields(bytes: head.bytes, entries: section.entries, present: section.present)
@@ -111,15 +98,5 @@ extension RequestHead {
       throw .unknownExpectation
     }
     return true
-  }
-
-  private static func upgrade(
-    _ section: FieldSection, line: RequestLine, hasBody: Bool, connection: ConnectionOptions, in bytes: Span<UInt8>
-  ) -> Upgrade {
-    guard line.version == .http11, connection.hasUpgrade, let value = section.value(of: .upgrade, in: bytes) else {
-      return .none
-    }
-    let isPlain = line.method == .get && !hasBody && !section.repeated.contains(.upgrade)
-    return isPlain && value.equalsIgnoringASCIICase("websocket") ? .webSocket : .other
   }
 }

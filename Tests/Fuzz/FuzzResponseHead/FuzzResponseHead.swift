@@ -64,9 +64,9 @@ extension Fields {
 }
 
 func checkForwarding(_ head: ResponseHead, to method: Method, version: HTTPVersion) {
-  var sequence = ResponseSequence(method: method, upgradeRequested: true)
-  guard let step = try? sequence.receive(head) else { preconditionFailure("the first head is one too many") }
-  let framing = if case .final(let framing) = step { framing.forwarded(to: version) } else { BodyFraming.none }
+  // Those are not passed on.
+  if head.isInformational { return }
+  let framing = BodyFraming.ofResponse(head, to: method).forwarded(to: version)
   var buffer = ByteBuffer()
   Forwarding.writeResponse(
     head, framing: framing, version: version, isKeepAlive: true, as: ResponseRules(), into: &buffer)

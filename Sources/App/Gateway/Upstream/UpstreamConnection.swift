@@ -19,7 +19,7 @@ final class UpstreamConnection: ConnectionHandler {
 
   /// What ended an attempt before its response's head was complete.
   enum HeadFailure {
-    /// The connection ended; `isFresh` when nothing had been received on it for this request.
+    /// The connection ended.
     case ended(UpstreamFault, receivedNothing: Bool)
     /// TLS failed after its handshake: the backend may refuse only then what it was shown (RFC 8446, 4.4.2.4).
     case refused(String)
@@ -35,7 +35,7 @@ final class UpstreamConnection: ConnectionHandler {
   private var state = State.idle
   private var parser: ResponseHeadParser
   private var decoder = BodyDecoder(framing: .none, side: .response)
-  private var informational = 0
+  private var heads = ResponseSequence(method: .get)
   private var isReusable = false
   private var requestIsComplete = false
   private var receivedAnything = false
@@ -58,7 +58,7 @@ final class UpstreamConnection: ConnectionHandler {
     self.dispatch = dispatch
     state = .awaitingHead
     parser = ResponseHeadParser(limits: HeadLimits())
-    informational = 0
+    heads = ResponseSequence(method: dispatch.method)
     requestIsComplete = false
     receivedAnything = false
     connection.startReading()
@@ -122,14 +122,8 @@ final class UpstreamConnection: ConnectionHandler {
 
   private func receive(_ head: consuming ResponseHead, isLast: Bool) throws(HTTP1Error) {
     guard let dispatch else { return close() }
-    if head.status == 101 { throw .response(.unrequestedUpgrade) }
-    if head.isInformational {
-      // 100 answers an expectation that we met ourselves; the others are hints that may be dropped.
-      informational += 1
-      if informational > HeadLimits().informationalResponses { throw .response(.tooManyInformationalResponses) }
-      return
-    }
-    let framing = BodyFraming.ofResponse(head, to: dispatch.method)
+    // Informational: 100 answers an expectation that we met ourselves, the others are hints that may be dropped.
+    guard let framing = try heads.receive(head) else { return }
     isReusable = head.isKeepAlive && framing != .untilClose
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)

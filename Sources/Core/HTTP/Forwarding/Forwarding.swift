@@ -5,30 +5,19 @@ package import Bytes
 package enum Forwarding {
   /// Appends the head of `head`'s request for an upstream.
   ///
-  /// - Parameters:
-  ///   - client: who asked. `nil` writes no `X-Forwarded-*`, and passes none.
-  ///   - extra: fields of this request that replace the client's of the same names, after the rules' own.
-  ///   - framing: how the body will be framed when it is not as it came, for instance kept for replay.
-  ///   - passesUpgrade: whether a WebSocket upgrade is asked of the upstream; others never are.
+  /// - Parameter client: who asked. `nil` writes no `X-Forwarded-*`, and passes none.
   package static func writeRequest(
     _ head: borrowing RequestHead, from client: ForwardedClient?, as rules: borrowing ForwardingRules,
-    extra: borrowing Fields = Fields(), framing: BodyFraming? = nil, passesUpgrade: Bool = false,
     into buffer: inout ByteBuffer
   ) {
     buffer.reserve(head.fields.bytes.count + 256)
     writeRequestLine(head, rules, into: &buffer)
     writeHost(head, rules, into: &buffer)
-    writeRequestFields(head, from: client, as: rules, extra: extra, into: &buffer)
-    if rules.addsForwarded, let client { writeForwarded(head, client, into: &buffer) }
-    rules.overrides.write(excluding: extra, into: &buffer)
-    extra.write(into: &buffer)
+    writeRequestFields(head, from: client, as: rules, into: &buffer)
+    if let client { writeForwarded(head, client, into: &buffer) }
+    rules.overrides.write(into: &buffer)
     writeVia(head.version, into: &buffer)
-    (framing ?? head.framing).writeFields(into: &buffer)
-    if passesUpgrade, head.upgrade == .webSocket {
-      buffer.append("Connection: Upgrade\r\nUpgrade: websocket\r\n")
-    } else if !rules.isKeepAlive {
-      buffer.append("Connection: close\r\n")
-    }
+    head.framing.writeFields(into: &buffer)
     buffer.append("\r\n")
   }
 
@@ -39,32 +28,23 @@ package enum Forwarding {
   ///     is kept where it tells of a body that is not sent (HEAD, 304).
   ///   - version: the client's.
   ///   - isKeepAlive: whether the client's connection may go on; ignored when the body lasts until the close.
-  ///   - extra: fields of this response that replace the upstream's of the same names, after the rules' own.
-  ///   - passesUpgrade: writes the `Connection` and `Upgrade` of a 101.
   package static func writeResponse(
     _ head: borrowing ResponseHead, framing: BodyFraming, version: HTTPVersion, isKeepAlive: Bool,
-    as rules: borrowing ResponseRules, extra: borrowing Fields = Fields(), passesUpgrade: Bool = false,
-    into buffer: inout ByteBuffer
+    as rules: borrowing ResponseRules, into buffer: inout ByteBuffer
   ) {
     buffer.reserve(head.fields.bytes.count + 256)
     ResponseWriter.writeStatusLine(head.status, reason: head.reason, into: &buffer)
-    writeResponseFields(head, as: rules, extra: extra, into: &buffer)
-    rules.overrides.write(excluding: extra, into: &buffer)
-    extra.write(into: &buffer)
+    writeResponseFields(head, as: rules, into: &buffer)
+    rules.overrides.write(into: &buffer)
     writeVia(head.version, into: &buffer)
     bodyFraming(head, framing).writeFields(into: &buffer)
-    if passesUpgrade, head.status == 101 {
-      buffer.append("Connection: Upgrade\r\nUpgrade: websocket\r\n")
-    } else if !head.isInformational {
-      ResponseWriter.writeConnection(
-        version: version, isKeepAlive: isKeepAlive && framing != .untilClose, into: &buffer)
-    }
+    ResponseWriter.writeConnection(version: version, isKeepAlive: isKeepAlive && framing != .untilClose, into: &buffer)
     buffer.append("\r\n")
   }
 
-  /// RFC 9110 8.6: no length in 1xx and 204; in answers to HEAD and in 304 the length of what is not sent.
+  /// RFC 9110 8.6: no length in 204; in answers to HEAD and in 304 the length of what is not sent.
   private static func bodyFraming(_ head: borrowing ResponseHead, _ framing: BodyFraming) -> BodyFraming {
-    guard framing == .none, head.status >= 200, head.status != 204, case .length = head.declaredFraming else {
+    guard framing == .none, head.status != 204, case .length = head.declaredFraming else {
       return framing
     }
     return head.declaredFraming
@@ -114,23 +94,23 @@ extension Forwarding {
 
   private static func writeRequestFields(
     _ head: borrowing RequestHead, from client: ForwardedClient?, as rules: borrowing ForwardingRules,
-    extra: borrowing Fields, into buffer: inout ByteBuffer
+    into buffer: inout ByteBuffer
   ) {
-    var dropped = rules.dropped.union(rules.overrides.present).union(extra.present)
+    var dropped = rules.dropped.union(rules.overrides.present)
     dropped.insert(.host)
-    if !rules.passesExpect { dropped.insert(.expect) }
+    // The gateway answers it.
+    dropped.insert(.expect)
     if let client, client.isTrusted {
       // Written anew with the peer's own address.
-      if rules.addsForwarded { dropped.insert(.xForwardedFor) }
+      dropped.insert(.xForwardedFor)
     } else {
       dropped = dropped.union(FieldFilter.clientIdentity)
     }
-    let checksOthers =
-      !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames || extra.hasOtherNames
+    let checksOthers = !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames
     let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
     filter.write(head.fields, into: &buffer) { name in
       rules.droppedNames.contains(name) || rules.overrides.firstIndex(named: name) != nil
-        || extra.firstIndex(named: name) != nil || (head.connection.nominatesOthers && head.fields.nominates(name))
+        || (head.connection.nominatesOthers && head.fields.nominates(name))
     }
   }
 
@@ -166,16 +146,14 @@ extension Forwarding {
 
 extension Forwarding {
   private static func writeResponseFields(
-    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, extra: borrowing Fields,
-    into buffer: inout ByteBuffer
+    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, into buffer: inout ByteBuffer
   ) {
-    let dropped = rules.dropped.union(rules.overrides.present).union(extra.present)
-    let checksOthers =
-      !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames || extra.hasOtherNames
-    let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
+    let dropped = rules.dropped.union(rules.overrides.present)
+    let filter = FieldFilter(
+      dropped: dropped, connection: head.connection, checksOthers: rules.overrides.hasOtherNames)
     filter.write(head.fields, into: &buffer) { name in
-      rules.droppedNames.contains(name) || rules.overrides.firstIndex(named: name) != nil
-        || extra.firstIndex(named: name) != nil || (head.connection.nominatesOthers && head.fields.nominates(name))
+      rules.overrides.firstIndex(named: name) != nil
+        || (head.connection.nominatesOthers && head.fields.nominates(name))
     }
   }
 }
@@ -183,13 +161,4 @@ extension Forwarding {
 extension Fields {
   /// Whether any field is not a known one.
   var hasOtherNames: Bool { entries.contains { $0.known == Entry.unknown } }
-
-  /// Appends every field that `others` does not have.
-  func write(excluding others: borrowing Fields, into buffer: inout ByteBuffer) {
-    for index in indices {
-      let isReplaced =
-        known(at: index).map { others.contains($0) } ?? (others.firstIndex(named: name(at: index)) != nil)
-      if !isReplaced { write(at: index, into: &buffer) }
-    }
-  }
 }

@@ -19,17 +19,11 @@ package struct ForwardingRules: Sendable {
   package var droppedNames: [FieldName]
   /// Fields that replace the client's of the same names.
   package var overrides: Fields
-  /// Whether the upstream connection is kept; else the request says `Connection: close`.
-  package var isKeepAlive: Bool
-  /// Whether `Expect: 100-continue` passes; else the gateway answers it.
-  package var passesExpect: Bool
-  /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are written.
-  package var addsForwarded: Bool
 
   package init(
     upstreamAuthority: FieldValue, host: HostRule = .preserve, basePath: String = "",
     strippedParameters: [StaticString] = [], dropped: KnownFieldSet = [], droppedNames: [FieldName] = [],
-    overrides: Fields = Fields(), isKeepAlive: Bool = true, passesExpect: Bool = false, addsForwarded: Bool = true
+    overrides: Fields = Fields()
   ) {
     self.upstreamAuthority = upstreamAuthority
     self.host = host
@@ -38,9 +32,6 @@ package struct ForwardingRules: Sendable {
     self.dropped = dropped
     self.droppedNames = droppedNames
     self.overrides = overrides
-    self.isKeepAlive = isKeepAlive
-    self.passesExpect = passesExpect
-    self.addsForwarded = addsForwarded
   }
 }
 
@@ -65,13 +56,11 @@ package struct ForwardedClient: Sendable {
 package struct ResponseRules: Sendable {
   /// Fields left out besides those that never pass.
   package var dropped: KnownFieldSet
-  package var droppedNames: [FieldName]
   /// Fields that replace the upstream's of the same names.
   package var overrides: Fields
 
-  package init(dropped: KnownFieldSet = [], droppedNames: [FieldName] = [], overrides: Fields = Fields()) {
+  package init(dropped: KnownFieldSet = [], overrides: Fields = Fields()) {
     self.dropped = dropped
-    self.droppedNames = droppedNames
     self.overrides = overrides
   }
 }

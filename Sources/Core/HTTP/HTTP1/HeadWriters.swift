@@ -1,30 +1,5 @@
 package import Bytes
 
-/// Writes request heads of the program's own: health checks, the terminal client, the demo.
-package enum RequestWriter {
-  /// Appends a whole HTTP/1.1 head. `fields` must hold no Host, Content-Length, Transfer-Encoding or Connection:
-  /// those are written from the parameters, so that they cannot disagree.
-  package static func writeHead(
-    _ method: Method, target: Target, host: FieldValue, fields: Fields = Fields(), framing: BodyFraming = .none,
-    isKeepAlive: Bool = true, into buffer: inout ByteBuffer
-  ) {
-    buffer.append(method.name)
-    buffer.append(.space)
-    buffer.append(target.path)
-    if let query = target.query {
-      buffer.append(UInt8(ascii: "?"))
-      buffer.append(query)
-    }
-    buffer.append(" HTTP/1.1\r\nHost: ")
-    buffer.append(host.bytes)
-    buffer.append("\r\n")
-    fields.write(into: &buffer)
-    framing.writeFields(into: &buffer)
-    if !isKeepAlive { buffer.append("Connection: close\r\n") }
-    buffer.append("\r\n")
-  }
-}
-
 /// Writes response heads of the gateway's own.
 package enum ResponseWriter {
   /// Appends a whole head. `fields` must hold no Content-Length, Transfer-Encoding or Connection: those are written
