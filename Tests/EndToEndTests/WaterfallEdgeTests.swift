@@ -37,6 +37,22 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a backend's own shorter limit holds when it is not the first that is asked`() async throws {
+      let configuration = Waterfall.configuration(
+        #"["a", "b", "c"]"#, #"budget: "30s", timeouts: { head: "9s", firstEvent: "9s", firstToken: "9s" }"#
+      ).replacing(#"b: { url: "UPSTREAM/b" }"#, with: #"b: { url: "UPSTREAM/b", timeouts: { head: "300ms" } }"#)
+      let late = Script([.pause(.milliseconds(500)), .head(.init(status: 503, framing: .length(nil))), .end])
+      let faults = ["a": late, "b": Script([.stall])]
+      try await World.with(Waterfall.setup(faults, configuration: configuration)) { world in
+        let result = await world.fetchNew("/x")
+        #expect(result.status == 200 && result.outcome == "completed")
+        #expect(await eventually { world.gateway.log("attempt_failed").count == 2 })
+        let failure = world.gateway.log("attempt_failed").last
+        let time = failure?["milliseconds"]?.integer ?? 0
+        #expect(failure?["upstream"]?.string == "b" && time >= 300 && time < 3000, "\(time)")
+      }
+    }
+
     /// The form of RFC 9110, 5.6.7.
     private static func date(secondsFromNow seconds: Int) -> String {
       var moment = time(nil) + seconds

@@ -16,6 +16,8 @@ protocol DispatchOwner: ResponseSink {
   func dispatchIsLate()
   /// Backends take the request's body (again).
   func dispatchTakesBody()
+  /// Another attempt has begun: its limits may end sooner than the last one's, so the clocks want looking at.
+  func dispatchNeedsTime()
 }
 
 /// One request on its way to a good response: tries the route's backends in their order, and hands the first that is
@@ -169,6 +171,7 @@ final class Dispatch {
     pool = nil
     dropUpstream()
     perform(waterfall.failed(fault, at: worker.loop.readClock()))
+    owner?.dispatchNeedsTime()
   }
 
   /// The attempt ended before there was a response.

@@ -139,6 +139,8 @@ final class Exchange: DispatchOwner {
     connection.resumeReading()
   }
 
+  func dispatchNeedsTime() { connection.exchangeNeedsTime() }
+
   // MARK: - The response
 
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {

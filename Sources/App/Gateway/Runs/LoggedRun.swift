@@ -276,7 +276,7 @@ final class LoggedRun {
   // MARK: - Time
 
   /// Looks at the clocks at the next tick.
-  private func look() {
+  func look() {
     if let deadline { worker.loop.deadlines.move(deadline, to: worker.loop.now) }
   }
 

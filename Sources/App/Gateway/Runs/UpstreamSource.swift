@@ -145,6 +145,8 @@ extension UpstreamSource: DispatchOwner {
 
   func dispatchTakesBody() { opener?.takesBody() }
 
+  func dispatchNeedsTime() { run?.look() }
+
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
     clock.backendSent(at: worker.loop.now)
