@@ -73,6 +73,7 @@ final class Worker {
     pools = settings.upstreams.map { UpstreamPool($0, worker: self) }
     for pool in pools { pool.start() }
     log.level = settings.configuration.logLevel
+    runs.settingsChanged()
   }
 
   func adopt(_ flags: FlagSnapshot) {

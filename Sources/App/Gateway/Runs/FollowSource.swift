@@ -20,6 +20,9 @@ final class FollowSource: RunSource {
   private var feed: (any RunFeed)?
   private var batch = RunBatch()
   private var isTurnDue = false
+  /// Whether what was there at the beginning has come.
+  private var hasCaughtUp = false
+  private let openDue: MonotonicTime?
   private var events: UInt64 = 0
   private var bytes: UInt64 = 0
   private var lastInput: MonotonicTime
@@ -47,7 +50,11 @@ final class FollowSource: RunSource {
     limits = route.settings.stream.watchdogs
     classifier = route.classifier
     lastInput = worker.loop.now
+    let patience = route.policy.commitAfter
+    openDue = patience > .zero ? worker.loop.now + patience : nil
   }
+
+  func uses(_ client: RedisClient) -> Bool { feed != nil && redis === client }
 
   var isOwner: Bool { false }
   var home: RunHome { isWorkers ? .aWorker : .anotherReplica }
@@ -84,7 +91,11 @@ final class FollowSource: RunSource {
   func cancel() { redis.store.requestCancel(id) { _ in } }
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
-    guard isWorkers else { return now + .seconds(1) }
+    guard isWorkers else {
+      // As on the replica that has it: a stream opens at the latest then.
+      if hasCaughtUp, run?.isOpen == false, let openDue, openDue <= now { handOver() }
+      return now + .seconds(1)
+    }
     let silence = now - lastInput
     if let stopDue, stopDue <= now {
       finish(.cancelled, "a client has asked for it")
@@ -155,16 +166,23 @@ extension FollowSource: RunFeedHandler {
     }
     batch.append(block, head)
     // What is there already comes at once, so that a reader learns whether it has it all.
-    if run?.isOpen != false { wantTurn() }
+    if run?.isOpen != false || hasCaughtUp { wantTurn() }
   }
 
   func runCaughtUp() {
-    if run?.isOpen != true { handOver() }
+    hasCaughtUp = true
+    // A gateway's run of which nothing has come may turn out to have no stream.
+    if run?.isOpen != true, isWorkers || !batch.isEmpty { handOver() }
   }
 
   func runEnded(_ end: EndRecord) {
     batch.end = end
     handOver()
+  }
+
+  func runHasNoStream(_ record: EndRecord) {
+    guard let run else { return }
+    if run.isOpen { runEnded(record) } else { run.failed(.noStream) }
   }
 
   func runVanished() {
@@ -178,8 +196,9 @@ extension FollowSource: RunFeedHandler {
 
   func runStoreLost() {
     guard let run else { return }
+    if run.isOpen { return run.storeLostForReaders() }
     worker.runs.note(.warning, "run_store_lost", of: run)
-    if !run.isOpen { run.failed(.stopped(reason: "the store of runs can't be reached")) }
+    run.failed(.stopped(reason: "the store of runs can't be reached"))
   }
 
   func runStoreBack() {

@@ -69,6 +69,8 @@ final class LoggedRun {
   var home: RunHome { source.home }
   /// Whether other replicas have it too.
   var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
+  /// Whether it needs that way to the store.
+  func uses(_ client: RedisClient) -> Bool { ownership?.uses(client) ?? false || source.uses(client) }
   /// Whether its end is where it belongs. One whose store is away is not waited for.
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
@@ -187,7 +189,7 @@ final class LoggedRun {
     let waiting = readers
     readers = []
     for reader in waiting { reader.runFailed(failure) }
-    for feeder in feeders { feeder.runFailed() }
+    for feeder in feeders { feeder.runFailed(failure) }
     vanish()
   }
 
@@ -199,7 +201,7 @@ final class LoggedRun {
     readers = []
     vanish()
     for reader in others { reader.runFailed(.noStream) }
-    for feeder in feeders { feeder.runFailed() }
+    for feeder in feeders { feeder.runFailed(.noStream) }
     if let opener { opener.takeOver(dispatch, head, framing) } else { dispatch.cancel() }
   }
 
@@ -319,6 +321,15 @@ extension LoggedRun: DeadlineMember {
 
 // What a log's store does by itself; a log in memory does nothing.
 extension LoggedRun: EventLogObserver {
+  private static let storeIsAway = "the store of runs can't be reached"
+
+  /// The same for the copy of a run that is written elsewhere: whether it goes on there can't be known.
+  func storeLostForReaders() {
+    worker.runs.note(.warning, "run_store_lost", of: self)
+    isDegraded = true
+    for reader in readers { reader.finish(.gatewayError, reason: Self.storeIsAway) }
+  }
+
   func frontierMoved() {
     readersAdvance()
     ownership?.logMoved()
@@ -327,8 +338,12 @@ extension LoggedRun: EventLogObserver {
   func storeLost() {
     worker.runs.note(.warning, "run_store_lost", of: self)
     isDegraded = true
-    ownership?.log.goOnWithoutStore()
-    if settings.whenStoreFails == .refuse { end(.gatewayError, reason: "the store of runs can't be reached") }
+    switch settings.whenStoreFails {
+    case .degrade: ownership?.log.goOnWithoutStore()
+    case .refuse:
+      ownership?.log.endReaders(.gatewayError, reason: Self.storeIsAway)
+      end(.gatewayError, reason: Self.storeIsAway)
+    }
     readersAdvance()
   }
 

@@ -54,10 +54,10 @@ final class CopySource: RunSource {
       if let original = owner.runs[stream], original.isOwner {
         original.addCopy(RunFeeder(of: original, to: bound, on: home))
       } else {
-        owner.hub.ask(home) { _ in bound.value.failed() }
+        owner.hub.ask(home) { _ in bound.value.failed(.gone) }
       }
     }
-    if !asked { worker.hub.ask(home) { _ in bound.value.failed() } }
+    if !asked { worker.hub.ask(home) { _ in bound.value.failed(.gone) } }
   }
 
   func conclude() -> (events: UInt64, bytes: UInt64) { (0, 0) }
@@ -82,7 +82,7 @@ final class CopySource: RunSource {
 
   func received(_ batch: RunBatch) { run?.take(batch) }
 
-  func failed() { run?.failed(.gone) }
+  func failed(_ failure: RunFailure) { run?.failed(failure) }
 }
 
 /// On the owner's loop: sends what the log holds to a copy on another. Counts as one reader.
@@ -120,9 +120,11 @@ final class RunFeeder {
     run.worker.hub.ask(home) { [copy] _ in copy.value.received(batch) }
   }
 
-  func runFailed() {
+  /// There is no stream and will be none: of what was wrong the copy's readers learn that alone.
+  func runFailed(_ failure: RunFailure) {
     isOver = true
-    run.worker.hub.ask(home) { [copy] _ in copy.value.failed() }
+    let isGone = if case .gone = failure { true } else { false }
+    run.worker.hub.ask(home) { [copy] _ in copy.value.failed(isGone ? .gone : .noStream) }
   }
 
   private func nextBatch() -> RunBatch {

@@ -51,15 +51,18 @@ final class RunOwnership {
       // Nobody has got an answer by the key.
       redis.store.releaseIdempotency(idempotency.key, run: id, request: idempotency.request)
     }
-    release()
+    release(hasStream: log.end != nil || log.last > 0)
   }
 
-  private func release() {
+  /// Whether the client is needed any more.
+  func uses(_ client: RedisClient) -> Bool { !isOver && redis === client }
+
+  private func release(hasStream: Bool = true) {
     guard !isOver else { return }
     isOver = true
     redis.cancelWatch.stop(id)
-    (lease ?? makeLease()).release()
-    lease = nil
+    let lease = lease.take() ?? makeLease()
+    if hasStream { lease.release() } else { lease.drop() }
     log.close()
     run?.worker.runLeft()
   }

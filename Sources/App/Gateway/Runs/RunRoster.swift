@@ -33,12 +33,17 @@ final class RunRoster {
     guard runs[run.stream] === run else { return }
     runs[run.stream] = nil
     if run.isOwner { hub.directory.remove(run.identity) }
-    if runs.isEmpty { shared.closeRetired() }
     worker.runLeft()
   }
 
   /// Nothing of it is left behind.
   func close() { shared.close() }
+
+  /// There is a new configuration.
+  func settingsChanged() { shared.settingsChanged() }
+
+  /// Whether a run needs that way to the store.
+  func uses(_ client: RedisClient) -> Bool { runs.values.contains { $0.uses(client) } }
 
   /// The log of a new run, and whether its readers may see at once what it takes in.
   func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {

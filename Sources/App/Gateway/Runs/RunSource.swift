@@ -1,4 +1,5 @@
 import HTTP
+import RedisLog
 import Streams
 import Time
 
@@ -30,6 +31,9 @@ protocol RunSource: AnyObject {
   /// Has whoever decides end the run. For copies.
   func cancel()
 
+  /// Whether it reads from the store by that way.
+  func uses(_ client: RedisClient) -> Bool
+
   /// A client of the run is gone.
   func readerLeft(_ reader: RunReader)
 
@@ -43,6 +47,7 @@ extension RunSource {
   var home: RunHome { isOwner ? .thisLoop : .anotherLoop }
   var hasTerminal: Bool { false }
   func readerLeft(_ reader: RunReader) {}
+  func uses(_ client: RedisClient) -> Bool { false }
 }
 
 /// Why there is nothing to read for those who wait for a run.

@@ -1,14 +1,16 @@
 import Loop
 import RedisLog
 import Streams
+import Time
 
 /// One loop's way to the runs that all replicas know.
 final class SharedRuns {
   private unowned let worker: Worker
   private var current: RedisClient?
   private var source: RedisRunSettings?
-  /// Clients of earlier configurations, for the runs that began with them.
-  private var retired: [RedisClient] = []
+  /// Clients of earlier configurations, for the runs that began with them, and when they became such.
+  private var retired: [(client: RedisClient, since: MonotonicTime)] = []
+  private var cleaning: Timer?
   private var queues: [String: BullMQQueue] = [:]
   private var isClosed = false
 
@@ -20,13 +22,45 @@ final class SharedRuns {
   var client: RedisClient? {
     guard !isClosed, let wanted = worker.settings.configuration.runs.redis else { return nil }
     if let current, let source, source.redis == wanted.redis, source.context === wanted.context { return current }
-    if let current { retired.append(current) }
-    queues = [:]
+    retireCurrent()
     let made = RedisClient(loop: worker.loop, dialer: worker.dialer, settings: wanted.redis, tls: wanted.context)
     current = made
     source = wanted
     made.start()
     return made
+  }
+
+  /// Gives up what the new configuration has no use for, as soon as the runs of the old one are over.
+  func settingsChanged() {
+    guard let source else { return }
+    let wanted = worker.settings.configuration.runs.redis
+    if source.redis != wanted?.redis || source.context !== wanted?.context { retireCurrent() }
+  }
+
+  private func retireCurrent() {
+    queues = [:]
+    source = nil
+    guard let client = current.take() else { return }
+    retired.append((client, worker.loop.now))
+    clean(after: .seconds(1))
+  }
+
+  private func clean(after delay: Nanoseconds) {
+    let timer = Timer(loop: worker.loop) { [weak self] in self?.closeUnused() }
+    timer.schedule(after: delay)
+    cleaning = timer
+  }
+
+  /// A run that was just being begun or looked for is no run yet: it gets the time that such a thing may take.
+  private func closeUnused() {
+    cleaning = nil
+    let now = worker.loop.now
+    retired.removeAll { client, since in
+      guard now - since >= client.settings.commandTimeout + .seconds(4), !worker.runs.uses(client) else { return false }
+      client.close()
+      return true
+    }
+    if !retired.isEmpty { clean(after: .seconds(1)) }
   }
 
   func queue(_ name: String, _ client: RedisClient) -> BullMQQueue {
@@ -36,15 +70,11 @@ final class SharedRuns {
     return queue
   }
 
-  /// No run of theirs is left.
-  func closeRetired() {
-    for client in retired { client.close() }
-    retired = []
-  }
-
   func close() {
     isClosed = true
-    closeRetired()
+    cleaning = nil
+    for (client, _) in retired { client.close() }
+    retired = []
     current?.close()
     current = nil
   }

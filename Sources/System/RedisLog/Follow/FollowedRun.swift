@@ -13,6 +13,8 @@ package final class FollowedRun: RunFeed {
   private var stream: FollowedStream?
   private var number: UInt64
   private var bytes: UInt64 = 0
+  /// Whether a block was read, or the reader has one from before.
+  private var hasBlock: Bool
   private var timesMissing = 0
   private var ownerMissingSince: MonotonicTime?
   private var isClosing = false
@@ -24,6 +26,7 @@ package final class FollowedRun: RunFeed {
     self.run = run
     self.source = source
     self.number = number
+    hasBlock = number > 0
     self.follower = follower
     self.handler = handler
     stream = follower.follow(follower.store.keys.events(of: run), after: last, reader: self)
@@ -73,7 +76,7 @@ extension FollowedRun: StreamReader {
       return 0
     }
     if let record = EndRecord(entry, events: number, bytes: bytes) {
-      end { $0.runEnded(record) }
+      end { entry.hasNoStream ? $0.runHasNoStream(record) : $0.runEnded(record) }
       return 0
     }
     let before = bytes
@@ -85,9 +88,11 @@ extension FollowedRun: StreamReader {
     return Int(bytes - before)
   }
 
-  /// A gateway's block, if no event is missing in front of it.
+  /// A gateway's block, if no event is missing between it and the one before. Redis may have lost the run's beginning.
   private func receive(_ block: RedisReply, _ head: EntryHead) {
-    guard head.number == number + (head.kind.isEvent ? 1 : 0) else { return streamBroke() }
+    let isNext = head.number == number + (head.kind.isEvent ? 1 : 0)
+    guard isNext || !hasBlock else { return streamBroke() }
+    hasBlock = true
     number = head.number
     block.withBytes { block in
       bytes += UInt64(block.count)

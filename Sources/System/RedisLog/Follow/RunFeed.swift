@@ -8,6 +8,8 @@ package protocol RunFeedHandler: AnyObject {
   func runCaughtUp()
   /// The last call.
   func runEnded(_ end: EndRecord)
+  /// There never was a stream, and will be none. The last call.
+  func runHasNoStream(_ end: EndRecord)
   /// What was followed is gone, or can't be followed without a gap: expired, deleted, or overwritten. The last call.
   func runVanished()
   /// Redis is away for longer than it may be. The feed goes on trying.
@@ -18,6 +20,7 @@ package protocol RunFeedHandler: AnyObject {
 
 extension RunFeedHandler {
   package func runCaughtUp() {}
+  package func runHasNoStream(_ end: EndRecord) { runEnded(end) }
 }
 
 /// A run's entries on their way to a handler, until the end or `cancel()`.

@@ -20,7 +20,8 @@ extension RedisLog {
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
     guard let entry = RunEntry(element) else { return fail() }
-    guard let end = EndRecord(entry) else { return resume(behind: entry.id) }
+    let last = entry.id.high - min(entry.id.high, 1)
+    guard let end = EndRecord(entry, events: last) else { return resume(behind: entry.id) }
     // The end may be this log's own, whose acknowledgement was lost.
     if let own = memory.end, let id = idOfEnd, id == entry.id, end.isSame(as: own) {
       isEndStored = true
@@ -28,11 +29,19 @@ extension RedisLog {
       progress = .idle
       return moveOn(to: memory.frontier, id)
     }
-    lose(to: end)
+    lose(to: end, behind: last)
+  }
+
+  /// Others have written what is no end.
+  private func loseToStrangers() {
+    let end = EndRecord(
+      outcome: .gatewayError, reason: "others have written to the run's events", events: memory.last, bytes: 0,
+      upstreamIsComplete: false)
+    lose(to: end, behind: 0)
   }
 
   private func resume(behind id: EntryID) {
-    guard let position = position(behind: id) else { return lose(to: nil) }
+    guard let position = position(behind: id) else { return loseToStrangers() }
     guard position >= memory.start else { return abandon() }
     recount(from: position)
     progress = .idle

@@ -63,6 +63,8 @@ package final class RedisLog: EventLog {
   private var isStoreLost = false
   /// Readers get what memory has.
   private var followsMemory = false
+  /// What readers get as the end until the store is back.
+  private var interimEnd: EndRecord?
   private var handle: DeadlineHandle?
 
   private var loop: EventLoop { store.redis.loop }
@@ -84,7 +86,9 @@ package final class RedisLog: EventLog {
   package var start: LogPosition { memory.start }
   package var frontier: LogPosition { followsMemory ? memory.frontier : shown }
   package var bytes: Int { memory.bytes }
-  package var end: EndRecord? { foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) }
+  package var end: EndRecord? {
+    foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) ?? interimEnd
+  }
 
   package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
     memory.read(from: position, upTo: frontier, body)
@@ -126,6 +130,19 @@ package final class RedisLog: EventLog {
   package func goOnWithoutStore() {
     followsMemory = true
     memory.pin = nil
+  }
+
+  /// Readers get what is stored and then this end, until the store is back: what the owner decides after `storeLost` of
+  /// a run that must not go on without it. The log goes on trying to store what it still has, the run's own end included.
+  package func endReaders(_ outcome: Outcome, reason: String) {
+    guard interimEnd == nil else { return }
+    var record = EndRecord(outcome: outcome, reason: reason, events: 0, bytes: 0, upstreamIsComplete: false)
+    _ = memory.read(from: memory.start, upTo: frontier) { block, head in
+      if head.kind.isEvent { record.events = head.number }
+      record.bytes += UInt64(block.count)
+      return true
+    }
+    interimEnd = record
   }
 
   /// Stops storing. To be called when the run's end is stored, or the run is given up.
@@ -251,6 +268,7 @@ package final class RedisLog: EventLog {
     guard isStoreLost else { return }
     isStoreLost = false
     followsMemory = false
+    interimEnd = nil
     memory.pin = stored
     observer?.storeRecovered()
   }
@@ -268,7 +286,10 @@ package final class RedisLog: EventLog {
     reportLoss()
   }
 
-  func lose(to end: EndRecord?) {
+  /// - Parameter last: the last event in front of the end, as far as this log has written it.
+  func lose(to end: EndRecord, behind last: UInt64) {
+    // What was stored without being acknowledged is in front of the end for everybody else.
+    if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     progress = .detached
     memory.pin = nil
     foreignEnd = end

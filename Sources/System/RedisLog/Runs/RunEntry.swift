@@ -15,6 +15,8 @@ struct RunEntry {
   private(set) var eventID: RedisReply?
   private(set) var end: RedisReply?
   private(set) var reason: RedisReply?
+  /// Beside a gateway's end: there never was a stream.
+  private(set) var hasNoStream = false
 
   /// Reads `[id, [name, value, …]]`; `nil` when it is something else.
   init?(_ reply: RedisReply) {
@@ -42,6 +44,8 @@ struct RunEntry {
         mark = value
       } else if name.equals("reason") {
         reason = value
+      } else if name.equals("none") {
+        hasNoStream = true
       }
     }
   }

@@ -45,6 +45,18 @@ package final class RunLease {
     prolongIdempotency()
   }
 
+  /// The same for a run that has no stream: those who wait for one on other replicas are told.
+  package func drop() {
+    guard !isOver else { return }
+    end()
+    send(.other) { command, keys in
+      command.begin(Script.drop, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.append { token.write(to: &$0) }
+      command.append(60_000)
+      command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
+    }
+  }
+
   private func end() {
     isOver = true
     lost = nil

@@ -39,6 +39,16 @@ enum Script {
     return redis.call('DEL', KEYS[1])
     """
 
+  /// Gives up a run that turned out to have no stream, so that whoever waits for it hears of it. It is forgotten soon.
+  /// Keys: owner, meta, events. Arguments: token, time to live, the end record.
+  static let drop: StaticString = """
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('XADD', KEYS[3], '1-0', 'end', ARGV[3], 'none', '1') end
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    redis.call('PEXPIRE', KEYS[3], ARGV[2])
+    return redis.call('DEL', KEYS[1])
+    """
+
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now.
   /// Keys: owner, events, meta. Arguments: time to live, the end record.
   static let closeOrphan: StaticString = """
