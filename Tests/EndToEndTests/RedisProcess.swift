@@ -3,12 +3,14 @@ import Harness
 import Processes
 import RunningGateway
 import Synchronization
+import TLS
 import Testing
 import Time
 
 /// A redis-server of a test's own, which keeps what it has acknowledged.
 final class RedisProcess: Sendable {
   let port: Int
+  private let setup: Setup
   private let directory: ScratchDirectory
   private let child = Mutex<ChildProcess?>(nil)
 
@@ -22,18 +24,49 @@ final class RedisProcess: Sendable {
     return found
   }()
 
-  init() async throws {
+  struct Setup: Sendable {
+    /// For the account `gate`, instead of none for everybody.
+    var password: String?
+    /// Speaks TLS alone, with this certificate.
+    var identity: TLSIdentity?
+  }
+
+  init(_ setup: Setup = Setup()) async throws {
     directory = try ScratchDirectory()
+    self.setup = setup
+    // Below those that the system gives to outgoing connections.
     port = Int.random(in: 20_000..<32_000)
     try await restart()
   }
 
+  /// What a gateway's configuration names.
+  var url: String { url() }
+
+  /// - Parameter password: instead of the right one.
+  func url(password: String? = nil) -> String {
+    let account = setup.password.map { "gate:\(password ?? $0)@" } ?? ""
+    return "\(setup.identity == nil ? "redis" : "rediss")://\(account)127.0.0.1:\(port)"
+  }
+
+  private var options: [String] {
+    var options = setup.identity == nil ? ["--port", "\(port)"] : ["--port", "0", "--tls-port", "\(port)"]
+    if let identity = setup.identity {
+      options += ["--tls-cert-file", identity.certificate, "--tls-key-file", identity.key]
+      options += ["--tls-auth-clients", "no", "--tls-ca-cert-file", identity.certificate]
+    }
+    if let password = setup.password {
+      options += ["--requirepass", password, "--user", "gate", "on", ">\(password)", "~*", "&*", "+@all"]
+    }
+    return options
+  }
+
   /// Starts it, with everything that it had.
   func restart() async throws {
-    let arguments = [
-      "redis-server", "--port", "\(port)", "--bind", "127.0.0.1", "--dir", directory.path, "--save", "",
-      "--appendonly", "yes", "--appendfsync", "always", "--logfile", directory["log"],
-    ]
+    let arguments =
+      [
+        "redis-server", "--bind", "127.0.0.1", "--dir", directory.path, "--save", "",
+        "--appendonly", "yes", "--appendfsync", "always", "--logfile", directory["log"],
+      ] + options
     try child.withLock { $0 = try ChildProcess(arguments) }
     let isReady = try await eventually(within: .seconds(20)) {
       if child.withLock({ $0?.wait(timeout: .milliseconds(1)) }) != nil {
@@ -55,7 +88,10 @@ final class RedisProcess: Sendable {
 
   @discardableResult
   func cli(_ arguments: String...) throws -> String {
-    let cli = try ChildProcess(["redis-cli", "-p", "\(port)"] + arguments)
+    var words = ["redis-cli", "-p", "\(port)"]
+    if let password = setup.password { words += ["--no-auth-warning", "-a", password] }
+    if setup.identity != nil { words += ["--tls", "--insecure"] }
+    let cli = try ChildProcess(words + arguments)
     cli.closeInput()
     var lines: [String] = []
     while let line = cli.readLine(timeout: .seconds(10)) { lines.append(line) }

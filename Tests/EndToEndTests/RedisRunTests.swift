@@ -1,76 +1,9 @@
-import Glibc
 import Harness
 import JSON
 import Processes
 import RunningGateway
 import Testing
 import Time
-
-/// Two gateways, one Redis, one backend.
-struct Replicas: Sendable {
-  let world: World
-  /// The second gateway; the first is the world's.
-  let other: GatewayProcess
-  let redis: RedisProcess
-
-  static func with(
-    _ runs: String = "onDisconnect: \"continue\"", redis options: String = "lease: \"2s\"", script: Script,
-    _ body: (Replicas) async throws -> Void
-  ) async throws {
-    let redis = try await RedisProcess()
-    defer { redis.kill() }
-    let setup = World.Setup(
-      variant: "graceful",
-      configuration: """
-        { upstreams: { main: { url: "UPSTREAM" } },
-          runs: { redis: { url: "redis://127.0.0.1:\(redis.port)", commandTimeout: "2s", \(options) } },
-          routes: [
-            { name: "spoken", path: "/spoken/:runId", upstreams: ["main"], runs: { source: "pubsub" } },
-            { name: "jobs", path: "/jobs/:runId", upstreams: ["main"], runs: { source: "bullmq", queue: "answers" } },
-            { name: "agents", path: "/api/agents/stream/:runId", upstreams: ["main"], runs: { source: "redis" } },
-            { name: "quick", path: "/quick/:runId", runs: { source: "redis" }, stream: { idle: "2s" } },
-            { name: "all", path: "/*", upstreams: ["main"], runs: { store: "redis", \(runs) } } ] }
-        """, script: { _ in script })
-    try await World.with(setup) { world in
-      let arguments = ["--flags", world.flags.path, "--config", world.flags.directory["fermata.json5"]]
-      let other = try await GatewayProcess.start(arguments, clients: world.clients)
-      defer { other.signal(9) }
-      try await body(Replicas(world: world, other: other, redis: redis))
-    }
-  }
-
-  static let root = String(#filePath.prefix(#filePath.count - "/Tests/EndToEndTests/RedisRunTests.swift".count))
-
-  /// The interpreter of the virtual environment that `.ci/test` makes; where it is missing, `WorkerTests` says so.
-  static let python: String? = {
-    let path = (Host.environment["FERMATA_VENV"] ?? "\(root)/.build/venv") + "/bin/python"
-    return access(path, X_OK) == 0 ? path : nil
-  }()
-
-  /// A request to the second gateway.
-  func ask(
-    _ target: String, method: String = "GET", fields: [Script.Field] = [], body: String = "",
-    behaviour: ClientBehaviour = ClientBehaviour()
-  ) async -> ClientResult {
-    await open(target, method: method, fields: fields, body: body, behaviour: behaviour).result()
-  }
-
-  func open(
-    _ target: String, method: String = "GET", fields: [Script.Field] = [], body: String = "",
-    behaviour: ClientBehaviour = ClientBehaviour()
-  ) -> LiveStream {
-    let request = ClientRequest(
-      method, target, fields: [.acceptsEvents, .prefersStreamEnd] + fields, body: Array(body.utf8))
-    return world.clients.open(request, from: other.address, behaviour: behaviour)
-  }
-
-  /// The id of the first stream that a gateway has opened.
-  func stream(of gateway: GatewayProcess) async throws -> String {
-    _ = await eventually { !gateway.log("stream_opened").isEmpty }
-    return try #require(gateway.log("stream_opened").first?["streamId"]?.string)
-  }
-
-}
 
 extension EndToEnd {
   @Suite(.enabled(if: RedisProcess.isAvailable)) struct RedisRuns {
@@ -91,48 +24,6 @@ extension EndToEnd {
         #expect(foreign.status == 404 && foreign.body == unknown.body)
         let state = try JSONValue(parsing: await replicas.ask("/api/agents/run/\(stream)").text)
         #expect(state["state"]?.string == "ended" && state["sequence"]?.integer == 21)
-        #expect(replicas.world.backend.requests.count == 1)
-      }
-    }
-
-    @Test func `a run is stopped from another replica, and all its readers are told`() async throws {
-      try await Replicas.with(script: RunWorld.ticking(600, every: .milliseconds(20))) { replicas in
-        let first = replicas.world.openNew()
-        #expect(await first.receives("data: 3\n"))
-        let stream = try await replicas.stream(of: replicas.world.gateway)
-        let second = replicas.open("/fermata/streams/\(stream)")
-        #expect(await second.receives("data: 3\n"))
-        let begin = replicas.world.clock
-        let stopped = await replicas.ask("/api/agents/run/\(stream)", method: "DELETE")
-        let results = [await first.result(), await second.result()]
-        let taken = replicas.world.clock - begin
-        #expect(stopped.status == 204)
-        for result in results { #expect(result.outcome == "cancelled") }
-        #expect(results[0].payloads == results[1].payloads && taken < .seconds(1), "\(taken.milliseconds) ms")
-        #expect(await replicas.ask("/api/agents/run/\(stream)", method: "DELETE").status == 204)
-        #expect(await replicas.ask("/api/agents/run/AAAAAAAAAAAAAAAAAAAAAA", method: "DELETE").status == 404)
-        let time = Int(try replicas.redis.cli("ttl", "ai:run:\(stream):cancel")) ?? 0
-        #expect((200...300).contains(time))
-      }
-    }
-
-    @Test func `a reader that is cut 200 times and goes on at the other replica gets every event once`() async throws {
-      let count = 200
-      try await Replicas.with(script: RunWorld.ticking(count, every: .milliseconds(10))) { replicas in
-        var payloads: [String] = []
-        var lastID: String?
-        for number in 1...count {
-          let behaviour = number == count ? ClientBehaviour() : .hangingUp(at: "data: \(number)\n\n")
-          let fields = lastID.map { [Script.Field.lastEventID($0)] } ?? []
-          let result =
-            number % 2 == 1
-            ? await replicas.world.fetchNew(fields: fields, behaviour: behaviour)
-            : await replicas.ask("/", fields: fields, behaviour: behaviour)
-          payloads += result.payloads
-          lastID = result.lastID ?? lastID
-        }
-        let isWhole = payloads == RunWorld.numbers(1...count)
-        #expect(isWhole, "\(payloads.count) events")
         #expect(replicas.world.backend.requests.count == 1)
       }
     }

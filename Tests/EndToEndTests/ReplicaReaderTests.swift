@@ -1,0 +1,98 @@
+import Harness
+import JSON
+import RunningGateway
+import Testing
+import Time
+
+/// A reader that is cut again and again, and what it has in the end.
+private struct CutReader: Sendable {
+  private static let tail = "abcdefgh"
+
+  private(set) var payloads: [String] = []
+  private(set) var ids: [String] = []
+  private(set) var stream = ""
+  private(set) var statuses: Set<Int> = []
+
+  static func script(_ count: Int, every interval: Nanoseconds) -> Script {
+    var steps: [Script.Step] = [.head()]
+    for number in 1...count { steps += [.event(nil, "\(number)-\(tail)"), .pause(interval)] }
+    return Script(steps + [.event(nil, "[DONE]"), .end])
+  }
+
+  static func expected(_ count: Int) -> [String] { (1...count).map { "\($0)-\(tail)" } + ["[DONE]"] }
+
+  /// Where the round ends: behind an event, inside the next one's id, inside its data, in front of its blank line.
+  private func mark(_ number: Int) -> String {
+    let next = ids.count + 2
+    return switch number % 4 {
+    case 0: "data: \(next - 1)-\(Self.tail)\n\n"
+    case 1 where !stream.isEmpty: "id: \(stream).\(next)"
+    case 2: "data: \(next)-abc"
+    default: "data: \(next)-\(Self.tail)\n"
+    }
+  }
+
+  /// Reads on until the cut, or to the end.
+  mutating func read(_ round: Int, isLast: Bool, _ ask: ([Script.Field], ClientBehaviour) async -> ClientResult) async {
+    let mark = mark(round)
+    let result = await ask(
+      ids.last.map { [.lastEventID($0)] } ?? [], isLast ? ClientBehaviour() : .hangingUp(at: mark))
+    var text = result.text[...]
+    // More may have come in the same packet: a client that was cut there has not got it.
+    if !isLast, let range = text.firstRange(of: mark) { text = text[..<range.upperBound] }
+    let events = ReceivedEvent.all(in: Array(text.utf8)).filter { $0.type == "message" }
+    statuses.insert(result.status)
+    if stream.isEmpty { stream = result.streamID ?? "" }
+    #expect(result.streamID == stream)
+    payloads += events.map(\.data)
+    ids += events.compactMap(\.id)
+  }
+
+  /// The number in each id.
+  var numbers: [Int] {
+    ids.map { id in id.hasPrefix(stream + ".") ? Int(id.dropFirst(stream.count + 1)) ?? 0 : 0 }
+  }
+}
+
+extension EndToEnd {
+  @Suite(.enabled(if: RedisProcess.isAvailable)) struct ReplicaReaders {
+    @Test(arguments: [false, true])
+    func `a reader that is cut, in all a thousand times, gets every event once, in order`(
+      changesReplica: Bool
+    ) async throws {
+      let (runs, count) = (8, 125)
+      var setup = Replicas.Setup { _ in CutReader.script(count, every: .milliseconds(20)) }
+      setup.redis = "lease: \"10s\""
+      try await Replicas.with(setup) { replicas in
+        let readers = await withTaskGroup(of: CutReader.self) { group in
+          for run in 0..<runs {
+            group.addTask {
+              var reader = CutReader()
+              for round in 1...count {
+                let gateway = replicas.both[changesReplica ? (round + run) % 2 : run % 2]
+                await reader.read(round, isLast: round == count) { fields, behaviour in
+                  await replicas.open("/\(run)", of: gateway, fields: fields, behaviour: behaviour).result()
+                }
+              }
+              return reader
+            }
+          }
+          return await group.reduce(into: []) { $0.append($1) }
+        }
+        for reader in readers {
+          let isWhole = reader.payloads == CutReader.expected(count)
+          #expect(isWhole && reader.statuses == [200], "\(reader.payloads.count) events, \(reader.statuses)")
+          #expect(reader.numbers == Array(1...count + 1))
+          for gateway in replicas.both {
+            let done = await replicas.open("/", of: gateway, fields: [.lastEventID(reader.ids.last ?? "")]).result()
+            #expect(done.status == 204)
+          }
+          let ends = try replicas.ends(of: reader.stream)
+          #expect(ends == ["completed"])
+        }
+        #expect(replicas.world.backend.requests.count == runs)
+        #expect(Set(readers.map(\.stream)).count == runs)
+      }
+    }
+  }
+}
