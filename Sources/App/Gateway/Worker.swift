@@ -19,6 +19,7 @@ final class Worker {
   let metrics: GatewayMetrics
   let shard: MetricShard
   let log: WorkerLog
+  let books: StreamBooks
 
   let hub: RunHub
   /// The runs whose readers are on this loop.
@@ -34,7 +35,6 @@ final class Worker {
   private var connectionLimit: Int
   private(set) var isDraining = false
   private(set) var isStopping = false
-  private(set) var openStreams = 0
 
   // Shared by all connections of the loop; each is empty again when its writer returns.
   var clientCork = ByteBuffer()
@@ -60,6 +60,7 @@ final class Worker {
     self.connectionLimit = connectionLimit
     dialer = Dialer(loop: loop)
     shard = MetricShard(metrics.registry)
+    books = StreamBooks(loop: loop, metrics: metrics, shard: shard, log: log)
     adopt(settings)
     hub.join(self)
   }
@@ -86,10 +87,6 @@ final class Worker {
   var isKilled: Bool { flags.isKilled || isRolledBack }
   /// The guard has taken the new closing back, whatever the file says.
   var isRolledBack = false
-  private var cohorts = CohortCounts()
-  private var sightings: [Sighting] = []
-  /// Sightings kept between two questions of the guard.
-  private static let sightingLimit = 16_384
 
   /// The variant that the flag gives a client.
   func decide(for request: borrowing RequestHead, capability: Capability, route: Route) -> ModeDecision {
@@ -108,17 +105,6 @@ final class Worker {
     let variant = isRolledBack ? .legacy : decision.variant
     shard.increment(metrics.evaluations[variant, isRolledBack ? .guarded : decision.reason])
     return variant
-  }
-
-  private func see(_ stream: EventStream, left: Cohort?) {
-    guard let key = stream.clientKey, sightings.count < Self.sightingLimit else { return }
-    sightings.append(Sighting(key: key, at: loop.readClock(), left: left))
-  }
-
-  /// What was counted for the guard, and who came and went since it last asked.
-  func answerGuard() -> GuardKeeper.Answer {
-    defer { sightings.removeAll() }
-    return GuardKeeper.Answer(counts: cohorts, sightings: sightings)
   }
 
   /// The backends of a route in the order in which they are tried now.
@@ -225,80 +211,7 @@ final class Worker {
     upstreamCork.removeAll()
   }
 
-  // MARK: - Books
-
-  func note(_ result: ClosingMachine.Result?, _ label: CloseLabel?) {
-    guard let result, let label else { return }
-    shard.increment(metrics.closes[label.mode, result])
-    guard result == .lingerTimeout || result == .reset else { return }
-    cohorts.count(label.cohort) { $0.unconfirmed += 1 }
-  }
-
-  func streamOpened(_ stream: EventStream, route: String, request: borrowing RequestHead) {
-    openStreams += 1
-    see(stream, left: nil)
-    shard.increment(metrics.streams[stream.mode, stream.capability.source])
-    log.write(.info, "stream_opened", at: loop.wallTime()) { line in
-      line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("route", route)
-      line.field("method", word: request.method.name)
-      line.field("path", request.path)
-      line.field("mode", word: stream.mode.rawValue)
-      line.field("capability", word: stream.capability.source.rawValue)
-      line.field("flags", stream.flagVersion)
-      if let hash = stream.clientKey { line.field("clientHash", hash) }
-      line.field("traceId", ifPresent: stream.trace)
-    }
-  }
-
-  func firstEventCame(_ stream: EventStream) {
-    let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
-    shard.observe(metrics.ttfb, milliseconds)
-    cohorts.count(stream.cohort) { $0.countFirstToken(milliseconds: milliseconds) }
-  }
-
-  func streamClosed(_ stream: EventStream, outcome: Outcome, reason: String) {
-    openStreams -= 1
-    let elapsed = (loop.readClock() - stream.openedAt).milliseconds
-    shard.increment(metrics.outcomes[stream.mode, outcome])
-    shard.observe(metrics.duration, elapsed)
-    shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
-    shard.increment(metrics.events[stream.mode], by: Int(stream.events))
-    if stream.mode == .legacy { countShadow(stream, outcome) }
-    cohorts.count(stream.cohort) { arm in
-      arm.closed += 1
-      if outcome.isTruncation { arm.truncated += 1 }
-      if outcome == .clientGone { arm.aborted += 1 }
-    }
-    see(stream, left: stream.cohort)
-    log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
-      line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("mode", word: stream.mode.rawValue)
-      line.field("outcome", word: outcome.rawValue)
-      line.field("reason", reason)
-      line.field("events", stream.events)
-      line.field("bytes", stream.bodyBytes)
-      line.field("milliseconds", Int(elapsed))
-      line.field("traceId", ifPresent: stream.trace)
-    }
-    if isDraining { settleDrain() }
-  }
-
-  /// The shadow's books: what graceful would have saved.
-  private func countShadow(_ stream: EventStream, _ outcome: Outcome) {
-    shard.increment(metrics.shadowStreams)
-    let trailing = stream.eventsAfterCompletion
-    if trailing > 0 {
-      shard.increment(metrics.shadowTrailingStreams)
-      shard.increment(metrics.shadowTrailingEvents, by: Int(trailing))
-    }
-    if outcome == .upstreamTruncated { shard.increment(metrics.shadowTruncations) }
-  }
-
-  func clientLeftStream(_ stream: EventStream, outcome: Outcome) {
-    if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
-    streamClosed(stream, outcome: outcome, reason: "the client closed the connection")
-  }
+  // MARK: - Telemetry
 
   /// Hands the log lines of this loop over, again and again.
   func flushLogRegularly() {
@@ -307,7 +220,7 @@ final class Worker {
 
   /// The counters of this loop with the gauges of this moment.
   func snapshot() -> MetricSnapshot {
-    shard.set(metrics.streamsActive, to: Double(openStreams))
+    shard.set(metrics.streamsActive, to: Double(books.openStreams))
     shard.set(metrics.clients, to: Double(clients.count))
     shard.set(metrics.runsActive, to: Double(runs.running))
     // One loop tells what is shared.
@@ -350,7 +263,7 @@ final class Worker {
       guard let exchange = client.activeExchange, exchange.stream != nil else { continue }
       let delay = Nanoseconds(Int64.random(in: 0...max(1, jitter.value)))
       let timer = Timer(loop: loop) { [weak exchange] in
-        exchange?.finishStream(.draining, reason: "the gateway is shutting down", upstreamIsComplete: false)
+        exchange?.finishStream(.draining, reason: "the gateway is shutting down")
       }
       timer.schedule(after: delay)
       drainTimers.append(timer)

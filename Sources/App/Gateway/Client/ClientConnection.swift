@@ -43,7 +43,6 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// The answer that is being written.
   var response: ResponseChannel
   private var closesAfterResponse = false
-  private var queuedAtLastLook = 0
   /// The close of the answer that was written last, until it is known how it went.
   private var measured: MeasuredClose?
 
@@ -88,7 +87,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   }
 
   private func readHead(_ input: InputBuffer, from offset: Int) {
-    settleMeasuredClose()
+    measured.take()?.peerWasDone()
     do {
       switch try parser.parse(input.slice(offset..<input.count)) {
       case .needMore:
@@ -184,7 +183,6 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     peerHasFinished = true
     switch state {
     case .awaitingHead:
-      settleMeasuredClose()
       close()
     case .exchanging:
       closesAfterResponse = true
@@ -198,7 +196,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func peerFailed() {
     switch state {
     case .awaitingHead:
-      if var close = measured.take() { worker.note(close.machine.peerReset(), close.label) }
+      measured.take()?.peerReset()
       close()
     case .exchanging: exchangeWasAbandoned()
     case .closing, .closed: break
@@ -213,7 +211,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   func connectionDrained() {
     exchange?.clientDrained()
-    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+    noteFlush()
   }
 
   // MARK: - Answering
@@ -235,7 +233,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   func uncork() {
     guard response.isCorked else { return }
     response.uncork()
-    if let close = measured, !close.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+    noteFlush()
   }
 
   /// Ends the answer. `out` holds what remains of its body.
@@ -248,21 +246,22 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     if end == .cut || hasBody { closesAfterResponse = true }
     // A cut that only a reset can show gets no end of ours.
     response.finish(end, &out, isLast: closesAfterResponse && !(end == .cut && response.framing == .untilClose))
-    var machine = closing?.machine ?? ClosingMachine()
-    machine.endWasQueued(then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep)
-    measured = MeasuredClose(machine: machine, label: closing?.label)
+    measured = MeasuredClose(
+      closing, then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep, books: worker.books)
     exchange = nil
     if connection.queuedBytes == 0, !response.isCorked {
       responseWasFlushed()
     } else {
-      queuedAtLastLook = 0
       wakeUp(at: worker.loop.now)
     }
   }
 
+  private func noteFlush() {
+    if let measured, !measured.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+  }
+
   private func responseWasFlushed() {
-    guard let action = measured?.machine.queueEmptied() else { return }
-    measured?.isFlushed = true
+    guard let action = measured?.lastByteWasTaken() else { return }
     switch action {
     case .keep: awaitNextRequest()
     case .linger: linger(resets: false)
@@ -273,7 +272,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func awaitNextRequest() {
     state = .awaitingHead
     idleSince = worker.loop.now
-    if measured?.label == nil { measured = nil }
+    if measured?.isCounted == false { measured = nil }
     wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
     if worker.isDraining, backlog.isEmpty { return linger(resets: false) }
     if backlog.isEmpty { return connection.startReading() }
@@ -313,7 +312,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// Breaks the connection, so that the client sees that its answer is not complete.
   func abandon() {
     guard state != .closed else { return }
-    if var close = measured.take() { worker.note(close.machine.aborted(), close.label) }
+    measured.take()?.aborted()
     let exchange = self.exchange
     connection.reset()
     close()
@@ -324,18 +323,14 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     guard state != .closing, state != .closed else { return }
     state = .closing
     let close = measured.take()
-    let worker = self.worker
-    LingeringClose.begin(connection, timeout: worker.lingerTime, resets: resets) { result in
-      guard var close else { return }
-      worker.note(close.settle(result), close.label)
-    }
+    LingeringClose.begin(connection, timeout: worker.lingerTime, resets: resets) { close?.closed($0) }
     leave()
   }
 
   /// Closes at once.
   func close() {
     guard state != .closed else { return }
-    settleMeasuredClose()
+    measured.take()?.peerWasDone()
     connection.close()
     leave()
   }
@@ -346,12 +341,6 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     exchange = nil
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.clientLeft(self)
-  }
-
-  /// The peer closed, or asked for more: it has the last answer.
-  private func settleMeasuredClose() {
-    guard var close = measured.take() else { return }
-    worker.note(close.machine.peerWasDone(), close.label)
   }
 
   // MARK: - Time
@@ -373,10 +362,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   }
 
   private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
-    if var close = measured.take() {
-      if connection.sendProgress.isComplete { close.machine.lastByteWasAcknowledged() }
-      worker.note(close.machine.stoppedWaiting(), close.label)
-    }
+    measured.take()?.stoppedWaiting(isAcknowledged: connection.sendProgress.isComplete)
     if let since = headSince {
       let due = since + limits.headTimeout
       if now < due { return due }
@@ -392,44 +378,10 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
 
   /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
   private func waitedForFlush(_ now: MonotonicTime) -> MonotonicTime? {
-    let queued = connection.queuedBytes
-    if queued < queuedAtLastLook || queuedAtLastLook == 0 {
-      queuedAtLastLook = queued
-      return now + limits.stallTimeout
-    }
-    if var close = measured.take() { worker.note(close.machine.stoppedWaiting(), close.label) }
+    if measured?.hasProgressed(to: connection.queuedBytes) == true { return now + limits.stallTimeout }
+    measured.take()?.stoppedWaiting()
     connection.reset()
     close()
     return nil
-  }
-}
-
-/// What a close is counted under.
-struct CloseLabel {
-  let mode: Mode
-  let cohort: Cohort
-}
-
-/// The close of one answer, while it is being watched.
-struct MeasuredClose {
-  var machine: ClosingMachine
-  /// `nil` for answers that are no event streams: they are not counted.
-  let label: CloseLabel?
-  var isFlushed = false
-
-  init(machine: ClosingMachine, label: CloseLabel?) {
-    self.machine = machine
-    self.label = label
-  }
-
-  mutating func settle(_ result: CloseResult) -> ClosingMachine.Result? {
-    switch result {
-    case .confirmed: return machine.peerWasDone()
-    case .acked:
-      machine.lastByteWasAcknowledged()
-      return machine.stoppedWaiting()
-    case .lingerTimeout: return machine.stoppedWaiting()
-    case .reset: return machine.peerReset()
-    }
   }
 }

@@ -1,4 +1,5 @@
 import Bytes
+import Loop
 import SSE
 import Streams
 import Time
@@ -115,6 +116,18 @@ final class EventStream {
     guard client.queuedBytes > 0 else { return clock.clientCaughtUp(at: now) }
     clock.clientBlocked(at: now)
     clock.clientProgressed(at: client.lastWriteProgress)
+  }
+
+  /// Sends a comment line, so that nobody on the way takes the silence for an end.
+  ///
+  /// - Returns: when to look at the clock again.
+  func keepAlive(_ client: ClientConnection, books: StreamBooks, at now: MonotonicTime) -> MonotonicTime {
+    books.keptAlive()
+    let scratch = client.worker.loop.scratch
+    EventWriter.keepalive(to: &scratch.buffer)
+    client.response.sendBody(&scratch.buffer)
+    wasSent(to: client, at: now)
+    return now + EventLoop.tickInterval
   }
 
   // MARK: - The end of a stream that is not read from a log

@@ -15,7 +15,7 @@ final class Exchange: DispatchOwner {
     case dispatching
     /// The response is no event stream and passes through. → over
     case relaying
-    /// The stream is open towards the client; a backend may still be looked for. → over
+    /// The stream is open towards the client; a backend may still be looked for. All goes to the relay. → over
     case streaming
     /// The client reads a run, or waits for one: all that happens goes there. → relaying, over
     case inRun
@@ -37,6 +37,8 @@ final class Exchange: DispatchOwner {
   var dispatch: Dispatch?
   /// Who may read the answer from a web page: the route's policy, or that of the runs' own paths.
   var cors: CORSPolicy?
+  /// The event stream that goes straight to the client.
+  private(set) var relay: StreamRelay?
   /// The client's way to a run.
   var entry: RunEntry?
   /// Decided once, when it is first asked for.
@@ -180,11 +182,9 @@ final class Exchange: DispatchOwner {
       openedAt: openedAt, askedAt: dispatch?.timeline.startedAt ?? openedAt, route: route, worker: worker,
       trace: request.traceID)
     self.stream = stream
-    sendHead(of: stream, head, opening, request)
-    stream.reader.open(into: &worker.loop.scratch.buffer)
-    connection.response.sendBody(&worker.loop.scratch.buffer)
-    stream.clock.sent(at: worker.loop.now)
-    connection.exchangeNeedsTime()
+    let relay = StreamRelay(stream, for: self)
+    self.relay = relay
+    relay.open(head, opening, request)
   }
 
   /// Sends the head of an event stream's response.
@@ -198,7 +198,7 @@ final class Exchange: DispatchOwner {
       rules: rules(of: stream.mode, for: request, head), into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
-    worker.streamOpened(stream, route: routeName ?? "", request: request)
+    worker.books.opened(stream, route: routeName ?? "", request: request)
   }
 
   private func rules(
@@ -222,16 +222,15 @@ final class Exchange: DispatchOwner {
   /// A backend has answered, but the stream was opened before: only what comes next matters now.
   private func lateResponseCame(status: Int, isStream: Bool) {
     guard isStream else {
-      return finishStream(.upstreamError, reason: "the backend answered \(status)", upstreamIsComplete: false)
+      relay?.finish(.upstreamError, reason: "the backend answered \(status)")
+      return
     }
     stream?.clock.backendResumed(at: worker.loop.now)
   }
 
   func dispatchFailed(_ failure: DispatchFailure) {
     dispatch = nil
-    if phase == .streaming {
-      return finishStream(.upstreamError, reason: failure.summary, upstreamIsComplete: false)
-    }
+    relay?.finish(.upstreamError, reason: failure.summary)
     guard phase == .dispatching else { return }
     phase = .over
     worker.shard.increment(worker.metrics.refusals[failure.refusal])
@@ -239,8 +238,8 @@ final class Exchange: DispatchOwner {
   }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
-    if let stream {
-      streamReceived(stream, input, range)
+    if let relay {
+      relay.received(input, range)
     } else if phase == .relaying {
       lastActivity = worker.loop.now
       connection.response.sendBody(input, range)
@@ -248,32 +247,12 @@ final class Exchange: DispatchOwner {
     applyBackPressure()
   }
 
-  /// The path that every event takes.
-  private func streamReceived(_ stream: EventStream, _ input: InputBuffer, _ range: Range<Int>) {
-    let scratch = worker.loop.scratch
-    let now = worker.loop.now
-    let arrival = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
-    if arrival.isFirstEvent { worker.firstEventCame(stream) }
-    if arrival.isFirstEvent || arrival.isFirstContent { dispatch?.eventsCame(bearsContent: arrival.isFirstContent) }
-    switch arrival.delivery {
-    case .verbatim:
-      stream.bodyBytes += UInt64(range.count)
-      connection.response.sendBody(input, range)
-    case .buffered:
-      guard !scratch.buffer.isEmpty else { return }
-      stream.bodyBytes += UInt64(scratch.buffer.count)
-      connection.response.sendBody(&scratch.buffer)
-    case .failed(let outcome):
-      connection.response.sendBody(&scratch.buffer)
-      return finishStream(outcome, reason: "an event is larger than allowed", upstreamIsComplete: false)
-    }
-    stream.wasSent(to: connection, at: now)
-  }
-
   private func applyBackPressure() {
-    guard !isUpstreamPaused, let route, connection.queuedBytes > route.settings.stream.highWater else { return }
+    guard !isUpstreamPaused, let route, connection.queuedBytes > route.settings.stream.highWater, let dispatch else {
+      return
+    }
     isUpstreamPaused = true
-    dispatch?.pauseResponse()
+    dispatch.pauseResponse()
     connection.setLowWaterMark(route.settings.stream.lowWater)
     stream?.clock.backendPaused()
     stream?.clock.clientBlocked(at: worker.loop.now)
@@ -294,20 +273,9 @@ final class Exchange: DispatchOwner {
 
   func ended(_ end: UpstreamEnd) {
     switch phase {
-    case .streaming:
-      guard let stream else { return }
-      // First the outcome: it sees a terminal that the backend left without its blank line.
-      let outcome = stream.outcome(of: end)
-      let reason: String
-      switch end {
-      case .clean where stream.hasTerminal: reason = "the backend ended its stream"
-      case .clean: reason = "the backend ended without its terminal"
-      case .cut(let fault): reason = fault.rawValue
-      }
-      finishStream(outcome, reason: reason, upstreamIsComplete: end == .clean)
+    case .streaming: relay?.ended(end)
     case .relaying:
-      phase = .over
-      dropDispatch(end == .clean ? .relayed : .failed(.cut))
+      self.end(end == .clean ? .relayed : .failed(.cut))
       connection.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
     case .dispatching, .inRun, .over: break
     }
@@ -315,23 +283,18 @@ final class Exchange: DispatchOwner {
 
   // MARK: - Endings
 
-  /// Ends an event stream: the reader's last bytes, the close, the books.
-  func finishStream(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool) {
-    if let entry { return entry.reader?.finish(outcome, reason: reason) ?? () }
-    guard phase == .streaming, let stream else { return }
+  /// Nothing more is wanted of the backend.
+  func end(_ result: AttemptResult) {
     phase = .over
-    dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
-    dropDispatch(.ended(outcome))
-    let end = StreamEnd(
-      stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
-    let ending = Ending(
-      streamEnd: end, upstreamIsComplete: upstreamIsComplete, isKilled: worker.isKilled)
-    let hadPartial = stream.hasPartialEvent
-    let bodyEnd = stream.finish(ending, into: &worker.loop.scratch.buffer)
-    stream.bodyBytes += UInt64(worker.loop.scratch.buffer.count)
-    if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    connection.endResponse(bodyEnd, &worker.loop.scratch.buffer, closing: (stream.closing, stream.closeLabel))
-    worker.streamClosed(stream, outcome: outcome, reason: reason)
+    relay = nil
+    dispatch?.finish(result)
+    dispatch = nil
+  }
+
+  /// Ends the event stream, if there is one, though the backend has not.
+  func finishStream(_ outcome: Outcome, reason: String) {
+    entry?.reader?.finish(outcome, reason: reason)
+    relay?.finish(outcome, reason: reason)
   }
 
   /// The client's connection is gone.
@@ -341,15 +304,9 @@ final class Exchange: DispatchOwner {
       phase = .over
       return entry.clientGone(isWhole: hasWholeRequest)
     }
-    let wasStreaming = phase == .streaming
-    phase = .over
-    dropDispatch(.ended(.clientGone))
-    guard wasStreaming, let stream else { return noteAbort() }
-    // A hard stop breaks the connections itself; the client did nothing.
-    if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
-    worker.note(stream.closing.peerReset(), stream.closeLabel)
-    let outcome: Outcome = stream.closing.hasSentTerminal && stream.mode != .shield ? .completed : .clientGone
-    worker.clientLeftStream(stream, outcome: outcome)
+    if let relay { return relay.clientGone() }
+    end(.ended(.clientGone))
+    noteAbort()
   }
 
   private func noteAbort() {
@@ -372,19 +329,12 @@ final class Exchange: DispatchOwner {
   func clientBrokeFraming() {
     guard phase != .over else { return }
     if phase == .streaming || phase == .inRun { return clientGone() }
-    phase = .over
-    dropDispatch(.ended(.clientGone))
-  }
-
-  private func dropDispatch(_ result: AttemptResult) {
-    dispatch?.finish(result)
-    dispatch = nil
+    end(.ended(.clientGone))
   }
 
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
-    phase = .over
     entry = nil
-    dropDispatch(.ended(.clientGone))
+    end(.ended(.clientGone))
     worker.shard.increment(worker.metrics.refusals[refusal])
     connection.refuse(
       status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
@@ -399,52 +349,15 @@ final class Exchange: DispatchOwner {
     switch phase {
     case .over: return nil
     case .inRun: return entry?.timePassed(now)
-    case .streaming: return streamTimePassed(now)
+    case .streaming: return relay?.timePassed(now)
     case .dispatching: return dispatch?.timePassed(now)
     case .relaying:
       let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
       if now < due || isUpstreamPaused { return max(due, now + .seconds(1)) }
-      phase = .over
-      dropDispatch(.failed(.timedOut))
+      end(.failed(.timedOut))
       connection.endResponse(.cut, &worker.loop.scratch.buffer)
       return nil
     }
-  }
-
-  private func streamTimePassed(_ now: MonotonicTime) -> MonotonicTime? {
-    guard let stream else { return nil }
-    guard let dispatch, dispatch.isActive else {
-      worker.shard.increment(worker.metrics.orphans)
-      finishStream(.gatewayError, reason: "the stream had lost its attempt", upstreamIsComplete: false)
-      return nil
-    }
-    let look = dispatch.timePassed(now)
-    guard phase == .streaming else { return nil }
-    stream.look(at: connection, now)
-    let mayKeepAlive = stream.mayKeepAlive
-    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive) {
-    // No comment line inside an event: the next look is soon.
-    case .quiet(let until): return min(until, look, stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until)
-    case .keepaliveIsDue:
-      worker.shard.increment(worker.metrics.keepalives)
-      worker.loop.scratch.buffer.append(":\n")
-      connection.response.sendBody(&worker.loop.scratch.buffer)
-      stream.wasSent(to: connection, at: now)
-      return now + .milliseconds(50)
-    case .firstTokenTimeout:
-      finishStream(.firstTokenTimeout, reason: "the backend sent no event in time", upstreamIsComplete: false)
-    case .idleTimeout:
-      finishStream(.idleTimeout, reason: "the backend was silent for too long", upstreamIsComplete: false)
-    case .totalTimeout:
-      finishStream(.cancelled, reason: "the stream's total time is up", upstreamIsComplete: false)
-    case .clientStalled:
-      phase = .over
-      dropDispatch(.ended(.clientGone))
-      worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
-      worker.note(stream.closing.aborted(), stream.closeLabel)
-      connection.abandon()
-    }
-    return nil
   }
 }
 

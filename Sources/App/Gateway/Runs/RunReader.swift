@@ -193,7 +193,7 @@ final class RunReader {
 
   private func note(_ head: EntryHead, _ length: Int) {
     guard let stream, stream.delivered(head, length: length), wish.lastID == nil else { return }
-    worker.firstEventCame(stream)
+    worker.books.firstEventCame(stream)
   }
 
   private func send(_ out: inout ByteBuffer) {
@@ -227,7 +227,7 @@ final class RunReader {
     var nothing = ByteBuffer()
     connection.endResponse(.cut, &nothing, closing: (stream.closing, stream.closeLabel))
     leave()
-    worker.streamClosed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
+    worker.books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
   }
 
   // MARK: - Endings
@@ -259,7 +259,7 @@ final class RunReader {
     state = .over
     connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel))
     leave()
-    worker.streamClosed(stream, outcome: end.outcome, reason: end.reason)
+    worker.books.closed(stream, outcome: end.outcome, reason: end.reason)
   }
 
   private func leave() {
@@ -283,11 +283,7 @@ final class RunReader {
     let wasReading = state == .reading
     leave()
     guard wasReading, let stream else { return }
-    // A hard stop breaks the connections itself; the client did nothing.
-    if worker.isStopping { return worker.streamClosed(stream, outcome: .draining, reason: "the gateway was stopped") }
-    worker.note(stream.closing.peerReset(), stream.closeLabel)
-    let outcome: Outcome = stream.closing.hasSentTerminal && mode != .shield ? .completed : .clientGone
-    worker.clientLeftStream(stream, outcome: outcome)
+    worker.books.clientLeft(stream, isStopping: worker.isStopping)
   }
 
   /// Looks at the client's clocks.
@@ -298,16 +294,10 @@ final class RunReader {
     stream.look(at: connection, now)
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
     case .quiet(let until): return until
-    case .keepaliveIsDue:
-      worker.shard.increment(worker.metrics.keepalives)
-      worker.loop.scratch.buffer.append(":\n")
-      connection.response.sendBody(&worker.loop.scratch.buffer)
-      stream.wasSent(to: connection, at: now)
-      return now + .milliseconds(50)
+    case .keepaliveIsDue: return stream.keepAlive(connection, books: worker.books, at: now)
     case .clientStalled:
       leave()
-      worker.streamClosed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
-      worker.note(stream.closing.aborted(), stream.closeLabel)
+      worker.books.clientStalled(stream)
       connection.abandon()
     case .firstTokenTimeout, .idleTimeout, .totalTimeout: break
     }

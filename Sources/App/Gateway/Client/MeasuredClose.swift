@@ -1,0 +1,68 @@
+import Sockets
+import Streams
+
+/// What a close is counted under.
+struct CloseLabel {
+  let mode: Mode
+  let cohort: Cohort
+}
+
+/// The close of a connection's last answer: from the answer's last byte until it is known how it went, which then goes
+/// into the books.
+struct MeasuredClose {
+  private var machine: ClosingMachine
+  /// `nil` for answers that are no event streams: they are not counted.
+  private let label: CloseLabel?
+  private let books: StreamBooks
+  /// Whether the socket has taken the last byte.
+  private(set) var isFlushed = false
+  private var queuedAtLastLook = 0
+
+  init(
+    _ closing: (machine: ClosingMachine, label: CloseLabel)?, then action: ClosingMachine.AfterFlush, books: StreamBooks
+  ) {
+    machine = closing?.machine ?? ClosingMachine()
+    label = closing?.label
+    self.books = books
+    machine.endWasQueued(then: action)
+  }
+
+  var isCounted: Bool { label != nil }
+
+  /// The socket took the last byte. Returns what to do now, the first time.
+  mutating func lastByteWasTaken() -> ClosingMachine.AfterFlush? {
+    isFlushed = true
+    return machine.queueEmptied()
+  }
+
+  /// Whether a client that still has to take `queued` bytes has taken some of them since this was last asked.
+  mutating func hasProgressed(to queued: Int) -> Bool {
+    defer { queuedAtLastLook = queued }
+    return queuedAtLastLook == 0 || queued < queuedAtLastLook
+  }
+
+  // MARK: - How it went
+
+  /// The peer closed, or asked for more: it has the answer.
+  consuming func peerWasDone() { books.note(machine.peerWasDone(), label) }
+
+  consuming func peerReset() { books.note(machine.peerReset(), label) }
+
+  /// We broke the connection.
+  consuming func aborted() { books.note(machine.aborted(), label) }
+
+  consuming func stoppedWaiting(isAcknowledged: Bool = false) {
+    if isAcknowledged { machine.lastByteWasAcknowledged() }
+    books.note(machine.stoppedWaiting(), label)
+  }
+
+  /// The connection was closed with care.
+  consuming func closed(_ result: CloseResult) {
+    switch result {
+    case .confirmed: peerWasDone()
+    case .acked: stoppedWaiting(isAcknowledged: true)
+    case .lingerTimeout: stoppedWaiting()
+    case .reset: peerReset()
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import Bytes
+import HTTP
+import Loop
+import Streams
+import Telemetry
+import Time
+
+/// A backend's event stream on its direct way to the one client that asked for it.
+///
+/// Its exchange hands everything that happens on either side over to it.
+final class StreamRelay {
+  let stream: EventStream
+  /// Holds us in turn, until the stream is over.
+  private let exchange: Exchange
+  private let connection: ClientConnection
+  private let worker: Worker
+
+  init(_ stream: EventStream, for exchange: Exchange) {
+    self.stream = stream
+    self.exchange = exchange
+    connection = exchange.connection
+    worker = exchange.worker
+  }
+
+  func open(_ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead) {
+    exchange.sendHead(of: stream, head, opening, request)
+    stream.reader.open(into: &worker.loop.scratch.buffer)
+    connection.response.sendBody(&worker.loop.scratch.buffer)
+    stream.clock.sent(at: worker.loop.now)
+    connection.exchangeNeedsTime()
+  }
+
+  /// The path that every event takes.
+  func received(_ input: InputBuffer, _ range: Range<Int>) {
+    let scratch = worker.loop.scratch
+    let now = worker.loop.now
+    let arrival = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
+    if arrival.isFirstEvent { worker.books.firstEventCame(stream) }
+    if arrival.isFirstEvent || arrival.isFirstContent {
+      exchange.dispatch?.eventsCame(bearsContent: arrival.isFirstContent)
+    }
+    switch arrival.delivery {
+    case .verbatim:
+      stream.bodyBytes += UInt64(range.count)
+      connection.response.sendBody(input, range)
+    case .buffered:
+      guard !scratch.buffer.isEmpty else { return }
+      stream.bodyBytes += UInt64(scratch.buffer.count)
+      connection.response.sendBody(&scratch.buffer)
+    case .failed(let outcome):
+      connection.response.sendBody(&scratch.buffer)
+      return finish(outcome, reason: "an event is larger than allowed")
+    }
+    stream.wasSent(to: connection, at: now)
+  }
+
+  func ended(_ end: UpstreamEnd) {
+    // First the outcome: it sees a terminal that the backend left without its blank line.
+    let outcome = stream.outcome(of: end)
+    let reason: String
+    switch end {
+    case .clean where stream.hasTerminal: reason = "the backend ended its stream"
+    case .clean: reason = "the backend ended without its terminal"
+    case .cut(let fault): reason = fault.rawValue
+    }
+    finish(outcome, reason: reason, upstreamIsComplete: end == .clean)
+  }
+
+  /// The reader's last bytes, the close, the books.
+  func finish(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool = false) {
+    exchange.dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
+    exchange.end(.ended(outcome))
+    let end = StreamEnd(
+      stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
+    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, isKilled: worker.isKilled)
+    let hadPartial = stream.hasPartialEvent
+    let scratch = worker.loop.scratch
+    let bodyEnd = stream.finish(ending, into: &scratch.buffer)
+    stream.bodyBytes += UInt64(scratch.buffer.count)
+    if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
+    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel))
+    worker.books.closed(stream, outcome: outcome, reason: reason)
+  }
+
+  func clientGone() {
+    exchange.end(.ended(.clientGone))
+    worker.books.clientLeft(stream, isStopping: worker.isStopping)
+  }
+
+  /// Looks at the clocks.
+  ///
+  /// - Returns: when to look again; `nil` when the stream is over.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
+    guard let dispatch = exchange.dispatch, dispatch.isActive else {
+      worker.shard.increment(worker.metrics.orphans)
+      finish(.gatewayError, reason: "the stream had lost its attempt")
+      return nil
+    }
+    let look = dispatch.timePassed(now)
+    guard exchange.relay === self else { return nil }
+    stream.look(at: connection, now)
+    let mayKeepAlive = stream.mayKeepAlive
+    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive) {
+    // No comment line inside an event: the next look is soon.
+    case .quiet(let until): return min(until, look, stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until)
+    case .keepaliveIsDue: return stream.keepAlive(connection, books: worker.books, at: now)
+    case .firstTokenTimeout: finish(.firstTokenTimeout, reason: "the backend sent no event in time")
+    case .idleTimeout: finish(.idleTimeout, reason: "the backend was silent for too long")
+    case .totalTimeout: finish(.cancelled, reason: "the stream's total time is up")
+    case .clientStalled:
+      exchange.end(.ended(.clientGone))
+      worker.books.clientStalled(stream)
+      connection.abandon()
+    }
+    return nil
+  }
+}

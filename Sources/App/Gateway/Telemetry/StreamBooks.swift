@@ -1,0 +1,126 @@
+import Flags
+import HTTP
+import Loop
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// What is counted and logged of one loop's event streams, for operators and for the guard.
+final class StreamBooks {
+  private let loop: EventLoop
+  private let metrics: GatewayMetrics
+  private let shard: MetricShard
+  private let log: WorkerLog
+  private(set) var openStreams = 0
+  private var cohorts = CohortCounts()
+  private var sightings: [Sighting] = []
+  /// Sightings kept between two questions of the guard.
+  private static let sightingLimit = 16_384
+
+  init(loop: EventLoop, metrics: GatewayMetrics, shard: MetricShard, log: WorkerLog) {
+    self.loop = loop
+    self.metrics = metrics
+    self.shard = shard
+    self.log = log
+  }
+
+  func opened(_ stream: EventStream, route: String, request: borrowing RequestHead) {
+    openStreams += 1
+    see(stream, left: nil)
+    shard.increment(metrics.streams[stream.mode, stream.capability.source])
+    log.write(.info, "stream_opened", at: loop.wallTime()) { line in
+      line.field("streamId") { stream.id.write(to: &$0) }
+      line.field("route", route)
+      line.field("method", word: request.method.name)
+      line.field("path", request.path)
+      line.field("mode", word: stream.mode.rawValue)
+      line.field("capability", word: stream.capability.source.rawValue)
+      line.field("flags", stream.flagVersion)
+      if let hash = stream.clientKey { line.field("clientHash", hash) }
+      line.field("traceId", ifPresent: stream.trace)
+    }
+  }
+
+  func firstEventCame(_ stream: EventStream) {
+    let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
+    shard.observe(metrics.ttfb, milliseconds)
+    cohorts.count(stream.cohort) { $0.countFirstToken(milliseconds: milliseconds) }
+  }
+
+  func keptAlive() { shard.increment(metrics.keepalives) }
+
+  func closed(_ stream: EventStream, outcome: Outcome, reason: String) {
+    openStreams -= 1
+    let elapsed = (loop.readClock() - stream.openedAt).milliseconds
+    shard.increment(metrics.outcomes[stream.mode, outcome])
+    shard.observe(metrics.duration, elapsed)
+    shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
+    shard.increment(metrics.events[stream.mode], by: Int(stream.events))
+    if stream.mode == .legacy { countShadow(stream, outcome) }
+    cohorts.count(stream.cohort) { arm in
+      arm.closed += 1
+      if outcome.isTruncation { arm.truncated += 1 }
+      if outcome == .clientGone { arm.aborted += 1 }
+    }
+    see(stream, left: stream.cohort)
+    log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
+      line.field("streamId") { stream.id.write(to: &$0) }
+      line.field("mode", word: stream.mode.rawValue)
+      line.field("outcome", word: outcome.rawValue)
+      line.field("reason", reason)
+      line.field("events", stream.events)
+      line.field("bytes", stream.bodyBytes)
+      line.field("milliseconds", Int(elapsed))
+      line.field("traceId", ifPresent: stream.trace)
+    }
+  }
+
+  /// The client's connection is gone, and its stream was not over.
+  ///
+  /// - Parameter isStopping: the gateway broke the connection itself; the client did nothing.
+  func clientLeft(_ stream: EventStream, isStopping: Bool) {
+    if isStopping { return closed(stream, outcome: .draining, reason: "the gateway was stopped") }
+    note(stream.closing.peerReset(), stream.closeLabel)
+    if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
+    // Shield holds the terminal back: the client can't have left because of it.
+    let outcome: Outcome = stream.closing.hasSentTerminal && stream.mode != .shield ? .completed : .clientGone
+    closed(stream, outcome: outcome, reason: "the client closed the connection")
+  }
+
+  /// The client takes nothing any more; its connection is about to be broken.
+  func clientStalled(_ stream: EventStream) {
+    closed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
+    note(stream.closing.aborted(), stream.closeLabel)
+  }
+
+  /// How a close went, once that is known. Closes without a label are not of event streams, and not counted.
+  func note(_ result: ClosingMachine.Result?, _ label: CloseLabel?) {
+    guard let result, let label else { return }
+    shard.increment(metrics.closes[label.mode, result])
+    guard result == .lingerTimeout || result == .reset else { return }
+    cohorts.count(label.cohort) { $0.unconfirmed += 1 }
+  }
+
+  /// What was counted for the guard, and who came and went since it last asked.
+  func answerGuard() -> GuardKeeper.Answer {
+    defer { sightings.removeAll() }
+    return GuardKeeper.Answer(counts: cohorts, sightings: sightings)
+  }
+
+  private func see(_ stream: EventStream, left: Cohort?) {
+    guard let key = stream.clientKey, sightings.count < Self.sightingLimit else { return }
+    sightings.append(Sighting(key: key, at: loop.readClock(), left: left))
+  }
+
+  /// The shadow's books: what graceful would have saved.
+  private func countShadow(_ stream: EventStream, _ outcome: Outcome) {
+    shard.increment(metrics.shadowStreams)
+    let trailing = stream.eventsAfterCompletion
+    if trailing > 0 {
+      shard.increment(metrics.shadowTrailingStreams)
+      shard.increment(metrics.shadowTrailingEvents, by: Int(trailing))
+    }
+    if outcome == .upstreamTruncated { shard.increment(metrics.shadowTruncations) }
+  }
+}
