@@ -37,13 +37,9 @@ final class Dispatch {
   private var waterfall: Waterfall
   private var phase = Phase.connecting
 
-  private var pool: UpstreamPool?
-  private var dialing: UpstreamDial?
-  private var upstream: UpstreamConnection?
-  /// The attempt was made again because a kept connection had died.
-  private var isRepeated = false
+  /// The backend that is being asked, or whose response was good.
+  private var attempt: Attempt?
   private var hasSentContinue = false
-  private(set) var timeline = AttemptTimeline(startedAt: MonotonicTime(nanoseconds: 0))
   private var lastActivity: MonotonicTime
   /// The response that the gate holds back.
   private var held: HeldResponse?
@@ -78,12 +74,13 @@ final class Dispatch {
       mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: worker.loop.now)
   }
 
+  private var upstream: UpstreamConnection? { attempt?.upstream }
   var method: HTTP.Method { request.method }
   var client: ClientConnection? { owner?.client }
   /// Whether a backend is at work, or is being asked.
-  var isActive: Bool { upstream != nil || dialing != nil }
-  var isCommitted: Bool { phase == .committed }
-  var upstreamName: String { pool?.settings.name ?? "" }
+  var isActive: Bool { attempt?.isActive ?? false }
+  /// When the backend that is being asked was; `nil` when none is.
+  var askedAt: MonotonicTime? { attempt?.timeline.startedAt }
 
   // MARK: - Attempts
 
@@ -97,11 +94,9 @@ final class Dispatch {
   private func perform(_ step: Waterfall.Step) {
     switch step {
     case .attempt(let index):
-      isRepeated = false
       let pool = pools[index]
       pool.attemptBegan()
-      self.pool = pool
-      startAttempt(pool, fresh: false)
+      start(Attempt(pool, at: worker.loop.now))
     case .exhausted:
       let failure = DispatchFailure(
         reports: waterfall.reports, upstreams: pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
@@ -112,36 +107,36 @@ final class Dispatch {
     }
   }
 
-  private func startAttempt(_ pool: UpstreamPool, fresh: Bool) {
+  private func start(_ attempt: Attempt) {
     phase = .connecting
-    timeline = AttemptTimeline(startedAt: worker.loop.now)
-    if !fresh, let kept = pool.take() { return connected(kept) }
+    self.attempt = attempt
+    if !attempt.isRepeated, let kept = attempt.pool.take() { return connected(kept) }
     // The dial holds the closure and so this dispatch until it is done or cancelled; one of both always comes.
-    dialing = pool.connect { [self] result in
-      dialing = nil
+    let dial = attempt.pool.connect { [self] result in
+      self.attempt?.dial = nil
       worker.loop.readClock()
       switch result {
       case .success(let upstream): connected(upstream)
       case .failure(let error): attemptFailed(error.fault)
       }
     }
-    dialing?.willSecure = { [self] in
+    dial.willSecure = { [self] in
       let now = worker.loop.readClock()
-      timeline.connectedAt = now
+      self.attempt?.timeline.connectedAt = now
       waterfall.entered(.tls, at: now)
     }
+    self.attempt?.dial = dial
   }
 
   private func connected(_ upstream: UpstreamConnection) {
-    guard let pool else { return upstream.close() }
+    guard attempt != nil else { return upstream.close() }
     let now = worker.loop.now
-    self.upstream = upstream
+    attempt?.connected(upstream, at: now)
     phase = .awaitingHead
-    if timeline.connectedAt == nil { timeline.connectedAt = now } else { timeline.securedAt = now }
     waterfall.entered(.head, at: now)
     upstream.serve(self)
     worker.upstreamHead.removeAll()
-    pool.write(request, from: forwarded, into: &worker.upstreamHead)
+    upstream.pool.write(request, from: forwarded, into: &worker.upstreamHead)
     worker.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
     if request.expectsContinue, !body.isComplete, !hasSentContinue {
@@ -156,20 +151,7 @@ final class Dispatch {
   private func attemptFailed(_ fault: AttemptFault) {
     guard phase != .committed, phase != .over else { return }
     held = nil
-    if let pool {
-      pool.attemptFailed(fault, timeline: timeline, at: worker.loop.now)
-      worker.log.write(.warning, "attempt_failed", at: worker.loop.wallTime()) { line in
-        line.field("route", route.settings.name)
-        line.field("upstream", pool.settings.name)
-        line.field("phase", waterfall.phase.rawValue)
-        line.field("reason", fault.reason)
-        line.field("detail", ifPresent: fault.detail)
-        if let status = fault.status { line.field("status", status) }
-        line.field("milliseconds", Int((worker.loop.now - timeline.startedAt).milliseconds))
-      }
-    }
-    pool = nil
-    dropUpstream()
+    attempt.take()?.failed(fault, in: waterfall.phase, of: route)
     perform(waterfall.failed(fault, at: worker.loop.readClock()))
     owner?.dispatchNeedsTime()
   }
@@ -177,15 +159,14 @@ final class Dispatch {
   /// The attempt ended before there was a response.
   func upstreamFailed(_ failure: UpstreamConnection.HeadFailure) {
     let wasUsed = upstream?.wasUsed ?? false
-    upstream = nil
-    guard phase == .awaitingHead, let pool else { return }
+    attempt?.upstreamLeft()
+    guard phase == .awaitingHead, let attempt else { return }
     switch failure {
     case .ended(_, let receivedNothing)
-    where wasUsed && receivedNothing && !isRepeated && method.isIdempotent && body == nil:
+    where wasUsed && receivedNothing && !attempt.isRepeated && method.isIdempotent && body == nil:
       // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
-      isRepeated = true
       worker.shard.increment(worker.metrics.upstreamRetries)
-      startAttempt(pool, fresh: true)
+      start(Attempt(attempt.pool, at: worker.loop.now, isRepeated: true))
     case .ended: attemptFailed(.cut)
     case .refused(let reason): attemptFailed(.tlsFailed(reason))
     case .malformed(let error): attemptFailed(.malformed(error.description))
@@ -229,7 +210,7 @@ final class Dispatch {
     guard phase == .awaitingHead, let upstream else { return }
     let now = worker.loop.readClock()
     lastActivity = now
-    timeline.headAt = now
+    attempt?.timeline.headAt = now
     let isSuccess = (200..<300).contains(head.status)
     let isEventStream = isSuccess && head.isEventStream
     let isEncoded = isEventStream && head.fields.isEncoded
@@ -269,7 +250,7 @@ final class Dispatch {
   ) {
     phase = .committed
     waterfall.committed()
-    pool?.attemptSucceeded(at: worker.loop.now)
+    attempt?.pool.attemptSucceeded(at: worker.loop.now)
     body?.forget()
     // Nobody is asked again: an idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
@@ -285,10 +266,10 @@ final class Dispatch {
   }
 
   /// Backends asked so far.
-  var attempts: Int { waterfall.reports.count + (pool == nil ? 0 : 1) }
+  var attempts: Int { waterfall.reports.count + (attempt == nil ? 0 : 1) }
 
   /// The backend's connection has served its response, or is gone.
-  func upstreamLeft() { upstream = nil }
+  func upstreamLeft() { attempt?.upstreamLeft() }
 
   // MARK: - Back-pressure
 
@@ -304,8 +285,7 @@ final class Dispatch {
   /// The response is over, in the owner's eyes: writes the books, lets the backend go.
   func finish(_ result: AttemptResult) {
     guard phase != .over else { return }
-    if let pool { pool.attemptEnded(result, timeline: timeline, at: worker.loop.now) }
-    pool = nil
+    attempt.take()?.ended(result)
     end()
   }
 
@@ -314,27 +294,19 @@ final class Dispatch {
 
   private func end() {
     phase = .over
-    dropUpstream()
     held = nil
     owner = nil
-  }
-
-  private func dropUpstream() {
-    dialing?.cancel()
-    dialing = nil
-    upstream?.close()
-    upstream = nil
   }
 
   // MARK: - Time
 
   /// Events of the response were taken in.
   func eventsCame(bearsContent: Bool) {
-    timeline.eventsCame(bearsContent: bearsContent, at: worker.loop.now)
+    attempt?.timeline.eventsCame(bearsContent: bearsContent, at: worker.loop.now)
   }
 
   func lastEventCame(at time: MonotonicTime) {
-    if timeline.firstEventAt != nil { timeline.lastEventAt = time }
+    if attempt?.timeline.firstEventAt != nil { attempt?.timeline.lastEventAt = time }
   }
 
   /// The owner has opened the stream towards its client though there is no good response yet.
@@ -365,13 +337,6 @@ final class Dispatch {
   }
 }
 
-/// A response whose client does not know of it yet.
-private struct HeldResponse: ~Copyable {
-  let head: ResponseHead
-  let framing: BodyFraming
-  var gate: Gate
-}
-
 // While the gate holds the response.
 extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
@@ -380,7 +345,7 @@ extension Dispatch: ResponseSink {
     lastActivity = now
     guard let verdict = held?.gate.receive(input.slice(range)) else { return }
     if held?.gate.hasFirstEvent == true {
-      timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)
+      attempt?.timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)
       waterfall.entered(.firstToken, at: now)
     }
     switch verdict {
@@ -406,16 +371,7 @@ extension Dispatch: ResponseSink {
   private func release() {
     guard let held = held.take(), let owner else { return }
     commit(held.head, held.framing, isStream: true, upstream)
-    let input = worker.loop.input
-    held.gate.withHeld { bytes in
-      var offset = 0
-      while offset < bytes.count {
-        let piece = min(InputBuffer.capacity, bytes.count - offset)
-        input.fill(bytes.extracting(offset..<offset + piece))
-        owner.received(input, 0..<piece)
-        offset += piece
-      }
-    }
+    held.replay(to: owner, through: worker.loop.input)
   }
 }
 

@@ -179,7 +179,7 @@ final class Exchange: DispatchOwner {
     phase = .streaming
     let opening = decideOpening(request, route)
     let stream = opening.makeStream(
-      openedAt: openedAt, askedAt: dispatch?.timeline.startedAt ?? openedAt, route: route, worker: worker,
+      openedAt: openedAt, askedAt: dispatch?.askedAt ?? openedAt, route: route, worker: worker,
       trace: request.traceID)
     self.stream = stream
     let relay = StreamRelay(stream, for: self)

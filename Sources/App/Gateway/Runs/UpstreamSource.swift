@@ -125,7 +125,7 @@ extension UpstreamSource: DispatchOwner {
     if run.isOpen { return clock.backendResumed(at: worker.loop.now) }
     clock = StreamClock(
       limits: route.settings.stream.watchdogs.ofBackend, openedAt: run.startedAt,
-      askedAt: dispatch.timeline.startedAt)
+      askedAt: dispatch.askedAt)
     run.opened(head)
   }
 

@@ -1,0 +1,59 @@
+import Loop
+import Streams
+import Telemetry
+import Time
+
+/// One backend that is asked: the way to it, how far it has come, and what its pool's books say of it.
+struct Attempt {
+  let pool: UpstreamPool
+  /// Made again because a kept connection had died.
+  let isRepeated: Bool
+  var timeline: AttemptTimeline
+  var dial: UpstreamDial?
+  private(set) var upstream: UpstreamConnection?
+
+  init(_ pool: UpstreamPool, at now: MonotonicTime, isRepeated: Bool = false) {
+    self.pool = pool
+    self.isRepeated = isRepeated
+    timeline = AttemptTimeline(startedAt: now)
+  }
+
+  /// Whether the backend is at work, or being reached.
+  var isActive: Bool { upstream != nil || dial != nil }
+
+  mutating func connected(_ upstream: UpstreamConnection, at now: MonotonicTime) {
+    self.upstream = upstream
+    if timeline.connectedAt == nil { timeline.connectedAt = now } else { timeline.securedAt = now }
+  }
+
+  /// The connection has served its response, or is gone.
+  mutating func upstreamLeft() { upstream = nil }
+
+  /// It gave no good response.
+  consuming func failed(_ fault: AttemptFault, in phase: AttemptPhase, of route: Route) {
+    let (worker, timeline) = (pool.worker, timeline)
+    let now = worker.loop.now
+    pool.attemptFailed(fault, timeline: timeline, at: now)
+    worker.log.write(.warning, "attempt_failed", at: worker.loop.wallTime()) { line in
+      line.field("route", route.settings.name)
+      line.field("upstream", pool.settings.name)
+      line.field("phase", phase.rawValue)
+      line.field("reason", fault.reason)
+      line.field("detail", ifPresent: fault.detail)
+      if let status = fault.status { line.field("status", status) }
+      line.field("milliseconds", Int((now - timeline.startedAt).milliseconds))
+    }
+    drop()
+  }
+
+  /// Its response was good, and is over.
+  consuming func ended(_ result: AttemptResult) {
+    pool.attemptEnded(result, timeline: timeline, at: pool.worker.loop.now)
+    drop()
+  }
+
+  private consuming func drop() {
+    dial?.cancel()
+    upstream?.close()
+  }
+}

@@ -1,0 +1,24 @@
+import Bytes
+import HTTP
+import Loop
+import Streams
+
+/// A response of which nobody knows yet: its gate holds its body until it is good.
+struct HeldResponse: ~Copyable {
+  let head: ResponseHead
+  let framing: BodyFraming
+  var gate: Gate
+
+  /// Hands what was held to `owner`, as it came.
+  consuming func replay(to owner: any ResponseSink, through input: InputBuffer) {
+    gate.withHeld { bytes in
+      var offset = 0
+      while offset < bytes.count {
+        let piece = min(InputBuffer.capacity, bytes.count - offset)
+        input.fill(bytes.extracting(offset..<offset + piece))
+        owner.received(input, 0..<piece)
+        offset += piece
+      }
+    }
+  }
+}
