@@ -252,7 +252,7 @@ import Time
     var isClaimed = false
     owner.store.claim(run, token: token, meta: meta) { isClaimed = $0 == .success(.mine) }
     test.run(until: { isClaimed })
-    let lease = RunLease(store: owner.store, run: run, token: token) {}
+    let lease = RunLease(store: owner.store, run: run, token: token, meta: meta) {}
     let log = makeLog(owner)
     let (reader, second) = (FeedRecorder(), FeedRecorder())
     _ = other.follower.follow(run, source: .gateway, handler: reader)

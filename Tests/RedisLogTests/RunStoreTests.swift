@@ -89,6 +89,46 @@ struct RunKeysTests {
     #expect(claims.filter { $0.value == .success(.others(known)) }.count == 7)
   }
 
+  @Test func `what was claimed before an answer was lost is the claimant's when it asks again`() throws {
+    let store = store()
+    defer { store.redis.close() }
+    let (key, request) = (Digest([[1]]), Digest([[2]]))
+    for _ in 0..<2 {
+      #expect(try wait { store.claim(run, token: token(1), meta: meta(1), $0) } == .success(.mine))
+      #expect(try wait { store.claimIdempotency(key, run: run, request: request, $0) } == .success(.mine))
+    }
+    #expect(try wait { store.claim(run, token: token(2), meta: meta(2), $0) } == .success(.others(meta(1))))
+    // Asked in the moment in which the connection is cut.
+    for round in 0..<20 {
+      try server.cli("CLIENT", "KILL", "TYPE", "normal")
+      #expect(try wait { store.lookup(run, $0) }.state?.meta == meta(1), "\(round)")
+    }
+  }
+
+  @Test func `a Redis that has lost its data gets what it must know of a run again`() throws {
+    let store = store {
+      $0.lease = .milliseconds(600)
+      $0.renewal = .milliseconds(150)
+    }
+    defer { store.redis.close() }
+    let (key, request) = (Digest([[1]]), Digest([[2]]))
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    _ = try wait { store.claimIdempotency(key, run: run, request: request, $0) }
+    var losses = 0
+    let lease = RunLease(
+      store: store, run: run, token: token(1), meta: meta(1), idempotency: (key, request)
+    ) { losses += 1 }
+    try server.cli("FLUSHALL")
+    test.run(for: .milliseconds(400))
+    let state = try #require(try wait { store.lookup(run, $0) }.state)
+    #expect(state.meta == meta(1) && state.isOwned && losses == 0)
+    let other = try #require(RunID("run-2"))
+    #expect(
+      try wait { store.claimIdempotency(key, run: other, request: request, $0) }
+        == .success(.attach(run, request: request)))
+    lease.release()
+  }
+
   @Test func `a lookup tells everything of a run, and nothing of one that is unknown`() throws {
     let store = store()
     defer { store.redis.close() }
@@ -131,7 +171,7 @@ struct RunKeysTests {
     _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
     try server.cli("XADD", "ai:run:run-1:events", "1-0", "b", "data: x\n\n")
     var losses = 0
-    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) { losses += 1 }
     test.run(for: .milliseconds(2500))
     #expect(try wait { store.lookup(run, $0) }.state?.isOwned == true)
     #expect((Int(try server.cli("PTTL", "ai:run:run-1:events")) ?? 0) > 1000)
@@ -153,7 +193,7 @@ struct RunKeysTests {
     try server.cli("XADD", "ai:run:run-1:events", "7-1", "b", ": comment\n\n")
     #expect(try wait { store.closeOrphan(run, $0) } == .success(.isOwned))
     var losses = 0
-    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) { losses += 1 }
     test.run(for: .milliseconds(400))
     #expect(try wait { store.closeOrphan(run, $0) } == .success(.closed))
     #expect(try wait { store.closeOrphan(run, $0) } == .success(.isOwned))
@@ -174,7 +214,7 @@ struct RunKeysTests {
     defer { store.redis.close() }
     _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
     var losses = 0
-    let lease = RunLease(store: store, run: run, token: token(1)) { losses += 1 }
+    let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) { losses += 1 }
     test.run(for: .milliseconds(620))
     #expect(try wait { store.lookup(run, $0) }.state?.isOwned == true)
     #expect(losses == 0)

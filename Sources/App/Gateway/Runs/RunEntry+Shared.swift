@@ -49,14 +49,9 @@ extension RunEntry {
   // MARK: - A run of this replica's
 
   /// Makes the run this replica's, then starts it.
-  func claim(_ stream: StreamID, _ request: Digest?, isSecondTry: Bool = false) {
+  func claim(_ stream: StreamID, _ request: Digest?) {
     guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
     waitsForStore = true
-    // It is known to be away: whether for a moment only is worth a short wait, not a command's whole time.
-    if !redis.isReady, redis.lastFault != nil {
-      if isSecondTry { return storeFailed(stream, request) }
-      return ask(again: .milliseconds(250)) { [self] in claim(stream, request, isSecondTry: true) }
-    }
     guard let key = asked.idempotencyKey, let request else { return own(id, stream, request, nil, redis) }
     redis.store.claimIdempotency(key, run: id, request: request) { [self] result in
       guard waitsForStore else {
@@ -88,7 +83,7 @@ extension RunEntry {
         return
       }
       let log = worker.runs.makeSharedLog(id, redis, settings: settings)
-      let ownership = RunOwnership(of: id, token: token, idempotency: key, log: log, redis: redis)
+      let ownership = RunOwnership(of: id, token: token, meta: meta, idempotency: key, log: log, redis: redis)
       guard waitsForStore else { return ownership.giveUp() }
       waitsForStore = false
       start(stream, request, ownership: ownership)
@@ -111,8 +106,10 @@ extension RunEntry {
         if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
         return read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
       }
-      guard tries > 0, case .success = result else { return storeIsAway() }
-      ask(again: .milliseconds(50)) { [self] in join(id, redis, tries: tries - 1) }
+      var cost = 1
+      if case .failure = result { cost = 20 }
+      guard tries >= cost else { return storeIsAway() }
+      ask(again: .milliseconds(50)) { [self] in join(id, redis, tries: tries - cost) }
     }
   }
 

@@ -10,6 +10,7 @@ final class RunOwnership {
   private let id: RunID
   private let redis: RedisClient
   private let token: StreamID
+  private let meta: RunMeta
   private let idempotency: (key: Digest, request: Digest)?
   private weak var run: LoggedRun?
   private var lease: RunLease?
@@ -17,12 +18,15 @@ final class RunOwnership {
 
   /// - Parameters:
   ///   - token: the one that the run was claimed with.
+  ///   - meta: the same.
   ///   - idempotency: what the run was started by, if that was claimed too.
   init(
-    of id: RunID, token: StreamID, idempotency: (key: Digest, request: Digest)?, log: RedisLog, redis: RedisClient
+    of id: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)?, log: RedisLog,
+    redis: RedisClient
   ) {
     self.id = id
     self.token = token
+    self.meta = meta
     self.idempotency = idempotency
     self.log = log
     self.redis = redis
@@ -35,14 +39,14 @@ final class RunOwnership {
   }
 
   private func makeLease() -> RunLease {
-    RunLease(store: redis.store, run: id, token: token, idempotency: idempotency?.key) { [weak self] in
+    RunLease(store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency) { [weak self] in
       self?.run?.ownershipLost()
     }
   }
 
   /// The log has stored something.
   func logMoved() {
-    if log.isEndStored || (log.end != nil && run?.isDegraded == false) { release() }
+    if log.isSettled || (log.end != nil && run?.isDegraded == false) { release() }
   }
 
   /// The run is forgotten, or there never was one.

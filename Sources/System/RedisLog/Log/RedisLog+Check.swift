@@ -5,6 +5,7 @@ import Streams
 extension RedisLog {
   func check() {
     progress = .checking
+    knownLosses = store.redis.counts.losses
     send(.check) { command in
       command.append("XREVRANGE")
       command.append(key)
@@ -20,8 +21,7 @@ extension RedisLog {
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
     guard let entry = RunEntry(element) else { return fail() }
-    let last = entry.id.high - min(entry.id.high, 1)
-    guard let end = EndRecord(entry, events: last) else { return resume(behind: entry.id) }
+    guard let end = EndRecord(entry) else { return resume(behind: entry.id) }
     // The end may be this log's own, whose acknowledgement was lost.
     if let own = memory.end, let id = idOfEnd, id == entry.id, end.isSame(as: own) {
       isEndStored = true
@@ -29,7 +29,7 @@ extension RedisLog {
       progress = .idle
       return moveOn(to: memory.frontier, id)
     }
-    lose(to: end, behind: last)
+    lose(to: end, behind: end.events)
   }
 
   /// Others have written what is no end.

@@ -54,10 +54,14 @@ package final class RedisLog: EventLog {
   package internal(set) var isEndStored = false
   /// The end that somebody else gave the run.
   var foreignEnd: EndRecord?
+  /// Whether the store has the run's end, this log's or another.
+  package var isSettled: Bool { isEndStored || foreignEnd != nil }
   private var pendingEntries = 0
   private var pendingBytes = 0
   /// When something was last stored, or began to wait.
   private var lastProgress: MonotonicTime
+  /// How often the connection had been lost when Redis was last asked what it has.
+  var knownLosses: UInt64
   private var isTurnDue = false
   private var isClosed = false
   private var isStoreLost = false
@@ -76,6 +80,7 @@ package final class RedisLog: EventLog {
     self.memory = memory
     key = store.keys.events(of: run)
     lastProgress = store.redis.loop.now
+    knownLosses = store.redis.counts.losses
     memory.pin = .beginning
   }
 
@@ -167,6 +172,8 @@ package final class RedisLog: EventLog {
 
   private func sendBatch() {
     guard case .idle = progress, hasPending, store.redis.hasRoom else { return }
+    // Behind another connection there may be a Redis that has less than was acknowledged.
+    guard knownLosses == store.redis.counts.losses else { return check() }
     let isSingle = pendingEntries + (memory.end == nil ? 0 : 1) == 1
     var isTaken = isSingle || send(.other) { $0.append("MULTI") }
     var batch = Batch(end: stored, lastID: storedID)

@@ -10,7 +10,8 @@ package final class RunLease {
   private let store: RunStore
   private let run: RunID
   private let token: StreamID
-  private let idempotency: Digest?
+  private let meta: RunMeta
+  private let idempotency: (key: Digest, request: Digest)?
   private var handle: DeadlineHandle?
   private var isAsking = false
   private var isOver = false
@@ -18,15 +19,18 @@ package final class RunLease {
 
   /// - Parameters:
   ///   - token: the one that the run was claimed with.
-  ///   - idempotency: the key that started the run, which is to live as long as the run does.
+  ///   - meta: the one that the run was claimed with, for a Redis that loses it.
+  ///   - idempotency: the key that started the run, which is to live as long as the run does, and the request.
   ///   - lost: called once, when another has taken the run or ended it: whatever this owner does with it from then on
   ///     nobody sees.
   package init(
-    store: RunStore, run: RunID, token: StreamID, idempotency: Digest? = nil, lost: @escaping () -> Void
+    store: RunStore, run: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)? = nil,
+    lost: @escaping () -> Void
   ) {
     self.store = store
     self.run = run
     self.token = token
+    self.meta = meta
     self.idempotency = idempotency
     self.lost = lost
     let loop = store.redis.loop
@@ -71,15 +75,16 @@ package final class RunLease {
       command.append { token.write(to: &$0) }
       command.append(RunStore.milliseconds(store.settings.lease))
       command.append(store.lifetime)
+      meta.write(to: command)
     }
     prolongIdempotency()
   }
 
   private func prolongIdempotency() {
-    guard let idempotency else { return }
+    guard let (key, request) = idempotency else { return }
     send(.other) { command, keys in
-      command.append("PEXPIRE")
-      command.append(keys.idempotency(of: idempotency))
+      command.begin(Script.keepLiving, keys: keys.idempotency(of: key))
+      command.append("\(run) \(request.description)")
       command.append(store.lifetime)
     }
   }

@@ -49,7 +49,7 @@ package final class RunStore {
   package func claim(
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<Claim, RedisError>) -> Void
   ) {
-    redis.send { command in
+    ask { [self] command in
       command.begin(Script.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
       command.append(Self.milliseconds(settings.lease))
@@ -74,7 +74,7 @@ package final class RunStore {
   package func adopt(
     _ run: RunID, meta: RunMeta, _ completion: @escaping (Result<RunMeta, RedisError>) -> Void
   ) {
-    redis.send { command in
+    ask { [self] command in
       command.begin(Script.adopt, keys: keys.meta(of: run))
       command.append(lifetime)
       meta.write(to: command)
@@ -87,8 +87,8 @@ package final class RunStore {
   package func lookup(_ run: RunID, _ completion: @escaping (Result<RunState, RedisError>) -> Void) {
     var state = RunState()
     var fault: RedisError?
-    func ask(_ name: StaticString, _ key: String, _ read: @escaping (RedisReply) -> Void) {
-      redis.send { command in
+    func read(_ name: StaticString, _ key: String, _ read: @escaping (RedisReply) -> Void) {
+      ask { command in
         command.append(name)
         command.append(key)
       } completion: { result in
@@ -98,9 +98,9 @@ package final class RunStore {
         }
       }
     }
-    ask("HGETALL", keys.meta(of: run)) { state.meta = RunMeta($0) }
-    ask("EXISTS", keys.owner(of: run)) { state.isOwned = $0.integer == 1 }
-    ask("EXISTS", keys.cancel(of: run)) { state.isCancelled = $0.integer == 1 }
+    read("HGETALL", keys.meta(of: run)) { state.meta = RunMeta($0) }
+    read("EXISTS", keys.owner(of: run)) { state.isOwned = $0.integer == 1 }
+    read("EXISTS", keys.cancel(of: run)) { state.isCancelled = $0.integer == 1 }
     last(of: run) { result in
       switch result {
       case .success(let (id, end)):
@@ -116,7 +116,7 @@ package final class RunStore {
   private func last(
     of run: RunID, _ completion: @escaping (Result<(EntryID?, EndRecord?), RedisError>) -> Void
   ) {
-    redis.send { command in
+    ask { [self] command in
       command.append("XREVRANGE")
       command.append(keys.events(of: run))
       command.append("+")
@@ -128,7 +128,10 @@ package final class RunStore {
         Self.expect(result) { reply in
           var elements = reply.elements
           guard let entry = elements.next().flatMap({ RunEntry($0) }) else { return (nil, nil) }
-          return (entry.id, EndRecord(entry, events: entry.id.high))
+          let end = EndRecord(entry, events: entry.id.high)
+          // What ends another's run has an id of its own.
+          guard let end, entry.id.high == .max else { return (entry.id, end) }
+          return (EntryID(end.events + 1, 0), end)
         })
     }
   }
@@ -144,9 +147,9 @@ package final class RunStore {
     }
   }
 
-  /// Without counts, which nobody has: readers count for themselves.
+  /// To be closed with the number of events. Nobody has their bytes: readers count for themselves.
   private static let orphanEnd: StaticString = """
-    {"outcome":"gateway_error","reason":"the gateway that had the run is gone","complete":false}
+    {"outcome":"gateway_error","reason":"the gateway that had the run is gone","complete":false
     """
 
   /// Ends a run in its log that workers feed, unless it has ended: its readers on all replicas are told the same.
@@ -171,7 +174,7 @@ package final class RunStore {
 
   /// Asks whoever has the run, worker or gateway, to stop it. Says nothing about whether there is such a run.
   package func requestCancel(_ run: RunID, _ completion: @escaping (Result<Void, RedisError>) -> Void) {
-    redis.send { command in
+    ask { [self] command in
       command.append("SET")
       command.append(keys.cancel(of: run))
       command.append("1")
@@ -196,7 +199,7 @@ package final class RunStore {
     _ key: Digest, run: RunID, request: Digest, timeToLive: Nanoseconds? = nil,
     _ completion: @escaping (Result<IdempotencyClaim, RedisError>) -> Void
   ) {
-    redis.send { command in
+    ask { [self] command in
       command.begin(Script.keepFirst, keys: keys.idempotency(of: key))
       command.append("\(run) \(request.description)")
       command.append(timeToLive.map { Self.milliseconds($0) } ?? lifetime)
@@ -224,6 +227,17 @@ package final class RunStore {
   }
 
   // MARK: - Answers
+
+  /// Sends a command that may be carried out twice: once more when the connection was lost before its answer came, which
+  /// is no reason yet to do without Redis.
+  private func ask(
+    _ write: @escaping (RedisCommand) -> Void, completion: @escaping (Result<RedisReply, RedisError>) -> Void
+  ) {
+    redis.send(write) { [redis] result in
+      guard case .failure(.connectionLost) = result else { return completion(result) }
+      redis.send(write, completion: completion)
+    }
+  }
 
   /// What `read` makes of an answer. An error, and an answer that is not what the command brings, are failures.
   static func expect<Value>(

@@ -1,8 +1,9 @@
 /// The few things that Redis must do in one piece, in Lua. Each names all keys that it touches.
 enum Script {
-  /// Makes a run its caller's, unless there is one already: then its meta, or 0 if it has none.
+  /// Makes a run its caller's, unless it is another's already: then its meta, or 0 if it has none.
   /// Keys: owner, meta, events. Arguments: token, lease, time to live, meta's names and values.
   static let claim: StaticString = """
+    if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
     if redis.call('EXISTS', KEYS[2]) == 1 then return redis.call('HGETALL', KEYS[2]) end
     if redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then return 0 end
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -21,11 +22,13 @@ enum Script {
 
   /// Prolongs a lease: 1 done, 0 it is another's. One that ran out is taken again, because nobody has closed the run: who
   /// does leaves a lease of its own.
-  /// Keys: owner, meta, events. Arguments: token, lease, time to live.
+  /// A Redis that has lost its data gets the meta again.
+  /// Keys: owner, meta, events. Arguments: token, lease, time to live, meta's names and values.
   static let renew: StaticString = """
     local owner = redis.call('GET', KEYS[1])
     if owner and owner ~= ARGV[1] then return 0 end
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('HSET', KEYS[2], unpack(ARGV, 4)) end
     redis.call('PEXPIRE', KEYS[2], ARGV[3])
     redis.call('PEXPIRE', KEYS[3], ARGV[3])
     return 1
@@ -49,8 +52,9 @@ enum Script {
     return redis.call('DEL', KEYS[1])
     """
 
-  /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now.
-  /// Keys: owner, events, meta. Arguments: time to live, the end record.
+  /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
+  /// an owner that was only slow can't write anything behind it.
+  /// Keys: owner, events, meta. Arguments: time to live, the end record but for its counts.
   static let closeOrphan: StaticString = """
     if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
     local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
@@ -59,7 +63,7 @@ enum Script {
       for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 1 end end
       number = string.match(last[1], '^%d+')
     end
-    redis.call('XADD', KEYS[2], string.format('%.0f', tonumber(number) + 1) .. '-0', 'end', ARGV[2])
+    redis.call('XADD', KEYS[2], '18446744073709551615-0', 'end', ARGV[2] .. ',"events":' .. number .. '}')
     redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
     redis.call('PEXPIRE', KEYS[2], ARGV[1])
     redis.call('PEXPIRE', KEYS[3], ARGV[1])
@@ -79,11 +83,20 @@ enum Script {
     return 1
     """
 
-  /// Keeps a value under a key that has none: nil done, otherwise the value that is there.
+  /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there.
   /// Keys: the key. Arguments: value, time to live.
   static let keepFirst: StaticString = """
     if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
-    return redis.call('GET', KEYS[1])
+    local value = redis.call('GET', KEYS[1])
+    if value == ARGV[1] then return false end
+    return value
+    """
+
+  /// Prolongs a key that has this value, or none. Keys: the key. Arguments: value, time to live.
+  static let keepLiving: StaticString = """
+    if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    return redis.call('PEXPIRE', KEYS[1], ARGV[2])
     """
 
   /// Drops a key if it has this value. Keys: the key. Arguments: value.
