@@ -27,6 +27,8 @@ final class RedisProcess: Sendable {
   struct Setup: Sendable {
     /// For the account `gate`, instead of none for everybody.
     var password: String?
+    /// Has nothing when it is started again.
+    var isForgetful = false
     /// Speaks TLS alone, with this certificate.
     var identity: TLSIdentity?
   }
@@ -65,7 +67,7 @@ final class RedisProcess: Sendable {
     let arguments =
       [
         "redis-server", "--bind", "127.0.0.1", "--dir", directory.path, "--save", "",
-        "--appendonly", "yes", "--appendfsync", "always", "--logfile", directory["log"],
+        "--appendonly", setup.isForgetful ? "no" : "yes", "--appendfsync", "always", "--logfile", directory["log"],
       ] + options
     try child.withLock { $0 = try ChildProcess(arguments) }
     let isReady = try await eventually(within: .seconds(20)) {

@@ -36,6 +36,32 @@ extension EndToEnd {
       }
     }
 
+    @Test func `connections that are cut all the time start no run twice, and lose none`() async throws {
+      try await Replicas.with(script: RunWorld.ticking(3, every: .milliseconds(5))) { replicas in
+        let cutter = Task {
+          var cuts = 0
+          while !Task.isCancelled {
+            try replicas.redis.cli("client", "kill", "type", "normal")
+            cuts += 1
+            try? await Task.sleep(for: .milliseconds(Int64.random(in: 250...350)))
+          }
+          return cuts
+        }
+        for round in 1...100 {
+          let streams = replicas.both.map { post("/", "k-\(round)", of: $0, replicas) }
+          for stream in streams {
+            let result = await stream.result()
+            #expect(result.payloads == RunWorld.numbers(1...3) && result.outcome == "completed", "\(result.text)")
+            #expect(result.streamEnd?["resumable"]?.bool == true)
+          }
+          #expect(await streams[0].result().streamID == streams[1].result().streamID)
+          #expect(replicas.world.backend.requests.count == round)
+        }
+        cutter.cancel()
+        print("100 keys on two replicas, \(try await cutter.value) times all connections cut")
+      }
+    }
+
     @Test func `a repeat that waits for what turns out to be no stream is told so at once, and may ask again`()
       async throws
     {

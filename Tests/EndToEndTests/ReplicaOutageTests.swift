@@ -1,3 +1,4 @@
+import Glibc
 import Harness
 import JSON
 import RunningGateway
@@ -124,6 +125,46 @@ extension EndToEnd {
         #expect(again.outcome == "gateway_error" && again.payloads == result.payloads)
         let done = await replicas.world.fetchNew(fields: [.lastEventID(result.lastID ?? "")])
         #expect(done.status == 204 && done.head.value("X-Stream-Outcome") == "gateway_error")
+        #expect(replicas.world.backend.requests.count == 1)
+      }
+    }
+
+    @Test func `a Redis that comes back empty gets all of a run that goes on`() async throws {
+      var setup = setup("lease: \"2s\"", count: 150)
+      setup.server.isForgetful = true
+      try await Replicas.with(setup) { replicas in
+        let first = replicas.world.openNew()
+        let stream = try await first.streamID()
+        let second = replicas.open("/fermata/streams/\(stream)")
+        for reader in [first, second] { #expect(await reader.receives("data: 20\n")) }
+        replicas.redis.kill()
+        try await replicas.redis.restart()
+        for reader in [first, second] {
+          let result = await reader.result()
+          #expect(result.payloads == RunWorld.numbers(1...150) && result.outcome == "completed")
+        }
+        let again = await onceBack { await replicas.ask("/", fields: [.lastEventID("\(stream).7")]) }
+        #expect(again.payloads == RunWorld.numbers(8...150) && again.streamID == stream, "\(again.text.prefix(600))")
+        #expect(replicas.world.backend.requests.count == 1)
+      }
+    }
+
+    @Test func `an owner that stood still for longer than its lease learns how its run has ended`() async throws {
+      try await Replicas.with(setup("lease: \"1s\"")) { replicas in
+        let owner = replicas.open("/")
+        let stream = try await owner.streamID()
+        let reader = replicas.world.openNew("/fermata/streams/\(stream)")
+        for reader in [owner, reader] { #expect(await reader.receives("data: 20\n")) }
+        replicas.other.signal(SIGSTOP)
+        let told = await reader.result()
+        replicas.other.signal(SIGCONT)
+        let result = await owner.result()
+        #expect(told.outcome == "gateway_error" && isPrefix(told.payloads))
+        // What the owner had said before, and nothing that the other's readers have not seen.
+        #expect(result.outcome == "gateway_error" && result.payloads == told.payloads)
+        #expect(await eventually(within: .seconds(5)) { replicas.world.backend.openRequests == 0 })
+        let ends = try replicas.ends(of: stream)
+        #expect(ends == ["gateway_error"])
         #expect(replicas.world.backend.requests.count == 1)
       }
     }

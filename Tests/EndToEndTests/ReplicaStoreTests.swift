@@ -123,11 +123,11 @@ extension EndToEnd {
         #expect(try second.cli("exists", "ai:run:\(still):events") == "1")
 
         var prefixed = setup
-        prefixed.redis = "lease: \"2s\", prefix: \"b:\""
+        prefixed.redis = "lease: \"2s\", prefix: \"b:\", hashTags: true"
         await reload(replicas, prefixed.configuration(second.url), expecting: "configuration_reloaded")
         let last = try #require(await replicas.world.fetchNew().streamID)
         #expect(await replicas.ask("/fermata/streams/\(last)").payloads == RunWorld.numbers(1...5))
-        let names = try ["ai:", "b:"].map { try second.cli("exists", "\($0)run:\(last):events") }
+        let names = try ["ai:run:\(last)", "b:run:{\(last)}"].map { try second.cli("exists", "\($0):events") }
         #expect(names == ["0", "1"])
       }
     }
