@@ -151,4 +151,21 @@ import Time
     case let value?: value.text() == told.filter { $0 != " " }
     }
   }
+
+  @Test func `the operators' page has every metric and every log line, and no other`() throws {
+    let folder = "Sources/App/Gateway"
+    let files = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
+    let source = try files.map { try Self.text("\(folder)/\($0)") }.joined()
+    let written = [
+      /"((?:ai_stream|fermata)_[a-z_]+)"/, /"([a-z_]+)", at: (?:worker\.)?loop\.wallTime/,
+      /note\(\.[a-z]+, "([a-z_]+)"/, /event: "([a-z_]+)"\)/,
+    ].flatMap { source.matches(of: $0).map { String($0.1) } }
+    #expect(written.count > 60)
+    let rows = try Self.text("docs/operations.md").split(separator: "\n").filter { $0.hasPrefix("| `") }
+    let documented = rows.flatMap { row in
+      row.split(separator: "|")[0].matches(of: /`([a-z_]+)`/).map { String($0.1) }
+    }
+    #expect(Set(written).subtracting(documented) == [], "not documented")
+    #expect(documented.filter { !source.contains($0) } == [], "not written")
+  }
 }

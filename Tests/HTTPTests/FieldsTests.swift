@@ -127,8 +127,6 @@ import Testing
     set.remove(.accept)
     #expect(set == [.age, .xStreamMode])
     #expect(set.union([.via]) == [.age, .via, .xStreamMode])
-    #expect(set.subtracting([.age]) == [.xStreamMode])
-    #expect(set.isDisjoint(with: [.via]) && !set.isDisjoint(with: [.age]))
     #expect(KnownFieldSet().isEmpty)
   }
 

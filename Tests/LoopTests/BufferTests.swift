@@ -9,8 +9,6 @@ import Testing
     let input = InputBuffer()
     input.fill(Array("hello, world".utf8).span)
     #expect(text(input.chunk(around: 0..<12)) == "c\r\nhello, world\r\n")
-    #expect(text(input.chunk(around: 0..<12, last: true)) == "c\r\nhello, world\r\n0\r\n\r\n")
-    #expect(text(input.chunk(around: 12..<12, last: true)) == "0\r\n\r\n")
     #expect(input.chunk(around: 3..<3).count == 0)
   }
 
@@ -18,19 +16,10 @@ import Testing
     let input = InputBuffer()
     let bytes = [UInt8](repeating: 0x61, count: InputBuffer.capacity + 10)
     #expect(input.fill(bytes.span) == InputBuffer.capacity)
-    let framed = [UInt8](copying: input.chunk(around: 0..<InputBuffer.capacity, last: true))
-    #expect(framed.count == InputBuffer.capacity + 7 + 2 + 5)
+    let framed = [UInt8](copying: input.chunk(around: 0..<InputBuffer.capacity))
+    #expect(framed.count == InputBuffer.capacity + 7 + 2)
     #expect(framed.starts(with: Array("10000\r\naaa".utf8)))
-    #expect(Array(framed.suffix(8)) == Array("a\r\n0\r\n\r\n".utf8))
-  }
-
-  @Test func `framing a part puts its surroundings back`() {
-    let input = InputBuffer()
-    input.fill(Array("0123456789abcdefghijklmnopqrstuvwxyz".utf8).span)
-    let framed = input.withChunk(around: 10..<30, last: true) { String(copying: $0) }
-    #expect(framed == "14\r\nabcdefghijklmnopqrst\r\n0\r\n\r\n")
-    #expect(text(input.bytes) == "0123456789abcdefghijklmnopqrstuvwxyz")
-    #expect(text(input.slice(1..<3)) == "12")
+    #expect(Array(framed.suffix(3)) == Array("a\r\n".utf8))
   }
 
   @Test func `bytes are changed in place`() {

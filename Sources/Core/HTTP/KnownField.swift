@@ -87,17 +87,6 @@ package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
     return result
   }
 
-  package func subtracting(_ other: KnownFieldSet) -> KnownFieldSet {
-    var result = self
-    result.low &= ~other.low
-    result.high &= ~other.high
-    return result
-  }
-
-  package func isDisjoint(with other: KnownFieldSet) -> Bool {
-    low & other.low | high & other.high == 0
-  }
-
   private static func bit(_ field: KnownField) -> UInt64 { 1 &<< UInt64(field.rawValue & 63) }
 }
 

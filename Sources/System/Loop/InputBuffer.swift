@@ -47,31 +47,16 @@ package final class InputBuffer {
 
   /// Frames the bytes at `range` as one chunk (RFC 9112, section 7.1) in place: `<hex>\r\n` in front, `\r\n` behind.
   ///
-  /// Overwrites up to 7 bytes on either side of `range`; `withChunk` puts them back.
-  /// - Parameter last: also appends the last chunk, `0\r\n\r\n`. An empty `range` is then the last chunk alone.
+  /// Overwrites up to 7 bytes on either side of `range`.
+  /// - Returns: the chunk; nothing for an empty `range`, which would be the last chunk.
   @_lifetime(borrow self)
-  package func chunk(around range: Range<Int>, last: Bool = false) -> Span<UInt8> {
+  package func chunk(around range: Range<Int>) -> Span<UInt8> {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "chunk outside the bytes read")
-    var (start, end) = (range.lowerBound, range.upperBound)
-    if !range.isEmpty {
-      start = putSize(range.count, before: start)
-      end = put("\r\n", at: end)
-    }
-    if last { end = put("0\r\n\r\n", at: end) }
-    return memory(start..<end)
-  }
-
-  /// Like `chunk`, with the bytes around `range` as they were before when it returns.
-  package func withChunk<Result>(around range: Range<Int>, last: Bool = false, _ body: (Span<UInt8>) -> Result)
-    -> Result
-  {
-    // 64 KiB is five digits, so neither side takes more than eight bytes.
-    let front = unsafe load(at: range.lowerBound - 8)
-    let back = unsafe load(at: range.upperBound)
-    let result = body(chunk(around: range, last: last))
-    unsafe store(front, at: range.lowerBound - 8)
-    unsafe store(back, at: range.upperBound)
-    return result
+    if range.isEmpty { return memory(range) }
+    let start = putSize(range.count, before: range.lowerBound)
+    unsafe payload[range.upperBound] = 0x0D
+    unsafe payload[range.upperBound + 1] = 0x0A
+    return memory(start..<range.upperBound + 2)
   }
 
   /// Replaces what the buffer holds: for tests and for connections that produce bytes themselves.
@@ -114,21 +99,5 @@ package final class InputBuffer {
       rest >>= 4
     } while rest > 0
     return position
-  }
-
-  private func put(_ text: StaticString, at position: Int) -> Int {
-    let length = text.utf8CodeUnitCount
-    unsafe (payload + position).update(from: text.utf8Start, count: length)
-    return position + length
-  }
-
-  @unsafe
-  private func load(at position: Int) -> UInt64 {
-    unsafe UnsafeRawPointer(payload).loadUnaligned(fromByteOffset: position, as: UInt64.self)
-  }
-
-  @unsafe
-  private func store(_ word: UInt64, at position: Int) {
-    unsafe UnsafeMutableRawPointer(payload).storeBytes(of: word, toByteOffset: position, as: UInt64.self)
   }
 }

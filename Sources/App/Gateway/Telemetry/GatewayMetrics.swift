@@ -103,7 +103,7 @@ package struct GatewayMetrics: Sendable {
       define.counters(
         "fermata_streams_total", "Event streams opened, by mode and by how the capability was found.", by: "mode",
         "source"))
-    outcomes = MetricTable(define.counters("fermata_outcomes_total", "How runs ended.", by: "mode", "outcome"))
+    outcomes = MetricTable(define.counters("fermata_outcomes_total", "How event streams ended.", by: "mode", "outcome"))
     closes = MetricTable(
       define.counters(
         "fermata_close_total", "How closes went, as the client's side shows.", by: "mode", "result"))

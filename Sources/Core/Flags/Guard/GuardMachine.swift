@@ -117,14 +117,6 @@ package struct GuardMachine: Sendable {
     return transitions
   }
 
-  /// A worker died or stalled: nothing is waited for.
-  package mutating func workerFailed(_ reason: String, at now: WallTime) -> Transition? {
-    guard effect != .rollback else { return nil }
-    let tripped = Latch(effect: .rollback, revision: file.revision, hash: file.hash, at: now, reason: reason)
-    latch = tripped
-    return .tripped(tripped)
-  }
-
   private var judged: [GuardReport] { reports.filter { !policy.dryRun.contains($0.metric) } }
 
   /// One failure is a failure; what cannot be judged is neither good nor bad.

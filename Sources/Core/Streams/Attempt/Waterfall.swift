@@ -90,9 +90,6 @@ package struct Waterfall: Sendable {
     state == .waiting || position >= order.count ? nil : order[position]
   }
 
-  /// When the attempt began; for its timeline.
-  package var currentStartedAt: MonotonicTime { attemptStartedAt }
-
   /// What a refusal says in `Retry-After`: seconds, at least 1.
   package var retryAfter: Int {
     guard let smallestRetryAfter else { return 1 }
