@@ -129,6 +129,24 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a run that went on without Redis for longer than its lease is not ended by others`() async throws {
+      let setup = setup("patience: \"500ms\", lease: \"1s\"", count: 700)
+      try await Replicas.with(setup) { replicas in
+        let first = replicas.world.openNew()
+        let stream = try await first.streamID()
+        #expect(await first.receives("data: 20\n"))
+        replicas.redis.kill()
+        try await Task.sleep(for: .seconds(4))
+        try await replicas.redis.restart()
+        let second = await onceBack { await replicas.ask("/fermata/streams/\(stream)") }
+        for result in [await first.result(), second] {
+          #expect(result.payloads == RunWorld.numbers(1...700) && result.outcome == "completed")
+        }
+        let ends = try replicas.ends(of: stream)
+        #expect(ends == ["completed"])
+      }
+    }
+
     @Test func `a Redis that comes back empty gets all of a run that goes on`() async throws {
       var setup = setup("lease: \"2s\"", count: 150)
       setup.server.isForgetful = true

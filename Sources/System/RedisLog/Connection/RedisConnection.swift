@@ -89,6 +89,8 @@ package final class RedisConnection {
   private var downSince: MonotonicTime?
   private var opened: MonotonicTime
   private var failures = 0
+  /// Until when others who had lost Redis too may not have found it again.
+  private var othersDue: MonotonicTime?
   private var handle: DeadlineHandle?
 
   /// What has happened since the beginning.
@@ -114,6 +116,8 @@ package final class RedisConnection {
   }
 
   package var isReady: Bool { if case .ready = state { true } else { false } }
+  /// Whether Redis was away and others may not have found it again yet.
+  var hasJustReturned: Bool { othersDue.map { loop.now <= $0 } ?? false }
   package var isClosed: Bool { if case .closed = state { true } else { false } }
   /// Commands that wait for their answers.
   package var pendingCommands: Int { pending.count }
@@ -241,6 +245,11 @@ package final class RedisConnection {
 
   func becameReady() {
     state = .ready
+    if let downSince, counts.failures + counts.losses > 0 {
+      // Their pauses have grown with the time that it was away.
+      let absence = loop.now - downSince
+      othersDue = loop.now + min(absence + absence, limits.longestPause + limits.command)
+    }
     failures = 0
     downSince = nil
     for observer in observers.values { observer.redisBecameReady() }

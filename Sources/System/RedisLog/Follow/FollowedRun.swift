@@ -59,7 +59,9 @@ package final class FollowedRun: RunFeed {
       return
     }
     // An owner whose lease is gone because Redis was emptied takes it again when it next renews.
-    guard now - since > follower.store.settings.renewal, !isClosing else { return }
+    guard now - since > follower.store.settings.renewal, !isClosing, !follower.store.redis.hasJustReturned else {
+      return
+    }
     isClosing = true
     follower.store.closeOrphan(run) { [weak self] _ in
       // The end comes like every other entry.

@@ -295,10 +295,12 @@ package final class RedisLog: EventLog {
 
   /// - Parameter last: the last event in front of the end, as far as this log has written it.
   func lose(to end: EndRecord, behind last: UInt64) {
-    // What was stored without being acknowledged is in front of the end for everybody else.
-    if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     progress = .detached
     memory.pin = nil
+    // What readers have had of a run that goes on without the store is more than it has.
+    if followsMemory { return }
+    // What was stored without being acknowledged is in front of the end for everybody else.
+    if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     foreignEnd = end
     observer?.ownershipLost()
   }
