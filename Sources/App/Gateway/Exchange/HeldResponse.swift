@@ -4,13 +4,21 @@ import Loop
 import Streams
 
 /// A response of which nobody knows yet: its gate holds its body until it is good.
-struct HeldResponse: ~Copyable {
+///
+/// An object of its own, because thousands of dispatches outlive it.
+final class HeldResponse {
   let head: ResponseHead
   let framing: BodyFraming
   var gate: Gate
 
+  init(head: ResponseHead, framing: BodyFraming, gate: consuming Gate) {
+    self.head = head
+    self.framing = framing
+    self.gate = gate
+  }
+
   /// Hands what was held to `owner`, as it came.
-  consuming func replay(to owner: any ResponseSink, through input: InputBuffer) {
+  func replay(to owner: any ResponseSink, through input: InputBuffer) {
     gate.withHeld { bytes in
       var offset = 0
       while offset < bytes.count {
