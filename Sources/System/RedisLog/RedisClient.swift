@@ -14,6 +14,8 @@ package final class RedisClient {
   private var madeFollower: RedisFollower?
   private var madeChannels: RedisChannels?
   private var madeCancelWatch: CancelWatch?
+  private var madeClientStreams: ClientStreams?
+  private var madeStatusBoard: StatusBoard?
 
   /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
   package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
@@ -52,8 +54,25 @@ package final class RedisClient {
     return watch
   }
 
+  package var clientStreams: ClientStreams {
+    if let madeClientStreams { return madeClientStreams }
+    let streams = ClientStreams(store: store, channels: channels)
+    madeClientStreams = streams
+    return streams
+  }
+
+  /// How this loop's runs stand, for all replicas.
+  package var statusBoard: StatusBoard {
+    if let madeStatusBoard { return madeStatusBoard }
+    let board = StatusBoard(store: store)
+    madeStatusBoard = board
+    return board
+  }
+
   /// Whether commands are carried out at once.
   package var isReady: Bool { store.redis.isReady }
+  /// Whether Redis is known not to be had. Not so before the first connection is made or refused.
+  package var isAway: Bool { !isReady && lastFault != nil }
   /// What was wrong when Redis was last not to be had; never with a password in it.
   package var lastFault: String? { store.redis.lastFault }
 
@@ -72,6 +91,8 @@ package final class RedisClient {
   /// Ends all connections. What waits for an answer gets a failure; what follows runs is not called any more.
   package func close() {
     madeCancelWatch?.close()
+    madeClientStreams?.close()
+    madeStatusBoard?.close()
     madeChannels?.close()
     madeFollower?.close()
     for connection in connections { connection.close() }

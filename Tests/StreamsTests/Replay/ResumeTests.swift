@@ -100,6 +100,16 @@ struct AttendanceTests {
     #expect(attendance.verdict(at: Self.at(35)) == .cancel)
   }
 
+  @Test func `a time of grace begins anew while somebody reads elsewhere`() {
+    var attendance = Attendance(policy: .grace(.seconds(15)))
+    attendance.came()
+    attendance.wasRead(at: Self.at(1))
+    _ = attendance.left(at: Self.at(2))
+    attendance.wasRead(at: Self.at(17))
+    #expect(attendance.verdict(at: Self.at(31)) == .stay(until: Self.at(32)))
+    #expect(attendance.verdict(at: Self.at(32)) == .cancel)
+  }
+
   @Test func `the last wish counts`() {
     var attendance = Attendance(policy: .cancel)
     attendance.came(wishing: .continue)

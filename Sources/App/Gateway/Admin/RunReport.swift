@@ -8,7 +8,7 @@ import Time
 struct RunReport: Sendable {
   let stream: StreamID
   let route: String
-  let state: RunState
+  let state: RunSummary
   /// Clients on this loop.
   var readers: Int
   /// Memory that its log takes on this loop.

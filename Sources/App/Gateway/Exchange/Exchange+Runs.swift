@@ -38,8 +38,7 @@ extension Exchange {
       phase = .over
       answerEmpty(with: crossOriginFields)
     case .look:
-      worker.runs.look(
-        at: place, LoopBound({ [weak self] state in self?.answer(state) }, loop: worker.loop))
+      RunLook(at: place, worker: worker) { [weak self] state in self?.answer(state) }.begin()
     }
     return true
   }
@@ -50,7 +49,7 @@ extension Exchange {
     cors = worker.settings.runPolicy(of: route)
   }
 
-  func answer(_ state: RunState?) {
+  func answer(_ state: RunSummary?) {
     guard phase == .inRun else { return }
     guard let state else { return refuse(.noRoute, 404, "unknown_run", "there is no such run") }
     phase = .over

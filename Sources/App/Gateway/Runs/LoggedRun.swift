@@ -36,6 +36,11 @@ final class LoggedRun {
 
   /// What makes the run this gateway's among all replicas.
   var ownership: RunOwnership?
+  /// Where other replicas can see how it stands; `nil` when they know nothing of it.
+  var notice: RunNotice?
+  /// Whether they were asked if somebody reads it there, and when that is worth asking again.
+  private var isAskingReplicas = false
+  private var nextQuestion = MonotonicTime(nanoseconds: 0)
   /// Whether its store is away, so that it can't be resumed.
   var isDegraded = false
 
@@ -92,6 +97,7 @@ final class LoggedRun {
     self.head = head
     openWaiting(all: isOwner, at: worker.loop.now)
     for feeder in feeders { feeder.runOpened(head) }
+    tellReplicas()
     look()
   }
 
@@ -160,6 +166,7 @@ final class LoggedRun {
     openWaiting(all: true, at: worker.loop.now)
     for reader in readers { reader.advance() }
     for feeder in feeders { feeder.advance() }
+    tellReplicas()
     look()
   }
 
@@ -211,6 +218,7 @@ final class LoggedRun {
   func attach(_ reader: RunReader) {
     readers.append(reader)
     attendance.came(wishing: reader.wish.policy)
+    tellReplicas()
     guard let head else { return }
     // It has read further elsewhere: what is on its way here is waited for.
     guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
@@ -233,6 +241,7 @@ final class LoggedRun {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
     source.readerLeft(reader)
+    tellReplicas()
     settle(attendance.left(at: worker.loop.now))
   }
 
@@ -250,14 +259,14 @@ final class LoggedRun {
   }
 
   /// How it stands.
-  var report: RunState {
+  var report: RunSummary {
     let word: String
     switch state {
     case .opening: word = "opening"
     case .open: word = "running"
     case .over: word = "ended"
     }
-    return RunState(
+    return RunSummary(
       stream: stream, state: word, sequence: log.last, readers: attendance.readers, attempts: source.attempts,
       end: log.end, milliseconds: Int(((endedAt ?? worker.loop.now) - startedAt).milliseconds))
   }
@@ -270,7 +279,32 @@ final class LoggedRun {
   private func settle(_ verdict: Attendance.Verdict) {
     guard case .cancel = verdict else { return look() }
     if !isOwner { return vanish() }
-    guard state != .over else { return }
+    guard state != .over, !isReadElsewhere() else { return }
+    leaveDeserted()
+  }
+
+  /// Whether it may be read on another replica, which has to be found out first.
+  private func isReadElsewhere() -> Bool {
+    if isAskingReplicas || worker.loop.now < nextQuestion { return true }
+    isAskingReplicas = askForReadersElsewhere { [weak self] isRead in
+      guard let self else { return }
+      isAskingReplicas = false
+      guard isRead else { return deserted() }
+      // A time of grace begins when the last of them leaves.
+      attendance.wasRead(at: worker.loop.now)
+      nextQuestion = worker.loop.now + .seconds(1)
+      look()
+    }
+    return isAskingReplicas
+  }
+
+  /// Nobody reads it anywhere, unless somebody has come meanwhile.
+  private func deserted() {
+    guard state != .over, case .cancel = attendance.verdict(at: worker.loop.now) else { return }
+    leaveDeserted()
+  }
+
+  private func leaveDeserted() {
     if state == .opening { return failed(.gone) }
     end(source.hasTerminal ? .completed : .cancelled, reason: "its last reader has left")
   }
@@ -287,6 +321,7 @@ final class LoggedRun {
     let wasOver = state == .over
     state = .over
     if !wasOver { source.stop(.ended(.clientGone)) }
+    if endedAt == nil { tellReplicas() }
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)
@@ -314,8 +349,11 @@ extension LoggedRun: DeadlineMember {
     let next = source.timePassed(now)
     if state == .over { return now }
     if !isOwner { openWaiting(all: false, at: now) }
-    guard case .stay(let until?) = attendance.verdict(at: now) else { return next }
-    return min(next, until)
+    switch attendance.verdict(at: now) {
+    case .stay(let until): return until.map { min(next, $0) } ?? next
+    // Read on another replica, which is looked into again.
+    case .cancel: return min(next, max(nextQuestion, now + .milliseconds(250)))
+    }
   }
 }
 

@@ -59,23 +59,3 @@ enum RunEndpoint {
     return directory.find(alias: RunRequest.name(name, of: principal))
   }
 }
-
-/// How a run stands, for `GET` of its path.
-struct RunState: Sendable {
-  let stream: StreamID
-  let state: String
-  let sequence: UInt64
-  let readers: Int
-  let attempts: Int
-  let end: EndRecord?
-  let milliseconds: Int
-
-  var document: JSONValue {
-    [
-      "streamId": .string(stream.description), "state": .string(state), "sequence": JSONValue(Int(sequence)),
-      "readers": JSONValue(readers), "attempts": JSONValue(attempts),
-      "outcome": end.map { .string($0.outcome.rawValue) } ?? .null,
-      "reason": end.map { .string($0.reason) } ?? .null, "milliseconds": JSONValue(milliseconds),
-    ]
-  }
-}

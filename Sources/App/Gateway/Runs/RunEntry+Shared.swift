@@ -46,26 +46,67 @@ extension RunEntry {
     }
   }
 
+  /// Looks for a run that another replica may know by a name that the client gives.
+  func seekByName(_ request: Digest?) {
+    guard let redis = worker.runs.redis, !redis.isAway else { return goOn(request) }
+    waitsForStore = true
+    guard asked.wish.lastID != nil, let key = asked.key else { return seekByClientStream(request, redis) }
+    redis.store.find(key) { [self] result in
+      guard waitsForStore else { return }
+      guard case .success(_?) = result else { return seekByClientStream(request, redis) }
+      // The key is there: it is claimed, which finds its run and compares the requests.
+      waitsForStore = false
+      open(request)
+    }
+  }
+
+  private func seekByClientStream(_ request: Digest?, _ redis: RedisClient) {
+    guard let own = asked.wish.clientStream else { return seekFailed(request) }
+    redis.clientStreams.find(own) { [self] result in
+      guard waitsForStore else { return }
+      guard case .success(let use?) = result, asked.wish.lastID != nil || (request != nil && request == use.request)
+      else { return seekFailed(request) }
+      redis.store.lookup(use.run) { [self] result in
+        guard waitsForStore else { return }
+        guard case .success(let state) = result, let meta = state.meta, meta.source == .gateway,
+          meta.principal == asked.principal
+        else { return seekFailed(request) }
+        waitsForStore = false
+        if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
+        read(worker.runs.follow(use.run, meta, redis, route: route, settings: settings, request: use.request))
+      }
+    }
+  }
+
+  private func seekFailed(_ request: Digest?) {
+    waitsForStore = false
+    goOn(request)
+  }
+
   // MARK: - A run of this replica's
 
   /// Makes the run this replica's, then starts it.
   func claim(_ stream: StreamID, _ request: Digest?) {
     guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
     waitsForStore = true
-    guard let key = asked.idempotencyKey, let request else { return own(id, stream, request, nil, redis) }
-    redis.store.claimIdempotency(key, run: id, request: request) { [self] result in
+    guard let key = asked.key, let wanted = asked.digest(ofKeyed: request) else {
+      return own(id, stream, request, nil, redis)
+    }
+    redis.store.claimIdempotency(key, run: id, request: wanted) { [self] result in
       guard waitsForStore else {
-        if case .success(.mine) = result { redis.store.releaseIdempotency(key, run: id, request: request) }
+        if case .success(.mine) = result { redis.store.releaseIdempotency(key, run: id, request: wanted) }
         return
       }
       switch result {
-      case .success(.mine): own(id, stream, request, (key, request), redis)
+      case .success(.mine): own(id, stream, request, (key, wanted), redis)
       case .success(.attach(let run, request: let first)):
-        guard first == request else {
+        guard first == wanted else {
           return exchange.refuse(
             .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
         }
-        if asked.lastStream?.description != run.description { asked.startsAnew() }
+        if asked.idempotencyKey != nil, let stream = StreamID(parsing: run.description.utf8Span.span) {
+          asked.repeats(stream)
+        }
         join(run, redis, tries: 60)
       case .failure: storeFailed(stream, request)
       }
@@ -154,13 +195,26 @@ extension Exchange {
   ///
   /// - Returns: false when there is no store, or a route of workers' runs serves the path.
   func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
-    guard let redis = worker.runs.redis, let id = RunID(endpoint.name) else { return false }
+    guard let redis = worker.runs.redis else { return false }
     if case .read(_, isStrict: false) = endpoint, let route = worker.settings.match(request)?.route,
-      let runs = route.settings.runs, runs.source != .upstream
+      let runs = route.settings.runs, runs.isFedByWorkers
     {
       return false
     }
     phase = .inRun
+    // What the client has named itself comes first: that can't be another's.
+    redis.store.find(RunRequest.name(endpoint.name, of: asked.principal)) { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      guard case .success(let named) = result else { return storeIsAway() }
+      guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request) }
+      serve(endpoint, of: id, request, asked, redis)
+    }
+    return true
+  }
+
+  private func serve(
+    _ endpoint: RunEndpoint, of id: RunID, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+  ) {
     redis.store.lookup(id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let state) = result else { return storeIsAway() }
@@ -170,20 +224,23 @@ extension Exchange {
       switch endpoint {
       case .read: readShared(id, state.meta, request, asked, redis)
       case .stop: stopShared(id, isOver: state.end != nil, redis)
-      case .look:
-        let stream = state.meta?.stream
-        let here = stream.flatMap { self.worker.runs[$0] }
-        let age = state.meta.map { self.worker.loop.wallTime().milliseconds - $0.created.milliseconds } ?? 0
-        let known = state.meta?.source == .gateway ? (state.last?.high ?? 0) : 0
-        let sequence = state.end == nil ? known : known - min(known, 1)
-        answer(
-          RunState(
-            stream: stream ?? worker.nextStreamID(), state: state.end == nil ? "running" : "ended",
-            sequence: max(sequence, here?.log.last ?? 0), readers: here?.readers.count ?? 0, attempts: 0,
-            end: state.end, milliseconds: Int(age)))
+      case .look: lookAtShared(id, state, redis)
       }
     }
-    return true
+  }
+
+  private func lookAtShared(_ id: RunID, _ known: RunState, _ redis: RedisClient) {
+    redis.store.standing(of: id) { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      guard case .success(let standing) = result else { return storeIsAway() }
+      var summary = RunSummary(known, standing, at: worker.loop.wallTime().milliseconds)
+      if let here = summary.stream.flatMap({ self.worker.runs[$0] }) {
+        // Of what is published on a channel the store has nothing.
+        summary.sequence = max(summary.sequence, here.log.last)
+        summary.readers = max(summary.readers, here.readers.count)
+      }
+      answer(summary)
+    }
   }
 
   private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead) {
@@ -200,7 +257,7 @@ extension Exchange {
     let isWorkers = meta?.source == .worker
     let route = worker.settings.routes.first { route in
       guard let runs = route.settings.runs else { return false }
-      return isWorkers ? runs.source != .upstream : runs.store == .redis
+      return isWorkers ? runs.isFedByWorkers : runs.store == .redis
     }
     guard let meta, let route, let settings = route.settings.runs else {
       return refuse(.noRoute, 404, "unknown_run", "there is no such run")

@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import RedisLog
 import SSE
 import Streams
 import Time
@@ -109,6 +110,12 @@ final class RunEntry {
     {
       return attach(to: place)
     }
+    if settings.store == .redis, asked.mayBeKnownElsewhere { return seekByName(request) }
+    goOn(request)
+  }
+
+  /// No run is known that the request could mean.
+  func goOn(_ request: Digest?) {
     if asked.wish.lastID != nil { return foreign(request) }
     open(request)
   }
@@ -129,7 +136,7 @@ final class RunEntry {
       return exchange.refuse(
         .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
     }
-    if asked.lastStream != place.identity.stream { asked.startsAnew() }
+    asked.repeats(place.identity.stream)
     attach(to: place)
   }
 
@@ -167,7 +174,7 @@ final class RunEntry {
 
   // MARK: - Opening
 
-  private func open(_ request: Digest?) {
+  func open(_ request: Digest?) {
     let stream = worker.nextStreamID()
     if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
   }
@@ -179,9 +186,9 @@ final class RunEntry {
     let older = asked.wish.clientStream.flatMap { worker.hub.directory.find(alias: $0) }
     // Another loop may have been quicker.
     let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
-    if let place = worker.hub.directory.claim(place, unlessTaken: asked.idempotencyKey) {
+    if let place = worker.hub.directory.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
-      return repeated(place, request)
+      return asked.idempotencyKey == nil ? attach(to: place) : repeated(place, request)
     }
     let made: (log: any EventLog, isImmediate: Bool)
     if let ownership {
@@ -196,11 +203,12 @@ final class RunEntry {
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
       policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, worker: worker)
     run.ownership = ownership
+    run.notice = ownership?.notice
     run.isDegraded = isDegraded
     let reader = makeReader(run)
     source.opener = reader
     run.attach(reader)
-    if older != nil, let own = asked.wish.clientStream { worker.runs.replaceReaders(of: own, with: reader) }
+    if let own = asked.wish.clientStream { replace(own, with: reader, isKnown: older != nil) }
     run.begin()
   }
 
@@ -208,7 +216,15 @@ final class RunEntry {
     // What comes of the request's body is of no use: the run has it already.
     let reader = makeReader(run)
     run.attach(reader)
-    if let own = asked.wish.clientStream { worker.runs.replaceReaders(of: own, with: reader) }
+    if let own = asked.wish.clientStream { replace(own, with: reader, isKnown: true) }
+  }
+
+  /// The client has but one reader under its own name for its stream: this one.
+  private func replace(_ own: Digest, with reader: RunReader, isKnown: Bool) {
+    if isKnown { worker.runs.replaceReaders(of: own, with: reader) }
+    guard !reader.isOver, let notice = reader.run.notice else { return }
+    reader.hold = notice.redis.clientStreams.take(
+      own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }
 
   private func makeReader(_ run: LoggedRun) -> RunReader {

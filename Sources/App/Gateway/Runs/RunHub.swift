@@ -35,6 +35,13 @@ package final class RunHub: Sendable {
     return neighbour.mailbox.post { body(neighbour.worker.value) }
   }
 
+  /// Has every worker run `body`.
+  ///
+  /// - Returns: how many will.
+  func askAll(_ body: @escaping @Sendable (Worker) -> Void) -> Int {
+    loops.withLock { Array($0.keys) }.count { ask($0, body) }
+  }
+
   /// Has every worker but `asking` run `body`.
   func askOthers(than asking: Worker, _ body: @escaping @Sendable (Worker) -> Void) {
     for index in loops.withLock({ Array($0.keys) }) where index != asking.index { ask(index, body) }

@@ -7,8 +7,8 @@ import Streams
 /// Over when the run's end is in the store.
 final class RunOwnership {
   let log: RedisLog
-  private let id: RunID
-  private let redis: RedisClient
+  let id: RunID
+  let redis: RedisClient
   private let token: StreamID
   private let meta: RunMeta
   private let idempotency: (key: Digest, request: Digest)?

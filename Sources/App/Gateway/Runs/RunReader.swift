@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import RedisLog
 import SSE
 import Streams
 import Telemetry
@@ -44,6 +45,8 @@ final class RunReader {
   private(set) var stream: EventStream?
   private var delivery: LogDelivery?
   private var position = LogPosition.beginning
+  /// Keeps the client's own name for its stream, where all replicas know of it.
+  var hold: ClientStreamHold?
   /// Whether the client takes less than the log holds.
   private var isBlocked = false
   private var isScheduled = false
@@ -76,6 +79,7 @@ final class RunReader {
   }
 
   var isWaiting: Bool { state == .waiting }
+  var isOver: Bool { state == .over }
   var askedAt: MonotonicTime { exchange.openedAt }
 
   // MARK: - The stream opens
@@ -156,6 +160,7 @@ final class RunReader {
   func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
     guard state == .waiting else { return dispatch.cancel() }
     state = .over
+    hold.take()?.leave()
     exchange.takeOver(dispatch, head, framing)
   }
 
@@ -264,6 +269,7 @@ final class RunReader {
 
   private func leave() {
     state = .over
+    hold.take()?.leave()
     exchange.readerLeft()
     run.detach(self)
   }
@@ -337,4 +343,10 @@ extension Fields {
     guard let name = FieldName(name), let value = FieldValue(value) else { return }
     append(name, value)
   }
+}
+
+extension RunReader: ClientStreamHandler {
+  static let replacedReason = "the client has opened its stream anew"
+
+  func clientStreamWasTaken() { finish(.replacedByNewStream, reason: Self.replacedReason) }
 }

@@ -66,6 +66,21 @@ struct RunRequest {
   /// All names that a run of this request has beside its stream's id.
   var aliases: [Digest] { [idempotencyKey, name, wish.clientStream].compactMap { $0 } }
 
+  /// Under which there is but one run, on all replicas: the client's own key, or the name in the route's path.
+  var key: Digest? { idempotencyKey ?? name }
+
+  /// What a run of this key must have been asked for with: a name alone does not say.
+  func digest(ofKeyed request: Digest?) -> Digest? { idempotencyKey == nil ? Self.anyRequest : request }
+
+  private static let anyRequest = Digest([Array("any request".utf8)])
+
+  /// Whether a run of another replica may be meant by something else than its stream's id or its key.
+  var mayBeKnownElsewhere: Bool { wish.clientStream != nil || (wish.lastID != nil && key != nil) }
+
+  /// The request repeats one whose run it reads from the beginning, unless it goes on behind an event of that run.
+  mutating func repeats(_ run: StreamID) {
+    if let lastStream, lastStream != run { wish.lastID = nil }
+  }
+
   mutating func isForeign() { wish.isForeign = true }
-  mutating func startsAnew() { wish.lastID = nil }
 }

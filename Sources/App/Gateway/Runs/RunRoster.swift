@@ -58,15 +58,20 @@ final class RunRoster {
   }
 
   /// A run that is written elsewhere, as this loop's readers see it.
-  func follow(_ id: RunID, _ meta: RunMeta, _ redis: RedisClient, route: Route, settings: RunSettings) -> LoggedRun {
+  ///
+  /// - Parameter request: what it was asked for with, as far as that is known.
+  func follow(
+    _ id: RunID, _ meta: RunMeta, _ redis: RedisClient, route: Route, settings: RunSettings, request: Digest? = nil
+  ) -> LoggedRun {
     if let run = runs[meta.stream] { return run }
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
     let log = MemoryLog(limits: MemoryLog.Limits(run: limit), budget: hub.budget)
     let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
     let run = LoggedRun(
-      identity: RunIdentity(stream: meta.stream, principal: meta.principal), log: log, isImmediate: true,
-      source: source, policy: .cancel, route: route, settings: settings, worker: worker)
+      identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
+      isImmediate: true, source: source, policy: .cancel, route: route, settings: settings, worker: worker)
+    run.notice = RunNotice(id: id, redis: redis)
     run.begin()
     return run
   }
@@ -80,6 +85,9 @@ final class RunRoster {
     let copy = LoggedRun(
       identity: place.identity, log: log, isImmediate: true, source: CopySource(of: place, worker: worker),
       policy: .cancel, route: place.route, settings: place.settings, worker: worker)
+    if place.settings.store == .redis, let redis, let id = RunID(place.identity.stream.description) {
+      copy.notice = RunNotice(id: id, redis: redis)
+    }
     copy.begin()
     return copy
   }
@@ -93,20 +101,11 @@ final class RunRoster {
     redis?.store.requestCancel(id) { _ in }
   }
 
-  /// Asks the run's owner how it stands; `answer` gets `nil` when it is gone.
-  func look(at place: RunPlace, _ answer: LoopBound<(RunState?) -> Void>) {
-    let (stream, home) = (place.identity.stream, worker.index)
-    hub.ask(place.worker) { owner in
-      let state = owner.runs[stream]?.report
-      owner.hub.ask(home) { _ in answer.value(state) }
-    }
-  }
-
   /// Ends the streams of all readers that have the client's own name for its stream, but `reader`'s.
   func replaceReaders(of clientStream: Digest, with reader: RunReader?) {
     for run in Array(runs.values) {
       for other in run.readers where other !== reader && other.wish.clientStream == clientStream {
-        other.finish(.replacedByNewStream, reason: "the client has opened its stream anew")
+        other.clientStreamWasTaken()
       }
     }
     guard reader != nil else { return }

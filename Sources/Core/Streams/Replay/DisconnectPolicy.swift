@@ -62,6 +62,11 @@ package struct Attendance: Sendable {
     return verdict(at: now)
   }
 
+  /// Somebody reads it who is not counted here.
+  package mutating func wasRead(at now: MonotonicTime) {
+    if deserted != nil { deserted = now }
+  }
+
   package func verdict(at now: MonotonicTime) -> Verdict {
     guard let deserted else { return .stay(until: nil) }
     switch policy {

@@ -18,6 +18,12 @@ package struct RunKeys: Equatable, Sendable {
   package func owner(of run: RunID) -> String { key(of: run, "owner") }
   /// A hash: what is known of the run beside its events.
   package func meta(of run: RunID) -> String { key(of: run, "meta") }
+  /// A hash: how the run stands, beside its events.
+  package func state(of run: RunID) -> String { key(of: run, "state") }
+  /// The last use of a client's own name for its stream.
+  package func clientStream(of name: Digest) -> String { "\(prefix)client:\(name.description)" }
+  /// The channel on which it is told that a client has opened its stream anew.
+  package var clientChannel: String { "\(prefix)client" }
   /// The run that an idempotency key started.
   package func idempotency(of key: Digest) -> String { "\(prefix)idem:\(key.description)" }
   /// The channel on which it is told that some run's `cancel` was set.

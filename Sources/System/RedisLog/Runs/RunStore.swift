@@ -217,6 +217,19 @@ package final class RunStore {
     }
   }
 
+  /// The run that was started under a key with `claimIdempotency`; `nil` when there is none.
+  package func find(_ key: Digest, _ completion: @escaping (Result<RunID?, RedisError>) -> Void) {
+    ask { [self] command in
+      command.append("GET")
+      command.append(keys.idempotency(of: key))
+    } completion: { result in
+      completion(
+        Self.expect(result) { reply -> RunID?? in
+          .some(reply.text.split(separator: " ").first.flatMap { RunID(String($0)) })
+        })
+    }
+  }
+
   /// Takes `claimIdempotency` back, for a run that could not be started: a repeat may try again.
   package func releaseIdempotency(_ key: Digest, run: RunID, request: Digest) {
     redis.send { command in
@@ -230,7 +243,7 @@ package final class RunStore {
 
   /// Sends a command that may be carried out twice: once more when the connection was lost before its answer came, which
   /// is no reason yet to do without Redis.
-  private func ask(
+  func ask(
     _ write: @escaping (RedisCommand) -> Void, completion: @escaping (Result<RedisReply, RedisError>) -> Void
   ) {
     redis.send(write) { [redis] result in

@@ -83,6 +83,21 @@ enum Script {
     return 1
     """
 
+  /// Notes how a run stands. Counts of readers carry the time, by this clock, until which they are believed.
+  /// Keys: state. Arguments: time to live, the field of the readers, their count, its life, names and values.
+  static let noteStatus: StaticString = """
+    if ARGV[3] == '0' then
+      redis.call('HDEL', KEYS[1], ARGV[2])
+    else
+      local now = redis.call('TIME')
+      local till = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[4]
+      redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ' ' .. string.format('%.0f', till))
+    end
+    if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
+    redis.call('PEXPIRE', KEYS[1], ARGV[1])
+    return 1
+    """
+
   /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there.
   /// Keys: the key. Arguments: value, time to live.
   static let keepFirst: StaticString = """

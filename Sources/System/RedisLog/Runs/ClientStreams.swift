@@ -1,0 +1,105 @@
+import Bytes
+import Loop
+package import Streams
+
+/// Whose reader has to go because the same client has opened its stream anew. May be told again until the name is left.
+package protocol ClientStreamHandler: AnyObject {
+  func clientStreamWasTaken()
+}
+
+/// Clients' own names for their streams, under each of which a client has but one reader, on whatever replica.
+package final class ClientStreams {
+  /// What was last read under a name.
+  package struct Use: Equatable, Sendable {
+    package var run: RunID
+    /// What the run was asked for with; `nil` when that was not looked at.
+    package var request: Digest?
+  }
+
+  private let store: RunStore
+  private let watch: KeyWatch
+
+  init(store: RunStore, channels: RedisChannels) {
+    self.store = store
+    let keys = store.keys
+    watch = KeyWatch(store: store, channels: channels, channel: keys.clientChannel) { message in
+      Digest(parsing: message).map { keys.clientStream(of: $0) }
+    }
+  }
+
+  /// Makes the name a new reader's: the one that had it is told, on whichever replica it is.
+  ///
+  /// - Returns: keeps the name for the reader until it is left.
+  package func take(
+    _ name: Digest, run: RunID, request: Digest?, handler: any ClientStreamHandler
+  ) -> ClientStreamHold {
+    let token = String(UInt64.random(in: .min ... .max), radix: 36)
+    let key = store.keys.clientStream(of: name)
+    let hold = ClientStreamHold(key: key, token: token, handler: handler, watch: watch)
+    store.redis.send { command in
+      command.append("SET")
+      command.append(key)
+      command.append("\(token) \(run) \(request?.description ?? "-")")
+      command.append("PX")
+      command.append(store.lifetime)
+    } completion: { result in
+      // What stands there instead may be older than this reader.
+      if case .failure = result { hold.leave() }
+    }
+    // Only wakes those up who look at the key then.
+    store.redis.send { command in
+      command.append("PUBLISH")
+      command.append(store.keys.clientChannel)
+      command.append { name.write(to: &$0) }
+    } completion: { _ in
+    }
+    watch.watch(key, handler: hold)
+    return hold
+  }
+
+  /// What the client has last read under the name; `nil` when nothing is known of it.
+  package func find(_ name: Digest, _ completion: @escaping (Result<Use?, RedisError>) -> Void) {
+    store.ask { [store] command in
+      command.append("GET")
+      command.append(store.keys.clientStream(of: name))
+    } completion: { result in
+      completion(
+        RunStore.expect(result) { reply -> Use?? in
+          let words = reply.text.split(separator: " ")
+          guard words.count == 3, let run = RunID(String(words[1])) else { return .some(nil) }
+          return .some(Use(run: run, request: Digest(parsing: Array(words[2].utf8).span)))
+        })
+    }
+  }
+
+  package func close() { watch.close() }
+}
+
+/// A reader's hold on its client's name for its stream.
+package final class ClientStreamHold: KeyHandler {
+  private let key: String
+  private let token: String
+  private var handler: (any ClientStreamHandler)?
+  private unowned let watch: KeyWatch
+
+  init(key: String, token: String, handler: any ClientStreamHandler, watch: KeyWatch) {
+    self.key = key
+    self.token = token
+    self.handler = handler
+    self.watch = watch
+  }
+
+  /// The reader is gone, or another of this loop has the name.
+  package func leave() {
+    guard handler != nil else { return }
+    handler = nil
+    watch.stop(key, if: self)
+  }
+
+  func keyHolds(_ value: RedisReply, _ key: String) {
+    let isOurs = value.withBytes { value in
+      value.firstIndex(of: 0x20).map { value.extracting(first: $0).equals(token.utf8Span.span) } ?? false
+    }
+    if !isOurs { handler?.clientStreamWasTaken() }
+  }
+}

@@ -1,0 +1,129 @@
+/// What those who have a run tell the others of it beside its events: its owner how far it is, all how many read it.
+package struct RunStatus: Equatable, Sendable {
+  package enum Phase: String, Sendable { case opening, running, ended }
+
+  /// What only the run's owner knows.
+  package struct Progress: Equatable, Sendable {
+    package var phase: Phase
+    /// Backends asked so far.
+    package var attempts: Int
+    /// From the run's beginning to its end, once it has ended.
+    package var milliseconds: Int?
+
+    package init(phase: Phase, attempts: Int, milliseconds: Int? = nil) {
+      self.phase = phase
+      self.attempts = attempts
+      self.milliseconds = milliseconds
+    }
+  }
+
+  /// `nil` from somebody who only reads it, and where no owner has told anything.
+  package var progress: Progress?
+  package var readers: Int
+
+  package init(progress: Progress? = nil, readers: Int = 0) {
+    self.progress = progress
+    self.readers = readers
+  }
+}
+
+extension RunStatus {
+  /// What stands before the name of each place that counts readers.
+  static let readersField = "readers:"
+
+  /// Reads the answer to HGETALL of the run's `state`.
+  ///
+  /// - Parameters:
+  ///   - now: Redis's own time; counts that nobody has confirmed until then are left out.
+  ///   - place: whose count is left out too.
+  init(_ reply: RedisReply, at now: Int64, without place: String?) {
+    let own = place.map { Self.readersField + $0 }
+    var fields: [String: String] = [:]
+    var elements = reply.elements
+    self.init()
+    while let name = elements.next(), let value = elements.next() {
+      let (name, value) = (name.text, value.text)
+      guard name.hasPrefix(Self.readersField) else {
+        fields[name] = value
+        continue
+      }
+      if name == own { continue }
+      // `<count> <until when it counts>`
+      let parts = value.split(separator: " ").map { Int64($0) }
+      if parts.count == 2, let count = parts[0], let until = parts[1], count > 0, until > now {
+        readers += Int(clamping: count)
+      }
+    }
+    guard let phase = fields["state"].flatMap(Phase.init(rawValue:)) else { return }
+    progress = Progress(
+      phase: phase, attempts: fields["attempts"].flatMap { Int($0) } ?? 0,
+      milliseconds: fields["milliseconds"].flatMap { Int($0) })
+  }
+}
+
+extension RunStore {
+  /// How a run stands beyond what `lookup` tells.
+  package struct Standing: Sendable {
+    package var status = RunStatus()
+    /// Entries of its stream.
+    package var entries: UInt64 = 0
+  }
+
+  package func standing(of run: RunID, _ completion: @escaping (Result<Standing, RedisError>) -> Void) {
+    standing(of: run, without: nil, completion)
+  }
+
+  /// - Parameter place: whose readers are not counted.
+  func standing(
+    of run: RunID, without place: String?, _ completion: @escaping (Result<Standing, RedisError>) -> Void
+  ) {
+    var standing = Standing()
+    var now: Int64 = 0
+    ask { command in
+      command.append("TIME")
+    } completion: { result in
+      guard case .success(let reply) = result, let (seconds, rest) = reply.firstTwo else { return }
+      now = (Int64(seconds.text) ?? 0) * 1000 + (Int64(rest.text) ?? 0) / 1000
+    }
+    ask { [self] command in
+      command.append("XLEN")
+      command.append(keys.events(of: run))
+    } completion: { result in
+      if case .success(let reply) = result { standing.entries = UInt64(clamping: reply.integer ?? 0) }
+    }
+    ask { [self] command in
+      command.append("HGETALL")
+      command.append(keys.state(of: run))
+    } completion: { result in
+      completion(
+        Self.expect(result) { reply in
+          standing.status = RunStatus(reply, at: now, without: place)
+          return standing
+        })
+    }
+  }
+
+  /// Notes a place's part of a run's status.
+  ///
+  /// - Parameters:
+  ///   - place: names who counts the readers.
+  ///   - life: for how long the count is believed.
+  func note(_ status: RunStatus, of run: RunID, from place: String, life: Int) {
+    redis.send { command in
+      command.begin(Script.noteStatus, keys: keys.state(of: run))
+      command.append(lifetime)
+      command.append(RunStatus.readersField + place)
+      command.append(status.readers)
+      command.append(life)
+      guard let progress = status.progress else { return }
+      command.append("state")
+      command.append(progress.phase.rawValue)
+      command.append("attempts")
+      command.append(progress.attempts)
+      guard let milliseconds = progress.milliseconds else { return }
+      command.append("milliseconds")
+      command.append(milliseconds)
+    } completion: { _ in
+    }
+  }
+}

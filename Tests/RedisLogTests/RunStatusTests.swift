@@ -1,0 +1,107 @@
+import Loop
+import RedisLog
+import Streams
+import Testing
+import Time
+
+/// What replicas tell each other of runs and readers.
+@Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct RunStatusTests {
+  let test: TestLoop
+  let server: RedisServer
+  let run = RunID("run-1")!
+
+  init() throws {
+    test = try TestLoop()
+    server = try RedisServer()
+  }
+
+  private func client(_ name: String, lease: Nanoseconds = .seconds(10)) -> RedisClient {
+    var settings = RedisSettings()
+    settings.port = server.port
+    settings.clientName = name
+    settings.lease = lease
+    return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
+  }
+
+  private func standing(_ client: RedisClient) throws -> RunStore.Standing {
+    var answer: RunStore.Standing?
+    client.store.standing(of: run) { answer = try? $0.get() }
+    test.run(until: { answer != nil })
+    return try #require(answer)
+  }
+
+  @Test func `the owner tells how far a run is, everybody how many read it`() throws {
+    let (owner, other, third) = (client("a"), client("b"), client("c"))
+    defer { for client in [owner, other, third] { client.close() } }
+    #expect(try standing(third).status == RunStatus())
+    let running = RunStatus.Progress(phase: .running, attempts: 2)
+    owner.statusBoard.post(run, RunStatus(progress: .init(phase: .opening, attempts: 0), readers: 1))
+    owner.statusBoard.post(run, RunStatus(progress: running, readers: 3))
+    other.statusBoard.post(run, RunStatus(readers: 2))
+    test.run(for: .milliseconds(200))
+    #expect(try standing(third).status == RunStatus(progress: running, readers: 5))
+    var elsewhere: Int?
+    owner.statusBoard.readersElsewhere(of: run) { elsewhere = $0 }
+    test.run(until: { elsewhere != nil })
+    #expect(elsewhere == 2)
+    let ended = RunStatus.Progress(phase: .ended, attempts: 2, milliseconds: 1234)
+    owner.statusBoard.post(run, RunStatus(progress: ended, readers: 0))
+    other.statusBoard.post(run, RunStatus(readers: 0))
+    test.run(for: .milliseconds(200))
+    #expect(try standing(third).status == RunStatus(progress: ended, readers: 0))
+    #expect(Int(try server.cli("TTL", "ai:run:run-1:state")) ?? 0 > 3000)
+  }
+
+  @Test func `many changes are one command`() throws {
+    let owner = client("a")
+    defer { owner.close() }
+    for count in 1...1000 {
+      owner.statusBoard.post(run, RunStatus(progress: .init(phase: .running, attempts: 1), readers: count))
+    }
+    test.run(for: .milliseconds(300))
+    #expect(owner.counts.commands < 10)
+    #expect(try standing(owner).status.readers == 1000)
+  }
+
+  @Test func `readers are confirmed, and those of a gateway that died are forgotten`() throws {
+    let (dead, alive) = (client("a", lease: .milliseconds(200)), client("b", lease: .milliseconds(200)))
+    defer { alive.close() }
+    dead.statusBoard.post(run, RunStatus(readers: 4))
+    alive.statusBoard.post(run, RunStatus(readers: 1))
+    test.run(for: .milliseconds(900))
+    #expect(try standing(alive).status.readers == 5)
+    dead.close()
+    test.run(for: .milliseconds(900))
+    #expect(try standing(alive).status.readers == 1)
+  }
+
+  private final class Reader: ClientStreamHandler {
+    var wasTaken = false
+    func clientStreamWasTaken() { wasTaken = true }
+  }
+
+  @Test(arguments: [true, false])
+  func `a name that is used on another replica is taken within a quarter of a second`(hearsChannel: Bool) throws {
+    if !hearsChannel { try server.cli("ACL", "SETUSER", "default", "resetchannels") }
+    let (first, second) = (client("a"), client("b"))
+    defer { for client in [first, second] { client.close() } }
+    let (older, newer, name) = (Reader(), Reader(), Digest([[1]]))
+    let request = Digest([[2]])
+    let hold = first.clientStreams.take(name, run: run, request: request, handler: older)
+    test.run(for: .milliseconds(300))
+    #expect(!older.wasTaken && first.channels.isOpen("ai:client") == hearsChannel)
+    var use: ClientStreams.Use??
+    second.clientStreams.find(name) { use = try? $0.get() }
+    test.run(until: { use != nil })
+    let found = try #require(use.flatMap { $0 })
+    #expect(found.run == run && found.request == request)
+    let begin = test.loop.readClock()
+    let taken = second.clientStreams.take(name, run: run, request: nil, handler: newer)
+    test.run(until: { older.wasTaken })
+    #expect(test.loop.readClock() - begin < .milliseconds(250))
+    hold.leave()
+    test.run(for: .milliseconds(300))
+    #expect(!newer.wasTaken)
+    taken.leave()
+  }
+}
