@@ -122,4 +122,12 @@ struct SpanTests {
       #expect(byte.isASCIIDigit == (0x30...0x39).contains(byte))
     }
   }
+
+  @Test(arguments: [
+    ("a, b", 0, 1), ("a, b", 2, 4), ("\"a,b\",c", 0, 5), ("\"a\\\",b\",c", 0, 7), ("\"a,b", 0, 4), ("\"a\\", 0, 3),
+    ("", 0, 0),
+  ])
+  func `an element ends at a separator outside quotation marks`(_ text: String, _ start: Int, _ end: Int) {
+    #expect(with(text) { $0.endOfElement(from: start, separator: UInt8(ascii: ",")) } == end)
+  }
 }

@@ -39,6 +39,25 @@ extension Span where Element == UInt8 {
     }
   }
 
+  /// Where the list element that begins at `offset` ends: at the first `separator` outside a quoted string (RFC 9110,
+  /// 5.6.4), or at the end.
+  package func endOfElement(from offset: Int, separator: UInt8) -> Int {
+    var index = offset
+    var isQuoted = false
+    while index < count {
+      let byte = self[index]
+      if byte == UInt8(ascii: "\"") {
+        isQuoted.toggle()
+      } else if isQuoted, byte == UInt8(ascii: "\\") {
+        index += 1
+      } else if !isQuoted, byte == separator {
+        return index
+      }
+      index += 1
+    }
+    return count
+  }
+
   /// The position of the first `lead` at or after `offset` that `first` or `second` follows; `count` when there is none.
   package func firstIndex(of lead: UInt8, before first: UInt8, or second: UInt8, from offset: Int) -> Int {
     precondition(offset >= 0 && offset <= count)

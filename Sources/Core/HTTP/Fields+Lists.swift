@@ -14,29 +14,12 @@ package struct ListElements: ~Escapable {
   @_lifetime(copy self)
   package mutating func next() -> Span<UInt8>? {
     while offset < value.count {
-      let end = endOfElement(from: offset)
+      let end = value.endOfElement(from: offset, separator: UInt8(ascii: ","))
       let element = value.extracting(offset..<end).trimmed
       offset = end + 1
       if !element.isEmpty { return element }
     }
     return nil
-  }
-
-  private func endOfElement(from start: Int) -> Int {
-    var index = start
-    var isQuoted = false
-    while index < value.count {
-      let byte = value[index]
-      if byte == UInt8(ascii: "\"") {
-        isQuoted.toggle()
-      } else if isQuoted, byte == UInt8(ascii: "\\") {
-        index += 1
-      } else if byte == UInt8(ascii: ","), !isQuoted {
-        return index
-      }
-      index += 1
-    }
-    return value.count
   }
 }
 

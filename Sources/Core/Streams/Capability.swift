@@ -108,35 +108,17 @@ package struct CapabilityDetector: Sendable {
     if value.equalsIgnoringASCIICase("stream-end") { return true }
     var start = 0
     while start < value.count {
-      let end = endOfPart(value, from: start, at: UInt8(ascii: ","))
+      let end = value.endOfElement(from: start, separator: UInt8(ascii: ","))
       let item = value.extracting(start..<end)
       start = end + 1
       // Parameters of a preference don't matter here.
-      let preference = item.extracting(first: endOfPart(item, from: 0, at: UInt8(ascii: ";"))).trimmed
+      let preference = item.extracting(first: item.endOfElement(from: 0, separator: UInt8(ascii: ";"))).trimmed
       let nameEnd = preference.firstIndex(of: UInt8(ascii: "=")) ?? preference.count
       guard preference.extracting(first: nameEnd).trimmed.equalsIgnoringASCIICase("stream-end") else { continue }
       let word = preference.extracting(droppingFirst: min(nameEnd + 1, preference.count)).trimmed
       return word.isEmpty || word.equals("\"\"") ? true : truth(word)
     }
     return nil
-  }
-
-  /// Where the next `separator` outside a quoted string stands; the end when there is none.
-  private static func endOfPart(_ value: Span<UInt8>, from start: Int, at separator: UInt8) -> Int {
-    var isQuoted = false
-    var index = start
-    while index < value.count {
-      let byte = value[index]
-      if byte == UInt8(ascii: "\"") {
-        isQuoted.toggle()
-      } else if isQuoted, byte == UInt8(ascii: "\\") {
-        index += 1
-      } else if !isQuoted, byte == separator {
-        break
-      }
-      index += 1
-    }
-    return min(index, value.count)
   }
 
   /// The value of a switch in a header or a query: `1` or `true`, `0` or `false`, anything else says nothing.

@@ -4,7 +4,7 @@ import Telemetry
 import Time
 
 /// One backend that is asked: the way to it, how far it has come, and what its pool's books say of it.
-struct Attempt {
+struct Attempt: ~Copyable {
   let pool: UpstreamPool
   /// Made again because a kept connection had died.
   let isRepeated: Bool
@@ -12,7 +12,7 @@ struct Attempt {
   var dial: UpstreamDial?
   private(set) var upstream: UpstreamConnection?
 
-  init(_ pool: UpstreamPool, at now: MonotonicTime, isRepeated: Bool = false) {
+  init(_ pool: UpstreamPool, at now: MonotonicTime, isRepeated: Bool) {
     self.pool = pool
     self.isRepeated = isRepeated
     timeline = AttemptTimeline(startedAt: now)

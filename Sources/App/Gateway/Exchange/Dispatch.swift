@@ -96,7 +96,7 @@ final class Dispatch {
     case .attempt(let index):
       let pool = pools[index]
       pool.attemptBegan()
-      start(Attempt(pool, at: worker.loop.now))
+      start(on: pool)
     case .exhausted:
       let failure = DispatchFailure(
         reports: waterfall.reports, upstreams: pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
@@ -107,13 +107,13 @@ final class Dispatch {
     }
   }
 
-  private func start(_ attempt: Attempt) {
+  private func start(on pool: UpstreamPool, isRepeated: Bool = false) {
     phase = .connecting
-    self.attempt = attempt
-    if !attempt.isRepeated, let kept = attempt.pool.take() { return connected(kept) }
+    attempt = Attempt(pool, at: worker.loop.now, isRepeated: isRepeated)
+    if !isRepeated, let kept = pool.take() { return connected(kept) }
     // The dial holds the closure and so this dispatch until it is done or cancelled; one of both always comes.
-    let dial = attempt.pool.connect { [self] result in
-      self.attempt?.dial = nil
+    let dial = pool.connect { [self] result in
+      attempt?.dial = nil
       worker.loop.readClock()
       switch result {
       case .success(let upstream): connected(upstream)
@@ -122,10 +122,10 @@ final class Dispatch {
     }
     dial.willSecure = { [self] in
       let now = worker.loop.readClock()
-      self.attempt?.timeline.connectedAt = now
+      attempt?.timeline.connectedAt = now
       waterfall.entered(.tls, at: now)
     }
-    self.attempt?.dial = dial
+    attempt?.dial = dial
   }
 
   private func connected(_ upstream: UpstreamConnection) {
@@ -160,13 +160,13 @@ final class Dispatch {
   func upstreamFailed(_ failure: UpstreamConnection.HeadFailure) {
     let wasUsed = upstream?.wasUsed ?? false
     attempt?.upstreamLeft()
-    guard phase == .awaitingHead, let attempt else { return }
+    guard phase == .awaitingHead, let pool = attempt?.pool else { return }
     switch failure {
     case .ended(_, let receivedNothing)
-    where wasUsed && receivedNothing && !attempt.isRepeated && method.isIdempotent && body == nil:
+    where wasUsed && receivedNothing && attempt?.isRepeated == false && method.isIdempotent && body == nil:
       // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
       worker.shard.increment(worker.metrics.upstreamRetries)
-      start(Attempt(attempt.pool, at: worker.loop.now, isRepeated: true))
+      start(on: pool, isRepeated: true)
     case .ended: attemptFailed(.cut)
     case .refused(let reason): attemptFailed(.tlsFailed(reason))
     case .malformed(let error): attemptFailed(.malformed(error.description))

@@ -83,8 +83,7 @@ final class StreamBooks {
     if isStopping { return closed(stream, outcome: .draining, reason: "the gateway was stopped") }
     note(stream.closing.peerReset(), stream.closeLabel)
     if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
-    // Shield holds the terminal back: the client can't have left because of it.
-    let outcome: Outcome = stream.closing.hasSentTerminal && stream.mode != .shield ? .completed : .clientGone
+    let outcome: Outcome = stream.closing.hasSentTerminal ? .completed : .clientGone
     closed(stream, outcome: outcome, reason: "the client closed the connection")
   }
 

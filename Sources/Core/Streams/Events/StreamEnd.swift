@@ -42,7 +42,7 @@ package struct StreamEnd {
       out.append(member: "runId", run)
       out.append(member: "timestamp", time)
       out.append(member: "outcome", word: outcome.rawValue)
-      out.append(member: "reason", text: reason.utf8Span.span, limit: Self.textLimit)
+      out.append(member: "reason", text: reason, limit: Self.textLimit)
       out.append(member: "events", events)
       out.append(member: "bytes", bytes)
       out.append(member: "lastEventId", text: lastEventID, limit: Self.textLimit)
@@ -63,7 +63,7 @@ package struct StreamEnd {
       out.append(outcome.rawValue)
       out.append("\"")
       out.append(member: "code", word: outcome.rawValue)
-      out.append(member: "message", text: reason.utf8Span.span, limit: Self.textLimit)
+      out.append(member: "message", text: reason, limit: Self.textLimit)
       out.append("}")
     }
   }
