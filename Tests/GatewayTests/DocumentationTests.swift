@@ -54,6 +54,12 @@ import Time
     Configuration.survey(try JSONValue(parsing: text("docs/examples/reference.json5"), dialect: .json5))
   }
 
+  static func gatewaySource() throws -> String {
+    let folder = "Sources/App/Gateway"
+    let files = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
+    return try files.map { try text("\(folder)/\($0)") }.joined()
+  }
+
   @Test func `every example is taken`() throws {
     let files = try Self.files()
     #expect(files.count >= 2)
@@ -153,9 +159,7 @@ import Time
   }
 
   @Test func `the operators' page has every metric and every log line, and no other`() throws {
-    let folder = "Sources/App/Gateway"
-    let files = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
-    let source = try files.map { try Self.text("\(folder)/\($0)") }.joined()
+    let source = try Self.gatewaySource()
     let written = [
       /"((?:ai_stream|fermata)_[a-z_]+)"/, /"([a-z_]+)", at: (?:worker\.)?loop\.wallTime/,
       /note\(\.[a-z]+, "([a-z_]+)"/, /event: "([a-z_]+)"\)/,
@@ -167,5 +171,12 @@ import Time
     }
     #expect(Set(written).subtracting(documented) == [], "not documented")
     #expect(documented.filter { !source.contains($0) } == [], "not written")
+  }
+
+  @Test func `the protocol names every refusal`() throws {
+    let page = try Self.text("docs/protocol.md")
+    let codes = try Self.gatewaySource().matches(of: /\b[45]\d\d, "([a-z_]+)"/).map { String($0.1) }
+    #expect(codes.count > 10)
+    #expect(codes.filter { !page.contains("`\($0)`") } == [])
   }
 }

@@ -1,6 +1,6 @@
 package import Time
 
-/// The time limits of a stream, each of its own clock (reliability: head, stream idle and write stall are three).
+/// The time limits of a stream. Each has a clock of its own: a client that stalls is not a backend that is silent.
 package struct Watchdogs: Equatable, Sendable {
   /// From the request to the backend that answers until the first event. 0 or less: none, here and below.
   package var firstToken = Nanoseconds.seconds(35)
