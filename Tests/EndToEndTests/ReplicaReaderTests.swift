@@ -94,5 +94,45 @@ extension EndToEnd {
         #expect(Set(readers.map(\.stream)).count == runs)
       }
     }
+
+    private static let bodies: [String: (String, Script.Step)] = [
+      "/whole": ("data: 1\n\n\n:c\n\nevent: x\r\nid: own\r\ndata: 2\r\n\r\nretry: 7\n\ndata: [DONE]\n\n", .end),
+      "/unterminated": ("data: 1\n\nevent: complete\ndata: last\n", .end),
+      "/incomplete": ("data: 1\n\n:only a comment\n", .end),
+      "/cut": ("data: 1\n\ndata: ha", .cut),
+      "/silent": (":nothing\n\n", .end),
+    ]
+
+    @Test(arguments: ["legacy", "shield", "graceful"])
+    func `what a backend sends is the same on both replicas, and so is its end`(variant: String) async throws {
+      var setup = Replicas.Setup { request in
+        let (body, end) = Self.bodies[request.path] ?? ("", .end)
+        return Script([.head(), .trickle(Array(body.utf8), piece: 3, interval: .milliseconds(3)), end])
+      }
+      setup.variant = variant
+      try await Replicas.with(setup) { replicas in
+        for (path, (body, _)) in Self.bodies {
+          func ask(_ gateway: GatewayProcess) -> LiveStream {
+            let fields: [Script.Field] = [.acceptsEvents, .idempotencyKey(path)]
+            let request = ClientRequest("POST", path, fields: fields + (variant == "shield" ? [] : [.prefersStreamEnd]))
+            return replicas.world.clients.open(request, from: gateway.address)
+          }
+          let first = ask(replicas.world.gateway)
+          #expect(await first.receives(variant == "graceful" ? ":ok" : path == "/silent" ? "" : "data"))
+          let original = await first.result()
+          if variant == "legacy" { #expect(original.text == body, "\(path)") }
+          for result in [await ask(replicas.other).result(), await ask(replicas.world.gateway).result()] {
+            #expect(plain(result) == plain(original) && result.end == original.end, "\(path)")
+            #expect(result.mode == variant)
+          }
+        }
+        #expect(replicas.world.backend.requests.count == Self.bodies.count)
+      }
+    }
+
+    /// The body without what is of the moment.
+    private func plain(_ result: ClientResult) -> String {
+      result.text.replacing(#/"timestamp":"[^"]*"/#, with: "")
+    }
   }
 }

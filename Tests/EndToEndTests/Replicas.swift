@@ -14,6 +14,8 @@ struct Replicas: Sendable {
   let redis: RedisProcess
 
   struct Setup {
+    /// The variant that the flag gives everybody.
+    var variant = "graceful"
     /// Members of the route's `runs`.
     var runs = "onDisconnect: \"continue\""
     /// Members of `runs.redis`, beside the URL.
@@ -48,7 +50,7 @@ struct Replicas: Sendable {
     let redis = try await RedisProcess(setup.server)
     defer { redis.kill() }
     let worldSetup = World.Setup(
-      variant: "graceful", configuration: setup.configuration(redis.url(password: setup.saidPassword) + setup.path),
+      variant: setup.variant, configuration: setup.configuration(redis.url(password: setup.saidPassword) + setup.path),
       script: setup.script)
     try await World.with(worldSetup) { world in
       let arguments = ["--flags", world.flags.path, "--config", world.flags.directory["fermata.json5"]]
