@@ -84,14 +84,14 @@ final class EventStream {
     return arrival
   }
 
-  /// Takes note of an entry of the run's log on its way to the client.
+  /// Takes note of entries of the run's log on their way to the client.
   ///
-  /// - Returns: whether it is the first event.
-  func delivered(_ head: EntryHead, length: Int) -> Bool {
-    tally.count(head, length: length)
+  /// - Returns: whether the first event is among them.
+  func delivered(_ entries: StreamTally) -> Bool {
+    tally.add(entries)
     // Shield holds it back: what the client was not sent it can't have taken for the end.
-    if head.mark.contains(.terminal), reader.mode != .shield { closing.terminalWasSent() }
-    guard !hasFirstEvent, head.kind.isEvent else { return false }
+    if entries.hasTerminal, reader.mode != .shield { closing.terminalWasSent() }
+    guard !hasFirstEvent, entries.events > 0 else { return false }
     hasFirstEvent = true
     return true
   }
@@ -140,23 +140,5 @@ final class EventStream {
   func finish(_ ending: Ending, into out: inout ByteBuffer) -> BodyEnd {
     guard let run else { return ending.framing }
     return reader.finish(ending, run: run, into: &out)
-  }
-}
-
-/// What one client got of a run.
-private struct StreamTally {
-  var events: UInt64 = 0
-  var bytes: UInt64 = 0
-  // Not `[]`, which another module's option set is built from element by element.
-  var marks = EventMark(rawValue: 0)
-  var eventsAfterCompletion: UInt64 = 0
-
-  mutating func count(_ head: EntryHead, length: Int) {
-    bytes += UInt64(length)
-    if head.kind.isEvent {
-      events += 1
-      if marks.contains(.completion) { eventsAfterCompletion += 1 }
-    }
-    marks.formUnion(head.mark)
   }
 }

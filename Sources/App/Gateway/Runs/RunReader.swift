@@ -43,7 +43,7 @@ final class RunReader {
   private let opening: StreamOpening
   private var state = State.waiting
   private(set) var stream: EventStream?
-  private var delivery: LogDelivery?
+  private(set) var delivery: LogDelivery?
   private var position = LogPosition.beginning
   /// Keeps the client's own name for its stream, where all replicas know of it.
   var hold: ClientStreamHold?
@@ -173,13 +173,16 @@ final class RunReader {
     guard state == .reading, !isBlocked, !isScheduled else { return }
     let scratch = worker.loop.scratch
     let room = run.route.settings.stream.highWater
-    if position < run.log.frontier {
+    if position < run.log.frontier, let delivery {
+      var tally = StreamTally()
       let place = run.log.read(from: position) { block, head in
-        take(block, head, into: &scratch.buffer)
+        delivery.deliver(block, head, into: &scratch.buffer)
+        tally.count(head, length: block.count)
         return scratch.buffer.count < room
       }
       guard let place else { return overtaken() }
       position = place
+      note(tally)
       send(&scratch.buffer)
     }
     if connection.queuedBytes > room { return block() }
@@ -191,13 +194,8 @@ final class RunReader {
     if let end = run.log.end { finish(with: end) }
   }
 
-  private func take(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
-    delivery?.deliver(block, head, into: &out)
-    note(head, block.count)
-  }
-
-  private func note(_ head: EntryHead, _ length: Int) {
-    guard let stream, stream.delivered(head, length: length), wish.lastID == nil else { return }
+  private func note(_ entries: StreamTally) {
+    guard let stream, stream.delivered(entries), wish.lastID == nil else { return }
     worker.books.firstEventCame(stream)
   }
 
@@ -206,6 +204,14 @@ final class RunReader {
     stream.bodyBytes += UInt64(out.count)
     connection.response.sendBody(&out)
     stream.wasSent(to: connection, at: worker.loop.now)
+  }
+
+  /// Sends what has come just now and been written by `delivery`, while the log kept it.
+  func sendLive(_ entries: StreamTally, _ out: inout ByteBuffer) {
+    position = run.log.frontier
+    note(entries)
+    send(&out)
+    if connection.queuedBytes > run.route.settings.stream.highWater { block() }
   }
 
   private func block() {
@@ -315,25 +321,6 @@ extension RunReader: TurnMember {
   func turnCame() {
     isScheduled = false
     advance()
-  }
-}
-
-// The client that has everything gets each event in the moment in which the log has kept it.
-extension RunReader: LogTap {
-  func kept(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
-    delivery?.deliver(event, bytes, head, into: &out)
-    note(head, event.length)
-  }
-
-  func keptFiller(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
-    delivery?.deliverFiller(bytes, into: &out)
-  }
-
-  /// Sends what `kept` has written.
-  func sendKept(_ out: inout ByteBuffer) {
-    position = run.log.frontier
-    send(&out)
-    if connection.queuedBytes > run.route.settings.stream.highWater { block() }
   }
 }
 

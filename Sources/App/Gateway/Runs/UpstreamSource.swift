@@ -21,6 +21,8 @@ final class UpstreamSource: RunSource {
   private var dispatch: Dispatch?
   private let parsed: Run
   private let feed: LogFeed
+  /// The feed with the one reader behind it that takes the events as they come; kept while it is the same.
+  private var live: LiveFeed?
   private var clock: StreamClock
   private var hasFirstEvent = false
   private var hasContent = false
@@ -60,6 +62,7 @@ final class UpstreamSource: RunSource {
   func stop(_ result: AttemptResult) {
     run = nil
     opener = nil
+    live = nil
     guard let dispatch = dispatch.take() else { return }
     lastAttempts = dispatch.attempts
     dispatch.lastEventCame(at: clock.lastSignOfBackend)
@@ -150,16 +153,24 @@ extension UpstreamSource: DispatchOwner {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
     clock.backendSent(at: worker.loop.now)
-    let live = run.liveReader
-    feed.tap = live
-    let scratch = worker.loop.scratch
-    let delivery = parsed.receive(input.slice(range), for: feed, into: &scratch.buffer)
-    feed.tap = nil
-    live?.sendKept(&scratch.buffer)
+    let delivery = take(input.slice(range), of: run)
     noteProgress()
     if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
     if let breach = feed.breach { return run.end(breach.outcome, reason: breach.reason) }
     run.readersAdvance()
+  }
+
+  private func take(_ bytes: Span<UInt8>, of run: LoggedRun) -> Delivery {
+    let scratch = worker.loop.scratch
+    guard let reader = run.liveReader, let delivery = reader.delivery else {
+      live = nil
+      return parsed.receive(bytes, for: feed, into: &scratch.buffer)
+    }
+    if live?.delivery !== delivery { live = LiveFeed(feed, to: delivery) }
+    guard let live else { return .buffered }
+    let result = parsed.receive(bytes, for: live, into: &scratch.buffer)
+    reader.sendLive(live.takeTally(), &scratch.buffer)
+    return result
   }
 
   private func noteProgress() {

@@ -1,14 +1,6 @@
 package import Bytes
 package import SSE
 
-/// Gets each event in the moment in which its log has kept it.
-package protocol LogTap: AnyObject {
-  /// - Parameter bytes: what the event's positions refer to.
-  func kept(_ event: Event, _ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer)
-  /// As `kept`, for an entry that is no block.
-  func keptFiller(_ bytes: Span<UInt8>, into out: inout ByteBuffer)
-}
-
 /// The reader that a run has before all others: what the backend sends goes into the log.
 package final class LogFeed: Reader {
   private let log: any EventLog
@@ -16,9 +8,6 @@ package final class LogFeed: Reader {
   private let memory: MemoryLog?
   /// The limit at which the log has stopped taking entries.
   package private(set) var breach: LogLimit?
-  /// One client that has everything so far and takes the events as they come. Set while a piece is taken in, and no
-  /// longer: it is held.
-  package var tap: (any LogTap)?
 
   package init(log: any EventLog) {
     self.log = log
@@ -35,14 +24,15 @@ package final class LogFeed: Reader {
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
     let head = EntryHead(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
-    if append(bytes.extracting(event.range), head) { tap?.kept(event, bytes, head, into: &out) }
+    _ = append(bytes.extracting(event.range), head)
   }
 
   package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
-    if append(bytes, EntryHead(number: number, kind: .filler)) { tap?.keptFiller(bytes, into: &out) }
+    _ = append(bytes, EntryHead(number: number, kind: .filler))
   }
 
-  private func append(_ block: Span<UInt8>, _ head: EntryHead) -> Bool {
+  /// Whether the log has kept it.
+  fileprivate func append(_ block: Span<UInt8>, _ head: EntryHead) -> Bool {
     switch memory?.append(block, head) ?? log.append(block, head) {
     case .kept: return true
     case .full(let limit): breach = limit
@@ -78,6 +68,82 @@ package final class LogFeed: Reader {
     _ = append(bytes.span, head)
     return outcome
   }
+}
+
+/// The feed, and behind it one client that has everything so far: it gets each event in the moment in which the log has
+/// kept it.
+package final class LiveFeed: Reader {
+  // What every event passes is constant, so that none of it is retained for the event.
+  private let feed: LogFeed
+  package let delivery: LogDelivery
+  private var tally = StreamTally()
+
+  package init(_ feed: LogFeed, to delivery: LogDelivery) {
+    self.feed = feed
+    self.delivery = delivery
+  }
+
+  package var mode: Mode { .graceful }
+  package var isVerbatim: Bool { false }
+  package var keepsFiller: Bool { true }
+
+  package func open(into out: inout ByteBuffer) {}
+
+  package func deliver(
+    _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
+  ) {
+    let head = EntryHead(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
+    guard feed.append(bytes.extracting(event.range), head) else { return }
+    delivery.deliver(event, bytes, head, into: &out)
+    tally.count(head, length: event.length)
+  }
+
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
+    guard feed.append(bytes, EntryHead(number: number, kind: .filler)) else { return }
+    delivery.deliverFiller(bytes, into: &out)
+  }
+
+  package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
+    false
+  }
+
+  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd { ending.framing }
+
+  /// What the client got since this was last asked.
+  package func takeTally() -> StreamTally {
+    defer { tally = StreamTally() }
+    return tally
+  }
+}
+
+/// What one client got of a run.
+package struct StreamTally {
+  package private(set) var events: UInt64 = 0
+  package private(set) var bytes: UInt64 = 0
+  package private(set) var marks: EventMark = []
+  package private(set) var eventsAfterCompletion: UInt64 = 0
+
+  package init() {}
+
+  /// - Parameter length: bytes of the block as the backend sent it.
+  package mutating func count(_ head: EntryHead, length: Int) {
+    bytes += UInt64(length)
+    if head.kind.isEvent {
+      events += 1
+      if marks.contains(.completion) { eventsAfterCompletion += 1 }
+    }
+    marks.formUnion(head.mark)
+  }
+
+  /// Adds what came after it.
+  package mutating func add(_ later: StreamTally) {
+    eventsAfterCompletion += marks.contains(.completion) ? later.events : later.eventsAfterCompletion
+    events += later.events
+    bytes += later.bytes
+    marks.formUnion(later.marks)
+  }
+
+  package var hasTerminal: Bool { marks.contains(.terminal) }
 }
 
 /// One client's way through a log: entries become what its mode makes of them.

@@ -18,10 +18,14 @@ package final class MemoryLog: EventLog {
   private let limits: Limits
   private let budget: (any ByteBudget)?
   /// In order and without gaps between them.
-  private var segments: [Segment] = []
-  private var tail = LogPosition.beginning
-  private var blockBytes = 0
+  private var sealed: [SealedSegment] = []
+  /// Behind them; empty when nothing is kept. Part of the log itself, so that an event is added to it without a detour.
+  private var open = Segment(size: 0, start: 0, following: 0)
+  /// Bytes that blocks may still have.
+  private var room: Int
   private var breach: LogLimit?
+  /// Neither ended nor in breach.
+  private var takesMore = true
 
   package private(set) var last: UInt64 = 0
   package private(set) var bytes = 0
@@ -34,38 +38,30 @@ package final class MemoryLog: EventLog {
   package init(limits: Limits = Limits(), budget: (any ByteBudget)? = nil) {
     self.limits = limits
     self.budget = budget
+    room = limits.run
   }
 
   deinit {
     budget?.giveBack(bytes)
   }
 
-  package var start: LogPosition { LogPosition(offset: segments.first?.start ?? tail.offset) }
-  package var frontier: LogPosition { tail }
+  package var start: LogPosition { LogPosition(offset: sealed.first?.segment.start ?? open.start) }
+  package var frontier: LogPosition { LogPosition(offset: open.end) }
 
   package var oldest: UInt64? {
-    for segment in segments {
-      if let number = segment.firstEvent { return number }
+    for piece in sealed {
+      if let number = piece.segment.firstEvent { return number }
     }
-    return nil
+    return open.firstEvent
   }
 
   // MARK: - Writing
 
   package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
-    if end != nil { return .ended }
-    if let breach { return .full(breach) }
-    guard block.count <= limits.run - blockBytes else { return refuse(.run) }
-    if let segment = segments.last, segment.takes(block.count, number: head.number) {
-      segment.append(block, head)
-    } else {
-      // A log need not begin with the run's first event; what is missing counts as evicted.
-      let preceding = head.kind.isEvent && head.number > 0 ? head.number - 1 : head.number
-      guard let segment = open(for: block.count, following: preceding) else { return refuse(.process) }
-      segment.append(block, head)
-    }
-    blockBytes += block.count
-    tail = LogPosition(offset: tail.offset + UInt64(Segment.headSize + block.count))
+    guard takesMore, block.count <= room else { return refuse() }
+    if !open.takes(block.count, number: head.number), !openSegment(for: block.count, head) { return refuse(.process) }
+    open.append(block, head)
+    room -= block.count
     if head.kind.isEvent { last = head.number }
     return .kept
   }
@@ -74,25 +70,35 @@ package final class MemoryLog: EventLog {
   package func finish(_ end: EndRecord) -> Bool {
     guard self.end == nil else { return false }
     self.end = end
-    if let segment = segments.last { giveBack(segment.trim()) }
+    takesMore = false
+    giveBack(open.trim())
     return true
   }
 
+  private func refuse() -> AppendResult { end == nil ? refuse(breach ?? .run) : .ended }
+
   private func refuse(_ limit: LogLimit) -> AppendResult {
     breach = limit
+    takesMore = false
     return .full(limit)
   }
 
   /// Opens a segment that takes a block of `count` bytes.
-  private func open(for count: Int, following number: UInt64) -> Segment? {
-    let usual = Self.segmentSizes[min(segments.count, Self.segmentSizes.count - 1)]
+  private func openSegment(for count: Int, _ head: EntryHead) -> Bool {
+    let held = sealed.count + (open.allocated > 0 ? 1 : 0)
+    let usual = Self.segmentSizes[min(held, Self.segmentSizes.count - 1)]
     let size = max(usual, Segment.headSize + count)
+    // A log need not begin with the run's first event; what is missing counts as evicted.
+    let preceding = head.kind.isEvent && head.number > 0 ? head.number - 1 : head.number
+    let start = open.end
+    var full = Segment(size: 0, start: start, following: preceding)
+    swap(&full, &open)
+    if full.allocated > 0 { sealed.append(SealedSegment(full)) }
     evict(toFit: size)
-    if let budget, !budget.take(size) { return nil }
+    if let budget, !budget.take(size) { return false }
     bytes += size
-    let segment = Segment(size: size, start: tail.offset, following: number)
-    segments.append(segment)
-    return segment
+    open = Segment(size: size, start: start, following: preceding)
+    return true
   }
 
   private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, 64 << 10]
@@ -100,18 +106,18 @@ package final class MemoryLog: EventLog {
   private func evict(toFit size: Int) {
     var dropped = 0
     var held = bytes
-    while dropped < segments.count, held > limits.window - size {
-      let segment = segments[dropped]
-      if let pin, segment.end > pin.offset { break }
-      held -= segment.allocated
+    while dropped < sealed.count, held > limits.window - size {
+      if let pin, sealed[dropped].segment.end > pin.offset { break }
+      held -= sealed[dropped].segment.allocated
       dropped += 1
     }
     guard dropped > 0 else { return }
-    segments.removeFirst(dropped)
+    sealed.removeFirst(dropped)
     giveBack(bytes - held)
   }
 
   private func giveBack(_ count: Int) {
+    guard count > 0 else { return }
     bytes -= count
     budget?.giveBack(count)
   }
@@ -119,7 +125,7 @@ package final class MemoryLog: EventLog {
   // MARK: - Reading
 
   package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
-    read(from: position, upTo: tail, body)
+    read(from: position, upTo: frontier, body)
   }
 
   /// As `read(from:_:)`, with an earlier frontier. `body` must not write to the log.
@@ -128,51 +134,46 @@ package final class MemoryLog: EventLog {
   ) -> LogPosition? {
     guard position >= start else { return nil }
     var offset = position.offset
-    let limit = min(frontier.offset, tail.offset)
-    guard offset < limit else { return position }
-    var index = segment(at: offset)
-    while offset < limit {
-      guard segments[index].read(&offset, upTo: limit, body) else { break }
-      index += 1
+    let limit = min(frontier.offset, open.end)
+    if offset < limit, offset < open.start {
+      var index = partition { $0.start <= offset } - 1
+      while offset < limit, index < sealed.count {
+        guard sealed[index].segment.read(&offset, upTo: limit, body) else { return LogPosition(offset: offset) }
+        index += 1
+      }
     }
+    if offset < limit { _ = open.read(&offset, upTo: limit, body) }
     return LogPosition(offset: offset)
   }
 
   package func position(after number: UInt64) -> LogLookup {
     if number > last { return .ahead(last: last) }
-    guard let first = segments.first else { return lookup(afterLastOf: number) }
-    if number <= first.precedingNumber {
-      let isGapless = number == first.precedingNumber
-      return isGapless ? .found(start) : .evicted(oldest: oldest)
+    if sealed.isEmpty, open.allocated == 0 {
+      return number == last ? .found(self.frontier) : .evicted(oldest: nil)
     }
+    let preceding = sealed.first?.segment.precedingNumber ?? open.precedingNumber
+    if number <= preceding { return number == preceding ? .found(start) : .evicted(oldest: oldest) }
     // The event is in the last segment that was opened before it came.
+    if open.allocated > 0, open.precedingNumber < number {
+      return .found(LogPosition(offset: open.offset(after: number)))
+    }
     let index = partition { $0.precedingNumber < number } - 1
-    return .found(LogPosition(offset: segments[index].offset(after: number)))
-  }
-
-  private func lookup(afterLastOf number: UInt64) -> LogLookup {
-    number == last ? .found(tail) : .evicted(oldest: nil)
+    return .found(LogPosition(offset: sealed[index].segment.offset(after: number)))
   }
 
   package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
-    for segment in segments {
-      if let offset = segment.offset(afterBackendID: id) { return LogPosition(offset: offset) }
+    for piece in sealed {
+      if let offset = piece.segment.offset(afterBackendID: id) { return LogPosition(offset: offset) }
     }
-    return nil
+    return open.offset(afterBackendID: id).map { LogPosition(offset: $0) }
   }
 
-  /// The index of the segment that holds the byte at `offset`. Most readers are near the end.
-  private func segment(at offset: UInt64) -> Int {
-    if let latest = segments.last, latest.start <= offset { return segments.count - 1 }
-    return partition { $0.start <= offset } - 1
-  }
-
-  /// How many segments at the queue's front satisfy `belongs`, which no other does.
-  private func partition(_ belongs: (Segment) -> Bool) -> Int {
-    var (low, high) = (0, segments.count)
+  /// How many sealed segments at the queue's front satisfy `belongs`, which no other does.
+  private func partition(_ belongs: (borrowing Segment) -> Bool) -> Int {
+    var (low, high) = (0, sealed.count)
     while low < high {
       let middle = (low + high) / 2
-      if belongs(segments[middle]) { low = middle + 1 } else { high = middle }
+      if belongs(sealed[middle].segment) { low = middle + 1 } else { high = middle }
     }
     return low
   }

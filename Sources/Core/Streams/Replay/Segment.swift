@@ -2,7 +2,7 @@ import Bytes
 import SSE
 
 /// A piece of memory with whole entries. An entry is a word of eight bytes (`Word`) and its block.
-final class Segment {
+struct Segment: ~Copyable {
   static let headSize = 8
 
   /// The log's offset of the first byte.
@@ -12,27 +12,26 @@ final class Segment {
   /// The number of the first event in it.
   private(set) var firstEvent: UInt64?
   private var buffer = ByteBuffer()
-  private var capacity: Int
+  /// Bytes of memory held; 0 for one that takes nothing.
+  private(set) var allocated: Int
 
   init(size: Int, start: UInt64, following number: UInt64) {
     self.start = start
     precedingNumber = number
-    capacity = size
-    buffer.reserve(size)
+    allocated = size
+    if size > 0 { buffer.reserve(size) }
   }
 
-  /// Bytes of memory held.
-  var allocated: Int { capacity }
   /// The log's offset behind the last byte.
   var end: UInt64 { start + UInt64(buffer.count) }
 
   /// Whether an entry of that number with a block of `count` bytes has room here.
   func takes(_ count: Int, number: UInt64) -> Bool {
-    buffer.count + Self.headSize + count <= capacity && number >= precedingNumber
+    buffer.count + Self.headSize + count <= allocated && number >= precedingNumber
       && number - precedingNumber <= Word.largestNumber
   }
 
-  func append(_ block: Span<UInt8>, _ head: EntryHead) {
+  mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
     let word = Word(length: block.count, number: head.number &- precedingNumber, kind: head.kind, mark: head.mark)
     word.write(to: &buffer)
     buffer.append(block)
@@ -42,14 +41,14 @@ final class Segment {
   /// Gives back the memory behind the last entry.
   ///
   /// - Returns: how many bytes that was.
-  func trim() -> Int {
-    let spare = capacity - buffer.count
+  mutating func trim() -> Int {
+    let spare = allocated - buffer.count
     guard spare > 0 else { return 0 }
     var exact = ByteBuffer()
     exact.reserve(buffer.count)
-    buffer.withSpan { exact.append($0) }
+    exact.append(buffer)
     buffer = exact
-    capacity -= spare
+    allocated -= spare
     return spare
   }
 
@@ -126,4 +125,11 @@ final class Segment {
     var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) }
     var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 56 & 7)) ?? .event }
   }
+}
+
+/// A segment that nothing is added to any more.
+final class SealedSegment {
+  let segment: Segment
+
+  init(_ segment: consuming Segment) { self.segment = segment }
 }
