@@ -5,8 +5,8 @@ package import Time
 
 /// A run's log that is kept in Redis for other replicas, and in memory for this one: what its owner writes to.
 ///
-/// Readers may see what Redis has acknowledged. Entries leave in batches, each an all-or-nothing transaction, and one at
-/// a time: a batch that Redis refuses can't leave a gap in front of one that it takes. After a failure the log asks
+/// Readers may see what Redis has acknowledged. Entries leave in batches, each one command, and one at a time: a batch
+/// that Redis refuses, as a whole or from some entry on, can't leave a gap in front of one that it takes. After a failure the log asks
 /// what Redis has last and goes on behind it, so that nothing is stored twice. Retained by its loop until `close()`.
 package final class RedisLog: EventLog {
   enum Progress {
@@ -29,12 +29,18 @@ package final class RedisLog: EventLog {
     var entries = 0
     var bytes = 0
     var hasEnd = false
+
+    mutating func add(_ length: Int, _ head: EntryHead) {
+      lastID = lastID.id(ofNext: head)
+      entries += 1
+      bytes += length
+    }
   }
 
   /// What an answer belongs to: the tag of its command.
-  enum Request: UInt64 { case batch, single, check, other }
+  enum Request: UInt64 { case batch, check }
 
-  private static let batchEntries = 256
+  private static let batchEntries = 512
   private static let batchBytes = 256 << 10
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
@@ -174,64 +180,67 @@ package final class RedisLog: EventLog {
     guard case .idle = progress, hasPending, store.redis.hasRoom else { return }
     // Behind another connection there may be a Redis that has less than was acknowledged.
     guard knownLosses == store.redis.counts.losses else { return check() }
-    let isSingle = pendingEntries + (memory.end == nil ? 0 : 1) == 1
-    var isTaken = isSingle || send(.other) { $0.append("MULTI") }
+    guard stored >= memory.start else { return abandon() }
     var batch = Batch(end: stored, lastID: storedID)
-    let end = memory.read(from: stored) { block, head in
-      batch.lastID = batch.lastID.id(ofNext: head)
-      batch.entries += 1
-      batch.bytes += block.count
-      isTaken = send(isSingle ? .single : .other) { write(block, head, batch.lastID, to: $0) } && isTaken
-      return batch.entries < Self.batchEntries && batch.bytes < Self.batchBytes
-    }
-    guard let end else {
-      send(.other) { $0.append("DISCARD") }
-      return abandon()
-    }
-    batch.end = end
-    if let record = memory.end, end == memory.frontier {
-      batch.hasEnd = true
-      batch.lastID = EntryID(batch.lastID.high + 1, 0)
-      isTaken = send(isSingle ? .single : .other) { write(record, batch.lastID, to: $0) } && isTaken
-    }
-    // The first batch and the last: in between the lease keeps the key alive.
-    if storedID == .zero || batch.hasEnd { send(.other) { writeExpiry(to: $0) } }
+    // The first batch and the last set when the key expires; in between the lease keeps it alive.
+    let isPlain = pendingEntries == 1 && memory.end == nil && storedID != .zero
+    let isTaken = send(.batch) { isPlain ? writeEntry(&batch, to: $0) : write(&batch, to: $0) }
     progress = .storing(batch)
-    // An entry that found no room must not be missing among the others.
-    if !isSingle { send(isTaken ? .batch : .other) { $0.append(isTaken ? "EXEC" : "DISCARD") } }
     if !isTaken { fail() }
   }
 
-  private func write(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID, to command: RedisCommand) {
-    begin(command, id)
-    command.append("b")
-    command.append(block)
-    if let letter = head.kind.letter {
-      command.append("k")
-      command.append(letter)
+  /// The one entry that waits.
+  private func writeEntry(_ batch: inout Batch, to command: RedisCommand) {
+    let end = memory.read(from: stored) { block, head in
+      batch.add(block.count, head)
+      command.append("XADD")
+      command.append(key)
+      command.append { batch.lastID.write(to: &$0) }
+      command.append("b")
+      command.append(block)
+      if let letter = head.kind.letter {
+        command.append("k")
+        command.append(letter)
+      }
+      if !head.mark.isEmpty {
+        command.append("m")
+        command.append(Int(head.mark.rawValue))
+      }
+      return false
     }
-    if !head.mark.isEmpty {
-      command.append("m")
-      command.append(Int(head.mark.rawValue))
+    batch.end = end ?? stored
+  }
+
+  /// As many of the entries that wait as go at once, in a script: it is carried out as one, and answered by one number.
+  private func write(_ batch: inout Batch, to command: RedisCommand) {
+    command.begin(Script.append, keys: key)
+    command.append { $0.append(decimal: storedID.high) }
+    let end = memory.read(from: stored) { block, head in
+      let isNext = head.kind == .event && head.mark.isEmpty && head.number == batch.lastID.high + 1
+      batch.add(block.count, head)
+      if isNext { command.append("") } else { writeHead(batch.lastID, head.kind.letter, head.mark, to: command) }
+      command.append(block)
+      return batch.entries < Self.batchEntries && batch.bytes < Self.batchBytes
     }
+    batch.end = end ?? stored
+    if let record = memory.end, batch.end == memory.frontier {
+      batch.hasEnd = true
+      batch.lastID = EntryID(batch.lastID.high + 1, 0)
+      writeHead(batch.lastID, "end", [], to: command)
+      command.append { record.write(to: &$0) }
+    }
+    let setsExpiry = storedID == .zero || batch.hasEnd
+    if setsExpiry { command.append(store.lifetime) } else { command.append("") }
   }
 
-  private func write(_ end: EndRecord, _ id: EntryID, to command: RedisCommand) {
-    begin(command, id)
-    command.append("end")
-    command.append { end.write(to: &$0) }
-  }
-
-  private func begin(_ command: RedisCommand, _ id: EntryID) {
-    command.append("XADD")
-    command.append(key)
-    command.append { id.write(to: &$0) }
-  }
-
-  private func writeExpiry(to command: RedisCommand) {
-    command.append("PEXPIRE")
-    command.append(key)
-    command.append(store.lifetime)
+  private func writeHead(_ id: EntryID, _ kind: StaticString?, _ mark: EventMark, to command: RedisCommand) {
+    command.append { text in
+      id.write(to: &text)
+      text.append(" ")
+      if let kind { text.append(kind) }
+      text.append(" ")
+      if !mark.isEmpty { text.append(decimal: Int(mark.rawValue)) }
+    }
   }
 
   @discardableResult
@@ -348,7 +357,7 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver {
   package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
     guard !isDetached, let request = Request(rawValue: tag) else { return }
     switch (request, progress) {
-    case (.single, .storing(let batch)), (.batch, .storing(let batch)):
+    case (.batch, .storing(let batch)):
       if case .success(let reply) = result, reply.isStored { wasStored(batch) } else { fail() }
     case (.check, .checking): checked(result)
     default: break
@@ -357,14 +366,8 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver {
 }
 
 extension RedisReply {
-  /// Whether an XADD, or all commands of a transaction, were carried out.
-  fileprivate var isStored: Bool {
-    switch kind {
-    case .bulk: true
-    case .array: !elements.contains { $0.isError }
-    default: false
-    }
-  }
+  /// Whether an XADD (its id) or a script of them (a number) was carried out.
+  fileprivate var isStored: Bool { kind == .bulk || kind == .integer }
 }
 
 extension EntryID {

@@ -98,6 +98,31 @@ enum Script {
     return 1
     """
 
+  /// Appends entries to a run's events; see `RedisLog`. Stops at the first that Redis refuses.
+  ///
+  /// Keys: events. Arguments: the number of the event before them; for each entry its head and its value; a time to live
+  /// in milliseconds, or nothing. The head of a plain event is empty: its number is the next one. Others have theirs as
+  /// `id kind mark`, and the end record's kind is `end`.
+  static let append: StaticString = """
+    local number = tonumber(ARGV[1])
+    for i = 2, #ARGV - 1, 2 do
+      local head, value = ARGV[i], ARGV[i + 1]
+      if head == '' then
+        number = number + 1
+        redis.call('XADD', KEYS[1], string.format('%.0f-0', number), 'b', value)
+      else
+        local id, high, kind, mark = string.match(head, '^((%d+)%-%d+) (%a*) (%d*)$')
+        number = tonumber(high)
+        local entry = {'XADD', KEYS[1], id, kind == 'end' and 'end' or 'b', value}
+        if kind ~= '' and kind ~= 'end' then table.insert(entry, 'k'); table.insert(entry, kind) end
+        if mark ~= '' then table.insert(entry, 'm'); table.insert(entry, mark) end
+        redis.call(unpack(entry))
+      end
+    end
+    if ARGV[#ARGV] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[#ARGV]) end
+    return 1
+    """
+
   /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there.
   /// Keys: the key. Arguments: value, time to live.
   static let keepFirst: StaticString = """
