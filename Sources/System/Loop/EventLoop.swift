@@ -27,6 +27,8 @@ package final class EventLoop {
   private let ticker: Int32
   private var events = EventLoopEvents()
   private var turns: [any TurnMember] = []
+  /// Those of them whose turn it is, so that the memory of both lists is used again.
+  private var dueTurns: [any TurnMember] = []
   private var mustStop = false
   package private(set) var hasRun = false
 
@@ -125,6 +127,7 @@ package final class EventLoop {
     mailbox.close()
     deadlines.removeAll()
     turns = []
+    dueTurns = []
   }
 
   fileprivate func ticked() {
@@ -134,9 +137,9 @@ package final class EventLoop {
   }
 
   fileprivate func turnCame() {
-    let due = turns
-    turns = []
-    for member in due { member.turnCame() }
+    swap(&turns, &dueTurns)
+    for member in dueTurns { member.turnCame() }
+    dueTurns.removeAll(keepingCapacity: dueTurns.capacity <= 1024)
   }
 }
 

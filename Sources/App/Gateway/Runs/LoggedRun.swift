@@ -46,6 +46,8 @@ final class LoggedRun {
 
   private var state = State.opening
   private let source: any RunSource
+  let isOwner: Bool
+  private let budget: RunBudget
   private var attendance: Attendance
   private var deadline: DeadlineHandle?
   private var endedAt: MonotonicTime?
@@ -60,6 +62,8 @@ final class LoggedRun {
     self.log = log
     self.isImmediate = isImmediate
     self.source = source
+    isOwner = source.isOwner
+    budget = worker.hub.budget
     self.route = route
     self.settings = settings
     self.worker = worker
@@ -70,7 +74,6 @@ final class LoggedRun {
   var stream: StreamID { identity.stream }
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
-  var isOwner: Bool { source.isOwner }
   var home: RunHome { source.home }
   /// Whether other replicas have it too.
   var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
@@ -81,7 +84,7 @@ final class LoggedRun {
 
   func begin() {
     worker.runs.add(self)
-    // A log that has nothing to tell is not asked to hold us weakly.
+    // A log that has nothing to tell need not hold us.
     if !isImmediate { log.observer = self }
     ownership?.begin(of: self)
     deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
@@ -149,9 +152,15 @@ final class LoggedRun {
   /// Entries have come.
   func readersAdvance() {
     if !isOwner { openWaiting(all: false, at: worker.loop.now) }
-    for reader in readers where !reader.hasAll { reader.advance() }
-    for feeder in feeders { feeder.advance() }
-    if worker.hub.budget.isTight { worker.runs.makeRoom() }
+    if readers.count == 1 {
+      // Most runs have one, and for it no copy of the list is held on to.
+      let reader = readers[0]
+      if !reader.hasAll { reader.advance() }
+    } else {
+      for reader in readers where !reader.hasAll { reader.advance() }
+    }
+    if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
+    if budget.isTight { worker.runs.makeRoom() }
   }
 
   /// The source has come to its end, which is in the log then.
@@ -325,6 +334,12 @@ final class LoggedRun {
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)
+  }
+
+  /// The loop ends: nothing of it is to hold on to itself.
+  func letGo() {
+    log.observer = nil
+    ownership = nil
   }
 
   /// Whether it may be forgotten to make room.

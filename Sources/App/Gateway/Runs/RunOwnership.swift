@@ -12,7 +12,8 @@ final class RunOwnership {
   private let token: StreamID
   private let meta: RunMeta
   private let idempotency: (key: Digest, request: Digest)?
-  private weak var run: LoggedRun?
+  // Held until it is over, not weakly: what is held weakly is dearer to retain, which every event of a run does.
+  private var run: LoggedRun?
   private var lease: RunLease?
   private(set) var isOver = false
 
@@ -39,14 +40,14 @@ final class RunOwnership {
   }
 
   private func makeLease() -> RunLease {
-    RunLease(store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency) { [weak self] in
-      self?.run?.ownershipLost()
+    RunLease(store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency) { [self] in
+      run?.ownershipLost()
     }
   }
 
   /// The log has stored something.
   func logMoved() {
-    if log.isSettled || (log.end != nil && run?.isDegraded == false) { release() }
+    if log.isSettled || (log.hasEnd && run?.isDegraded == false) { release() }
   }
 
   /// The run is forgotten, or there never was one.
@@ -68,7 +69,9 @@ final class RunOwnership {
     let lease = lease.take() ?? makeLease()
     if hasStream { lease.release() } else { lease.drop() }
     log.close()
-    run?.worker.runLeft()
+    let worker = run?.worker
+    run = nil
+    worker?.runLeft()
   }
 }
 

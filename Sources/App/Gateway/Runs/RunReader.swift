@@ -47,6 +47,8 @@ final class RunReader {
   private var position = LogPosition.beginning
   /// Keeps the client's own name for its stream, where all replicas know of it.
   var hold: ClientStreamHold?
+  /// Bytes that may wait for the client before it is waited for.
+  private let highWater: Int
   /// Whether the client takes less than the log holds.
   private var isBlocked = false
   private var isScheduled = false
@@ -62,6 +64,7 @@ final class RunReader {
     self.request = request
     self.opening = opening
     worker = exchange.worker
+    highWater = run.route.settings.stream.highWater
   }
 
   var mode: Mode { opening.mode }
@@ -70,7 +73,7 @@ final class RunReader {
   /// Whether it has everything and takes more.
   var isCaughtUp: Bool { state == .reading && !isBlocked && position == run.log.frontier }
   /// Whether there is nothing that it could be given now.
-  var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && run.log.end == nil) }
+  var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && !run.log.hasEnd) }
 
   /// Whether it has more than the log, as far as its last id tells.
   var isAhead: Bool {
@@ -171,27 +174,27 @@ final class RunReader {
   /// Sends what the log holds from here on, as far as the client takes it.
   func advance() {
     guard state == .reading, !isBlocked, !isScheduled else { return }
-    let scratch = worker.loop.scratch
-    let room = run.route.settings.stream.highWater
-    if position < run.log.frontier, let delivery {
+    let log = run.log
+    if position < log.frontier, let delivery {
+      let scratch = worker.loop.scratch
       var tally = StreamTally()
-      let place = run.log.read(from: position) { block, head in
+      let place = log.read(from: position) { block, head in
         delivery.deliver(block, head, into: &scratch.buffer)
         tally.count(head, length: block.count)
-        return scratch.buffer.count < room
+        return scratch.buffer.count < highWater
       }
       guard let place else { return overtaken() }
       position = place
       note(tally)
       send(&scratch.buffer)
     }
-    if connection.queuedBytes > room { return block() }
-    if position < run.log.frontier {
+    if connection.queuedBytes > highWater { return block() }
+    if position < log.frontier {
       // The others have their turn before the rest.
       isScheduled = true
       return worker.loop.callAfterThisCallback(self)
     }
-    if let end = run.log.end { finish(with: end) }
+    if log.hasEnd, let end = log.end { finish(with: end) }
   }
 
   private func note(_ entries: StreamTally) {
@@ -211,7 +214,7 @@ final class RunReader {
     position = run.log.frontier
     note(entries)
     send(&out)
-    if connection.queuedBytes > run.route.settings.stream.highWater { block() }
+    if connection.queuedBytes > highWater { block() }
   }
 
   private func block() {

@@ -37,7 +37,10 @@ final class RunRoster {
   }
 
   /// Nothing of it is left behind.
-  func close() { shared.close() }
+  func close() {
+    shared.close()
+    for run in runs.values { run.letGo() }
+  }
 
   /// There is a new configuration.
   func settingsChanged() { shared.settingsChanged() }

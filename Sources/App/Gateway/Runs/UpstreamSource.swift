@@ -11,7 +11,7 @@ final class UpstreamSource: RunSource {
   private let request: RequestHead
   private let body: RequestBody?
   private let forwarded: ForwardedClient
-  private unowned let worker: Worker
+  private let worker: Worker
   private let route: Route
   /// Holds us in turn, until `stop`. Nothing on this path is held weakly: that makes each use of it dearer.
   private var run: LoggedRun?

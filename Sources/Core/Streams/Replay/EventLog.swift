@@ -16,6 +16,8 @@ package protocol EventLog: AnyObject {
   var bytes: Int { get }
   /// How the run ended; `nil` until readers may know. A reader at `frontier` has everything then.
   var end: EndRecord? { get }
+  /// Whether `end` is known.
+  var hasEnd: Bool { get }
   /// Who is told when `frontier` or `end` change by themselves. A log in memory has nothing to tell.
   var observer: (any EventLogObserver)? { get set }
 

@@ -30,7 +30,8 @@ package final class MemoryLog: EventLog {
   package private(set) var last: UInt64 = 0
   package private(set) var bytes = 0
   package private(set) var end: EndRecord?
-  package weak var observer: (any EventLogObserver)?
+  package private(set) var hasEnd = false
+  package var observer: (any EventLogObserver)?
   /// Nothing at or behind it is evicted; `nil` when nobody minds. For entries that have yet to be stored elsewhere.
   package var pin: LogPosition?
 
@@ -70,6 +71,7 @@ package final class MemoryLog: EventLog {
   package func finish(_ end: EndRecord) -> Bool {
     guard self.end == nil else { return false }
     self.end = end
+    hasEnd = true
     takesMore = false
     giveBack(open.trim())
     return true

@@ -60,7 +60,7 @@ package final class RedisCommand {
     out.append("\r\n")
     out.append(text)
     count = 0
-    if text.allocated > 1 << 19 { text.release() } else { text.removeAll() }
+    if text.allocated > 1 << 20 { text.release() } else { text.removeAll() }
     return out.count - before
   }
 }

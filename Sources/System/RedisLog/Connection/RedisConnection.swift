@@ -5,7 +5,9 @@ package import Time
 
 /// One connection to Redis, made anew when it is lost. Commands are answered in the order they are sent.
 ///
-/// What is sent in one turn of the loop leaves in one write. Every command is answered, by Redis or by an error: when
+/// What is sent in one turn of the loop leaves in one write. Commands that may wait while others are on their way leave
+/// when those are answered: the busier Redis and this loop are, the more of them share a write, a wake-up and a read at
+/// either end. Every command is answered, by Redis or by an error: when
 /// the connection is lost all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
 package final class RedisConnection {
   /// What an established connection is told first.
@@ -79,6 +81,10 @@ package final class RedisConnection {
   private let command = RedisCommand()
   /// Commands that are not written yet.
   private var output = ByteBuffer()
+  /// How many they are.
+  private var unwritten = 0
+  /// Whether one of them is not to wait for those that are on their way.
+  private var isUrgent = false
   /// Sent, or waiting to be.
   private var pending = Queue<Pending>()
   /// To be told of their failure after the current callback.
@@ -127,11 +133,13 @@ package final class RedisConnection {
   /// Sends a command once the current callback has returned.
   ///
   /// - Parameter timeout: instead of the usual one, for commands that block.
+  /// - Parameter mayWait: until what is on its way is answered.
   /// - Parameter write: appends the command's name and arguments.
   /// - Returns: whether it was taken. If not it will not be sent, and is answered by a failure all the same.
   @discardableResult
   package func send(
-    to receiver: any RedisReceiver, tag: UInt64 = 0, timeout: Nanoseconds? = nil, _ write: (RedisCommand) -> Void
+    to receiver: any RedisReceiver, tag: UInt64 = 0, timeout: Nanoseconds? = nil, mayWait: Bool = false,
+    _ write: (RedisCommand) -> Void
   ) -> Bool {
     write(command)
     if case .idle = state { connect() }
@@ -139,14 +147,17 @@ package final class RedisConnection {
     let entry = Pending(receiver: receiver, tag: tag, deadline: deadline)
     let before = output.count
     let length = command.move(to: &output)
-    wantTurn()
     if let error = refusal(length) {
       output.truncate(to: before)
       failed.append((entry, error))
+      wantTurn()
       return false
     }
     counts.commands += 1
+    unwritten += 1
+    if !mayWait { isUrgent = true }
     if listener == nil { pending.append(entry) }
+    if leavesNow { wantTurn() }
     return true
   }
 
@@ -194,6 +205,14 @@ package final class RedisConnection {
     !isClosed && pending.count + 1000 <= limits.commands && output.count + (2 << 20) <= limits.bytes
       && !hasLostPatience
   }
+
+  /// Whether what is not written yet is to be written in this turn.
+  private var leavesNow: Bool { isUrgent || pending.count <= unwritten || output.count >= Self.enough }
+
+  /// Bytes that are worth a write of their own.
+  private static let enough = 64 << 10
+  /// Bytes of memory that are kept for what comes next.
+  private static let keptMemory = 1 << 20
 
   private func refusal(_ length: Int) -> RedisError? {
     if isClosed { return .notConnected("closed") }
@@ -284,6 +303,8 @@ package final class RedisConnection {
 
   private func failAll(_ error: RedisError) {
     output.release()
+    unwritten = 0
+    isUrgent = false
     while let entry = pending.popFirst() { failed.append((entry, error)) }
     if !failed.isEmpty { wantTurn() }
   }
@@ -323,6 +344,8 @@ extension RedisConnection: ConnectionHandler {
     } catch {
       if self.reader === reader { lose(error) }
     }
+    // What has waited for these answers, and what their receivers send now.
+    if !output.isEmpty, leavesNow { wantTurn() }
   }
 
   package func connectionDrained() {}
@@ -338,9 +361,11 @@ extension RedisConnection: ConnectionHandler {
 extension RedisConnection: TurnMember, DeadlineMember {
   package func turnCame() {
     isTurnDue = false
-    if isReady, !output.isEmpty {
+    if isReady, !output.isEmpty, leavesNow {
       connection?.write(output.span)
-      if output.allocated > 1 << 16 { output.release() } else { output.removeAll() }
+      if output.allocated > Self.keptMemory { output.release() } else { output.removeAll() }
+      unwritten = 0
+      isUrgent = false
     }
     while let (entry, error) = failed.popFirst() { entry.receiver.redisAnswered(.failure(error), tag: entry.tag) }
   }

@@ -49,7 +49,8 @@ package final class RedisLog: EventLog {
   let memory: MemoryLog
   let key: String
 
-  package weak var observer: (any EventLogObserver)?
+  // Held until `close()`, not weakly: every event passes it, and what is held weakly is dearer to retain for all.
+  package var observer: (any EventLogObserver)?
   var progress = Progress.idle
   /// Everything in front of it is stored.
   var stored = LogPosition.beginning
@@ -97,6 +98,9 @@ package final class RedisLog: EventLog {
   package var start: LogPosition { memory.start }
   package var frontier: LogPosition { followsMemory ? memory.frontier : shown }
   package var bytes: Int { memory.bytes }
+  package var hasEnd: Bool {
+    foreignEnd != nil || ((followsMemory || isEndStored) && memory.hasEnd) || interimEnd != nil
+  }
   package var end: EndRecord? {
     foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) ?? interimEnd
   }
@@ -159,6 +163,7 @@ package final class RedisLog: EventLog {
   /// Stops storing. To be called when the run's end is stored, or the run is given up.
   package func close() {
     isClosed = true
+    observer = nil
     progress = .detached
     memory.pin = nil
     if let handle { loop.deadlines.remove(handle) }
@@ -215,10 +220,11 @@ package final class RedisLog: EventLog {
   private func write(_ batch: inout Batch, to command: RedisCommand) {
     command.begin(Script.append, keys: key)
     command.append { $0.append(decimal: storedID.high) }
+    var heads = ByteBuffer()
     let end = memory.read(from: stored) { block, head in
       let isNext = head.kind == .event && head.mark.isEmpty && head.number == batch.lastID.high + 1
       batch.add(block.count, head)
-      if isNext { command.append("") } else { writeHead(batch.lastID, head.kind.letter, head.mark, to: command) }
+      if !isNext { Self.writeHead(of: batch, head.kind.letter, head.mark, to: &heads) }
       command.append(block)
       return batch.entries < Self.batchEntries && batch.bytes < Self.batchBytes
     }
@@ -226,26 +232,32 @@ package final class RedisLog: EventLog {
     if let record = memory.end, batch.end == memory.frontier {
       batch.hasEnd = true
       batch.lastID = EntryID(batch.lastID.high + 1, 0)
-      writeHead(batch.lastID, "end", [], to: command)
+      Self.writeHead(of: batch, "end", [], to: &heads)
       command.append { record.write(to: &$0) }
     }
+    command.append(heads.span)
     let setsExpiry = storedID == .zero || batch.hasEnd
     if setsExpiry { command.append(store.lifetime) } else { command.append("") }
   }
 
-  private func writeHead(_ id: EntryID, _ kind: StaticString?, _ mark: EventMark, to command: RedisCommand) {
-    command.append { text in
-      id.write(to: &text)
-      text.append(" ")
-      if let kind { text.append(kind) }
-      text.append(" ")
-      if !mark.isEmpty { text.append(decimal: Int(mark.rawValue)) }
-    }
+  /// Writes the head of the batch's last entry.
+  private static func writeHead(
+    of batch: Batch, _ kind: StaticString?, _ mark: EventMark, to heads: inout ByteBuffer
+  ) {
+    // The first argument is no value; the end record is no entry that is counted.
+    heads.append(decimal: batch.entries + (batch.hasEnd ? 2 : 1))
+    heads.append(" ")
+    batch.lastID.write(to: &heads)
+    heads.append(" ")
+    if let kind { heads.append(kind) }
+    heads.append(" ")
+    if !mark.isEmpty { heads.append(decimal: Int(mark.rawValue)) }
+    heads.append(";")
   }
 
   @discardableResult
   func send(_ request: Request, _ write: (RedisCommand) -> Void) -> Bool {
-    store.redis.send(to: self, tag: request.rawValue, write)
+    store.redis.send(to: self, tag: request.rawValue, mayWait: true, write)
   }
 
   // MARK: - Answers

@@ -100,20 +100,24 @@ enum Script {
 
   /// Appends entries to a run's events; see `RedisLog`. Stops at the first that Redis refuses.
   ///
-  /// Keys: events. Arguments: the number of the event before them; for each entry its head and its value; a time to live
-  /// in milliseconds, or nothing. The head of a plain event is empty: its number is the next one. Others have theirs as
-  /// `id kind mark`, and the end record's kind is `end`.
+  /// Keys: events. Arguments: the number of the event before them; the value of each entry; the heads of those entries
+  /// that are not plain events with the next number, each as `place id kind mark;`, where the place is that of the
+  /// argument and the end record's kind is `end`; a time to live in milliseconds, or nothing.
   static let append: StaticString = """
+    local heads = {}
+    for place, id, kind, mark in string.gmatch(ARGV[#ARGV - 1], '(%d+) (%d+%-%d+) (%a*) (%d*);') do
+      heads[tonumber(place)] = {id, kind, mark}
+    end
     local number = tonumber(ARGV[1])
-    for i = 2, #ARGV - 1, 2 do
-      local head, value = ARGV[i], ARGV[i + 1]
-      if head == '' then
+    for i = 2, #ARGV - 2 do
+      local head = heads[i]
+      if not head then
         number = number + 1
-        redis.call('XADD', KEYS[1], string.format('%.0f-0', number), 'b', value)
+        redis.call('XADD', KEYS[1], string.format('%.0f-0', number), 'b', ARGV[i])
       else
-        local id, high, kind, mark = string.match(head, '^((%d+)%-%d+) (%a*) (%d*)$')
-        number = tonumber(high)
-        local entry = {'XADD', KEYS[1], id, kind == 'end' and 'end' or 'b', value}
+        local id, kind, mark = unpack(head)
+        number = tonumber(string.match(id, '^%d+'))
+        local entry = {'XADD', KEYS[1], id, kind == 'end' and 'end' or 'b', ARGV[i]}
         if kind ~= '' and kind ~= 'end' then table.insert(entry, 'k'); table.insert(entry, kind) end
         if mark ~= '' then table.insert(entry, 'm'); table.insert(entry, mark) end
         redis.call(unpack(entry))
