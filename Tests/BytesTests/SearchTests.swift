@@ -130,4 +130,12 @@ struct SpanTests {
   func `an element ends at a separator outside quotation marks`(_ text: String, _ start: Int, _ end: Int) {
     #expect(with(text) { $0.endOfElement(from: start, separator: UInt8(ascii: ",")) } == end)
   }
+
+  @Test func `a word is read with its lowest byte first, up to the last eight bytes`() {
+    let bytes = [UInt8](1...20)
+    for index in 0...12 {
+      let expected = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[index + $1]) << UInt64(8 * $1) }
+      #expect(bytes.span.word(at: index) == expected)
+    }
+  }
 }

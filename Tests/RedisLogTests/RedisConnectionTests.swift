@@ -43,6 +43,35 @@ import Time
     #expect(values == Array(1...10_000))
   }
 
+  @Test func `commands that may wait leave together when those on their way are answered`() throws {
+    let server = try RedisServer()
+    let redis = test.connection(server.port)
+    defer { redis.close() }
+    let receiver = AnswerCounter()
+    func push(mayWait: Bool) {
+      redis.send(to: receiver, mayWait: mayWait) { command in
+        command.append("RPUSH")
+        command.append("list")
+        command.append(receiver.answers)
+      }
+    }
+    push(mayWait: true)
+    test.run(until: { receiver.answers == 1 })
+    try server.cli("CLIENT", "PAUSE", "400")
+    // The first leaves at once, since nothing is on its way, and is held up; the others wait for it.
+    for _ in 0..<10 {
+      push(mayWait: true)
+      test.run(for: .milliseconds(5))
+    }
+    #expect(receiver.answers == 1 && redis.pendingCommands == 10)
+    test.run(until: { receiver.answers == 11 })
+    // One that may not wait takes along those before it.
+    for mayWait in [true, true, false] { push(mayWait: mayWait) }
+    test.run(until: { receiver.answers == 14 })
+    #expect(receiver.failures == 0)
+    #expect(try server.cli("LLEN", "list") == "14")
+  }
+
   @Test func `an answer larger than any buffer comes whole`() throws {
     let server = try RedisServer()
     let redis = test.connection(server.port)
@@ -298,4 +327,14 @@ private final class Observer: RedisConnectionObserver {
   var log: [String] = []
   func redisBecameReady() { log.append("ready") }
   func redisWasLost() { log.append("lost") }
+}
+
+private final class AnswerCounter: RedisReceiver {
+  private(set) var answers = 0
+  private(set) var failures = 0
+
+  func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    answers += 1
+    if case .failure = result { failures += 1 }
+  }
 }

@@ -125,6 +125,29 @@ import Time
     #expect(stored.dropLast() == (1...10_000).map { entry("\($0)-0", "b", block($0)) }[...])
   }
 
+  @Test func `entries of every kind find their places among many plain ones`() throws {
+    let log = makeLog()
+    defer { close(log) }
+    var expected: [KeptReply] = []
+    for number in 1...1500 {
+      if number % 100 == 0 {
+        // Its bytes are anything, also what separates the parts of a command.
+        let text = "; 1 2-0 u 3;\r\n$5\r\n\0\u{1}"
+        #expect(log.append(Array(text.utf8).span, EntryHead(number: UInt64(number - 1), kind: .filler)) == .kept)
+        expected.append(entry("\(number - 1)-1", "b", text, "k", "f"))
+      }
+      let mark: EventMark = number % 250 == 0 ? .error : []
+      #expect(log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number), mark: mark)) == .kept)
+      expected.append(
+        mark.isEmpty
+          ? entry("\(number)-0", "b", block(number)) : entry("\(number)-0", "b", block(number), "m", "\(mark.rawValue)")
+      )
+    }
+    log.finish(end)
+    test.run(until: { log.end != nil })
+    #expect(try entries().dropLast() == expected[...])
+  }
+
   @Test func `connections that are killed lose nothing and double nothing`() throws {
     let log = makeLog()
     defer { close(log) }

@@ -57,8 +57,9 @@ package struct ByteBuffer: ~Copyable {
     let length = bytes.count
     guard length > 0 else { return }
     makeRoom(for: length)
+    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
     unsafe bytes.withUnsafeBufferPointer { source in
-      unsafe copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped))
+      unsafe Self.copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped), to: target)
     }
     end &+= length
   }
@@ -99,8 +100,9 @@ package struct ByteBuffer: ~Copyable {
     unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")
     end &+= 1
     if length > 0 {
+      let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
       unsafe bytes.withUnsafeBufferPointer { source in
-        unsafe copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped))
+        unsafe Self.copy(length, from: UnsafeRawPointer(source.baseAddress.unsafelyUnwrapped), to: target)
       }
     }
     unsafe base.unsafelyUnwrapped[end &+ length] = UInt8(ascii: "\"")
@@ -114,7 +116,8 @@ package struct ByteBuffer: ~Copyable {
     unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: ",")
     unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: "\"")
     end &+= 2
-    unsafe copy(length, from: UnsafeRawPointer(name.utf8Start))
+    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
+    unsafe Self.copy(length, from: UnsafeRawPointer(name.utf8Start), to: target)
     end &+= length
     unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")
     unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: ":")
@@ -206,19 +209,21 @@ package struct ByteBuffer: ~Copyable {
     if extra > capacity &- end { grow(to: end + extra, extra: extra) }
   }
 
-  /// Copies `length` bytes to the end, where there is room for them. Most are few: a call would cost more than the copy.
+  /// Copies `length` bytes to where there is room for them. Most are few: a call would cost more than the copy.
+  ///
+  /// Static: as a method it is handed a copy of the buffer's fields, read back in one load of which `end` has just been
+  /// written by a smaller store, and the processor waits for that.
   @unsafe
-  private func copy(_ length: Int, from source: UnsafeRawPointer) {
-    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
+  private static func copy(_ length: Int, from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer) {
     if length > 32 {
       unsafe target.copyMemory(from: source, byteCount: length)
     } else if length >= 16 {
       // Here and below the two halves may overlap.
-      unsafe Self.copy(SIMD16<UInt8>.self, from: source, to: target, last: length - 16)
+      unsafe copy(SIMD16<UInt8>.self, from: source, to: target, last: length - 16)
     } else if length >= 8 {
-      unsafe Self.copy(UInt64.self, from: source, to: target, last: length - 8)
+      unsafe copy(UInt64.self, from: source, to: target, last: length - 8)
     } else if length >= 4 {
-      unsafe Self.copy(UInt32.self, from: source, to: target, last: length - 4)
+      unsafe copy(UInt32.self, from: source, to: target, last: length - 4)
     } else {
       for index in 0..<length {
         let byte = unsafe source.load(fromByteOffset: index, as: UInt8.self)

@@ -24,6 +24,15 @@ extension String {
 }
 
 extension Span where Element == UInt8 {
+  /// The eight bytes from `index` on, which must be there, as one number with the lowest first.
+  @inline(__always)
+  package func word(at index: Int) -> UInt64 {
+    precondition(index >= 0 && count >= 8 && index <= count - 8, "a word outside the bytes")
+    return unsafe withUnsafeBytes { bytes in
+      unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+    }
+  }
+
   /// Whether the bytes are exactly `text`.
   package func equals(_ text: StaticString) -> Bool {
     count == text.utf8CodeUnitCount && hasPrefix(text)

@@ -78,6 +78,34 @@ struct LogFeedTests {
     }
   }
 
+  @Test(arguments: [Mode.legacy, .shield, .graceful])
+  func `a client that takes events as they are kept gets what one gets that reads them from the log`(mode: Mode) {
+    for sample in samples(500, from: 9000) {
+      let log = MemoryLog()
+      let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+      let delivery = LogDelivery(to: Play().reader(mode))
+      let live = LiveFeed(LogFeed(log: log), to: delivery)
+      var out = ByteBuffer()
+      var tally = StreamTally()
+      for piece in sample.pieces {
+        _ = run.receive(piece.span, for: live, into: &out)
+        tally.add(live.takeTally())
+      }
+      let later = LogDelivery(to: Play().reader(mode))
+      var read = ByteBuffer()
+      var count = StreamTally()
+      _ = log.read(from: .beginning) { block, head in
+        later.deliver(block, head, into: &read)
+        count.count(head, length: block.count)
+        return true
+      }
+      #expect(out.toArray() == read.toArray(), "seed \(sample.seed)")
+      #expect(tally.events == run.events && tally.bytes == run.eventBytes, "seed \(sample.seed)")
+      #expect(tally.marks == run.marks && tally.eventsAfterCompletion == run.eventsAfterCompletion)
+      #expect(count.events == tally.events && count.eventsAfterCompletion == tally.eventsAfterCompletion)
+    }
+  }
+
   private func areAlike(_ left: [UInt8], _ right: [UInt8]) -> Bool { messages(left) == messages(right) }
 
   private func messages(_ body: [UInt8]) -> [String] {

@@ -159,6 +159,11 @@ final class LoggedRun {
     } else {
       for reader in readers where !reader.hasAll { reader.advance() }
     }
+    othersAdvance()
+  }
+
+  /// As `readersAdvance` where the only reader has everything already.
+  func othersAdvance() {
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
     if budget.isTight { worker.runs.makeRoom() }
   }

@@ -157,7 +157,7 @@ extension UpstreamSource: DispatchOwner {
     noteProgress()
     if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
     if let breach = feed.breach { return run.end(breach.outcome, reason: breach.reason) }
-    run.readersAdvance()
+    if live == nil { run.readersAdvance() } else { run.othersAdvance() }
   }
 
   private func take(_ bytes: Span<UInt8>, of run: LoggedRun) -> Delivery {

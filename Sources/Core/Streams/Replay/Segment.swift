@@ -111,9 +111,7 @@ struct Segment: ~Copyable {
     }
 
     init(reading bytes: Span<UInt8>, at index: Int) {
-      var bits: UInt64 = 0
-      for place in 0..<8 { bits |= UInt64(bytes[index + place]) << UInt64(8 * place) }
-      self.bits = bits
+      bits = bytes.word(at: index)
     }
 
     func write(to buffer: inout ByteBuffer) {
