@@ -22,7 +22,7 @@ import Time
       settings.port = server.port
       let made = RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
       let run = try #require(RunID("run-1"))
-      let madeLog = RedisLog(run: run, store: made.store, memory: MemoryLog())
+      let madeLog = RedisLog(run: run, store: made.store, memory: MemoryLog(of: nil))
       made.cancelWatch.watch(run, handler: Handler())
       feed = made.follower.follow(run, source: .gateway, handler: FeedRecorder())
       _ = PubSubFeed(run: run, channels: made.channels, handler: FeedRecorder())

@@ -28,7 +28,7 @@ import Time
   private func block(_ number: Int) -> String { "data: event \(number)\n\n" }
 
   private func makeLog(_ client: RedisClient, _ run: RunID? = nil) -> RedisLog {
-    RedisLog(run: run ?? self.run, store: client.store, memory: MemoryLog())
+    RedisLog(run: run ?? self.run, store: client.store, memory: MemoryLog(of: StreamID(random: (1, 2))))
   }
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {

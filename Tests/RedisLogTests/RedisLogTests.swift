@@ -26,10 +26,13 @@ import Time
   ) -> RedisLog {
     var settings = RedisSettings()
     change(&settings)
-    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: MemoryLog(limits: limits))
+    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: MemoryLog(of: StreamID(random: (1, 2)), limits: limits))
   }
 
-  private func block(_ number: Int) -> String { "id: \(number)\ndata: event \(number)\n\n" }
+  /// Every third has an id of its own.
+  private func block(_ number: Int) -> String {
+    (number % 3 == 0 ? "id: \(number)\n" : "") + "data: event \(number)\n\n"
+  }
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
     for number in numbers {

@@ -62,13 +62,33 @@ struct EventWriterTests {
   }
 
   @Test func `lines and events have their bytes`() {
-    let stream = StreamID(random: (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F))
-    #expect(
-      written { EventWriter.idLine(stream: stream.text.span, sequence: 42, to: &$0) }
-        == "id: AAECAwQFBgcICQoLDA0ODw.42\n")
     #expect(written { EventWriter.retryLine(milliseconds: 1500, to: &$0) } == "retry: 1500\n")
     #expect(
       written { EventWriter.event("control", type: "x", to: &$0) { $0.append(",\"a\":1") } }
         == "event: control\ndata: {\"type\":\"x\",\"a\":1}\n\n")
+  }
+
+  @Test func `each event gets the line with its number, in order or not`() {
+    let stream = StreamID(random: (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F))
+    var line = EventIDLine(stream: stream)
+    func write(_ number: UInt64) -> Bool {
+      var out = ByteBuffer()
+      out.append("x")
+      let length = line.write(number, to: &out)
+      let text = "id: AAECAwQFBgcICQoLDA0ODw.\(number)\n"
+      return String(copying: out.span) == "x" + text && length == text.utf8.count && length <= EventIDLine.longest
+    }
+    for number in 0...1200 { #expect(write(UInt64(number))) }
+    let places: [UInt64] = [9, 99, 9_998, 9_999_998, 99_999_999, 1 << 32, UInt64.max - 3]
+    for place in places {
+      for number in place...place + 3 { #expect(write(number)) }
+      #expect(write(place))
+      #expect(write(place))
+    }
+    var random = SeededGenerator(seed: 1)
+    for _ in 0..<1000 {
+      let number = UInt64(random.below(1 << 30)) >> UInt64(random.below(30))
+      #expect(write(number) && write(number + 1))
+    }
   }
 }

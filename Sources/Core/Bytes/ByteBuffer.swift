@@ -93,6 +93,35 @@ package struct ByteBuffer: ~Copyable {
     end &+= count
   }
 
+  /// The word that was put at `index`, counted from the memory's end.
+  ///
+  /// Words and bytes fill one piece of memory from both sides: a buffer of known size has its own table of contents.
+  @inline(__always)
+  package func word(fromEnd index: Int) -> UInt64 {
+    precondition(index >= 0 && index < capacity / 8, "a word outside the memory")
+    let place = unsafe UnsafeRawPointer(base.unsafelyUnwrapped + (capacity &- 8 &* (index &+ 1)))
+    return unsafe UInt64(littleEndian: place.loadUnaligned(as: UInt64.self))
+  }
+
+  /// Puts a word at `index`, counted from the memory's end, behind the bytes. There must be room: the caller has reserved
+  /// what bytes and words need together.
+  @inline(__always)
+  package mutating func put(word: UInt64, fromEnd index: Int) {
+    let place = capacity &- 8 &* (index &+ 1)
+    precondition(index >= 0 && place >= end, "a word over the bytes")
+    unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + place).storeBytes(of: word.littleEndian, as: UInt64.self)
+  }
+
+  /// Lends the words at `indices` as they lie in memory, the last one first and the low byte of each first.
+  package borrowing func withWords<Result: ~Copyable>(
+    fromEnd indices: Range<Int>, _ body: (Span<UInt8>) -> Result
+  ) -> Result {
+    precondition(indices.lowerBound >= 0 && indices.upperBound <= capacity / 8, "words outside the memory")
+    let first = unsafe base.map { unsafe UnsafePointer($0) + (capacity - 8 * indices.upperBound) }
+    let bytes = unsafe UnsafeBufferPointer(start: first, count: 8 * indices.count)
+    return unsafe body(Span(_unsafeElements: bytes))
+  }
+
   /// Appends `bytes` between quotation marks, as they are.
   package mutating func append(quoted bytes: Span<UInt8>) {
     let length = bytes.count

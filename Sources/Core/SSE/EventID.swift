@@ -81,13 +81,8 @@ package struct StreamID: Hashable, Sendable {
     out.append(word: third, count: 6)
   }
 
-  /// The 22 characters.
-  package var text: [22 of UInt8] {
-    .init { index in
-      let word = index < 8 ? first : index < 16 ? second : third
-      return UInt8(truncatingIfNeeded: word >> (8 * UInt64(index % 8)))
-    }
-  }
+  /// The 22 characters as they lie in memory: eight, eight and six.
+  var words: (UInt64, UInt64, UInt64) { (first, second, third) }
 
   package var description: String {
     var out = ByteBuffer()

@@ -13,17 +13,6 @@ package enum EventWriter {
     out.append(":ok\n")
   }
 
-  /// The line that gives an event the id `<stream>.<sequence>`.
-  ///
-  /// - Parameter stream: the characters of the stream's id (`StreamID.text`), written once for all its events.
-  package static func idLine(stream: Span<UInt8>, sequence: UInt64, to out: inout ByteBuffer) {
-    out.append("id: ")
-    out.append(stream)
-    out.append(UInt8(ascii: "."))
-    out.append(decimal: sequence)
-    out.append(0x0A)
-  }
-
   /// - Parameter milliseconds: how long a client waits before it connects again.
   package static func retryLine(milliseconds: Int, to out: inout ByteBuffer) {
     out.append("retry: ")

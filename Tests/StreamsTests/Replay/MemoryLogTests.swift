@@ -1,4 +1,6 @@
+import Bytes
 import EventSamples
+import SSE
 import Streams
 import Synchronization
 import Testing
@@ -65,7 +67,7 @@ struct MemoryLogTests {
   static let end = EndRecord(outcome: .completed, reason: "why", events: 1, bytes: 2, upstreamIsComplete: true)
 
   @Test func `an empty log has nothing, and costs nothing`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     #expect(log.oldest == nil)
     #expect(log.last == 0)
     #expect(log.bytes == 0)
@@ -78,17 +80,18 @@ struct MemoryLogTests {
 
   @Test func `a short run costs a kilobyte, and no more than its entries when it has ended`() {
     let budget = CountingBudget(1 << 20)
-    let log = MemoryLog(budget: budget)
+    let log = MemoryLog(of: Play.stream, budget: budget)
     log.append(SeenEntry(event: 1, "data: x\n\n"))
     #expect(log.bytes == 1024)
     #expect(log.finish(Self.end))
-    #expect(log.bytes == 17)
-    #expect(budget.taken == 17)
+    // Its id, its bytes and a word.
+    #expect(log.bytes == 29 + 9 + 8)
+    #expect(budget.taken == 46)
     #expect(log.entries(from: .beginning).seen == [SeenEntry(event: 1, "data: x\n\n")])
   }
 
   @Test func `what an entry is comes back with it`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     var entries = [
       SeenEntry(EntryHead(number: 0, kind: .filler), [0xEF, 0xBB, 0xBF]),
       SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)),
@@ -108,7 +111,7 @@ struct MemoryLogTests {
   }
 
   @Test func `nothing comes after the end, and the first end stays`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     log.append(SeenEntry(event: 1, "data: x\n\n"))
     #expect(log.finish(Self.end))
     var other = Self.end
@@ -120,7 +123,7 @@ struct MemoryLogTests {
   }
 
   @Test func `a run may hold so much, and not one byte more`() {
-    let log = MemoryLog(limits: .init(run: 100))
+    let log = MemoryLog(of: Play.stream, limits: .init(run: 100))
     let half = SeenEntry(event: 1, String(repeating: "x", count: 50))
     #expect(log.append(half) == .kept)
     #expect(log.append(SeenEntry(event: 2, String(repeating: "x", count: 51))) == .full(.run))
@@ -132,30 +135,30 @@ struct MemoryLogTests {
 
   @Test func `all runs together may hold so much, and who goes leaves room`() {
     let budget = CountingBudget(3000)
-    var logs = (0..<2).map { _ in MemoryLog(budget: budget) }
+    var logs = (0..<2).map { _ in MemoryLog(of: Play.stream, budget: budget) }
     for log in logs { #expect(log.append(SeenEntry(event: 1, "data: x\n\n")) == .kept) }
-    let third = MemoryLog(budget: budget)
+    let third = MemoryLog(of: Play.stream, budget: budget)
     #expect(third.append(SeenEntry(event: 1, "data: x\n\n")) == .full(.process))
     #expect(third.bytes == 0)
     logs.removeAll()
     #expect(budget.taken == 0)
-    #expect(MemoryLog(budget: budget).append(SeenEntry(event: 1, "data: x\n\n")) == .kept)
+    #expect(MemoryLog(of: Play.stream, budget: budget).append(SeenEntry(event: 1, "data: x\n\n")) == .kept)
     #expect(budget.taken == 0)
   }
 
   @Test func `a block larger than a segment has one of its own`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     let large = SeenEntry(event: 2, String(repeating: "x", count: 1 << 20))
     log.append(SeenEntry(event: 1, "data: x\n\n"))
     log.append(large)
     log.append(SeenEntry(event: 3, "data: y\n\n"))
-    #expect(log.bytes == 1024 + (1 << 20) + 8 + (16 << 10))
+    #expect(log.bytes == 1024 + (1 << 20) + EventIDLine.longest + 16 + (16 << 10))
     #expect(log.entries(from: .beginning).seen.map(\.head.number) == [1, 2, 3])
     #expect(log.entries(from: .beginning).seen[1] == large)
   }
 
   @Test func `what is behind the window is told as evicted, and never skipped`() {
-    let log = MemoryLog(limits: .init(window: 8 << 10))
+    let log = MemoryLog(of: Play.stream, limits: .init(window: 8 << 10))
     var first: LogPosition?
     for number in 1...1000 {
       log.append(SeenEntry(event: UInt64(number), "data: \(number) \(String(repeating: "x", count: 90))\n\n"))
@@ -173,7 +176,7 @@ struct MemoryLogTests {
   }
 
   @Test func `what is pinned stays, whatever the window says`() {
-    let log = MemoryLog(limits: .init(window: 2 << 10))
+    let log = MemoryLog(of: Play.stream, limits: .init(window: 2 << 10))
     log.pin = .beginning
     for number in 1...200 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
     #expect(log.entries(from: .beginning).seen.count == 200)
@@ -183,7 +186,7 @@ struct MemoryLogTests {
   }
 
   @Test func `a log that begins later has what was before it as evicted`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     let first: UInt64 = 1 << 40
     for number in first...first + 5 { log.append(SeenEntry(event: number, "data: x\n\n")) }
     #expect(log.oldest == first)
@@ -193,7 +196,7 @@ struct MemoryLogTests {
   }
 
   @Test func `an id of the backend's own is found where it came last`() {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     let blocks = ["id: a\ndata: 1\n\n", "id: b\ndata: 2\n\n", "id: a\r\ndata: 3\r\n\r\n", "data: 4\n\n"]
     for (index, text) in blocks.enumerated() {
       log.append(SeenEntry(event: UInt64(index + 1), text))
@@ -205,5 +208,92 @@ struct MemoryLogTests {
     #expect(next("b") == 3)
     #expect(next("") == nil)
     #expect(next("ab") == nil)
+  }
+
+  @Test func `entries are lent as they are kept, with a word for each`() {
+    let log = MemoryLog(of: Play.stream)
+    var entries: [SeenEntry] = []
+    func append(_ entry: SeenEntry) {
+      entries.append(entry)
+      log.append(entry)
+    }
+    append(SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)))
+    for number in 1...3000 {
+      let own = number % 7 == 0 ? "id: own\n" : ""
+      let mark: EventMark = number % 5 == 0 ? [.terminal, .completion] : []
+      append(SeenEntry(event: UInt64(number), "\(own)data: \(number)\n\n", mark: mark))
+      if number % 11 == 0 { append(SeenEntry(EntryHead(number: UInt64(number), kind: .filler), [0x0A])) }
+    }
+    append(SeenEntry(EntryHead(number: 3001, kind: .unterminated, mark: .error), Array("data: z".utf8)))
+    var position = LogPosition.beginning
+    var seen: [SeenEntry] = []
+    while position < log.frontier {
+      let before = seen.count
+      let next = log.lend(from: position, atMost: LogRoom(entries: 100, bytes: 3000)) { piece, bytes, words in
+        let first = seen.count
+        read(bytes, words, piece.precedingNumber, into: &seen)
+        let others = seen[first...].reversed().prefix { !$0.head.kind.isEvent }.count
+        #expect(piece.others == others && piece.hasEvent == (others < seen.count - first))
+        #expect(piece.lastNumber == seen.last?.head.number)
+      }
+      position = next ?? log.frontier
+      #expect(seen.count > before && seen.count - before <= 100)
+    }
+    #expect(seen == entries)
+  }
+
+  /// As the script reads them that stores them in Redis.
+  private func read(_ bytes: Span<UInt8>, _ words: Span<UInt8>, _ preceding: UInt64, into seen: inout [SeenEntry]) {
+    var offset = 0
+    for place in stride(from: words.count - 8, through: 0, by: -8) {
+      let word = words.word(at: place)
+      let (length, line) = (Int(word & 0xFFFF_FFFF), Int(word >> 48 & 0x3F))
+      let head = EntryHead(
+        number: preceding + (word >> 32 & 0xFFFF), kind: EntryKind(rawValue: UInt8(word >> 59)) ?? .event,
+        mark: EventMark(rawValue: UInt8(word >> 54 & 0x1F)))
+      let block = [UInt8](copying: bytes.extracting(offset + line..<offset + length))
+      let text = String(decoding: block, as: UTF8.self)
+      let isFramed = head.kind == .event && !text.hasPrefix("id:")
+      let expected = isFramed ? "id: \(Play.streamText).\(head.number)\n" : ""
+      #expect(String(copying: bytes.extracting(offset..<offset + line)) == expected)
+      seen.append(SeenEntry(head, block))
+      offset += length
+    }
+    #expect(offset == bytes.count)
+  }
+
+  @Test func `what a log gives up serves the next one, and what nobody needs goes back`() {
+    let pool = SegmentPool(limit: 256 << 10)
+    let budget = CountingBudget(.max)
+    func fill() -> MemoryLog {
+      let log = MemoryLog(of: Play.stream, budget: budget, pool: pool)
+      for number in 1...4000 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
+      return log
+    }
+    let log = fill()
+    #expect(pool.bytes == 0)
+    log.retire()
+    #expect(log.bytes == 0 && budget.taken == 0)
+    #expect(log.append(SeenEntry(event: 4001, "x")) != .kept)
+    #expect(log.read(from: .beginning) { _, _ in true } == nil)
+    // No more than its limit.
+    #expect(pool.bytes == 256 << 10)
+    let next = fill()
+    #expect(pool.bytes == 0)
+    #expect(next.entries(from: .beginning).seen.count == 4000)
+    next.retire()
+    // Some of it was needed since it was there; in the time that follows none is.
+    pool.trim()
+    #expect(pool.bytes == 256 << 10)
+    pool.trim()
+    #expect(pool.bytes == 0)
+  }
+
+  @Test func `a log that was closed takes no more, and has no end of its own`() {
+    let log = MemoryLog(of: Play.stream)
+    log.append(SeenEntry(event: 1, "data: x\n\n"))
+    log.close()
+    #expect(log.append(SeenEntry(event: 2, "data: x\n\n")) == .ended)
+    #expect(log.breach == nil && log.end == nil && log.last == 1)
   }
 }

@@ -8,7 +8,7 @@ struct ResumeTests {
   private static let stream = Play.stream
 
   private func log(events: Int, window: Int = .max, end: EndRecord? = nil, trailing: String? = nil) -> MemoryLog {
-    let log = MemoryLog(limits: .init(window: window))
+    let log = MemoryLog(of: Self.stream, limits: .init(window: window))
     for number in 1...max(1, events) where events > 0 {
       log.append(SeenEntry(event: UInt64(number), "id: own-\(number)\ndata: \(number)\n\n"))
     }

@@ -107,12 +107,6 @@ final class LoggedRun {
   /// A reader that would have the stream opened before a backend has answered well.
   var wantsEarlyOpening: Bool { readers.contains { $0.opensEarly } }
 
-  /// The one reader that has everything so far, if there is but one.
-  var liveReader: RunReader? {
-    guard isImmediate, readers.count == 1, readers[0].isCaughtUp else { return nil }
-    return readers[0]
-  }
-
   /// Opens with what there is already, the end included if it has come.
   func adopt(_ head: ResponseHead, _ batch: RunBatch) {
     guard state == .opening else { return }
@@ -159,11 +153,6 @@ final class LoggedRun {
     } else {
       for reader in readers where !reader.hasAll { reader.advance() }
     }
-    othersAdvance()
-  }
-
-  /// As `readersAdvance` where the only reader has everything already.
-  func othersAdvance() {
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
     if budget.isTight { worker.runs.makeRoom() }
   }
@@ -339,6 +328,7 @@ final class LoggedRun {
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
     worker.runs.remove(self)
+    if readers.isEmpty, feeders.isEmpty { log.retire() }
   }
 
   /// The loop ends: nothing of it is to hold on to itself.

@@ -123,7 +123,7 @@ extension RunEntry {
         if waitsForStore { storeFailed(stream, request) }
         return
       }
-      let log = worker.runs.makeSharedLog(id, redis, settings: settings)
+      let log = worker.runs.makeSharedLog(id, of: stream, redis, settings: settings)
       let ownership = RunOwnership(of: id, token: token, meta: meta, idempotency: key, log: log, redis: redis)
       guard waitsForStore else { return ownership.giveUp() }
       waitsForStore = false

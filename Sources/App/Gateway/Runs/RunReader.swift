@@ -43,7 +43,7 @@ final class RunReader {
   private let opening: StreamOpening
   private var state = State.waiting
   private(set) var stream: EventStream?
-  private(set) var delivery: LogDelivery?
+  private var delivery: LogDelivery?
   private var position = LogPosition.beginning
   /// Keeps the client's own name for its stream, where all replicas know of it.
   var hold: ClientStreamHold?
@@ -70,8 +70,6 @@ final class RunReader {
   var mode: Mode { opening.mode }
   /// Whether the stream may be opened towards it before a backend has answered well.
   var opensEarly: Bool { state == .waiting && (mode == .graceful || run.route.policy.commitsInLegacy) }
-  /// Whether it has everything and takes more.
-  var isCaughtUp: Bool { state == .reading && !isBlocked && position == run.log.frontier }
   /// Whether there is nothing that it could be given now.
   var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && !run.log.hasEnd) }
 
@@ -136,7 +134,7 @@ final class RunReader {
     let scratch = worker.loop.scratch
     stream.reader.open(into: &scratch.buffer)
     if mode == .graceful { reset?.write(to: &scratch.buffer) }
-    send(&scratch.buffer)
+    send(&scratch.buffer, on: stream)
     connection.exchangeNeedsTime()
     advance()
   }
@@ -173,20 +171,15 @@ final class RunReader {
 
   /// Sends what the log holds from here on, as far as the client takes it.
   func advance() {
-    guard state == .reading, !isBlocked, !isScheduled else { return }
+    guard state == .reading, !isBlocked, !isScheduled, let stream else { return }
     let log = run.log
-    if position < log.frontier, let delivery {
+    if position < log.frontier {
       let scratch = worker.loop.scratch
-      var tally = StreamTally()
-      let place = log.read(from: position) { block, head in
-        delivery.deliver(block, head, into: &scratch.buffer)
-        tally.count(head, length: block.count)
-        return scratch.buffer.count < highWater
-      }
+      let place = log.deliver(from: position, to: &delivery!, room: highWater, into: &scratch.buffer)
       guard let place else { return overtaken() }
       position = place
-      note(tally)
-      send(&scratch.buffer)
+      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { worker.books.firstEventCame(stream) }
+      send(&scratch.buffer, on: stream)
     }
     if connection.queuedBytes > highWater { return block() }
     if position < log.frontier {
@@ -197,24 +190,11 @@ final class RunReader {
     if log.hasEnd, let end = log.end { finish(with: end) }
   }
 
-  private func note(_ entries: StreamTally) {
-    guard let stream, stream.delivered(entries), wish.lastID == nil else { return }
-    worker.books.firstEventCame(stream)
-  }
-
-  private func send(_ out: inout ByteBuffer) {
-    guard !out.isEmpty, let stream else { return }
+  private func send(_ out: inout ByteBuffer, on stream: EventStream) {
+    guard !out.isEmpty else { return }
     stream.bodyBytes += UInt64(out.count)
     connection.response.sendBody(&out)
     stream.wasSent(to: connection, at: worker.loop.now)
-  }
-
-  /// Sends what has come just now and been written by `delivery`, while the log kept it.
-  func sendLive(_ entries: StreamTally, _ out: inout ByteBuffer) {
-    position = run.log.frontier
-    note(entries)
-    send(&out)
-    if connection.queuedBytes > highWater { block() }
   }
 
   private func block() {
@@ -226,11 +206,11 @@ final class RunReader {
 
   /// What came next was dropped before this client could take it.
   private func overtaken() {
-    guard mode == .graceful else { return cut() }
+    guard mode == .graceful, let stream else { return cut() }
     position = run.log.start
     let scratch = worker.loop.scratch
     makeReset(.evicted, run.log.oldest).write(to: &scratch.buffer)
-    send(&scratch.buffer)
+    send(&scratch.buffer, on: stream)
     advance()
   }
 

@@ -11,6 +11,9 @@ final class RunRoster {
   private let hub: RunHub
   private var runs: [StreamID: LoggedRun] = [:]
   private var lookedForRoom: MonotonicTime?
+  /// For the logs of this loop.
+  private let pool = SegmentPool()
+  private var poolHandle: DeadlineHandle?
   private lazy var shared = SharedRuns(worker: worker)
 
   init(worker: Worker, hub: RunHub) {
@@ -27,7 +30,10 @@ final class RunRoster {
 
   subscript(stream: StreamID) -> LoggedRun? { runs[stream] }
 
-  func add(_ run: LoggedRun) { runs[run.stream] = run }
+  func add(_ run: LoggedRun) {
+    runs[run.stream] = run
+    if poolHandle == nil { poolHandle = worker.loop.deadlines.add(self, at: worker.loop.now + Self.trimInterval) }
+  }
 
   func remove(_ run: LoggedRun) {
     guard runs[run.stream] === run else { return }
@@ -39,6 +45,7 @@ final class RunRoster {
   /// Nothing of it is left behind.
   func close() {
     shared.close()
+    if let handle = poolHandle.take() { worker.loop.deadlines.remove(handle) }
     for run in runs.values { run.letGo() }
   }
 
@@ -51,13 +58,14 @@ final class RunRoster {
   /// The log of a new run, and whether its readers may see at once what it takes in.
   func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
-    return (MemoryLog(limits: limits, budget: hub.budget), true)
+    return (MemoryLog(of: identity.stream, limits: limits, budget: hub.budget, pool: pool), true)
   }
 
   /// The log of a run that is kept in Redis.
-  func makeSharedLog(_ id: RunID, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
+  func makeSharedLog(_ id: RunID, of stream: StreamID, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
-    return RedisLog(run: id, store: redis.store, memory: MemoryLog(limits: limits, budget: hub.budget))
+    let memory = MemoryLog(of: stream, limits: limits, budget: hub.budget, pool: pool)
+    return RedisLog(run: id, store: redis.store, memory: memory)
   }
 
   /// A run that is written elsewhere, as this loop's readers see it.
@@ -69,7 +77,7 @@ final class RunRoster {
     if let run = runs[meta.stream] { return run }
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
-    let log = MemoryLog(limits: MemoryLog.Limits(run: limit), budget: hub.budget)
+    let log = MemoryLog(of: meta.stream, limits: MemoryLog.Limits(run: limit), budget: hub.budget, pool: pool)
     let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
     let run = LoggedRun(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
@@ -84,7 +92,7 @@ final class RunRoster {
     if let run = runs[place.identity.stream] { return run }
     guard place.worker != worker.index else { return nil }
     // Its owner has the limits.
-    let log = MemoryLog(limits: MemoryLog.Limits(run: .max), budget: hub.budget)
+    let log = MemoryLog(of: place.identity.stream, limits: MemoryLog.Limits(run: .max), budget: hub.budget, pool: pool)
     let copy = LoggedRun(
       identity: place.identity, log: log, isImmediate: true, source: CopySource(of: place, worker: worker),
       policy: .cancel, route: place.route, settings: place.settings, worker: worker)
@@ -151,5 +159,17 @@ final class RunRoster {
       line.field("bytes", end.bytes)
       line.field("milliseconds", Int((worker.loop.now - run.startedAt).milliseconds))
     }
+  }
+}
+
+// The memory that no run has needed for a while goes back.
+extension RunRoster: DeadlineMember {
+  fileprivate static let trimInterval = Nanoseconds.seconds(1)
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    pool.trim()
+    if !runs.isEmpty || pool.bytes > 0 { return now + Self.trimInterval }
+    poolHandle = nil
+    return nil
   }
 }

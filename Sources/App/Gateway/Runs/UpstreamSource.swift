@@ -20,9 +20,7 @@ final class UpstreamSource: RunSource {
 
   private var dispatch: Dispatch?
   private let parsed: Run
-  private let feed: LogFeed
-  /// The feed with the one reader behind it that takes the events as they come; kept while it is the same.
-  private var live: LiveFeed?
+  private let memory: MemoryLog
   private var clock: StreamClock
   private var hasFirstEvent = false
   private var hasContent = false
@@ -37,7 +35,7 @@ final class UpstreamSource: RunSource {
     self.route = route
     self.worker = worker
     parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
-    feed = LogFeed(log: log)
+    memory = log.memory
     clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
   }
 
@@ -55,14 +53,14 @@ final class UpstreamSource: RunSource {
   var hasTerminal: Bool { parsed.hasTerminal }
 
   func conclude() -> (events: UInt64, bytes: UInt64) {
-    _ = feed.close(parsed, .cut(.closedEarly))
+    _ = memory.takeRest(of: parsed, .cut(.closedEarly))
+    run?.log.grew()
     return (parsed.events, parsed.eventBytes)
   }
 
   func stop(_ result: AttemptResult) {
     run = nil
     opener = nil
-    live = nil
     guard let dispatch = dispatch.take() else { return }
     lastAttempts = dispatch.attempts
     dispatch.lastEventCame(at: clock.lastSignOfBackend)
@@ -153,24 +151,12 @@ extension UpstreamSource: DispatchOwner {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
     clock.backendSent(at: worker.loop.now)
-    let delivery = take(input.slice(range), of: run)
+    let delivery = memory.take(input.slice(range), of: parsed, into: &worker.loop.scratch.buffer)
+    run.log.grew()
     noteProgress()
     if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
-    if let breach = feed.breach { return run.end(breach.outcome, reason: breach.reason) }
-    if live == nil { run.readersAdvance() } else { run.othersAdvance() }
-  }
-
-  private func take(_ bytes: Span<UInt8>, of run: LoggedRun) -> Delivery {
-    let scratch = worker.loop.scratch
-    guard let reader = run.liveReader, let delivery = reader.delivery else {
-      live = nil
-      return parsed.receive(bytes, for: feed, into: &scratch.buffer)
-    }
-    if live?.delivery !== delivery { live = LiveFeed(feed, to: delivery) }
-    guard let live else { return .buffered }
-    let result = parsed.receive(bytes, for: live, into: &scratch.buffer)
-    reader.sendLive(live.takeTally(), &scratch.buffer)
-    return result
+    if let breach = memory.breach { return run.end(breach.outcome, reason: breach.reason) }
+    run.readersAdvance()
   }
 
   private func noteProgress() {
@@ -187,7 +173,8 @@ extension UpstreamSource: DispatchOwner {
   func ended(_ end: UpstreamEnd) {
     guard let run, run.isOpen else { return }
     let hadPartial = parsed.hasPartialEvent
-    var outcome = feed.close(parsed, end)
+    var outcome = memory.takeRest(of: parsed, end)
+    run.log.grew()
     var reason: String
     switch end {
     case .clean where parsed.hasTerminal: reason = "the backend ended its stream"
@@ -195,11 +182,11 @@ extension UpstreamSource: DispatchOwner {
     case .cut(let fault): reason = fault.rawValue
     }
     if end == .clean, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    if let breach = feed.breach { (outcome, reason) = (breach.outcome, breach.reason) }
+    if let breach = memory.breach { (outcome, reason) = (breach.outcome, breach.reason) }
     run.end(
       EndRecord(
         outcome: outcome, reason: reason, events: parsed.events, bytes: parsed.eventBytes,
-        upstreamIsComplete: end == .clean && feed.breach == nil))
+        upstreamIsComplete: end == .clean && memory.breach == nil))
   }
 }
 

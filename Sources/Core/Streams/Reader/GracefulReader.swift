@@ -3,8 +3,8 @@ package import SSE
 
 /// The new closing: whole events only, numbered, then `stream_end` with the outcome and the counts.
 package final class GracefulReader: Reader {
-  /// The stream's id in characters, which stand in front of every event's number.
-  private let streamText: [22 of UInt8]
+  private let stream: StreamID
+  private var idLine: EventIDLine
   private let numbersEvents: Bool
   private var retryMilliseconds: Int?
   /// The number of the last event that got our id, 0 when none did.
@@ -22,7 +22,8 @@ package final class GracefulReader: Reader {
   package init(
     stream: StreamID, numbersEvents: Bool, retryMilliseconds: Int?, extras: GracefulExtras = GracefulExtras()
   ) {
-    streamText = stream.text
+    self.stream = stream
+    idLine = EventIDLine(stream: stream)
     self.numbersEvents = numbersEvents
     self.retryMilliseconds = retryMilliseconds
     self.extras = extras
@@ -31,7 +32,6 @@ package final class GracefulReader: Reader {
   }
 
   package var mode: Mode { .graceful }
-  package var isVerbatim: Bool { false }
 
   package func open(into out: inout ByteBuffer) {
     EventWriter.opening(to: &out)
@@ -56,7 +56,7 @@ package final class GracefulReader: Reader {
     }
     guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
     if numbersEvents, !event.hasID {
-      EventWriter.idLine(stream: streamText.span, sequence: number, to: &out)
+      idLine.write(number, to: &out)
       lastNumber = number
     }
     if let milliseconds = retryMilliseconds.take() { EventWriter.retryLine(milliseconds: milliseconds, to: &out) }
@@ -67,9 +67,11 @@ package final class GracefulReader: Reader {
     }
   }
 
-  package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
-    false
+  package var takesFramed: Bool {
+    numbersEvents && stamp == nil && extras.announcement == nil && retryMilliseconds == nil
   }
+
+  package func tookFramed(upTo number: UInt64) { lastNumber = number }
 
   package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
     if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
@@ -82,9 +84,7 @@ package final class GracefulReader: Reader {
     if end.outcome.isToldAsError || (end.outcome == .upstreamError && run.hasBareError) { end.writeError(to: &out) }
     var lastID = ByteBuffer()
     if lastNumber > 0 {
-      lastID.append(streamText.span)
-      lastID.append(UInt8(ascii: "."))
-      lastID.append(decimal: lastNumber)
+      EventID(stream: stream, sequence: lastNumber).write(to: &lastID)
     } else {
       lastID.append(backendID)
     }

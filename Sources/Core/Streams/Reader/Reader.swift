@@ -1,16 +1,10 @@
 package import Bytes
 package import SSE
 
-/// One client response attached to a run: how what the run has becomes what the client gets.
-///
-/// Pure: bytes go into `out`, which the caller sends. Lives on its run's loop.
-package protocol Reader: AnyObject {
-  var mode: Mode { get }
+/// Takes a run's events as they are parsed.
+package protocol EventSink: AnyObject {
   /// Whether the body's pieces are sent as they are and `deliver` writes nothing.
   var isVerbatim: Bool { get }
-
-  /// What follows the response's head at once.
-  func open(into out: inout ByteBuffer)
 
   /// Takes one event of the run; `number` is its place among those with data, from 1.
   func deliver(_ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer)
@@ -26,6 +20,32 @@ package protocol Reader: AnyObject {
   ///
   /// - Returns: false when the stream must end.
   func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool
+}
+
+extension EventSink {
+  package var isVerbatim: Bool { false }
+  package var keepsFiller: Bool { false }
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {}
+  package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
+    false
+  }
+}
+
+/// One client response attached to a run: how what the run has becomes what the client gets.
+///
+/// Pure: bytes go into `out`, which the caller sends. Lives on its run's loop.
+package protocol Reader: EventSink {
+  var mode: Mode { get }
+
+  /// What follows the response's head at once.
+  func open(into out: inout ByteBuffer)
+
+  /// Whether an event without an id of its own reaches its client as the backend sent it behind the line
+  /// `id: <stream>.<number>`: then it is sent from a log as it is kept there, and `deliver` is not called for it.
+  var takesFramed: Bool { get }
+
+  /// Such events went to its client; `number` is the last one's.
+  func tookFramed(upTo number: UInt64)
 
   /// Ends the response; `ending` says why and with what counts.
   ///
@@ -34,8 +54,8 @@ package protocol Reader: AnyObject {
 }
 
 extension Reader {
-  package var keepsFiller: Bool { false }
-  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {}
+  package var takesFramed: Bool { false }
+  package func tookFramed(upTo number: UInt64) {}
 }
 
 /// How the framing of a response's body ends.

@@ -1,3 +1,5 @@
+package import Bytes
+
 /// The ordered blocks of one run, kept for readers that come later, come again or are slow.
 ///
 /// Written by the run's owner, read by its readers, all on the run's loop. Blocks are kept as the backend sent them,
@@ -21,10 +23,10 @@ package protocol EventLog: AnyObject {
   /// Who is told when `frontier` or `end` change by themselves. A log in memory has nothing to tell.
   var observer: (any EventLogObserver)? { get set }
 
-  /// Keeps a block. Nothing is kept after the end, nor after a breach.
-  ///
-  /// - Parameter block: not empty; its blank line included, as far as it has one.
-  func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult
+  /// What keeps its entries in this process. Whoever appends to it says so by `grew`, once for all that came together.
+  var memory: MemoryLog { get }
+  /// Entries were appended to `memory`.
+  func grew()
 
   /// Appends the end record.
   ///
@@ -32,11 +34,20 @@ package protocol EventLog: AnyObject {
   @discardableResult
   func finish(_ end: EndRecord) -> Bool
 
+  /// Gives up the memory that it holds, for good: nobody is to read it any more.
+  func retire()
+
   /// Lends the entries from `position` up to the frontier to `body`, which answers whether it wants the next one too.
   ///
   /// - Returns: the position behind the last entry lent; `nil` when what stood at `position` was evicted, so that going on
   ///   would leave a gap.
   func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition?
+
+  /// As `read(from:_:)`, to a reader, until `out` has `room` bytes or more. The quick way: events that it gets as they are
+  /// kept are copied together.
+  func deliver(
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+  ) -> LogPosition?
 
   /// Where a reader goes on that has all up to the event `number`; 0 asks for the run's beginning.
   func position(after number: UInt64) -> LogLookup
@@ -58,15 +69,42 @@ package protocol EventLogObserver: AnyObject {
   func ownershipLost()
 }
 
+extension EventLog {
+  /// Keeps one block; see `MemoryLog.append`.
+  package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
+    defer { grew() }
+    return memory.append(block, head, hasID: nil)
+  }
+}
+
 /// A place between two entries of a log. Opaque; only compared with places in the same log.
 package struct LogPosition: Comparable, Hashable, Sendable {
-  /// The bytes, entry heads included, of all entries before it.
-  let offset: UInt64
+  /// The bytes of all entries before it, as they are kept.
+  private(set) var offset: UInt64
+  /// The bytes of their blocks alone.
+  private(set) var blockOffset: UInt64
+  /// The entries before it.
+  private(set) var entry: UInt64
 
   /// The run's beginning.
-  package static let beginning = LogPosition(offset: 0)
+  package static let beginning = LogPosition(offset: 0, blockOffset: 0, entry: 0)
 
-  package static func < (left: Self, right: Self) -> Bool { left.offset < right.offset }
+  package static func < (left: Self, right: Self) -> Bool { left.entry < right.entry }
+  package static func == (left: Self, right: Self) -> Bool { left.entry == right.entry }
+  package func hash(into hasher: inout Hasher) { hasher.combine(entry) }
+
+  /// How many entries stand between an earlier place of the log and this one.
+  package func entries(since earlier: Self) -> Int { Int(entry - earlier.entry) }
+  /// The bytes of their blocks.
+  package func blockBytes(since earlier: Self) -> Int { Int(blockOffset - earlier.blockOffset) }
+
+  /// Moves on by an entry of `length` bytes, of which its block has `blockLength`.
+  @inline(__always)
+  mutating func advance(over length: Int, _ blockLength: Int) {
+    offset &+= UInt64(truncatingIfNeeded: length)
+    blockOffset &+= UInt64(truncatingIfNeeded: blockLength)
+    entry &+= 1
+  }
 }
 
 /// What an entry is, beside its bytes.
@@ -98,7 +136,7 @@ package enum EntryKind: UInt8, CaseIterable, Sendable {
   case filler = 4
 
   /// Whether a client that gets it whole dispatches an event.
-  package var isEvent: Bool { self == .event || self == .unterminated }
+  @inline(__always) package var isEvent: Bool { self == .event || self == .unterminated }
 }
 
 package enum AppendResult: Equatable, Sendable {

@@ -1,7 +1,10 @@
+package import Bytes
+package import SSE
+
 /// A log in this process's memory: a queue of segments, of which the oldest are dropped when a window is exceeded.
 ///
-/// Entries are written once and lent to every reader where they are. The first segments are small, so that a short run
-/// costs little.
+/// Entries are written once, as most readers get them, and lent to every reader where they are. The first segments are
+/// small, so that a short run costs little.
 package final class MemoryLog: EventLog {
   package struct Limits: Equatable, Sendable {
     /// The bytes of all blocks of a run; the block that would exceed it is not kept, nor is any after it.
@@ -17,14 +20,20 @@ package final class MemoryLog: EventLog {
 
   private let limits: Limits
   private let budget: (any ByteBudget)?
+  private let pool: SegmentPool?
   /// In order and without gaps between them.
   private var sealed: [SealedSegment] = []
   /// Behind them; empty when nothing is kept. Part of the log itself, so that an event is added to it without a detour.
-  private var open = Segment(size: 0, start: 0, following: 0)
+  private var open = Segment(at: .beginning)
+  /// Bytes that the id may need that an event without one of its own gets from `idLine`; 0 when it gets none.
+  private let lineRoom: Int
+  private var idLine: EventIDLine
   /// Bytes that blocks may still have.
   private var room: Int
-  private var breach: LogLimit?
-  /// Neither ended nor in breach.
+  /// The limit at which it has stopped taking entries.
+  package private(set) var breach: LogLimit?
+  private var isClosed = false
+  /// Neither ended nor closed nor in breach.
   private var takesMore = true
 
   package private(set) var last: UInt64 = 0
@@ -35,10 +44,18 @@ package final class MemoryLog: EventLog {
   /// Nothing at or behind it is evicted; `nil` when nobody minds. For entries that have yet to be stored elsewhere.
   package var pin: LogPosition?
 
-  /// - Parameter budget: asked for each segment; gets everything back at the latest when the log goes.
-  package init(limits: Limits = Limits(), budget: (any ByteBudget)? = nil) {
+  /// - Parameters:
+  ///   - stream: whose ids events get that have none of their own; `nil` keeps them as they come.
+  ///   - budget: asked for each segment; gets everything back at the latest when the log goes.
+  ///   - pool: whence it has its memory, and where `retire` brings it.
+  package init(
+    of stream: StreamID?, limits: Limits = Limits(), budget: (any ByteBudget)? = nil, pool: SegmentPool? = nil
+  ) {
+    lineRoom = stream == nil ? 0 : EventIDLine.longest
+    idLine = EventIDLine(stream: stream ?? StreamID(random: (0, 0)))
     self.limits = limits
     self.budget = budget
+    self.pool = pool
     room = limits.run
   }
 
@@ -46,8 +63,8 @@ package final class MemoryLog: EventLog {
     budget?.giveBack(bytes)
   }
 
-  package var start: LogPosition { LogPosition(offset: sealed.first?.segment.start ?? open.start) }
-  package var frontier: LogPosition { LogPosition(offset: open.end) }
+  package var start: LogPosition { sealed.first?.segment.start ?? open.start }
+  package var frontier: LogPosition { open.end }
 
   package var oldest: UInt64? {
     for piece in sealed {
@@ -58,10 +75,21 @@ package final class MemoryLog: EventLog {
 
   // MARK: - Writing
 
-  package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
+  package var memory: MemoryLog { self }
+  package func grew() {}
+
+  /// Keeps a block. Nothing is kept after the end, nor after a breach.
+  ///
+  /// - Parameters:
+  ///   - block: not empty; its blank line included, as far as it has one.
+  ///   - hasID: whether it has an `id` line of its own; `nil` when nobody has looked.
+  @discardableResult
+  package func append(_ block: Span<UInt8>, _ head: EntryHead, hasID: Bool?) -> AppendResult {
     guard takesMore, block.count <= room else { return refuse() }
-    if !open.takes(block.count, number: head.number), !openSegment(for: block.count, head) { return refuse(.process) }
-    open.append(block, head)
+    let isFramed = head.kind == .event && lineRoom > 0 && !(hasID ?? Event(reading: block).hasID)
+    let length = isFramed ? block.count &+ lineRoom : block.count
+    if !open.takes(length, number: head.number), !openSegment(for: length, head) { return refuse(.process) }
+    if isFramed { open.append(block, head, &idLine) } else { open.append(block, head) }
     room -= block.count
     if head.kind.isEvent { last = head.number }
     return .kept
@@ -77,7 +105,13 @@ package final class MemoryLog: EventLog {
     return true
   }
 
-  private func refuse() -> AppendResult { end == nil ? refuse(breach ?? .run) : .ended }
+  /// Takes no more, without an end of its own.
+  package func close() {
+    isClosed = true
+    takesMore = false
+  }
+
+  private func refuse() -> AppendResult { end == nil && !isClosed ? refuse(breach ?? .run) : .ended }
 
   private func refuse(_ limit: LogLimit) -> AppendResult {
     breach = limit
@@ -89,31 +123,51 @@ package final class MemoryLog: EventLog {
   private func openSegment(for count: Int, _ head: EntryHead) -> Bool {
     let held = sealed.count + (open.allocated > 0 ? 1 : 0)
     let usual = Self.segmentSizes[min(held, Self.segmentSizes.count - 1)]
-    let size = max(usual, Segment.headSize + count)
+    let size = max(usual, Segment.overhead + count)
     // A log need not begin with the run's first event; what is missing counts as evicted.
     let preceding = head.kind.isEvent && head.number > 0 ? head.number - 1 : head.number
     let start = open.end
-    var full = Segment(size: 0, start: start, following: preceding)
+    var full = Segment(at: start)
     swap(&full, &open)
     if full.allocated > 0 { sealed.append(SealedSegment(full)) }
     evict(toFit: size)
     if let budget, !budget.take(size) { return false }
     bytes += size
-    open = Segment(size: size, start: start, following: preceding)
+    open = Segment(makeMemory(size), at: start, following: preceding)
     return true
   }
 
-  private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, 64 << 10]
+  private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, SegmentPool.pieceSize]
+
+  private func makeMemory(_ size: Int) -> ByteBuffer {
+    if size == SegmentPool.pieceSize, let pool { return pool.take() }
+    var memory = ByteBuffer()
+    memory.reserve(size)
+    return memory
+  }
+
+  /// Gives up all that it holds, for good. Whoever still reads it finds everything evicted.
+  package func retire() {
+    takesMore = false
+    if let pool {
+      for piece in sealed { pool.put(piece.takeMemory()) }
+      pool.put(open.takeMemory())
+    }
+    sealed = []
+    open = Segment(at: open.end)
+    giveBack(bytes)
+  }
 
   private func evict(toFit size: Int) {
     var dropped = 0
     var held = bytes
     while dropped < sealed.count, held > limits.window - size {
-      if let pin, sealed[dropped].segment.end > pin.offset { break }
+      if let pin, sealed[dropped].segment.end > pin { break }
       held -= sealed[dropped].segment.allocated
       dropped += 1
     }
     guard dropped > 0 else { return }
+    if let pool { for piece in sealed[..<dropped] { pool.put(piece.takeMemory()) } }
     sealed.removeFirst(dropped)
     giveBack(bytes - held)
   }
@@ -134,18 +188,57 @@ package final class MemoryLog: EventLog {
   package func read(
     from position: LogPosition, upTo frontier: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool
   ) -> LogPosition? {
+    visit(from: position, upTo: frontier) { segment, place in segment.read(&place, upTo: frontier, body) }
+  }
+
+  package func deliver(
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+  ) -> LogPosition? {
+    deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out)
+  }
+
+  /// As `deliver(from:to:room:into:)`, with an earlier frontier.
+  package func deliver(
+    from position: LogPosition, upTo frontier: LogPosition, to delivery: inout LogDelivery, room: Int,
+    into out: inout ByteBuffer
+  ) -> LogPosition? {
+    visit(from: position, upTo: frontier) { segment, place in
+      segment.deliver(&place, upTo: frontier, to: &delivery, room: room, into: &out)
+    }
+  }
+
+  /// Lends the entries from `position` on as they are kept, in pieces: their bytes, events with the `id` lines that they got
+  /// here, and for each a word of eight bytes, the last one first, whose bits are, from the lowest: the entry's length
+  /// (32), its number (16, counted from `LogPiece.precedingNumber`), the length of its `id` line (6), its mark (5), its
+  /// kind (3).
+  ///
+  /// - Returns: the position behind the last one lent; `nil` when what stood at `position` was evicted.
+  package func lend(
+    from position: LogPosition, atMost room: LogRoom, _ body: (LogPiece, Span<UInt8>, Span<UInt8>) -> Void
+  ) -> LogPosition? {
+    var room = room
+    let frontier = frontier
+    return visit(from: position, upTo: frontier) { segment, place in
+      segment.lend(&place, upTo: frontier, &room, body)
+    }
+  }
+
+  /// Lends the segments from `position` on, which `read` moves on; it answers whether it wants more.
+  @inline(__always)
+  private func visit(
+    from position: LogPosition, upTo frontier: LogPosition, _ read: (borrowing Segment, inout LogPosition) -> Bool
+  ) -> LogPosition? {
     guard position >= start else { return nil }
-    var offset = position.offset
-    let limit = min(frontier.offset, open.end)
-    if offset < limit, offset < open.start {
-      var index = partition { $0.start <= offset } - 1
-      while offset < limit, index < sealed.count {
-        guard sealed[index].segment.read(&offset, upTo: limit, body) else { return LogPosition(offset: offset) }
+    var position = position
+    if position < frontier, position < open.start {
+      var index = partition { $0.start <= position } - 1
+      while position < frontier, index < sealed.count {
+        guard read(sealed[index].segment, &position) else { return position }
         index += 1
       }
     }
-    if offset < limit { _ = open.read(&offset, upTo: limit, body) }
-    return LogPosition(offset: offset)
+    if position < frontier, position < open.end { _ = read(open, &position) }
+    return position
   }
 
   package func position(after number: UInt64) -> LogLookup {
@@ -157,17 +250,17 @@ package final class MemoryLog: EventLog {
     if number <= preceding { return number == preceding ? .found(start) : .evicted(oldest: oldest) }
     // The event is in the last segment that was opened before it came.
     if open.allocated > 0, open.precedingNumber < number {
-      return .found(LogPosition(offset: open.offset(after: number)))
+      return .found(open.position(after: number))
     }
     let index = partition { $0.precedingNumber < number } - 1
-    return .found(LogPosition(offset: sealed[index].segment.offset(after: number)))
+    return .found(sealed[index].segment.position(after: number))
   }
 
   package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
     for piece in sealed {
-      if let offset = piece.segment.offset(afterBackendID: id) { return LogPosition(offset: offset) }
+      if let position = piece.segment.position(afterBackendID: id) { return position }
     }
-    return open.offset(afterBackendID: id).map { LogPosition(offset: $0) }
+    return open.position(afterBackendID: id)
   }
 
   /// How many sealed segments at the queue's front satisfy `belongs`, which no other does.

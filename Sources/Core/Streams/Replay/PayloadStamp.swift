@@ -4,10 +4,10 @@ package import SSE
 /// Adds `"streamId"` and `"index"` to events whose payload is a JSON object, by putting them behind its brace: the rest of
 /// the payload stays byte for byte what it was.
 package struct PayloadStamp: Sendable {
-  private let streamText: [22 of UInt8]
+  private let stream: StreamID
 
   package init(stream: StreamID) {
-    streamText = stream.text
+    self.stream = stream
   }
 
   /// Writes the block of `event` with the stamp, or as it is when its payload is no whole object or has the members.
@@ -20,7 +20,7 @@ package struct PayloadStamp: Sendable {
     out.append(bytes.extracting(event.range.lowerBound..<split))
     if !object.hasStream {
       out.append("\"streamId\":\"")
-      out.append(streamText.span)
+      stream.write(to: &out)
       out.append("\",")
     }
     if !object.hasIndex {

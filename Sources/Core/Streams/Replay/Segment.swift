@@ -1,133 +1,312 @@
 import Bytes
 import SSE
 
-/// A piece of memory with whole entries. An entry is a word of eight bytes (`Word`) and its block.
+/// A piece of memory with whole entries: their bytes from the front, one after the other, and a word for each from the
+/// back (`Word`).
+///
+/// Events without an id of their own lie there with the `id` line that a graceful reader gets, so that any number of them
+/// is sent to it as they lie.
 struct Segment: ~Copyable {
-  static let headSize = 8
+  /// Bytes that an entry needs beyond its own: its word, and those that may be written past what is appended.
+  static let overhead = 16
 
-  /// The log's offset of the first byte.
-  let start: UInt64
+  /// The place in the log of the first entry.
+  let start: LogPosition
   /// The number of the last event before this segment.
   let precedingNumber: UInt64
   /// The number of the first event in it.
   private(set) var firstEvent: UInt64?
-  private var buffer = ByteBuffer()
+  /// The place behind the last entry.
+  private(set) var end: LogPosition
+  /// The place behind the last entry that is not a framed event without marks.
+  private var plainFrom: LogPosition
+  private var buffer: ByteBuffer
+  private var count = 0
   /// Bytes of memory held; 0 for one that takes nothing.
   private(set) var allocated: Int
 
-  init(size: Int, start: UInt64, following number: UInt64) {
-    self.start = start
-    precedingNumber = number
-    allocated = size
-    if size > 0 { buffer.reserve(size) }
+  /// One that takes nothing.
+  init(at start: LogPosition) {
+    self.init(ByteBuffer(), at: start, following: 0)
   }
 
-  /// The log's offset behind the last byte.
-  var end: UInt64 { start + UInt64(buffer.count) }
+  /// - Parameters:
+  ///   - memory: empty; what it holds is not exceeded.
+  ///   - number: the last event's before it.
+  init(_ memory: consuming ByteBuffer, at start: LogPosition, following number: UInt64) {
+    self.start = start
+    end = start
+    plainFrom = start
+    precedingNumber = number
+    allocated = memory.allocated
+    buffer = memory
+  }
 
-  /// Whether an entry of that number with a block of `count` bytes has room here.
-  func takes(_ count: Int, number: UInt64) -> Bool {
-    buffer.count + Self.headSize + count <= allocated && number >= precedingNumber
-      && number - precedingNumber <= Word.largestNumber
+  /// Whether an entry of that number with `length` bytes has room here.
+  @inline(__always)
+  func takes(_ length: Int, number: UInt64) -> Bool {
+    buffer.count &+ length &+ Self.overhead &+ count &* 8 <= allocated
+      && number &- precedingNumber <= Word.largestNumber
   }
 
   mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
-    let word = Word(length: block.count, number: head.number &- precedingNumber, kind: head.kind, mark: head.mark)
-    word.write(to: &buffer)
     buffer.append(block)
+    add(Word(length: block.count, lineLength: 0, head, after: precedingNumber), head)
+    plainFrom = end
+  }
+
+  /// Appends an event that gets its id from `line`.
+  @inline(__always)
+  mutating func append(_ block: Span<UInt8>, _ head: EntryHead, _ line: inout EventIDLine) {
+    let lineLength = line.write(head.number, to: &buffer)
+    buffer.append(block)
+    add(Word(length: lineLength &+ block.count, lineLength: lineLength, head, after: precedingNumber), head)
+    if !head.mark.isEmpty { plainFrom = end }
+  }
+
+  @inline(__always)
+  private mutating func add(_ word: Word, _ head: EntryHead) {
+    buffer.put(word: word.bits, fromEnd: count)
+    count &+= 1
+    end.advance(over: word.length, word.blockLength)
     if firstEvent == nil, head.kind.isEvent { firstEvent = head.number }
   }
 
-  /// Gives back the memory behind the last entry.
+  /// Gives back the memory between the entries and their words, unless it is less than half of all.
   ///
   /// - Returns: how many bytes that was.
   mutating func trim() -> Int {
-    let spare = allocated - buffer.count
-    guard spare > 0 else { return 0 }
+    let size = buffer.count + 8 * count
+    let spare = allocated - size
+    guard spare > allocated / 2 else { return 0 }
     var exact = ByteBuffer()
-    exact.reserve(buffer.count)
+    if size > 0 { exact.reserve(size) }
     exact.append(buffer)
+    for index in 0..<count { exact.put(word: buffer.word(fromEnd: index), fromEnd: index) }
     buffer = exact
-    allocated -= spare
+    allocated = size
     return spare
   }
 
-  /// Lends the entries from the log's `offset` up to `limit` and moves `offset` behind the last one lent.
-  ///
-  /// - Returns: whether `body` wants more.
-  func read(_ offset: inout UInt64, upTo limit: UInt64, _ body: (Span<UInt8>, EntryHead) -> Bool) -> Bool {
-    var index = Int(offset - start)
-    defer { offset = start + UInt64(index) }
-    return buffer.withSpan { bytes in
-      let end = Int(min(UInt64(bytes.count), limit - start))
-      while index < end {
-        let word = Word(reading: bytes, at: index)
-        let first = index + Self.headSize
-        index = first + word.length
-        if !body(bytes.extracting(first..<index), head(word)) { return false }
-      }
-      return true
-    }
+  /// Takes nothing any more, and has nothing.
+  mutating func takeMemory() -> ByteBuffer {
+    var memory = ByteBuffer()
+    swap(&memory, &buffer)
+    self = Segment(at: end)
+    return memory
   }
 
-  /// The log's offset behind the event `number`, or in front of the first event after it.
-  func offset(after number: UInt64) -> UInt64 {
-    var found = start
-    var offset = start
-    _ = read(&offset, upTo: end) { block, head in
-      if head.number > number { return false }
-      found += UInt64(Self.headSize + block.count)
-      return head.number < number || !head.kind.isEvent
-    }
-    return found
-  }
-
-  /// The log's offset behind the last event with this `id` of its own.
-  func offset(afterBackendID id: Span<UInt8>) -> UInt64? {
-    var found: UInt64?
-    var behind = start
-    var offset = start
-    _ = read(&offset, upTo: end) { block, head in
-      behind += UInt64(Self.headSize + block.count)
-      if head.kind != .partial, Event.id(of: block, equals: id) { found = behind }
-      return true
-    }
-    return found
-  }
+  private func word(at entry: UInt64) -> Word { Word(bits: buffer.word(fromEnd: Int(entry &- start.entry))) }
 
   private func head(_ word: Word) -> EntryHead {
     EntryHead(number: precedingNumber + word.number, kind: word.kind, mark: word.mark)
   }
 
-  /// What stands before a block: its length (32 bits), its number counted from the segment's (24), its mark (5), its
-  /// kind (3).
+  // MARK: - Reading
+
+  /// Lends the entries from `position` up to `limit` and moves `position` behind the last one lent.
+  ///
+  /// - Returns: whether `body` wants more.
+  func read(
+    _ position: inout LogPosition, upTo limit: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool
+  ) -> Bool {
+    let last = min(limit, end).entry
+    return buffer.withSpan { bytes in
+      while position.entry < last {
+        let (word, block) = next(&position)
+        if !body(bytes.extracting(block), head(word)) { return false }
+      }
+      return true
+    }
+  }
+
+  /// As `read`, to a reader; events that it takes as they lie here go to it together.
+  ///
+  /// - Returns: whether `out` has fewer than `room` bytes then.
+  func deliver(
+    _ position: inout LogPosition, upTo limit: LogPosition, to delivery: inout LogDelivery, room: Int,
+    into out: inout ByteBuffer
+  ) -> Bool {
+    let last = min(limit, end)
+    while position < last, out.count < room {
+      if delivery.takesFramed {
+        let first = position
+        let events = skipFramed(&position, upTo: last, atMost: room - out.count)
+        if position > first {
+          buffer.withSpan { out.append($0.extracting(place(first)..<place(position))) }
+          delivery.tookFramed(events, upTo: precedingNumber + word(at: position.entry - 1).number)
+          continue
+        }
+      }
+      let (word, block) = next(&position)
+      buffer.withSpan { delivery.deliver($0.extracting(block), head(word), into: &out) }
+    }
+    return out.count < room
+  }
+
+  /// Moves `position` over the framed events there: over at most `size` bytes and the event that exceeds them.
+  private func skipFramed(_ position: inout LogPosition, upTo last: LogPosition, atMost size: Int) -> StreamTally {
+    if position >= plainFrom, last.offset &- position.offset <= UInt64(size) {
+      let events = StreamTally(events: last.entry &- position.entry, bytes: last.blockOffset &- position.blockOffset)
+      position = last
+      return events
+    }
+    var events = StreamTally()
+    let behind = position.offset + UInt64(size)
+    while position < last, position.offset < behind {
+      let word = word(at: position.entry)
+      guard word.isFramed else { break }
+      position.advance(over: word.length, word.blockLength)
+      events.countEvent(word.mark, length: word.blockLength)
+    }
+    return events
+  }
+
+  /// Moves `position` over the entry there.
+  ///
+  /// - Returns: what is known of it, and where its block lies.
+  private func next(_ position: inout LogPosition) -> (word: Word, block: Range<Int>) {
+    let word = word(at: position.entry)
+    let end = place(position) + word.length
+    position.advance(over: word.length, word.blockLength)
+    return (word, end - word.blockLength..<end)
+  }
+
+  /// Where in the memory the bytes at `position` lie.
+  private func place(_ position: LogPosition) -> Int { Int(position.offset &- start.offset) }
+
+  /// Lends the entries from `position` up to `limit` as they lie here, at most `room`, and moves `position` behind them.
+  ///
+  /// - Returns: whether there is room for more.
+  func lend(
+    _ position: inout LogPosition, upTo limit: LogPosition, _ room: inout LogRoom,
+    _ body: (LogPiece, Span<UInt8>, Span<UInt8>) -> Void
+  ) -> Bool {
+    let first = position
+    let last = min(limit, end)
+    if room.takes(from: first, to: last) {
+      position = last
+    } else {
+      while position < last, room.takes(from: first, to: position) { _ = next(&position) }
+    }
+    room.fill(from: first, to: position)
+    guard position > first else { return room.isLeft }
+    let piece = piece(from: first, to: position)
+    let entries = Int(first.entry - start.entry)..<Int(position.entry - start.entry)
+    buffer.withSpan { bytes in
+      buffer.withWords(fromEnd: entries) { words in
+        body(piece, bytes.extracting(place(first)..<place(position)), words)
+      }
+    }
+    return room.isLeft
+  }
+
+  private func piece(from first: LogPosition, to last: LogPosition) -> LogPiece {
+    var others = 0
+    var entry = last.entry
+    while entry > first.entry, !word(at: entry - 1).kind.isEvent {
+      others += 1
+      entry -= 1
+    }
+    return LogPiece(
+      precedingNumber: precedingNumber, lastNumber: precedingNumber + word(at: last.entry - 1).number, others: others,
+      hasEvent: entry > first.entry)
+  }
+
+  /// The place behind the event `number`, or in front of the first event after it.
+  func position(after number: UInt64) -> LogPosition {
+    var position = start
+    while position < end {
+      let before = position
+      let word = next(&position).word
+      let found = precedingNumber + word.number
+      if found > number { return before }
+      if found == number, word.kind.isEvent { break }
+    }
+    return position
+  }
+
+  /// The place behind the last event with this `id` of its own.
+  func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
+    var found: LogPosition?
+    var position = start
+    while position < end {
+      let (word, block) = next(&position)
+      if word.isFramed || word.kind == .partial { continue }
+      let isIt = buffer.withSpan { Event.id(of: $0.extracting(block), equals: id) }
+      if isIt { found = position }
+    }
+    return found
+  }
+
+  /// What is known of an entry beside its bytes: their number (32 bits), its number counted from the segment's (16), the
+  /// length of the `id` line in front of its block (6, 0 when there is none), its mark (5), its kind (3).
+  ///
+  /// The script that stores entries in Redis reads it too (`Script.append`).
   private struct Word {
-    static let largestNumber: UInt64 = (1 << 24) - 1
-    private let bits: UInt64
+    static let largestNumber: UInt64 = (1 << 16) - 1
+    let bits: UInt64
 
-    init(length: Int, number: UInt64, kind: EntryKind, mark: EventMark) {
-      let flags = UInt64(mark.rawValue & 0x1F) << 3 | UInt64(kind.rawValue)
-      bits = UInt64(UInt32(truncatingIfNeeded: length)) | (number & Self.largestNumber) << 32 | flags << 56
+    init(bits: UInt64) { self.bits = bits }
+
+    init(length: Int, lineLength: Int, _ head: EntryHead, after preceding: UInt64) {
+      bits =
+        UInt64(UInt32(truncatingIfNeeded: length)) | (head.number &- preceding) << 32
+        | UInt64(truncatingIfNeeded: lineLength) << 48 | UInt64(head.mark.rawValue & 0x1F) << 54
+        | UInt64(head.kind.rawValue) << 59
     }
 
-    init(reading bytes: Span<UInt8>, at index: Int) {
-      bits = bytes.word(at: index)
-    }
-
-    func write(to buffer: inout ByteBuffer) {
-      buffer.append(word: bits, count: 8)
-    }
-
+    /// Bytes of the entry with the line in front of it.
     var length: Int { Int(bits & 0xFFFF_FFFF) }
     var number: UInt64 { bits >> 32 & Self.largestNumber }
-    var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) }
-    var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 56 & 7)) ?? .event }
+    /// Whether an `id` line stands in front of it.
+    var isFramed: Bool { bits & 0x3F << 48 != 0 }
+    var blockLength: Int { length &- Int(bits >> 48 & 0x3F) }
+    var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 54 & 0x1F)) }
+    var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) ?? .event }
   }
 }
 
 /// A segment that nothing is added to any more.
 final class SealedSegment {
-  let segment: Segment
+  fileprivate(set) var segment: Segment
 
   init(_ segment: consuming Segment) { self.segment = segment }
+
+  /// Has nothing any more.
+  func takeMemory() -> ByteBuffer { segment.takeMemory() }
+}
+
+/// Entries that lie one behind the other, as they are kept.
+package struct LogPiece {
+  /// What the numbers in the entries' words are counted from.
+  package let precedingNumber: UInt64
+  /// The number of the last entry.
+  package let lastNumber: UInt64
+  /// How many of the last entries are no events.
+  package let others: Int
+  /// Whether there is an event in front of them.
+  package let hasEvent: Bool
+}
+
+/// How much is lent at once.
+package struct LogRoom {
+  package private(set) var entries: Int
+  package private(set) var bytes: Int
+
+  package init(entries: Int, bytes: Int) {
+    self.entries = entries
+    self.bytes = bytes
+  }
+
+  var isLeft: Bool { entries > 0 && bytes > 0 }
+
+  func takes(from first: LogPosition, to last: LogPosition) -> Bool {
+    last.entry &- first.entry < UInt64(entries) && last.offset &- first.offset < UInt64(bytes)
+  }
+
+  mutating func fill(from first: LogPosition, to last: LogPosition) {
+    entries = max(0, entries - Int(last.entry - first.entry))
+    bytes = max(0, bytes - Int(last.offset - first.offset))
+  }
 }

@@ -47,17 +47,17 @@ package final class Run {
   }
 
   /// Takes in the next piece of the body and hands `reader` what it delivers.
-  package func receive(_ bytes: Span<UInt8>, for reader: some Reader, into out: inout ByteBuffer) -> Delivery {
+  package func receive(_ bytes: Span<UInt8>, for reader: some EventSink, into out: inout ByteBuffer) -> Delivery {
     let passesThrough = reader.isVerbatim
     let keepsFiller = reader.keepsFiller
     var offset = 0
+    // Bytes held of the block that is arriving; before the first block nothing counts as filler.
+    var held = keepsFiller && parser.hasBegun ? parser.partialLength : nil
     while true {
       let start = offset
-      let before = keepsFiller ? fillerPlace : nil
       let step = parser.next(in: bytes, at: &offset)
-      if let before {
-        deliverFiller(bytes, start..<offset, step, held: before, to: reader, into: &out)
-      }
+      if let held { deliverFiller(bytes, start..<offset, step, held: held, to: reader, into: &out) }
+      if keepsFiller { held = 0 }
       switch step {
       case .needsMore:
         return passesThrough ? .verbatim : .buffered
@@ -74,11 +74,9 @@ package final class Run {
     }
   }
 
-  /// Bytes of the block that is arriving; `nil` before anything came, when a byte order mark may come.
-  private var fillerPlace: Int? { parser.hasBegun ? parser.partialLength : nil }
-
+  @inline(__always)
   private func deliverFiller(
-    _ bytes: Span<UInt8>, _ taken: Range<Int>, _ step: EventParser.Step, held: Int, to reader: some Reader,
+    _ bytes: Span<UInt8>, _ taken: Range<Int>, _ step: EventParser.Step, held: Int, to reader: some EventSink,
     into out: inout ByteBuffer
   ) {
     let first: Int
@@ -107,7 +105,7 @@ package final class Run {
     finalEvent = (event, parser.withCarried { note(event, $0) })
   }
 
-  private func deliverCarried(_ event: Event, to reader: some Reader, into out: inout ByteBuffer) {
+  private func deliverCarried(_ event: Event, to reader: some EventSink, into out: inout ByteBuffer) {
     parser.withCarried { bytes in
       let mark = note(event, bytes)
       reader.deliver(event, bytes, mark: mark, number: events, into: &out)

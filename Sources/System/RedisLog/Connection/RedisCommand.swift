@@ -5,7 +5,7 @@ package import Bytes
 /// Framed here because hiredis prints each argument's length with `printf`, one at a time: a third of all instructions
 /// that an event in Redis cost.
 package final class RedisCommand {
-  private var text = ByteBuffer()
+  private var text = ByteBuffer(headroom: 24)
   private var count = 0
   /// An argument whose length is not known before it is written.
   private var part = ByteBuffer()
@@ -50,17 +50,24 @@ package final class RedisCommand {
     text.append("\r\n")
   }
 
-  /// Appends the command as it goes onto the wire, and forgets it.
+  /// Completes the command as it goes onto the wire.
   ///
-  /// - Returns: how many bytes that was.
-  func move(to out: inout ByteBuffer) -> Int {
-    let before = out.count
-    out.append(UInt8(ascii: "*"))
-    out.append(decimal: count)
-    out.append("\r\n")
-    out.append(text)
+  /// - Returns: how many bytes that are.
+  func finish() -> Int {
+    var head = ByteBuffer()
+    head.append(UInt8(ascii: "*"))
+    head.append(decimal: count)
+    head.append("\r\n")
+    text.prepend(head.span)
+    return text.count
+  }
+
+  /// Lends the complete command.
+  func withText(_ body: (Span<UInt8>) -> Void) { text.withSpan(body) }
+
+  /// Makes it ready for the next one.
+  func clear() {
     count = 0
     if text.allocated > 1 << 20 { text.release() } else { text.removeAll() }
-    return out.count - before
   }
 }

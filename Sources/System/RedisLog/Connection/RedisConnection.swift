@@ -145,20 +145,34 @@ package final class RedisConnection {
     if case .idle = state { connect() }
     let deadline = loop.now + (timeout ?? limits.command)
     let entry = Pending(receiver: receiver, tag: tag, deadline: deadline)
-    let before = output.count
-    let length = command.move(to: &output)
+    let length = command.finish()
+    defer { command.clear() }
     if let error = refusal(length) {
-      output.truncate(to: before)
       failed.append((entry, error))
       wantTurn()
       return false
     }
     counts.commands += 1
+    if listener == nil { pending.append(entry) }
+    if isReady, length >= Self.enough {
+      // It is not worth being copied.
+      writeOutput()
+      command.withText { connection?.write($0) }
+      return true
+    }
+    command.withText { output.append($0) }
     unwritten += 1
     if !mayWait { isUrgent = true }
-    if listener == nil { pending.append(entry) }
     if leavesNow { wantTurn() }
     return true
+  }
+
+  private func writeOutput() {
+    guard !output.isEmpty else { return }
+    connection?.write(output.span)
+    if output.allocated > Self.keptMemory { output.release() } else { output.removeAll() }
+    unwritten = 0
+    isUrgent = false
   }
 
   /// Sends a command whose answer is told to `completion`, once.
@@ -200,11 +214,16 @@ package final class RedisConnection {
     lose(.connectionLost(reason))
   }
 
-  /// Whether a thousand commands more would be taken, of 2 MiB together.
+  /// Whether a thousand commands more would be taken, of 2 MiB together, and Redis keeps up with what it was sent. When it
+  /// does again, observers hear of it.
   package var hasRoom: Bool {
     !isClosed && pending.count + 1000 <= limits.commands && output.count + (2 << 20) <= limits.bytes
-      && !hasLostPatience
+      && (connection?.queuedBytes ?? 0) < Self.highWater && !hasLostPatience
   }
+
+  /// Bytes that wait for Redis to read them before more is held back, and again few enough.
+  private static let highWater = 1 << 20
+  private static let lowWater = 256 << 10
 
   /// Whether what is not written yet is to be written in this turn.
   private var leavesNow: Bool { isUrgent || pending.count <= unwritten || output.count >= Self.enough }
@@ -216,7 +235,7 @@ package final class RedisConnection {
 
   private func refusal(_ length: Int) -> RedisError? {
     if isClosed { return .notConnected("closed") }
-    if length == 0 || pending.count >= limits.commands || output.count > limits.bytes { return .overloaded }
+    if length == 0 || pending.count >= limits.commands || output.count + length > limits.bytes { return .overloaded }
     return hasLostPatience ? .notConnected(lastFault ?? "no connection yet") : nil
   }
 
@@ -253,10 +272,13 @@ package final class RedisConnection {
     self.connection = connection
     state = .greeting(step: 0)
     connection.handler = self
+    connection.lowWaterMark = Self.lowWater
     var text = ByteBuffer()
     for step in greetingSteps {
       write(step, to: command)
-      _ = command.move(to: &text)
+      _ = command.finish()
+      command.withText { text.append($0) }
+      command.clear()
     }
     connection.write(text.span)
     connection.startReading()
@@ -348,7 +370,9 @@ extension RedisConnection: ConnectionHandler {
     if !output.isEmpty, leavesNow { wantTurn() }
   }
 
-  package func connectionDrained() {}
+  package func connectionDrained() {
+    for observer in observers.values { observer.redisHasRoom() }
+  }
 
   package func connectionEnded(_ end: ConnectionEnd) {
     switch end {
@@ -361,12 +385,7 @@ extension RedisConnection: ConnectionHandler {
 extension RedisConnection: TurnMember, DeadlineMember {
   package func turnCame() {
     isTurnDue = false
-    if isReady, !output.isEmpty, leavesNow {
-      connection?.write(output.span)
-      if output.allocated > Self.keptMemory { output.release() } else { output.removeAll() }
-      unwritten = 0
-      isUrgent = false
-    }
+    if isReady, leavesNow { writeOutput() }
     while let (entry, error) = failed.popFirst() { entry.receiver.redisAnswered(.failure(error), tag: entry.tag) }
   }
 

@@ -46,4 +46,12 @@ package protocol RedisConnectionObserver: AnyObject {
   func redisBecameReady()
   /// The connection is lost; the answers that were due have been told to be lost before.
   func redisWasLost()
+  /// It has read most of what was sent.
+  func redisHasRoom()
+}
+
+extension RedisConnectionObserver {
+  package func redisBecameReady() {}
+  package func redisWasLost() {}
+  package func redisHasRoom() {}
 }

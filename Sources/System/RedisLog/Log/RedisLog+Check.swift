@@ -25,7 +25,6 @@ extension RedisLog {
     // The end may be this log's own, whose acknowledgement was lost.
     if let own = memory.end, let id = idOfEnd, id == entry.id, end.isSame(as: own) {
       isEndStored = true
-      recount(from: memory.frontier)
       progress = .idle
       return moveOn(to: memory.frontier, id)
     }
@@ -43,7 +42,6 @@ extension RedisLog {
   private func resume(behind id: EntryID) {
     guard let position = position(behind: id) else { return loseToStrangers() }
     guard position >= memory.start else { return abandon() }
-    recount(from: position)
     progress = .idle
     moveOn(to: position, id)
   }

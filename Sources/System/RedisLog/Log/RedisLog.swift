@@ -1,4 +1,4 @@
-import Bytes
+package import Bytes
 import Loop
 package import Streams
 package import Time
@@ -26,27 +26,19 @@ package final class RedisLog: EventLog {
     /// Behind its last entry.
     var end: LogPosition
     var lastID: EntryID
-    var entries = 0
-    var bytes = 0
     var hasEnd = false
-
-    mutating func add(_ length: Int, _ head: EntryHead) {
-      lastID = lastID.id(ofNext: head)
-      entries += 1
-      bytes += length
-    }
   }
 
   /// What an answer belongs to: the tag of its command.
   enum Request: UInt64 { case batch, check }
 
-  private static let batchEntries = 512
-  private static let batchBytes = 256 << 10
+  /// Redis does nothing else while it stores a batch.
+  private static let batchLimit = LogRoom(entries: 1024, bytes: 256 << 10)
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
   package let run: RunID
   let store: RunStore
-  let memory: MemoryLog
+  package let memory: MemoryLog
   let key: String
 
   // Held until `close()`, not weakly: every event passes it, and what is held weakly is dearer to retain for all.
@@ -63,10 +55,10 @@ package final class RedisLog: EventLog {
   var foreignEnd: EndRecord?
   /// Whether the store has the run's end, this log's or another.
   package var isSettled: Bool { isEndStored || foreignEnd != nil }
-  private var pendingEntries = 0
-  private var pendingBytes = 0
   /// When something was last stored, or began to wait.
   private var lastProgress: MonotonicTime
+  /// Whether something waits, as far as it was noticed.
+  private var isWaiting = false
   /// How often the connection had been lost when Redis was last asked what it has.
   var knownLosses: UInt64
   private var isTurnDue = false
@@ -109,6 +101,12 @@ package final class RedisLog: EventLog {
     memory.read(from: position, upTo: frontier, body)
   }
 
+  package func deliver(
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+  ) -> LogPosition? {
+    memory.deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out)
+  }
+
   package func position(after number: UInt64) -> LogLookup {
     let lookup = memory.position(after: number)
     if case .found(let position) = lookup, position > frontier { return .ahead(last: last) }
@@ -121,22 +119,14 @@ package final class RedisLog: EventLog {
 
   // MARK: - Writing
 
-  package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
-    if foreignEnd != nil { return .ended }
-    let result = memory.append(block, head)
-    guard result == .kept, !isDetached else { return result }
-    if pendingEntries == 0 { lastProgress = loop.now }
-    pendingEntries += 1
-    pendingBytes += block.count
-    wantTurn()
-    return .kept
+  package func grew() {
+    if !isDetached, !isTurnDue, pendingEntries > 0 { beginToWait() }
   }
 
   @discardableResult
   package func finish(_ end: EndRecord) -> Bool {
     guard foreignEnd == nil, memory.finish(end) else { return false }
-    if !hasPending { lastProgress = loop.now }
-    wantTurn()
+    beginToWait()
     return true
   }
 
@@ -160,18 +150,28 @@ package final class RedisLog: EventLog {
     interimEnd = record
   }
 
+  package func retire() { memory.retire() }
+
   /// Stops storing. To be called when the run's end is stored, or the run is given up.
   package func close() {
     isClosed = true
     observer = nil
     progress = .detached
     memory.pin = nil
+    store.redis.remove(self)
     if let handle { loop.deadlines.remove(handle) }
     handle = nil
   }
 
   var isDetached: Bool { if case .detached = progress { true } else { false } }
+  private var pendingEntries: Int { memory.frontier.entries(since: stored) }
   private var hasPending: Bool { pendingEntries > 0 || (memory.end != nil && !isEndStored) }
+
+  private func beginToWait() {
+    if !isWaiting { lastProgress = loop.now }
+    isWaiting = true
+    wantTurn()
+  }
 
   private func wantTurn() {
     guard !isTurnDue, !isClosed else { return }
@@ -182,7 +182,8 @@ package final class RedisLog: EventLog {
   // MARK: - Batches
 
   private func sendBatch() {
-    guard case .idle = progress, hasPending, store.redis.hasRoom else { return }
+    guard case .idle = progress, hasPending else { return }
+    guard store.redis.hasRoom else { return store.redis.add(self) }
     // Behind another connection there may be a Redis that has less than was acknowledged.
     guard knownLosses == store.redis.counts.losses else { return check() }
     guard stored >= memory.start else { return abandon() }
@@ -197,7 +198,7 @@ package final class RedisLog: EventLog {
   /// The one entry that waits.
   private func writeEntry(_ batch: inout Batch, to command: RedisCommand) {
     let end = memory.read(from: stored) { block, head in
-      batch.add(block.count, head)
+      batch.lastID = batch.lastID.id(ofNext: head)
       command.append("XADD")
       command.append(key)
       command.append { batch.lastID.write(to: &$0) }
@@ -220,39 +221,23 @@ package final class RedisLog: EventLog {
   private func write(_ batch: inout Batch, to command: RedisCommand) {
     command.begin(Script.append, keys: key)
     command.append { $0.append(decimal: storedID.high) }
-    var heads = ByteBuffer()
-    let end = memory.read(from: stored) { block, head in
-      let isNext = head.kind == .event && head.mark.isEmpty && head.number == batch.lastID.high + 1
-      batch.add(block.count, head)
-      if !isNext { Self.writeHead(of: batch, head.kind.letter, head.mark, to: &heads) }
-      command.append(block)
-      return batch.entries < Self.batchEntries && batch.bytes < Self.batchBytes
+    command.append { $0.append(decimal: storedID.low) }
+    let end = memory.lend(from: stored, atMost: Self.batchLimit) { piece, bytes, words in
+      batch.lastID = batch.lastID.id(behind: piece)
+      command.append { $0.append(decimal: piece.precedingNumber) }
+      command.append(bytes)
+      command.append(words)
     }
     batch.end = end ?? stored
     if let record = memory.end, batch.end == memory.frontier {
       batch.hasEnd = true
       batch.lastID = EntryID(batch.lastID.high + 1, 0)
-      Self.writeHead(of: batch, "end", [], to: &heads)
       command.append { record.write(to: &$0) }
+    } else {
+      command.append("")
     }
-    command.append(heads.span)
     let setsExpiry = storedID == .zero || batch.hasEnd
     if setsExpiry { command.append(store.lifetime) } else { command.append("") }
-  }
-
-  /// Writes the head of the batch's last entry.
-  private static func writeHead(
-    of batch: Batch, _ kind: StaticString?, _ mark: EventMark, to heads: inout ByteBuffer
-  ) {
-    // The first argument is no value; the end record is no entry that is counted.
-    heads.append(decimal: batch.entries + (batch.hasEnd ? 2 : 1))
-    heads.append(" ")
-    batch.lastID.write(to: &heads)
-    heads.append(" ")
-    if let kind { heads.append(kind) }
-    heads.append(" ")
-    if !mark.isEmpty { heads.append(decimal: Int(mark.rawValue)) }
-    heads.append(";")
   }
 
   @discardableResult
@@ -263,8 +248,6 @@ package final class RedisLog: EventLog {
   // MARK: - Answers
 
   private func wasStored(_ batch: Batch) {
-    pendingEntries -= batch.entries
-    pendingBytes -= batch.bytes
     isEndStored = isEndStored || batch.hasEnd
     progress = .idle
     moveOn(to: batch.end, batch.lastID)
@@ -277,19 +260,9 @@ package final class RedisLog: EventLog {
     stored = position
     shown = max(shown, position)
     if !followsMemory { memory.pin = position }
-    if hasPending { wantTurn() } else { recover() }
+    isWaiting = hasPending
+    if isWaiting { wantTurn() } else { recover() }
     observer?.frontierMoved()
-  }
-
-  /// Counts what waits behind `position`, where the store has turned out to be.
-  func recount(from position: LogPosition) {
-    pendingEntries = 0
-    pendingBytes = 0
-    _ = memory.read(from: position) { block, _ in
-      pendingEntries += 1
-      pendingBytes += block.count
-      return true
-    }
   }
 
   private func recover() {
@@ -323,6 +296,7 @@ package final class RedisLog: EventLog {
     // What was stored without being acknowledged is in front of the end for everybody else.
     if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     foreignEnd = end
+    memory.close()
     observer?.ownershipLost()
   }
 
@@ -341,12 +315,17 @@ package final class RedisLog: EventLog {
   }
 }
 
-extension RedisLog: TurnMember, DeadlineMember, RedisReceiver {
+extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionObserver {
+  package func redisHasRoom() {
+    store.redis.remove(self)
+    wantTurn()
+  }
+
   package func turnCame() {
     isTurnDue = false
     if handle == nil, !isDetached { watch(until: loop.now + store.settings.patience) }
     sendBatch()
-    if pendingBytes > store.settings.pendingLimit, !isDetached { reportLoss() }
+    if !isDetached, memory.frontier.blockBytes(since: stored) > store.settings.pendingLimit { reportLoss() }
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
@@ -387,5 +366,12 @@ extension EntryID {
   func id(ofNext head: EntryHead) -> EntryID {
     if head.kind.isEvent { return EntryID(head.number, 0) }
     return high == head.number ? EntryID(high, low + 1) : EntryID(head.number, 1)
+  }
+
+  /// The id of the last entry of `piece`, when this is the one of the entry in front of it.
+  func id(behind piece: LogPiece) -> EntryID {
+    let others = UInt64(piece.others)
+    let follows = !piece.hasEvent && high == piece.lastNumber
+    return EntryID(piece.lastNumber, follows ? low + others : others)
   }
 }

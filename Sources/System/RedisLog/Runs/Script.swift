@@ -100,30 +100,37 @@ enum Script {
 
   /// Appends entries to a run's events; see `RedisLog`. Stops at the first that Redis refuses.
   ///
-  /// Keys: events. Arguments: the number of the event before them; the value of each entry; the heads of those entries
-  /// that are not plain events with the next number, each as `place id kind mark;`, where the place is that of the
-  /// argument and the end record's kind is `end`; a time to live in milliseconds, or nothing.
+  /// Keys: events. Arguments: the two numbers of the id before them; for each piece of entries what their numbers are
+  /// counted from, their bytes and their words (`MemoryLog.lend`); the end record or nothing; a time to live in
+  /// milliseconds or nothing. The upper half of an event's word that has no mark is less than 1 << 22.
   static let append: StaticString = """
-    local heads = {}
-    for place, id, kind, mark in string.gmatch(ARGV[#ARGV - 1], '(%d+) (%d+%-%d+) (%a*) (%d*);') do
-      heads[tonumber(place)] = {id, kind, mark}
-    end
-    local number = tonumber(ARGV[1])
-    for i = 2, #ARGV - 2 do
-      local head = heads[i]
-      if not head then
-        number = number + 1
-        redis.call('XADD', KEYS[1], string.format('%.0f-0', number), 'b', ARGV[i])
-      else
-        local id, kind, mark = unpack(head)
-        number = tonumber(string.match(id, '^%d+'))
-        local entry = {'XADD', KEYS[1], id, kind == 'end' and 'end' or 'b', ARGV[i]}
-        if kind ~= '' and kind ~= 'end' then table.insert(entry, 'k'); table.insert(entry, kind) end
-        if mark ~= '' then table.insert(entry, 'm'); table.insert(entry, mark) end
-        redis.call(unpack(entry))
+    local key, letters = KEYS[1], {[2] = 'u', [3] = 'p', [4] = 'f'}
+    local number, low = tonumber(ARGV[1]), tonumber(ARGV[2])
+    for piece = 3, #ARGV - 2, 3 do
+      local preceding, bytes, words = tonumber(ARGV[piece]), ARGV[piece + 1], ARGV[piece + 2]
+      local first = 1
+      for place = #words - 7, 1, -8 do
+        local length, rest = struct.unpack('<I4I4', words, place)
+        local own = preceding + rest % 65536
+        local block = string.sub(bytes, first + math.floor(rest / 65536) % 64, first + length - 1)
+        first = first + length
+        if rest < 4194304 then
+          number, low = own, 0
+          redis.call('XADD', key, string.format('%.0f-0', number), 'b', block)
+        else
+          local mark, kind = math.floor(rest / 4194304) % 32, math.floor(rest / 134217728)
+          if kind == 0 or kind == 2 then low = 0 elseif own == number then low = low + 1 else low = 1 end
+          number = own
+          local entry = {'XADD', key, string.format('%.0f-%.0f', number, low), 'b', block}
+          if letters[kind] then table.insert(entry, 'k'); table.insert(entry, letters[kind]) end
+          if mark > 0 then table.insert(entry, 'm'); table.insert(entry, tostring(mark)) end
+          redis.call(unpack(entry))
+        end
       end
     end
-    if ARGV[#ARGV] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[#ARGV]) end
+    local last, life = ARGV[#ARGV - 1], ARGV[#ARGV]
+    if last ~= '' then redis.call('XADD', key, string.format('%.0f-0', number + 1), 'end', last) end
+    if life ~= '' then redis.call('PEXPIRE', key, life) end
     return 1
     """
 

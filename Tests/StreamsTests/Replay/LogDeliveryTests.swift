@@ -6,7 +6,7 @@ import Testing
 import Time
 
 /// What a client gets that reads from the log, beside what one gets that was there from the start.
-struct LogFeedTests {
+struct LogDeliveryTests {
   private struct Sample {
     var seed: Int
     var stream: [UInt8]
@@ -25,28 +25,25 @@ struct LogFeedTests {
   }
 
   private func keep(_ sample: Sample) -> (MemoryLog, EndRecord) {
-    let log = MemoryLog()
+    let log = MemoryLog(of: Play.stream)
     let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
-    let feed = LogFeed(log: log)
     var out = ByteBuffer()
-    for piece in sample.pieces { _ = run.receive(piece.span, for: feed, into: &out) }
-    let outcome = feed.close(run, sample.end)
+    for piece in sample.pieces { _ = log.take(piece.span, of: run, into: &out) }
+    let outcome = log.takeRest(of: run, sample.end)
     let end = EndRecord(
       outcome: outcome, reason: "why", events: run.events, bytes: run.eventBytes,
       upstreamIsComplete: sample.end == .clean)
     log.finish(end)
-    #expect(feed.breach == nil && out.isEmpty)
+    #expect(log.breach == nil && out.isEmpty)
     return (log, end)
   }
 
   private func read(_ log: MemoryLog, _ end: EndRecord, _ mode: Mode) -> (body: [UInt8], end: BodyEnd) {
-    let delivery = LogDelivery(to: Play().reader(mode))
+    var delivery = LogDelivery(to: Play().reader(mode))
     var out = ByteBuffer()
     if mode == .graceful { EventWriter.opening(to: &out) }
-    _ = log.read(from: .beginning) { block, head in
-      delivery.deliver(block, head, into: &out)
-      return true
-    }
+    let position = log.deliver(from: .beginning, to: &delivery, room: .max, into: &out)
+    #expect(position == log.frontier)
     let streamEnd = StreamEnd(
       stream: Play.stream, run: Play.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: end.outcome,
       reason: end.reason)
@@ -79,30 +76,38 @@ struct LogFeedTests {
   }
 
   @Test(arguments: [Mode.legacy, .shield, .graceful])
-  func `a client that takes events as they are kept gets what one gets that reads them from the log`(mode: Mode) {
+  func `a client that takes events as they come gets what one gets that reads them one by one`(mode: Mode) {
     for sample in samples(500, from: 9000) {
-      let log = MemoryLog()
+      var random = SeededGenerator(seed: UInt64(sample.seed))
+      let log = MemoryLog(of: Play.stream)
       let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
-      let delivery = LogDelivery(to: Play().reader(mode))
-      let live = LiveFeed(LogFeed(log: log), to: delivery)
+      var delivery = LogDelivery(to: Play().reader(mode))
+      var position = LogPosition.beginning
       var out = ByteBuffer()
       var tally = StreamTally()
       for piece in sample.pieces {
-        _ = run.receive(piece.span, for: live, into: &out)
-        tally.add(live.takeTally())
+        _ = log.take(piece.span, of: run, into: &out)
+        while position < log.frontier {
+          let room = out.count + 1 + random.below(200)
+          position = log.deliver(from: position, to: &delivery, room: room, into: &out) ?? log.frontier
+          tally.add(delivery.takeTally())
+          if random.chance(30) { break }
+        }
       }
-      let later = LogDelivery(to: Play().reader(mode))
+      _ = log.deliver(from: position, to: &delivery, room: .max, into: &out)
+      tally.add(delivery.takeTally())
+      var later = LogDelivery(to: Play().reader(mode))
       var read = ByteBuffer()
-      var count = StreamTally()
       _ = log.read(from: .beginning) { block, head in
         later.deliver(block, head, into: &read)
-        count.count(head, length: block.count)
         return true
       }
+      let count = later.takeTally()
       #expect(out.toArray() == read.toArray(), "seed \(sample.seed)")
       #expect(tally.events == run.events && tally.bytes == run.eventBytes, "seed \(sample.seed)")
       #expect(tally.marks == run.marks && tally.eventsAfterCompletion == run.eventsAfterCompletion)
       #expect(count.events == tally.events && count.eventsAfterCompletion == tally.eventsAfterCompletion)
+      #expect(delivery.tail.hasPartialEvent == later.tail.hasPartialEvent)
     }
   }
 

@@ -1,0 +1,45 @@
+package import Bytes
+package import SSE
+
+// What a backend sends goes into the log before any reader sees it.
+extension MemoryLog: EventSink {
+  package var keepsFiller: Bool { true }
+
+  package func deliver(
+    _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
+  ) {
+    let head = EntryHead(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
+    append(bytes.extracting(event.range), head, hasID: event.hasID)
+  }
+
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
+    append(bytes, EntryHead(number: number, kind: .filler), hasID: false)
+  }
+
+  /// Keeps the events of the next piece of a backend's body. Here, where the compiler knows both sides.
+  package func take(_ bytes: Span<UInt8>, of run: Run, into out: inout ByteBuffer) -> Delivery {
+    run.receive(bytes, for: self, into: &out)
+  }
+
+  /// Keeps what the end of the backend's body left of an event.
+  ///
+  /// - Returns: the outcome of that end.
+  package func takeRest(of run: Run, _ end: UpstreamEnd) -> Outcome {
+    var bytes = ByteBuffer()
+    run.writePartialEvent(to: &bytes)
+    // It sees a terminal that the backend left without its blank line, which has a number then.
+    let outcome = run.outcome(of: end)
+    guard !bytes.isEmpty else { return outcome }
+    let head: EntryHead
+    if end != .clean {
+      head = EntryHead(number: run.events, kind: .partial)
+    } else if let mark = run.finalEventMark {
+      head = EntryHead(number: run.events, kind: .unterminated, mark: mark)
+    } else {
+      // Comments, or an id alone: no client notices.
+      head = EntryHead(number: run.events, kind: .filler, mark: run.hasBareError ? .error : [])
+    }
+    append(bytes.span, head, hasID: false)
+    return outcome
+  }
+}
