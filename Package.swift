@@ -111,10 +111,11 @@ let testing: [Target] = [
     "RedisLogTests",
     [
       "RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "Processes", "Harness",
+      "EventSamples",
     ]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
-  tests("JSONTests", ["JSON", "Time"]),
-  tests("FlagsTests", ["Flags", "JSON", "Time"]),
+  tests("JSONTests", ["JSON", "Time", "EventSamples"]),
+  tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
   tests(
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),

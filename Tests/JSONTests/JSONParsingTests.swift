@@ -1,3 +1,4 @@
+import EventSamples
 import JSON
 import Testing
 
@@ -119,7 +120,7 @@ import Testing
   }
 
   @Test func `random values survive writing and reading`() throws {
-    var random = SystemRandomNumberGenerator()
+    var random = SeededGenerator(seed: 1)
     for _ in 0..<500 {
       let value = randomValue(depth: 4, &random)
       for layout in [JSONLayout.compact, .pretty, .canonical] {
@@ -128,7 +129,7 @@ import Testing
     }
   }
 
-  private func randomValue(depth: Int, _ random: inout SystemRandomNumberGenerator) -> JSONValue {
+  private func randomValue(depth: Int, _ random: inout SeededGenerator) -> JSONValue {
     switch Int.random(in: depth > 0 ? 0...5 : 0...3, using: &random) {
     case 0: return .null
     case 1: return .bool(Bool.random(using: &random))

@@ -16,8 +16,6 @@ package struct RedisReply {
   package var kind: Kind { tape.tokens[index].kind }
   package var isError: Bool { kind == .error }
   package var isNull: Bool { kind == .null }
-  /// `+OK`.
-  package var isOK: Bool { kind == .status && withBytes { $0.equals("OK") } }
 
   /// The number of an integer reply, or `nil`.
   package var integer: Int64? { kind == .integer ? tape.tokens[index].value : nil }
