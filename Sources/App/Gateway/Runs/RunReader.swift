@@ -39,7 +39,7 @@ final class RunReader {
   /// Holds us in turn, until we leave.
   private let exchange: Exchange
   private let worker: Worker
-  private let request: RequestHead
+  private var request: RequestHead
   private let opening: StreamOpening
   private var state = State.waiting
   private(set) var stream: EventStream?
@@ -131,6 +131,8 @@ final class RunReader {
     delivery = LogDelivery(to: stream.reader)
     exchange.readerOpened(stream)
     exchange.sendHead(of: stream, head, opening, request)
+    // An idle stream needn't hold the index of its request's fields.
+    request.fields = Fields()
     let scratch = worker.loop.scratch
     stream.reader.open(into: &scratch.buffer)
     if mode == .graceful { reset?.write(to: &scratch.buffer) }

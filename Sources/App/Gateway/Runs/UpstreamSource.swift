@@ -8,9 +8,6 @@ import Time
 
 /// Feeds a run from the response of a backend, which a waterfall finds.
 final class UpstreamSource: RunSource {
-  private let request: RequestHead
-  private let body: RequestBody?
-  private let forwarded: ForwardedClient
   private let worker: Worker
   private let route: Route
   /// Holds us in turn, until `stop`. Nothing on this path is held weakly: that makes each use of it dearer.
@@ -29,14 +26,12 @@ final class UpstreamSource: RunSource {
     _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
     route: Route, worker: Worker
   ) {
-    self.request = request
-    self.body = body
-    self.forwarded = forwarded
     self.route = route
     self.worker = worker
     parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     memory = log.memory
     clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
+    dispatch = Dispatch(request: request, body: body, from: forwarded, route: route, owner: self, worker: worker)
   }
 
   var isOwner: Bool { true }
@@ -45,9 +40,7 @@ final class UpstreamSource: RunSource {
 
   func begin(feeding run: LoggedRun) {
     self.run = run
-    let dispatch = Dispatch(request: request, body: body, from: forwarded, route: route, owner: self, worker: worker)
-    self.dispatch = dispatch
-    dispatch.begin()
+    dispatch?.begin()
   }
 
   var hasTerminal: Bool { parsed.hasTerminal }

@@ -77,15 +77,14 @@ struct Segment: ~Copyable {
   /// - Returns: how many bytes that was.
   mutating func trim() -> Int {
     let size = buffer.count + 8 * count
-    let spare = allocated - size
-    guard spare > allocated / 2 else { return 0 }
+    guard size < allocated / 2 else { return 0 }
     var exact = ByteBuffer()
     if size > 0 { exact.reserve(size) }
     exact.append(buffer)
     for index in 0..<count { exact.put(word: buffer.word(fromEnd: index), fromEnd: index) }
     buffer = exact
-    allocated = size
-    return spare
+    defer { allocated = buffer.allocated }
+    return allocated - buffer.allocated
   }
 
   /// Takes nothing any more, and has nothing.
