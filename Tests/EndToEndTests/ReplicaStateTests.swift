@@ -179,5 +179,21 @@ extension EndToEnd {
         #expect(took > .milliseconds(500) && took < .milliseconds(3500), "\(took.milliseconds) ms")
       }
     }
+
+    @Test func `what a reader on another replica wishes counts when all have left`() async throws {
+      let script = RunWorld.ticking(80, every: .milliseconds(50))
+      try await Replicas.withNames(script: script) { replicas in
+        let first = replicas.world.openNew("/x")
+        #expect(await first.receives("data: 3\n"))
+        let stream = await first.soFar().head.value("X-Stream-Id") ?? ""
+        let second = replicas.open("/fermata/streams/\(stream)", fields: [.onDisconnect("continue")])
+        #expect(await second.receives("data: 5\n"))
+        first.hangUp()
+        second.hangUp()
+        let isOver = await eventually(within: .seconds(15)) { !replicas.world.gateway.log("run_ended").isEmpty }
+        let end = replicas.world.gateway.log("run_ended").first
+        #expect(isOver && end?["outcome"]?.string == "completed" && end?["events"]?.integer == 81)
+      }
+    }
   }
 }

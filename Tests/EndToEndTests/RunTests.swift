@@ -168,6 +168,27 @@ extension EndToEnd {
       }
     }
 
+    @Test func `what a reader wishes counts on whichever loop it reads`() async throws {
+      let script = RunWorld.ticking(40, every: .milliseconds(50))
+      let setup = RunWorld.setup("{ onDisconnect: \"cancel\" }", workers: 4, script: { _ in script })
+      try await World.with(setup) { world in
+        // So many that not all meet on one loop.
+        for _ in 0..<6 {
+          let first = world.openNew()
+          #expect(await first.receives("data: 3\n"))
+          let stream = await first.soFar().head.value("X-Stream-Id") ?? ""
+          let fields: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .onDisconnect("continue")]
+          let other = world.open("/fermata/streams/\(stream)", fields: fields)
+          #expect(await other.receives("data: 4\n"))
+          first.hangUp()
+          other.hangUp()
+        }
+        let areOver = await eventually(within: .seconds(10)) { world.gateway.log("run_ended").count == 6 }
+        #expect(areOver)
+        for line in world.gateway.log("run_ended") { #expect(line["outcome"]?.string == "completed") }
+      }
+    }
+
     @Test func `what is no stream passes through, and failures are told as on any route`() async throws {
       try await World.with(
         RunWorld.setup(script: { request in

@@ -124,6 +124,9 @@ struct AttendanceTests {
     #expect(read(" Continue ") == .continue)
     #expect(read("grace") == .grace(.seconds(15)))
     #expect(read("grace=90") == .grace(.seconds(90)))
+    for policy in [DisconnectPolicy.cancel, .continue, .grace(.zero), .grace(.seconds(90))] {
+      #expect(read(policy.description) == policy)
+    }
     for text in ["", "grace=", "grace=-1", "grace=1s", "grace=9999999999", "keep", "cancel,continue"] {
       #expect(read(text) == nil, "\(text)")
     }

@@ -220,11 +220,20 @@ final class LoggedRun {
   /// Takes a reader in. It gets what the log holds from its place on, then what comes.
   func attach(_ reader: RunReader) {
     readers.append(reader)
-    attendance.came(wishing: reader.wish.policy)
+    attendance.came()
+    if let policy = reader.wish.policy { take(wish: policy) }
     tellReplicas()
     guard let head else { return }
     // It has read further elsewhere: what is on its way here is waited for.
     guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
+    look()
+  }
+
+  /// A reader, here or elsewhere, says what is to become of the run when nobody reads it. The last one that does counts.
+  func take(wish policy: DisconnectPolicy) {
+    attendance.wish(policy)
+    source.readerWishes(policy)
+    notice?.post(wish: policy)
     look()
   }
 
@@ -289,9 +298,10 @@ final class LoggedRun {
   /// Whether it may be read on another replica, which has to be found out first.
   private func isReadElsewhere() -> Bool {
     if isAskingReplicas || worker.loop.now < nextQuestion { return true }
-    isAskingReplicas = askForReadersElsewhere { [weak self] isRead in
+    isAskingReplicas = askForReadersElsewhere { [weak self] isRead, wish in
       guard let self else { return }
       isAskingReplicas = false
+      if let wish { attendance.wish(wish) }
       guard isRead else { return deserted() }
       // A time of grace begins when the last of them leaves.
       attendance.wasRead(at: worker.loop.now)
@@ -364,48 +374,5 @@ extension LoggedRun: DeadlineMember {
     // Read on another replica, which is looked into again.
     case .cancel: return min(next, max(nextQuestion, now + .milliseconds(250)))
     }
-  }
-}
-
-// What a log's store does by itself; a log in memory does nothing.
-extension LoggedRun: EventLogObserver {
-  private static let storeIsAway = "the store of runs can't be reached"
-
-  /// The same for the copy of a run that is written elsewhere: whether it goes on there can't be known.
-  func storeLostForReaders() {
-    worker.runs.note(.warning, "run_store_lost", of: self)
-    isDegraded = true
-    for reader in readers { reader.finish(.gatewayError, reason: Self.storeIsAway) }
-  }
-
-  func frontierMoved() {
-    readersAdvance()
-    ownership?.logMoved()
-  }
-
-  func storeLost() {
-    worker.runs.note(.warning, "run_store_lost", of: self)
-    isDegraded = true
-    switch settings.whenStoreFails {
-    case .degrade: ownership?.log.goOnWithoutStore()
-    case .refuse:
-      ownership?.log.endReaders(.gatewayError, reason: Self.storeIsAway)
-      end(.gatewayError, reason: Self.storeIsAway)
-    }
-    readersAdvance()
-  }
-
-  func storeRecovered() {
-    worker.runs.note(.info, "run_store_recovered", of: self)
-    isDegraded = false
-  }
-
-  func ownershipLost() {
-    // It goes on without the store: that others have ended it there changes nothing for its readers.
-    if isDegraded, settings.whenStoreFails == .degrade { return }
-    end(.gatewayError, reason: "another gateway has ended the run")
-    // Its own end may have been on its way.
-    readersAdvance()
-    ownership?.logMoved()
   }
 }

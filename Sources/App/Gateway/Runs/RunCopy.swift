@@ -69,6 +69,11 @@ final class CopySource: RunSource {
     worker.hub.ask(place.worker) { $0.runs[stream]?.removeCopy(on: home) }
   }
 
+  func readerWishes(_ policy: DisconnectPolicy) {
+    guard let stream = run?.stream else { return }
+    worker.hub.ask(place.worker) { $0.runs[stream]?.take(wish: policy) }
+  }
+
   func cancel() {
     guard let stream = run?.stream else { return }
     worker.hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }

@@ -9,6 +9,7 @@ struct RunNotice {
   let redis: RedisClient
 
   func post(_ status: RunStatus) { redis.statusBoard.post(id, status) }
+  func post(wish: DisconnectPolicy) { redis.statusBoard.post(id, wish: wish) }
 }
 
 extension RunOwnership {
@@ -32,10 +33,13 @@ extension LoggedRun {
 
   /// Asks whether somebody reads the run on another replica, or may do so as long as the store does not answer.
   ///
+  /// - Parameter completion: gets also what the last reader that said so wants to become of the run, wherever it reads.
   /// - Returns: false when no other replica can.
-  func askForReadersElsewhere(_ completion: @escaping (Bool) -> Void) -> Bool {
+  func askForReadersElsewhere(_ completion: @escaping (Bool, DisconnectPolicy?) -> Void) -> Bool {
     guard let notice, !isDegraded else { return false }
-    notice.redis.statusBoard.readersElsewhere(of: notice.id) { completion($0 != 0) }
+    notice.redis.statusBoard.readersElsewhere(of: notice.id) { status in
+      completion(status?.readers != 0, status?.wish)
+    }
     return true
   }
 }

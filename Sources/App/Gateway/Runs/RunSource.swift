@@ -34,6 +34,9 @@ protocol RunSource: AnyObject {
   /// Whether it reads from the store by that way.
   func uses(_ client: RedisClient) -> Bool
 
+  /// A client of the run says what is to become of it when nobody reads it. For copies.
+  func readerWishes(_ policy: DisconnectPolicy)
+
   /// A client of the run is gone.
   func readerLeft(_ reader: RunReader)
 
@@ -46,6 +49,7 @@ protocol RunSource: AnyObject {
 extension RunSource {
   var home: RunHome { isOwner ? .thisLoop : .anotherLoop }
   var hasTerminal: Bool { false }
+  func readerWishes(_ policy: DisconnectPolicy) {}
   func readerLeft(_ reader: RunReader) {}
   func uses(_ client: RedisClient) -> Bool { false }
 }

@@ -30,6 +30,17 @@ package enum DisconnectPolicy: Equatable, Sendable {
   }
 }
 
+extension DisconnectPolicy: CustomStringConvertible {
+  /// As a client writes it.
+  package var description: String {
+    switch self {
+    case .cancel: "cancel"
+    case .continue: "continue"
+    case .grace(let time): "grace=\(time.value / 1_000_000_000)"
+    }
+  }
+}
+
 /// Counts the readers of a run and says when it must stop for want of them.
 package struct Attendance: Sendable {
   package enum Verdict: Equatable, Sendable {
@@ -53,8 +64,11 @@ package struct Attendance: Sendable {
   package mutating func came(wishing wish: DisconnectPolicy? = nil) {
     readers += 1
     deserted = nil
-    if let wish { policy = wish }
+    if let wish { self.wish(wish) }
   }
+
+  /// A reader asks for a policy, who may be counted elsewhere.
+  package mutating func wish(_ policy: DisconnectPolicy) { self.policy = policy }
 
   package mutating func left(at now: MonotonicTime) -> Verdict {
     readers = max(0, readers - 1)

@@ -1,3 +1,5 @@
+package import Streams
+
 /// What those who have a run tell the others of it beside its events: its owner how far it is, all how many read it.
 package struct RunStatus: Equatable, Sendable {
   package enum Phase: String, Sendable { case opening, running, ended }
@@ -20,6 +22,8 @@ package struct RunStatus: Equatable, Sendable {
   /// `nil` from somebody who only reads it, and where no owner has told anything.
   package var progress: Progress?
   package var readers: Int
+  /// What the last reader that said so wants to become of the run when nobody reads it; only as read from the store.
+  package private(set) var wish: DisconnectPolicy?
 
   package init(progress: Progress? = nil, readers: Int = 0) {
     self.progress = progress
@@ -30,6 +34,7 @@ package struct RunStatus: Equatable, Sendable {
 extension RunStatus {
   /// What stands before the name of each place that counts readers.
   static let readersField = "readers:"
+  static let wishField = "disconnect"
 
   /// Reads the answer to HGETALL of the run's `state`.
   ///
@@ -54,6 +59,7 @@ extension RunStatus {
         readers += Int(clamping: count)
       }
     }
+    wish = fields[Self.wishField].flatMap { DisconnectPolicy(parsing: Array($0.utf8).span) }
     guard let phase = fields["state"].flatMap(Phase.init(rawValue:)) else { return }
     progress = Progress(
       phase: phase, attempts: fields["attempts"].flatMap { Int($0) } ?? 0,
@@ -100,6 +106,23 @@ extension RunStore {
           standing.status = RunStatus(reply, at: now, without: place)
           return standing
         })
+    }
+  }
+
+  /// Notes what a reader wants to become of a run that nobody reads.
+  func note(_ wish: DisconnectPolicy, of run: RunID) {
+    redis.send { command in
+      command.append("HSET")
+      command.append(keys.state(of: run))
+      command.append(RunStatus.wishField)
+      command.append(wish.description)
+    } completion: { _ in
+    }
+    redis.send { command in
+      command.append("PEXPIRE")
+      command.append(keys.state(of: run))
+      command.append(lifetime)
+    } completion: { _ in
     }
   }
 

@@ -1,8 +1,10 @@
 import Loop
+package import Streams
 package import Time
 
 /// Tells all replicas how this loop's runs stand. What changes is written at the next tick, once however often it has
-/// changed, but the first reader of another's run at once: its owner must know before it hears that its own has left. Counts of readers are confirmed now and then, so that those of a gateway that died are forgotten.
+/// changed, but the first reader of another's run at once: its owner must know before it hears that its own has left.
+/// Counts of readers are confirmed now and then, so that those of a gateway that died are forgotten.
 package final class StatusBoard {
   private struct Entry {
     var status: RunStatus
@@ -44,9 +46,12 @@ package final class StatusBoard {
     if let handle { loop.deadlines.move(handle, to: loop.now) } else { handle = loop.deadlines.add(self, at: loop.now) }
   }
 
-  /// How many read the run, but for this loop's readers; `nil` when that can't be found out.
-  package func readersElsewhere(of run: RunID, _ completion: @escaping (Int?) -> Void) {
-    store.standing(of: run, without: place) { result in completion(try? result.get().status.readers) }
+  /// Notes what a reader here wants to become of a run that nobody reads.
+  package func post(_ run: RunID, wish: DisconnectPolicy) { store.note(wish, of: run) }
+
+  /// How the run stands, but for this loop's readers; `nil` when that can't be found out.
+  package func readersElsewhere(of run: RunID, _ completion: @escaping (RunStatus?) -> Void) {
+    store.standing(of: run, without: place) { result in completion(try? result.get().status) }
   }
 
   package func close() {

@@ -1,0 +1,46 @@
+import RedisLog
+import Streams
+import Telemetry
+
+// What a log's store does by itself; a log in memory does nothing.
+extension LoggedRun: EventLogObserver {
+  private static let storeIsAway = "the store of runs can't be reached"
+
+  /// The same for the copy of a run that is written elsewhere: whether it goes on there can't be known.
+  func storeLostForReaders() {
+    worker.runs.note(.warning, "run_store_lost", of: self)
+    isDegraded = true
+    for reader in readers { reader.finish(.gatewayError, reason: Self.storeIsAway) }
+  }
+
+  func frontierMoved() {
+    readersAdvance()
+    ownership?.logMoved()
+  }
+
+  func storeLost() {
+    worker.runs.note(.warning, "run_store_lost", of: self)
+    isDegraded = true
+    switch settings.whenStoreFails {
+    case .degrade: ownership?.log.goOnWithoutStore()
+    case .refuse:
+      ownership?.log.endReaders(.gatewayError, reason: Self.storeIsAway)
+      end(.gatewayError, reason: Self.storeIsAway)
+    }
+    readersAdvance()
+  }
+
+  func storeRecovered() {
+    worker.runs.note(.info, "run_store_recovered", of: self)
+    isDegraded = false
+  }
+
+  func ownershipLost() {
+    // It goes on without the store: that others have ended it there changes nothing for its readers.
+    if isDegraded, settings.whenStoreFails == .degrade { return }
+    end(.gatewayError, reason: "another gateway has ended the run")
+    // Its own end may have been on its way.
+    readersAdvance()
+    ownership?.logMoved()
+  }
+}
