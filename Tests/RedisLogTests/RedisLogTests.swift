@@ -26,7 +26,8 @@ import Time
   ) -> RedisLog {
     var settings = RedisSettings()
     change(&settings)
-    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: MemoryLog(of: StreamID(random: (1, 2)), limits: limits))
+    let memory = MemoryLog(of: StreamID(random: (1, 2)), limits: limits)
+    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: memory)
   }
 
   /// Every third has an id of its own.

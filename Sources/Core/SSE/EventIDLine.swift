@@ -10,7 +10,8 @@ package struct EventIDLine {
 
   package init(stream: StreamID) {
     let (first, second, third) = stream.words
-    let name = UInt64(UInt8(ascii: "i")) | UInt64(UInt8(ascii: "d")) << 8 | UInt64(UInt8(ascii: ":")) << 16
+    let name =
+      UInt64(UInt8(ascii: "i")) | UInt64(UInt8(ascii: "d")) << 8 | UInt64(UInt8(ascii: ":")) << 16
       | UInt64(UInt8(ascii: " ")) << 24
     start = (
       name | first << 32, first >> 32 | second << 32, second >> 32 | third << 32,
