@@ -61,8 +61,8 @@ package final class LoadGenerator {
   private static let failureLimit = 1000
   /// Between two looks at how many streams may be opened by now.
   private static let rampStep = Nanoseconds.milliseconds(5)
-  /// Before it is measured, once all is running. A server that keeps what has ended for a second (the bench's does) has
-  /// the memory for that by then, and what it gives up comes as steadily as what it takes.
+  /// Before it is measured, once all is running. Where streams replace each other, a server that keeps what has ended
+  /// fills its memory first.
   private var settling: Nanoseconds { plan.shape == .cycling ? .seconds(3) : .seconds(1) }
   /// The longest time for all streams to begin, after the time over which they are opened.
   private static let rampLimit = Nanoseconds.seconds(60)

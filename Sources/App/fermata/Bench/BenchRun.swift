@@ -45,7 +45,8 @@ struct BenchRun {
     guard let line = backend.readLine(timeout: .seconds(5)), let address = BackendVerb.address(in: line) else {
       throw BenchError("the backend did not start")
     }
-    let server = try BenchServer.start(subject, backend: BenchBackend(address: address, roots: certificates?.roots))
+    let server = try BenchServer.start(
+      subject, backend: BenchBackend(address: address, roots: certificates?.roots), runMemory: scenario.runMemory)
     let result = Result { try measure(server) }
     try server.stop()
     return try result.get()

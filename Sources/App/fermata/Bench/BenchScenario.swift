@@ -63,6 +63,10 @@ enum BenchScenario: String, CaseIterable {
     }
   }
 
+  /// The memory for runs that are kept. Streams that end one after the other fill it before they are measured, as they
+  /// would in service: each new run takes the oldest one's place. Those that never end must not be cut short.
+  var runMemory: String { shape == .cycling ? "256MB" : "4GB" }
+
   /// Over how long the streams of a steady load are opened: over whole intervals of its events, so that these come evenly.
   func ramp(seconds: Int) -> Nanoseconds {
     switch self {

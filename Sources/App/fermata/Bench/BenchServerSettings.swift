@@ -68,18 +68,20 @@ enum BenchServerSettings {
       """
   }
 
-  /// - Parameter store: the URL of the Redis that keeps runs; without one this process keeps them.
-  static func fermata(backend: BenchBackend, keepsRuns: Bool, store: String?) -> String {
+  /// - Parameters:
+  ///   - memory: for the logs of all runs.
+  ///   - store: the URL of the Redis that keeps runs; without one this process keeps them.
+  static func fermata(backend: BenchBackend, keepsRuns: Bool, memory: String, store: String?) -> String {
     let tls = backend.roots.map { ", tls: { roots: \"\($0)\", serverName: \"localhost\" }" } ?? ""
     let kind = store == nil ? "memory" : "redis"
-    // Runs are forgotten soon, so that a long measurement does not fill the memory; in Redis not before a lease is renewed.
-    let runs = keepsRuns ? ", runs: { store: \"\(kind)\", limit: \"1GB\", ttl: \"1s\" }" : ""
+    let runs = keepsRuns ? ", runs: { store: \"\(kind)\", limit: \"1GB\" }" : ""
+    // What is in Redis is forgotten soon, so that a long measurement does not fill its memory; not before a lease is renewed.
     let redis = store.map { ", redis: { url: \"\($0)\", ttl: \"5s\" }" } ?? ""
     return """
       {
         upstreams: { backend: { url: "\(backend.url)"\(tls) } },
         routes: [{ name: "default", upstreams: "backend"\(runs) }],
-        runs: { memory: "4GB"\(redis) },
+        runs: { memory: "\(memory)"\(redis) },
       }
 
       """

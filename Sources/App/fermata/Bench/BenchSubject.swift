@@ -73,12 +73,15 @@ struct BenchServer {
   let folder: TemporaryDirectory
 
   /// Starts `subject` in front of `backend` with settings that suit event streams, one worker each.
-  static func start(_ subject: BenchSubject, backend: BenchBackend) throws -> BenchServer {
+  ///
+  /// - Parameter runMemory: for runs that are kept.
+  static func start(_ subject: BenchSubject, backend: BenchBackend, runMemory: String) throws -> BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
       let address = try freeAddress()
       let store = try subject.keeping == .redis ? BenchStore.start(at: freeAddress(), folder: folder.path) : nil
-      let command = try command(for: subject, backend: backend, store: store, address: address, folder: folder)
+      let command = try command(
+        for: subject, backend: backend, runMemory: runMemory, store: store, address: address, folder: folder)
       let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
       let server = BenchServer(
         subject: subject, address: process == nil ? backend.address : address, process: process, store: store,
@@ -106,7 +109,7 @@ struct BenchServer {
   }
 
   private static func command(
-    for subject: BenchSubject, backend: BenchBackend, store: BenchStore?, address: SocketAddress,
+    for subject: BenchSubject, backend: BenchBackend, runMemory: String, store: BenchStore?, address: SocketAddress,
     folder: TemporaryDirectory
   ) throws -> [String]? {
     switch subject {
@@ -125,7 +128,8 @@ struct BenchServer {
       let flags = try folder.write("flags.json", BenchServerSettings.flags(variant: variant))
       let settings = try folder.write(
         "fermata.json5",
-        BenchServerSettings.fermata(backend: backend, keepsRuns: subject.keeping != nil, store: store?.url))
+        BenchServerSettings.fermata(
+          backend: backend, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
       return [
         BenchRun.program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,
