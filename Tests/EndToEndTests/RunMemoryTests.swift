@@ -34,5 +34,26 @@ extension EndToEnd {
         #expect(peak - before < 64 * 1024 * 1024 + 96 * 1024 * 1024, "\(peak - before)")
       }
     }
+
+    @Test func `runs that are over make room, the oldest first, on whichever loop they are`() async throws {
+      let block = String(repeating: "x", count: 9_990)
+      let script = Script([.head(), .repeated(count: 10, interval: .zero, [.event(nil, block)]), .end])
+      let setup = RunWorld.setup(
+        "{ onDisconnect: \"continue\" }", workers: 3, common: "{ memory: \"1MiB\" }", script: { _ in script })
+      try await World.with(setup) { world in
+        var streams: [String] = []
+        for _ in 0..<60 {
+          let result = await world.fetchNew()
+          #expect(result.end == .clean && result.payloads.count == 10, "no run is cut for want of memory")
+          streams.append(result.streamID ?? "")
+          // What other loops have is asked for at most ten times a second.
+          try await Task.sleep(for: .milliseconds(120))
+        }
+        #expect(await world.gateway.metric("fermata_run_log_bytes") <= 1024 * 1024)
+        let last = await world.fetchNew("/fermata/streams/\(streams[59])")
+        #expect(last.status == 200 && last.payloads.count == 10)
+        #expect(await world.fetchNew("/fermata/streams/\(streams[0])").status == 404)
+      }
+    }
   }
 }

@@ -1,17 +1,19 @@
 /// First in, first out.
-struct Queue<Element> {
+package struct Queue<Element> {
   private var elements: [Element?] = []
   private var head = 0
 
-  var count: Int { elements.count - head }
-  var isEmpty: Bool { count == 0 }
-  var first: Element? { isEmpty ? nil : elements[head] }
+  package init() {}
 
-  mutating func append(_ element: Element) {
+  package var count: Int { elements.count - head }
+  package var isEmpty: Bool { count == 0 }
+  package var first: Element? { isEmpty ? nil : elements[head] }
+
+  package mutating func append(_ element: Element) {
     elements.append(element)
   }
 
-  mutating func popFirst() -> Element? {
+  package mutating func popFirst() -> Element? {
     guard !isEmpty else { return nil }
     let element = elements[head]
     elements[head] = nil
@@ -25,5 +27,11 @@ struct Queue<Element> {
       head = 0
     }
     return element
+  }
+
+  /// Keeps what `belongs` is true for.
+  package mutating func keep(where belongs: (Element) -> Bool) {
+    elements = elements[head...].filter { $0.map(belongs) ?? false }
+    head = 0
   }
 }

@@ -348,9 +348,7 @@ final class LoggedRun {
   }
 
   /// Whether it may be forgotten to make room.
-  var isExpendable: Bool { state == .over && readers.isEmpty }
-  /// When it ended, for the order in which runs are forgotten.
-  var end: MonotonicTime? { endedAt }
+  var isExpendable: Bool { isSettled && readers.isEmpty && feeders.isEmpty }
 }
 
 extension LoggedRun: DeadlineMember {

@@ -10,7 +10,9 @@ final class RunRoster {
   private unowned let worker: Worker
   private let hub: RunHub
   private var runs: [StreamID: LoggedRun] = [:]
-  private var lookedForRoom: MonotonicTime?
+  /// Runs that live here and are over, in the order of their ends; some may be forgotten already.
+  private var ended = Queue<StreamID>()
+  private var askedForRoom: MonotonicTime?
   /// For the logs of this loop.
   private let pool = SegmentPool()
   private var poolHandle: DeadlineHandle?
@@ -123,15 +125,23 @@ final class RunRoster {
     hub.askOthers(than: worker) { $0.runs.replaceReaders(of: clientStream, with: nil) }
   }
 
-  /// Forgets runs that are over and that nobody reads, the oldest first, until there is room.
+  /// Forgets runs that are over and that nobody reads, the oldest first, until there is room; on other loops too, if
+  /// those here are not enough.
   func makeRoom() {
-    guard lookedForRoom != worker.loop.now else { return }
-    lookedForRoom = worker.loop.now
-    let expendable = runs.values.filter { $0.isExpendable && $0.isOwner }.sorted { left, right in
-      guard let leftEnd = left.end, let rightEnd = right.end else { return false }
-      return leftEnd < rightEnd
+    forgetEnded()
+    let now = worker.loop.now
+    guard hub.budget.isTight, askedForRoom.map({ now - $0 >= .milliseconds(100) }) ?? true else { return }
+    askedForRoom = now
+    hub.askOthers(than: worker) { $0.runs.forgetEnded() }
+  }
+
+  private func forgetEnded() {
+    // Those that are still read, or not stored yet, have another turn.
+    for _ in 0..<min(ended.count, 16) {
+      guard hub.budget.isTight, let stream = ended.popFirst() else { return }
+      guard let run = runs[stream], run.isOwner, run.isOver else { continue }
+      if run.isExpendable { run.vanish() } else { ended.append(stream) }
     }
-    for run in expendable where hub.budget.isTight { run.vanish() }
   }
 
   /// Ends all runs that live here.
@@ -143,6 +153,8 @@ final class RunRoster {
 
   func ended(_ run: LoggedRun, _ end: EndRecord) {
     guard run.isOwner else { return }
+    if ended.count > 2 * runs.count + 64 { ended.keep { runs[$0] != nil } }
+    ended.append(run.stream)
     worker.shard.increment(worker.metrics.runs[end.outcome])
     note(.info, "run_ended", of: run, end)
     worker.runLeft()
