@@ -170,7 +170,7 @@ extension EndToEnd {
 
     @Test func `what a reader wishes counts on whichever loop it reads`() async throws {
       let script = RunWorld.ticking(40, every: .milliseconds(50))
-      let setup = RunWorld.setup("{ onDisconnect: \"cancel\" }", workers: 4, script: { _ in script })
+      let setup = RunWorld.setup("{ onDisconnect: \"cancel\", ttl: \"1s\" }", workers: 4, script: { _ in script })
       try await World.with(setup) { world in
         // So many that not all meet on one loop.
         for _ in 0..<6 {
@@ -186,6 +186,9 @@ extension EndToEnd {
         let areOver = await eventually(within: .seconds(10)) { world.gateway.log("run_ended").count == 6 }
         #expect(areOver)
         for line in world.gateway.log("run_ended") { #expect(line["outcome"]?.string == "completed") }
+        // Copies on other loops have gone with their readers.
+        let isFree = await eventually(within: .seconds(5)) { await world.gateway.metric("fermata_run_log_bytes") == 0 }
+        #expect(isFree)
       }
     }
 

@@ -200,6 +200,24 @@ import Time
     #expect(try entries().dropLast() == (1...120).map { entry("\($0)-0", "b", block($0)) }[...])
   }
 
+  @Test func `an entry that comes while the connection is given up leaves as soon as there is another`() throws {
+    let log = makeLog { $0.patience = .seconds(30) }
+    defer { close(log) }
+    append(1...5, to: log)
+    test.run(until: { visible(log).count == 5 })
+    server.kill()
+    // Longer than commands are taken for.
+    test.run(until: { !redis.hasRoom })
+    append(6...6, to: log)
+    test.run(for: .milliseconds(300))
+    #expect(visible(log).count == 5)
+    try server.start()
+    let back = test.loop.readClock()
+    test.run(until: { visible(log).count == 6 })
+    #expect(test.loop.readClock() - back < .seconds(10))
+    #expect(try entries() == (1...6).map { entry("\($0)-0", "b", block($0)) })
+  }
+
   @Test func `what a restarted Redis has lost is sent again, and readers see no step back`() throws {
     let log = makeLog()
     defer { close(log) }

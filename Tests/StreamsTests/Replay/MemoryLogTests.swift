@@ -208,6 +208,11 @@ struct MemoryLogTests {
     #expect(next("b") == 3)
     #expect(next("") == nil)
     #expect(next("ab") == nil)
+    // Also in a later segment.
+    for number in 5...300 {
+      log.append(SeenEntry(event: UInt64(number), "\(number == 200 ? "id: b\n" : "")data: \(number)\n\n"))
+    }
+    #expect(next("b") == 201 && next("a") == 4)
   }
 
   @Test func `entries are lent as they are kept, with a word for each`() {

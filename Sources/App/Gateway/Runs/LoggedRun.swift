@@ -231,8 +231,8 @@ final class LoggedRun {
 
   /// A reader, here or elsewhere, says what is to become of the run when nobody reads it. The last one that does counts.
   func take(wish policy: DisconnectPolicy) {
-    attendance.wish(policy)
-    source.readerWishes(policy)
+    // A copy goes with its last reader, whatever becomes of the run.
+    if isOwner { attendance.wish(policy) } else { source.readerWishes(policy) }
     notice?.post(wish: policy)
     look()
   }

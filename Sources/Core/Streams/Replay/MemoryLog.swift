@@ -257,10 +257,11 @@ package final class MemoryLog: EventLog {
   }
 
   package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
-    for piece in sealed {
+    if let position = open.position(afterBackendID: id) { return position }
+    for piece in sealed.reversed() {
       if let position = piece.segment.position(afterBackendID: id) { return position }
     }
-    return open.position(afterBackendID: id)
+    return nil
   }
 
   /// How many sealed segments at the queue's front satisfy `belongs`, which no other does.

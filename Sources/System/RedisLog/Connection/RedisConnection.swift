@@ -5,7 +5,7 @@ package import Time
 
 /// One connection to Redis, made anew when it is lost. Commands are answered in the order they are sent.
 ///
-/// What is sent in one turn of the loop leaves in one write. Commands that may wait while others are on their way leave
+/// What is sent in one turn of the loop leaves in one write, but for large commands, which are not copied first. Commands that may wait while others are on their way leave
 /// when those are answered: the busier Redis and this loop are, the more of them share a write, a wake-up and a read at
 /// either end. Every command is answered, by Redis or by an error: when
 /// the connection is lost all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
@@ -29,7 +29,7 @@ package final class RedisConnection {
     /// While there is no connection commands wait for one, until there has been none for this long. Then they fail at
     /// once.
     package var patience = Nanoseconds.seconds(1)
-    /// Commands without an answer, and bytes not yet written.
+    /// Commands without an answer, and bytes that wait for the turn to be written.
     package var commands = 100_000
     package var bytes = 64 << 20
     /// The pause after a failure; doubled from one to the next.
@@ -90,6 +90,8 @@ package final class RedisConnection {
   /// To be told of their failure after the current callback.
   private var failed = Queue<(Pending, RedisError)>()
   private var isTurnDue = false
+  /// Whether more waits for Redis to be read than is good.
+  private var isHeldBack = false
   private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
   /// When the connection was lost, or first wanted.
   private var downSince: MonotonicTime?
@@ -130,7 +132,7 @@ package final class RedisConnection {
 
   // MARK: - Use
 
-  /// Sends a command once the current callback has returned.
+  /// Sends a command: a large one at once, others when the current callback has returned. Answers come later in any case.
   ///
   /// - Parameter timeout: instead of the usual one, for commands that block.
   /// - Parameter mayWait: until what is on its way is answered.
@@ -214,11 +216,13 @@ package final class RedisConnection {
     lose(.connectionLost(reason))
   }
 
-  /// Whether a thousand commands more would be taken, of 2 MiB together, and Redis keeps up with what it was sent. When it
-  /// does again, observers hear of it.
+  /// Whether a thousand commands more would be taken, of 2 MiB together, and Redis keeps up with what it was sent. Observers
+  /// hear when it has read most of that, so that nobody's commands go before those of who has waited, and when there is a
+  /// new connection.
   package var hasRoom: Bool {
-    !isClosed && pending.count + 1000 <= limits.commands && output.count + (2 << 20) <= limits.bytes
-      && (connection?.queuedBytes ?? 0) < Self.highWater && !hasLostPatience
+    if (connection?.queuedBytes ?? 0) >= Self.highWater { isHeldBack = true }
+    return !isClosed && !isHeldBack && pending.count + 1000 <= limits.commands
+      && output.count + (2 << 20) <= limits.bytes && !hasLostPatience
   }
 
   /// Bytes that wait for Redis to read them before more is held back, and again few enough.
@@ -235,7 +239,7 @@ package final class RedisConnection {
 
   private func refusal(_ length: Int) -> RedisError? {
     if isClosed { return .notConnected("closed") }
-    if length == 0 || pending.count >= limits.commands || output.count + length > limits.bytes { return .overloaded }
+    if pending.count >= limits.commands || output.count + length > limits.bytes { return .overloaded }
     return hasLostPatience ? .notConnected(lastFault ?? "no connection yet") : nil
   }
 
@@ -321,6 +325,7 @@ package final class RedisConnection {
     connection?.close()
     connection = nil
     reader = nil
+    isHeldBack = false
   }
 
   private func failAll(_ error: RedisError) {
@@ -371,6 +376,7 @@ extension RedisConnection: ConnectionHandler {
   }
 
   package func connectionDrained() {
+    isHeldBack = false
     for observer in observers.values { observer.redisHasRoom() }
   }
 

@@ -316,6 +316,8 @@ package final class RedisLog: EventLog {
 }
 
 extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionObserver {
+  package func redisBecameReady() { redisHasRoom() }
+
   package func redisHasRoom() {
     store.redis.remove(self)
     wantTurn()
@@ -334,13 +336,15 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionOb
       return nil
     }
     let patience = store.settings.patience
+    if case .idle = progress, hasPending {
+      // Left over when the connection had no room. If it goes now, Redis has its time for it.
+      sendBatch()
+      if case .storing = progress { lastProgress = now }
+    }
     if hasPending, now - lastProgress >= patience { reportLoss() }
     if case .failed(let retry) = progress {
       guard retry <= now else { return retry }
       check()
-    } else if case .idle = progress {
-      // Left over when the connection had no room.
-      sendBatch()
     }
     return min(now + patience, hasPending ? max(lastProgress + patience, now + EventLoop.tickInterval) : now + patience)
   }
