@@ -1,4 +1,4 @@
-import Loop
+import RedisLog
 import Testing
 
 struct QueueTests {

@@ -1,4 +1,6 @@
 /// First in, first out.
+// Here, where it is used for every command: what is generic is compiled for its element in its own module only, and looks
+// types up in every call elsewhere.
 package struct Queue<Element> {
   private var elements: [Element?] = []
   private var head = 0
