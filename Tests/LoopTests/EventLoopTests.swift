@@ -147,8 +147,7 @@ extension EventLoop {
   @Test func `a loop that is let go frees its descriptors`() throws {
     func open() -> Int { (0..<1024).count { fcntl($0, F_GETFD) >= 0 } }
     let made = try EventLoop()
-    let during = open()
-    #expect(during > 0)
+    #expect(open() > 0)
     weak let observed = made
     #expect(observed != nil)
     func scope() throws {
@@ -158,7 +157,7 @@ extension EventLoop {
       #expect(gone != nil)
     }
     for _ in 0..<2000 { try scope() }
-    // Two thousand loops with four descriptors each would not have fitted.
-    #expect(open() < during + 200)
+    // Two thousand loops with four descriptors each would have taken all of them; other tests have some at the same time.
+    #expect(open() < 1000)
   }
 }
