@@ -50,6 +50,7 @@ private struct Bench {
         do {
           report.rows[index].runs.append(try run.measure())
         } catch {
+          Terminal.error("\(scenario.rawValue) \(round)/\(options.rounds): \(subject.title): \(error)")
           report.rows[index].failure = "\(error)"
         }
       }

@@ -1,4 +1,5 @@
 import Harness
+import JSON
 import Time
 
 /// The medians of a scenario's runs, as a table or as JSON.
@@ -84,7 +85,7 @@ struct BenchReport {
 
   // MARK: JSON
 
-  /// One object; every name and text in it is plain ASCII without quotes.
+  /// One object.
   var json: String {
     let rows = rows.map { row in
       let figures = [
@@ -93,6 +94,7 @@ struct BenchReport {
         "\"p50Milliseconds\":\(json(milliseconds(row, \.latencyMedian)))",
         "\"p99Milliseconds\":\(json(milliseconds(row, \.latency99)))", "\"kibibytesPerStream\":\(json(memory(row)))",
         "\"failures\":\(row.runs.reduce(0) { $0 + $1.failures })",
+        "\"error\":\(json(row.failure))",
         "\"runs\":[\(row.runs.map(json).joined(separator: ","))]",
       ]
       return "{\"subject\":\"\(row.subject.rawValue)\",\(figures.joined(separator: ","))}"
@@ -105,6 +107,10 @@ struct BenchReport {
     "{\"cpuNanoseconds\":\(run.cpu.map { "\($0.value)" } ?? "null"),\"events\":\(run.events),\"streams\":\(run.streams),"
       + "\"failures\":\(run.failures),\"p50Nanoseconds\":\(run.latencyMedian.value),"
       + "\"p99Nanoseconds\":\(run.latency99.value),\"memoryBytes\":\(run.memory.map { "\($0)" } ?? "null")}"
+  }
+
+  private func json(_ text: String?) -> String {
+    text.map { String(decoding: JSONValue.string($0).serialized(), as: UTF8.self) } ?? "null"
   }
 
   private func json(_ value: Double?) -> String {
