@@ -50,11 +50,12 @@ package final class EventClassifier: Sendable {
     var mark = isTyped ? mark(type: type) : []
     // From the first line of data to the block's end: JSON may be spread over lines, and `data:` is none of it.
     let payload = bytes.extracting(event.data.lowerBound..<event.blankLine)
-    if readsOpenAI, payload.hasPrefix("[DONE]") { return mark.union(.terminal) }
+    let first = payload.isEmpty ? 0 : payload[0]
+    if readsOpenAI, first == UInt8(ascii: "["), payload.hasPrefix("[DONE]") { return mark.union(.terminal) }
     // A type line says it all; without one, as many backends have it, the payload's own `type` counts.
     var members: PayloadSketch.Members = isTyped ? [] : .type
     if readsOpenAI, mark.isEmpty { members.insert(.error) }
-    guard !members.isEmpty, payload.hasPrefix("{") || payload.trimmed.hasPrefix("{") else { return mark }
+    guard !members.isEmpty, first == UInt8(ascii: "{") || payload.trimmed.hasPrefix("{") else { return mark }
     let sketch = PayloadSketch(payload, seeking: members)
     mark.formUnion(self.mark(type: payload.extracting(sketch.type)))
     if sketch.hasError { mark.insert(.error) }
