@@ -57,6 +57,9 @@ package struct StreamID: Hashable, Sendable {
     (first, second, third) = (next(8), next(8), next(6))
   }
 
+  /// All of it is random: a third tells as much.
+  package func hash(into hasher: inout Hasher) { hasher.combine(first) }
+
   /// Reads what `write(to:)` wrote; `nil` for anything else.
   package init?(parsing text: Span<UInt8>) {
     guard text.count == Self.length else { return nil }

@@ -45,8 +45,11 @@ final class LoggedRun {
   var isDegraded = false
 
   private var state = State.opening
-  private let source: any RunSource
+  /// `nil` when the run is over.
+  private var source: (any RunSource)?
+  private var attempts = 0
   let isOwner: Bool
+  let home: RunHome
   private let budget: RunBudget
   private var attendance: Attendance
   private var deadline: DeadlineHandle?
@@ -63,6 +66,7 @@ final class LoggedRun {
     self.isImmediate = isImmediate
     self.source = source
     isOwner = source.isOwner
+    home = source.home
     budget = worker.hub.budget
     self.route = route
     self.settings = settings
@@ -74,11 +78,10 @@ final class LoggedRun {
   var stream: StreamID { identity.stream }
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
-  var home: RunHome { source.home }
   /// Whether other replicas have it too.
   var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
   /// Whether it needs that way to the store.
-  func uses(_ client: RedisClient) -> Bool { ownership?.uses(client) ?? false || source.uses(client) }
+  func uses(_ client: RedisClient) -> Bool { ownership?.uses(client) ?? false || source?.uses(client) ?? false }
   /// Whether its end is where it belongs. One whose store is away is not waited for.
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
@@ -88,7 +91,7 @@ final class LoggedRun {
     if !isImmediate { log.observer = self }
     ownership?.begin(of: self)
     deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
-    source.begin(feeding: self)
+    source?.begin(feeding: self)
   }
 
   // MARK: - What the source tells
@@ -163,7 +166,7 @@ final class LoggedRun {
     if state == .opening { openForEnd(record) }
     state = .over
     endedAt = worker.loop.now
-    source.stop(result ?? .ended(record.outcome))
+    stopSource(result ?? .ended(record.outcome))
     log.finish(record)
     worker.runs.ended(self, record)
     openWaiting(all: true, at: worker.loop.now)
@@ -173,9 +176,15 @@ final class LoggedRun {
     look()
   }
 
+  private func stopSource(_ result: AttemptResult) {
+    guard let source = source.take() else { return }
+    source.stop(result)
+    attempts = source.attempts
+  }
+
   /// Ends the run for a reason that is not its source's.
   func end(_ outcome: Outcome, reason: String) {
-    guard state != .over else { return }
+    guard state != .over, let source else { return }
     guard isOwner else { return source.cancel() }
     let counts = source.conclude()
     end(
@@ -195,7 +204,7 @@ final class LoggedRun {
   func failed(_ failure: RunFailure, result: AttemptResult = .ended(.clientGone)) {
     guard state != .over else { return }
     state = .over
-    source.stop(result)
+    stopSource(result)
     let waiting = readers
     readers = []
     for reader in waiting { reader.runFailed(failure) }
@@ -232,7 +241,7 @@ final class LoggedRun {
   /// A reader, here or elsewhere, says what is to become of the run when nobody reads it. The last one that does counts.
   func take(wish policy: DisconnectPolicy) {
     // A copy goes with its last reader, whatever becomes of the run.
-    if isOwner { attendance.wish(policy) } else { source.readerWishes(policy) }
+    if isOwner { attendance.wish(policy) } else { source?.readerWishes(policy) }
     notice?.post(wish: policy)
     look()
   }
@@ -252,7 +261,7 @@ final class LoggedRun {
   func detach(_ reader: RunReader) {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
-    source.readerLeft(reader)
+    source?.readerLeft(reader)
     tellReplicas()
     settle(attendance.left(at: worker.loop.now))
   }
@@ -279,7 +288,8 @@ final class LoggedRun {
     case .over: word = "ended"
     }
     return RunSummary(
-      stream: stream, state: word, sequence: log.last, readers: attendance.readers, attempts: source.attempts,
+      stream: stream, state: word, sequence: log.last, readers: attendance.readers,
+      attempts: source?.attempts ?? attempts,
       end: log.end, milliseconds: Int(((endedAt ?? worker.loop.now) - startedAt).milliseconds))
   }
 
@@ -319,7 +329,7 @@ final class LoggedRun {
 
   private func leaveDeserted() {
     if state == .opening { return failed(.gone) }
-    end(source.hasTerminal ? .completed : .cancelled, reason: "its last reader has left")
+    end(source?.hasTerminal == true ? .completed : .cancelled, reason: "its last reader has left")
   }
 
   // MARK: - Time
@@ -333,7 +343,7 @@ final class LoggedRun {
   func vanish() {
     let wasOver = state == .over
     state = .over
-    if !wasOver { source.stop(.ended(.clientGone)) }
+    if !wasOver { stopSource(.ended(.clientGone)) }
     if endedAt == nil { tellReplicas() }
     ownership?.giveUp()
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
@@ -364,7 +374,7 @@ extension LoggedRun: DeadlineMember {
     }
     settle(attendance.verdict(at: now))
     if state == .over { return now }
-    let next = source.timePassed(now)
+    let next = source?.timePassed(now) ?? now
     if state == .over { return now }
     if !isOwner { openWaiting(all: false, at: now) }
     switch attendance.verdict(at: now) {

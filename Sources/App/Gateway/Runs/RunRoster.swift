@@ -1,3 +1,4 @@
+import Bytes
 import Loop
 import RedisLog
 import SSE
@@ -153,6 +154,8 @@ final class RunRoster {
 
   func ended(_ run: LoggedRun, _ end: EndRecord) {
     guard run.isOwner else { return }
+    while let oldest = ended.first, runs[oldest] == nil { _ = ended.popFirst() }
+    // Routes keep runs for different times.
     if ended.count > 2 * runs.count + 64 { ended.keep { runs[$0] != nil } }
     ended.append(run.stream)
     worker.shard.increment(worker.metrics.runs[end.outcome])

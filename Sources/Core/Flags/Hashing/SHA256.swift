@@ -2,25 +2,37 @@
 package enum SHA256 {
   /// 32 bytes.
   package static func digest(_ message: [UInt8]) -> [UInt8] {
+    let words = words(of: message.span)
+    var digest: [UInt8] = []
+    for index in words.indices {
+      for shift in stride(from: 24, through: 0, by: -8) {
+        digest.append(UInt8(truncatingIfNeeded: words[index] >> UInt32(shift)))
+      }
+    }
+    return digest
+  }
+
+  /// The digest as numbers of 32 bits, the first four bytes first.
+  package static func words(of message: Span<UInt8>) -> [8 of UInt32] {
     var state: [8 of UInt32] = [
       0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]
     // Whole blocks straight from the message, then one or two with the end mark and the length in bits.
     let whole = message.count / 64 * 64
-    for start in stride(from: 0, to: whole, by: 64) { compress(message, at: start, into: &state) }
-    var tail = [UInt8](message[whole...]) + [0x80]
-    while tail.count % 64 != 56 { tail.append(0) }
-    let bits = UInt64(message.count) * 8
-    for shift in stride(from: 56, through: 0, by: -8) { tail.append(UInt8(truncatingIfNeeded: bits >> shift)) }
-    for start in stride(from: 0, to: tail.count, by: 64) { compress(tail, at: start, into: &state) }
-
-    var digest: [UInt8] = []
-    for index in 0..<8 {
-      for shift in stride(from: 24, through: 0, by: -8) {
-        digest.append(UInt8(truncatingIfNeeded: state[index] >> UInt32(shift)))
-      }
+    for start in stride(from: 0, to: whole, by: 64) {
+      compress(message.extracting(start..<start + 64), into: &state)
     }
-    return digest
+    var tail: [128 of UInt8] = .init(repeating: 0)
+    let rest = message.count - whole
+    for index in 0..<rest { tail[index] = message[whole + index] }
+    tail[rest] = 0x80
+    let size = rest < 56 ? 64 : 128
+    let bits = UInt64(message.count) * 8
+    for index in 0..<8 { tail[size - 1 - index] = UInt8(truncatingIfNeeded: bits >> UInt64(8 * index)) }
+    for start in stride(from: 0, to: size, by: 64) {
+      compress(tail.span.extracting(start..<start + 64), into: &state)
+    }
+    return state
   }
 
   /// The digest in 64 lower-case hexadecimal digits.
@@ -30,12 +42,14 @@ package enum SHA256 {
     return String(decoding: text, as: UTF8.self)
   }
 
-  private static func compress(_ bytes: [UInt8], at start: Int, into state: inout [8 of UInt32]) {
+  /// - Parameter block: 64 bytes.
+  private static func compress(_ block: Span<UInt8>, into state: inout [8 of UInt32]) {
+    let constants = constants
     var schedule = [64 of UInt32](repeating: 0)
     for index in 0..<16 {
-      let at = start + 4 * index
+      let at = 4 * index
       schedule[index] =
-        UInt32(bytes[at]) << 24 | UInt32(bytes[at + 1]) << 16 | UInt32(bytes[at + 2]) << 8 | UInt32(bytes[at + 3])
+        UInt32(block[at]) << 24 | UInt32(block[at + 1]) << 16 | UInt32(block[at + 2]) << 8 | UInt32(block[at + 3])
     }
     for index in 16..<64 {
       let (old, recent) = (schedule[index - 15], schedule[index - 2])
@@ -52,15 +66,16 @@ package enum SHA256 {
       let second = sum0 &+ ((a & b) ^ (a & c) ^ (b & c))
       (h, g, f, e, d, c, b, a) = (g, f, e, d &+ first, c, b, a, first &+ second)
     }
-    for (index, value) in [a, b, c, d, e, f, g, h].enumerated() { state[index] = state[index] &+ value }
+    let change: [8 of UInt32] = [a, b, c, d, e, f, g, h]
+    for index in state.indices { state[index] &+= change[index] }
   }
 
   private static func rotate(_ value: UInt32, _ bits: UInt32) -> UInt32 {
-    (value >> bits) | (value << (32 - bits))
+    (value &>> bits) | (value &<< (32 &- bits))
   }
 
   /// The first 32 bits of the fractional parts of the cube roots of the first 64 primes (section 4.2.2).
-  private static let constants: [UInt32] = [
+  private static let constants: [64 of UInt32] = [
     0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
     0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
     0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,

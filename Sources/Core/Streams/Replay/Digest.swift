@@ -8,6 +8,7 @@ package struct Digest: Hashable, Sendable {
   /// Hashes `parts` so that no two lists of parts have the same bytes.
   package init(_ parts: [[UInt8]]) {
     var message: [UInt8] = []
+    message.reserveCapacity(parts.reduce(0) { $0 + 8 + $1.count })
     for part in parts {
       // Each is led by its length: where one ends and the next begins counts too.
       for shift in stride(from: 56, through: 0, by: -8) {
@@ -15,12 +16,8 @@ package struct Digest: Hashable, Sendable {
       }
       message += part
     }
-    let digest = SHA256.digest(message)
-    words = .init { word in
-      var value: UInt64 = 0
-      for place in 0..<8 { value = value << 8 | UInt64(digest[word * 8 + place]) }
-      return value
-    }
+    let digest = SHA256.words(of: message.span)
+    words = .init { UInt64(digest[2 * $0]) << 32 | UInt64(digest[2 * $0 + 1]) }
   }
 
   /// Reads what `write(to:)` wrote; `nil` for anything else.
@@ -74,8 +71,10 @@ extension Digest {
   /// Who opened a run: the hash of the credentials. All who come without any are one; what protects them from each other
   /// is that a stream's id can't be guessed.
   package static func principal(credentials: [[UInt8]]) -> Digest {
-    Digest([Array("principal".utf8)] + credentials)
+    credentials.allSatisfy(\.isEmpty) ? nobody : Digest([Array("principal".utf8)] + credentials)
   }
+
+  private static let nobody = Digest([Array("principal".utf8)])
 
   /// An `Idempotency-Key`, which means something to its principal alone.
   package static func idempotency(key: [UInt8], of principal: Digest) -> Digest {

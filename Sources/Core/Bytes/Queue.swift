@@ -1,6 +1,6 @@
 /// First in, first out.
-// Here, where it is used for every command: what is generic is compiled for its element in its own module only, and looks
-// types up in every call elsewhere.
+// In this module because its functions may be compiled for the element where they are used: generic ones of others look
+// types up in every call.
 package struct Queue<Element> {
   private var elements: [Element?] = []
   private var head = 0

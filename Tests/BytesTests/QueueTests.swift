@@ -1,4 +1,4 @@
-import RedisLog
+import Bytes
 import Testing
 
 struct QueueTests {
