@@ -293,7 +293,9 @@ package final class RedisConnection {
     if let downSince, counts.failures + counts.losses > 0 {
       // Their pauses have grown with the time that it was away.
       let absence = loop.now - downSince
-      othersDue = loop.now + min(absence + absence, limits.longestPause + limits.command)
+      let due = loop.now + min(absence + absence, limits.longestPause + limits.command)
+      // A connection that is lost again at once was not away for long by itself.
+      othersDue = max(othersDue ?? due, due)
     }
     failures = 0
     downSince = nil
