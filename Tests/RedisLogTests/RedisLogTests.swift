@@ -44,19 +44,22 @@ import Time
   private let end = EndRecord(
     outcome: .completed, reason: "the backend ended its stream", events: 3, bytes: 99, upstreamIsComplete: true)
 
-  /// The stream's entries as they lie in Redis, read beside the log.
-  private func entries() throws -> [KeptReply] {
+  /// What lies in Redis, read beside the log.
+  private func entries() throws -> [StoredBlock] {
     let reader = test.connection(server.port)
     defer { reader.close() }
-    var answer = KeptReply.null
-    reader.send("XRANGE", "ai:run:run-1:events", "-", "+") { answer = $0 }
-    test.run(until: { answer != .null })
-    guard case .array(let entries) = answer else { return [answer] }
-    return entries
+    var answer: Result<[StoredBlock], any Error>?
+    reader.send { command in
+      for word in ["XRANGE", "ai:run:run-1:events", "-", "+"] { command.append(word) }
+    } completion: { result in
+      answer = Result { try StoredBlock.read(try result.get()) }
+    }
+    test.run(until: { answer != nil })
+    return try #require(answer).get()
   }
 
-  private func entry(_ id: String, _ fields: String...) -> KeptReply {
-    .array([.text(id), .array(fields.map { .text($0) })])
+  private func stored(_ numbers: ClosedRange<Int>) -> [StoredBlock] {
+    numbers.map { StoredBlock("\($0)-0", block($0)) }
   }
 
   private func close(_ log: RedisLog) {
@@ -89,17 +92,18 @@ import Time
     #expect(log.end == nil && visible(log).isEmpty)
     test.run(until: { log.end != nil })
     #expect(visible(log) == blocks.map(\.0))
+    let record = """
+      {"outcome":"completed","reason":"the backend ended its stream","events":3,"bytes":99,"complete":true}
+      """
     #expect(
       try entries() == [
-        entry("0-1", "b", ": hello\n\n"), entry("0-2", "b", "\u{FEFF}", "k", "f"), entry("1-0", "b", "data: one\n\n"),
-        entry("1-1", "b", ": a\n\n"), entry("1-2", "b", ": b\n\n"), entry("2-0", "b", "data: two\r\n\r\n", "m", "3"),
-        entry("3-0", "b", "data: three", "k", "u"), entry("3-1", "b", "da", "k", "p"),
-        entry(
-          "4-0", "end",
-          """
-          {"outcome":"completed","reason":"the backend ended its stream","events":3,"bytes":99,"complete":true}
-          """),
+        StoredBlock("0-1", ": hello\n\n"), StoredBlock("0-2", "\u{FEFF}", kind: "f"),
+        StoredBlock("1-0", "data: one\n\n"), StoredBlock("1-1", ": a\n\n"), StoredBlock("1-2", ": b\n\n"),
+        StoredBlock("2-0", "data: two\r\n\r\n", mark: 3), StoredBlock("3-0", "data: three", kind: "u"),
+        StoredBlock("3-1", "da", kind: "p"), StoredBlock(end: record, id: "4-0"),
       ])
+    #expect(
+      try server.cli("XLEN", "ai:run:run-1:events") == "2", "together one, and the end")
     #expect((Int(try server.cli("TTL", "ai:run:run-1:events")) ?? 0) > 3500)
     #expect(log.append(Array("x".utf8).span, EntryHead(number: 4)) == .ended)
   }
@@ -124,28 +128,25 @@ import Time
     append(1...10_000, to: log)
     log.finish(end)
     test.run(until: { log.end != nil })
-    let stored = try entries()
-    #expect(stored.count == 10_001)
-    #expect(stored.dropLast() == (1...10_000).map { entry("\($0)-0", "b", block($0)) }[...])
+    let kept = try entries()
+    #expect(kept.count == 10_001)
+    #expect(kept.dropLast() == stored(1...10_000)[...])
   }
 
   @Test func `entries of every kind find their places among many plain ones`() throws {
     let log = makeLog()
     defer { close(log) }
-    var expected: [KeptReply] = []
+    var expected: [StoredBlock] = []
     for number in 1...1500 {
       if number % 100 == 0 {
         // Its bytes are anything, also what separates the parts of a command.
         let text = "; 1 2-0 u 3;\r\n$5\r\n\0\u{1}"
         #expect(log.append(Array(text.utf8).span, EntryHead(number: UInt64(number - 1), kind: .filler)) == .kept)
-        expected.append(entry("\(number - 1)-1", "b", text, "k", "f"))
+        expected.append(StoredBlock("\(number - 1)-1", text, kind: "f"))
       }
       let mark: EventMark = number % 250 == 0 ? .error : []
       #expect(log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number), mark: mark)) == .kept)
-      expected.append(
-        mark.isEmpty
-          ? entry("\(number)-0", "b", block(number)) : entry("\(number)-0", "b", block(number), "m", "\(mark.rawValue)")
-      )
+      expected.append(StoredBlock("\(number)-0", block(number), mark: Int(mark.rawValue)))
     }
     log.finish(end)
     test.run(until: { log.end != nil })
@@ -166,9 +167,9 @@ import Time
     }
     log.finish(end)
     test.run(until: { log.end != nil })
-    let stored = try entries()
-    #expect(stored.count == number + 1)
-    #expect(stored.dropLast() == (1...number).map { entry("\($0)-0", "b", block($0)) }[...])
+    let kept = try entries()
+    #expect(kept.count == number + 1)
+    #expect(kept.dropLast() == stored(1...number)[...])
     #expect(visible(log).count == number)
   }
 
@@ -182,7 +183,7 @@ import Time
     test.run(for: .milliseconds(300))
     append(11...15, to: log)
     test.run(until: { visible(log).count == 15 })
-    #expect(try entries() == (1...15).map { entry("\($0)-0", "b", block($0)) })
+    #expect(try entries() == stored(1...15))
   }
 
   @Test func `Redis killed and restarted has everything that was acknowledged, and gets the rest`() throws {
@@ -197,7 +198,7 @@ import Time
     try server.start()
     log.finish(end)
     test.run(until: { log.end != nil })
-    #expect(try entries().dropLast() == (1...120).map { entry("\($0)-0", "b", block($0)) }[...])
+    #expect(try entries().dropLast() == stored(1...120)[...])
   }
 
   @Test func `an entry that comes while the connection is given up leaves as soon as there is another`() throws {
@@ -215,7 +216,7 @@ import Time
     let back = test.loop.readClock()
     test.run(until: { visible(log).count == 6 })
     #expect(test.loop.readClock() - back < .seconds(10))
-    #expect(try entries() == (1...6).map { entry("\($0)-0", "b", block($0)) })
+    #expect(try entries() == stored(1...6))
   }
 
   @Test func `what a restarted Redis has lost is sent again, and readers see no step back`() throws {
@@ -229,7 +230,7 @@ import Time
     append(51...60, to: log)
     #expect(visible(log).count == 50)
     test.run(until: { visible(log).count == 60 })
-    #expect(try entries() == (1...60).map { entry("\($0)-0", "b", block($0)) })
+    #expect(try entries() == stored(1...60))
   }
 
   @Test func `a batch that Redis refuses leaves no gap`() throws {
@@ -244,7 +245,7 @@ import Time
     append(7...9, to: log)
     try server.cli("CONFIG", "SET", "maxmemory", "0")
     test.run(until: { visible(log).count == 9 })
-    #expect(try entries() == (1...9).map { entry("\($0)-0", "b", block($0)) })
+    #expect(try entries() == stored(1...9))
   }
 
   @Test func `a store that is away is told once, and once that it is back`() throws {
@@ -272,7 +273,7 @@ import Time
     #expect(visible(log).count == 8)
     log.finish(end)
     test.run(until: { log.end != nil })
-    #expect(try entries().dropLast() == (1...9).map { entry("\($0)-0", "b", block($0)) }[...])
+    #expect(try entries().dropLast() == stored(1...9)[...])
   }
 
   @Test func `more than may wait is a loss too, and what memory has dropped is never sent with a gap`() throws {
@@ -292,7 +293,7 @@ import Time
     try server.start()
     test.run(for: .milliseconds(500))
     #expect(observer.log == ["lost"])
-    #expect(try entries() == [entry("1-0", "b", block(1))])
+    #expect(try entries() == stored(1...1))
     log.finish(end)
     #expect(log.end == end)
   }

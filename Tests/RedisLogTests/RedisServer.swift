@@ -69,6 +69,7 @@ final class RedisServer {
     try cli(arguments)
   }
 
+  @discardableResult
   func cli(_ arguments: [String]) throws -> String {
     let cli = try ChildProcess(["redis-cli", "-p", String(port)] + arguments)
     cli.closeInput()

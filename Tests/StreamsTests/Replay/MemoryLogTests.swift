@@ -237,6 +237,12 @@ struct MemoryLogTests {
       let next = log.lend(from: position, atMost: LogRoom(entries: 100, bytes: 3000)) { piece, bytes, words in
         let first = seen.count
         read(bytes, words, piece.precedingNumber, into: &seen)
+        var again: [SeenEntry] = []
+        let isWhole = LogPiece.read(bytes, words: words, after: piece.precedingNumber) { block, head in
+          again.append(SeenEntry(head, [UInt8](copying: block)))
+          return true
+        }
+        #expect(isWhole && again == Array(seen[first...]))
         let others = seen[first...].reversed().prefix { !$0.head.kind.isEvent }.count
         #expect(piece.others == others && piece.hasEvent == (others < seen.count - first))
         #expect(piece.lastNumber == seen.last?.head.number)
@@ -247,7 +253,33 @@ struct MemoryLogTests {
     #expect(seen == entries)
   }
 
-  /// As the script reads them that stores them in Redis.
+  @Test func `a piece whose words are anything is refused, or read within its bytes`() {
+    var random = SeededGenerator(seed: 11)
+    let bytes = (0..<64).map { UInt8($0) }
+    var refused = 0
+    for _ in 0..<20_000 {
+      // Words as they may be, and some of their bits turned.
+      var words: [UInt8] = []
+      for _ in 0..<Int.random(in: 0...4, using: &random) {
+        var word = UInt64.random(in: 0...24, using: &random) | UInt64.random(in: 0...3, using: &random) << 32
+        if Int.random(in: 0...3, using: &random) == 0 { word ^= 1 << UInt64.random(in: 0..<64, using: &random) }
+        words += (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+      }
+      if Int.random(in: 0...9, using: &random) == 0 { words.append(0) }
+      var count = 0
+      let isWhole = LogPiece.read(bytes.span, words: words.span, after: .random(in: .max - 3 ... .max, using: &random))
+      {
+        block, head in
+        count += 1
+        return true
+      }
+      #expect(count <= words.count / 8)
+      if !isWhole { refused += 1 }
+    }
+    #expect(refused > 10_000 && refused < 20_000)
+  }
+
+  /// As docs/protocol.md describes them.
   private func read(_ bytes: Span<UInt8>, _ words: Span<UInt8>, _ preceding: UInt64, into seen: inout [SeenEntry]) {
     var offset = 0
     for place in stride(from: words.count - 8, through: 0, by: -8) {

@@ -207,10 +207,7 @@ package final class MemoryLog: EventLog {
     }
   }
 
-  /// Lends the entries from `position` on as they are kept, in pieces: their bytes, events with the `id` lines that they got
-  /// here, and for each a word of eight bytes, the last one first, whose bits are, from the lowest: the entry's length
-  /// (32), its number (16, counted from `LogPiece.precedingNumber`), the length of its `id` line (6), its mark (5), its
-  /// kind (3).
+  /// Lends the entries from `position` on as they are kept, in pieces: see `LogPiece`, which reads them again.
   ///
   /// - Returns: the position behind the last one lent; `nil` when what stood at `position` was evicted.
   package func lend(

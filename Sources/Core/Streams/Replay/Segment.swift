@@ -2,7 +2,7 @@ import Bytes
 import SSE
 
 /// A piece of memory with whole entries: their bytes from the front, one after the other, and a word for each from the
-/// back (`Word`).
+/// back (`EntryWord`).
 ///
 /// Events without an id of their own lie there with the `id` line that a graceful reader gets, so that any number of them
 /// is sent to it as they lie.
@@ -46,12 +46,12 @@ struct Segment: ~Copyable {
   @inline(__always)
   func takes(_ length: Int, number: UInt64) -> Bool {
     buffer.count &+ length &+ Self.overhead &+ count &* 8 <= allocated
-      && number &- precedingNumber <= Word.largestNumber
+      && number &- precedingNumber <= EntryWord.largestNumber
   }
 
   mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
     buffer.append(block)
-    add(Word(length: block.count, lineLength: 0, head, after: precedingNumber), head)
+    add(EntryWord(length: block.count, lineLength: 0, head, after: precedingNumber), head)
     plainFrom = end
   }
 
@@ -60,12 +60,12 @@ struct Segment: ~Copyable {
   mutating func append(_ block: Span<UInt8>, _ head: EntryHead, _ line: inout EventIDLine) {
     let lineLength = line.write(head.number, to: &buffer)
     buffer.append(block)
-    add(Word(length: lineLength &+ block.count, lineLength: lineLength, head, after: precedingNumber), head)
+    add(EntryWord(length: lineLength &+ block.count, lineLength: lineLength, head, after: precedingNumber), head)
     if !head.mark.isEmpty { plainFrom = end }
   }
 
   @inline(__always)
-  private mutating func add(_ word: Word, _ head: EntryHead) {
+  private mutating func add(_ word: EntryWord, _ head: EntryHead) {
     buffer.put(word: word.bits, fromEnd: count)
     count &+= 1
     end.advance(over: word.length, word.blockLength)
@@ -95,9 +95,9 @@ struct Segment: ~Copyable {
     return memory
   }
 
-  private func word(at entry: UInt64) -> Word { Word(bits: buffer.word(fromEnd: Int(entry &- start.entry))) }
+  private func word(at entry: UInt64) -> EntryWord { EntryWord(bits: buffer.word(fromEnd: Int(entry &- start.entry))) }
 
-  private func head(_ word: Word) -> EntryHead {
+  private func head(_ word: EntryWord) -> EntryHead {
     EntryHead(number: precedingNumber + word.number, kind: word.kind, mark: word.mark)
   }
 
@@ -164,7 +164,7 @@ struct Segment: ~Copyable {
   /// Moves `position` over the entry there.
   ///
   /// - Returns: what is known of it, and where its block lies.
-  private func next(_ position: inout LogPosition) -> (word: Word, block: Range<Int>) {
+  private func next(_ position: inout LogPosition) -> (word: EntryWord, block: Range<Int>) {
     let word = word(at: position.entry)
     let end = place(position) + word.length
     position.advance(over: word.length, word.blockLength)
@@ -237,33 +237,6 @@ struct Segment: ~Copyable {
     }
     return found
   }
-
-  /// What is known of an entry beside its bytes: their number (32 bits), its number counted from the segment's (16), the
-  /// length of the `id` line in front of its block (6, 0 when there is none), its mark (5), its kind (3).
-  ///
-  /// The script that stores entries in Redis reads it too (`Script.append`).
-  private struct Word {
-    static let largestNumber: UInt64 = (1 << 16) - 1
-    let bits: UInt64
-
-    init(bits: UInt64) { self.bits = bits }
-
-    init(length: Int, lineLength: Int, _ head: EntryHead, after preceding: UInt64) {
-      bits =
-        UInt64(UInt32(truncatingIfNeeded: length)) | (head.number &- preceding) << 32
-        | UInt64(truncatingIfNeeded: lineLength) << 48 | UInt64(head.mark.rawValue & 0x1F) << 54
-        | UInt64(head.kind.rawValue) << 59
-    }
-
-    /// Bytes of the entry with the line in front of it.
-    var length: Int { Int(bits & 0xFFFF_FFFF) }
-    var number: UInt64 { bits >> 32 & Self.largestNumber }
-    /// Whether an `id` line stands in front of it.
-    var isFramed: Bool { bits & 0x3F << 48 != 0 }
-    var blockLength: Int { length &- Int(bits >> 48 & 0x3F) }
-    var mark: EventMark { EventMark(rawValue: UInt8(truncatingIfNeeded: bits >> 54 & 0x1F)) }
-    var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) ?? .event }
-  }
 }
 
 /// A segment that nothing is added to any more.
@@ -274,38 +247,4 @@ final class SealedSegment {
 
   /// Has nothing any more.
   func takeMemory() -> ByteBuffer { segment.takeMemory() }
-}
-
-/// Entries that lie one behind the other, as they are kept.
-package struct LogPiece {
-  /// What the numbers in the entries' words are counted from.
-  package let precedingNumber: UInt64
-  /// The number of the last entry.
-  package let lastNumber: UInt64
-  /// How many of the last entries are no events.
-  package let others: Int
-  /// Whether there is an event in front of them.
-  package let hasEvent: Bool
-}
-
-/// How much is lent at once.
-package struct LogRoom {
-  package private(set) var entries: Int
-  package private(set) var bytes: Int
-
-  package init(entries: Int, bytes: Int) {
-    self.entries = entries
-    self.bytes = bytes
-  }
-
-  var isLeft: Bool { entries > 0 && bytes > 0 }
-
-  func takes(from first: LogPosition, to last: LogPosition) -> Bool {
-    last.entry &- first.entry < UInt64(entries) && last.offset &- first.offset < UInt64(bytes)
-  }
-
-  mutating func fill(from first: LogPosition, to last: LogPosition) {
-    entries = max(0, entries - Int(last.entry - first.entry))
-    bytes = max(0, bytes - Int(last.offset - first.offset))
-  }
 }

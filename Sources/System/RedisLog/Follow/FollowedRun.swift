@@ -11,25 +11,20 @@ package final class FollowedRun: RunFeed {
   private var handler: (any RunFeedHandler)?
   // Optional because making it needs `self`; set once by `init`.
   private var stream: FollowedStream?
-  private var number: UInt64
+  private var number: UInt64 = 0
   private var bytes: UInt64 = 0
-  /// Whether a block was read, or the reader has one from before.
-  private var hasBlock: Bool
+  /// The id of the last block of a gateway; before the first `nil`.
+  private var last: EntryID?
   private var timesMissing = 0
   private var ownerMissingSince: MonotonicTime?
   private var isClosing = false
 
-  init(
-    run: RunID, source: RunSource, after last: EntryID, number: UInt64, follower: RedisFollower,
-    handler: any RunFeedHandler
-  ) {
+  init(run: RunID, source: RunSource, follower: RedisFollower, handler: any RunFeedHandler) {
     self.run = run
     self.source = source
-    self.number = number
-    hasBlock = number > 0
     self.follower = follower
     self.handler = handler
-    stream = follower.follow(follower.store.keys.events(of: run), after: last, reader: self)
+    stream = follower.follow(follower.store.keys.events(of: run), after: .zero, reader: self)
   }
 
   /// The last entry that has come.
@@ -82,24 +77,35 @@ extension FollowedRun: StreamReader {
       return 0
     }
     let before = bytes
-    if let block = entry.block {
-      receive(block, entry.head)
-    } else {
+    if source == .worker {
       receive(entry)
+    } else if let preceding = entry.preceding {
+      if !entry.readBlocks(after: preceding, receive) { streamBroke() }
+    } else if let block = entry.block {
+      block.withBytes { _ = receive($0, entry.head, entry.id) }
+    } else {
+      streamBroke()
     }
     return Int(bytes - before)
   }
 
   /// A gateway's block, if no event is missing between it and the one before. Redis may have lost the run's beginning.
-  private func receive(_ block: RedisReply, _ head: EntryHead) {
-    let isNext = head.number == number + (head.kind.isEvent ? 1 : 0)
-    guard isNext || !hasBlock else { return streamBroke() }
-    hasBlock = true
-    number = head.number
-    block.withBytes { block in
-      bytes += UInt64(block.count)
-      handler?.runReceived(block, head)
+  ///
+  /// - Returns: whether more may come.
+  private func receive(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID) -> Bool {
+    if let last {
+      // Written once more, together with others: its owner did not know that Redis had it, or Redis has lost it since.
+      if id <= last { return true }
+      guard head.number == number + (head.kind.isEvent ? 1 : 0) else {
+        streamBroke()
+        return false
+      }
     }
+    last = id
+    number = head.number
+    bytes += UInt64(block.count)
+    handler?.runReceived(block, head)
+    return handler != nil
   }
 
   private func receive(_ entry: RunEntry) {

@@ -42,7 +42,7 @@ final class FollowedStream {
   /// The last entry read.
   private(set) var last: EntryID
   /// Entries to ask for, so that an answer is about 1 MiB.
-  private(set) var pageSize = 64
+  private(set) var pageSize = 16
   private var isAsking = false
   private var wasSeen: Bool
   private var lastInput: MonotonicTime

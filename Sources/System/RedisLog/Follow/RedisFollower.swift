@@ -42,15 +42,11 @@ package final class RedisFollower {
   /// Streams that are followed.
   package var count: Int { streams.count }
 
-  /// Delivers the entries of a run behind `last`, in order, those that are there and those that come.
+  /// Delivers the entries of a run in order, those that are there and those that come.
   ///
-  /// - Parameters:
-  ///   - source: from the run's meta. A gateway's run is ended when its owner's lease has run out.
-  ///   - number: of the last event before the first one delivered.
-  package func follow(
-    _ run: RunID, source: RunSource, after last: EntryID = .zero, number: UInt64 = 0, handler: any RunFeedHandler
-  ) -> FollowedRun {
-    FollowedRun(run: run, source: source, after: last, number: number, follower: self, handler: handler)
+  /// - Parameter source: from the run's meta. A gateway's run is ended when its owner's lease has run out.
+  package func follow(_ run: RunID, source: RunSource, handler: any RunFeedHandler) -> FollowedRun {
+    FollowedRun(run: run, source: source, follower: self, handler: handler)
   }
 
   /// Reads the stream under `key` behind `last`.

@@ -23,10 +23,10 @@ extension RedisLog {
     guard let entry = RunEntry(element) else { return fail() }
     guard let end = EndRecord(entry) else { return resume(behind: entry.id) }
     // The end may be this log's own, whose acknowledgement was lost.
-    if let own = memory.end, let id = idOfEnd, id == entry.id, end.isSame(as: own) {
+    if let own = memory.end, entry.id == EntryID(memory.last, 0).ofEnd, end.isSame(as: own) {
       isEndStored = true
       progress = .idle
-      return moveOn(to: memory.frontier, id)
+      return moveOn(to: memory.frontier, entry.id)
     }
     lose(to: end, behind: end.events)
   }
@@ -67,11 +67,6 @@ extension RedisLog {
       (place, found) = (next, behind)
     }
     return place == id ? found : nil
-  }
-
-  /// The id that this log gives its end record.
-  private var idOfEnd: EntryID? {
-    memory.end == nil ? nil : EntryID(memory.last + 1, 0)
   }
 }
 

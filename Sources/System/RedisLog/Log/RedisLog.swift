@@ -5,9 +5,9 @@ package import Time
 
 /// A run's log that is kept in Redis for other replicas, and in memory for this one: what its owner writes to.
 ///
-/// Readers may see what Redis has acknowledged. Entries leave in batches, each one command, and one at a time: a batch
-/// that Redis refuses, as a whole or from some entry on, can't leave a gap in front of one that it takes. After a failure the log asks
-/// what Redis has last and goes on behind it, so that nothing is stored twice. Retained by its loop until `close()`.
+/// Readers may see what Redis has acknowledged. Entries leave in batches, each one entry of the stream, and one at a time:
+/// a batch that Redis refuses can't leave a gap in front of one that it takes. After a failure the log asks what Redis has
+/// last and goes on behind it. Retained by its loop until `close()`.
 package final class RedisLog: EventLog {
   enum Progress {
     /// All is stored, or waits for the end of the turn. → storing, failed
@@ -25,15 +25,19 @@ package final class RedisLog: EventLog {
   struct Batch {
     /// Behind its last entry.
     var end: LogPosition
-    var lastID: EntryID
+    /// The id of that entry.
+    var blockID: EntryID
+    /// Whether the run's end goes with it.
     var hasEnd = false
+
+    var lastID: EntryID { hasEnd ? blockID.ofEnd : blockID }
   }
 
   /// What an answer belongs to: the tag of its command.
   enum Request: UInt64 { case batch, check }
 
-  /// Redis does nothing else while it stores a batch.
-  private static let batchLimit = LogRoom(entries: 1024, bytes: 256 << 10)
+  /// Redis does nothing else while it stores a batch, and who wants one of its events gets them all.
+  private static let batchLimit = LogRoom(entries: 1 << 14, bytes: 256 << 10)
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
   package let run: RunID
@@ -187,21 +191,49 @@ package final class RedisLog: EventLog {
     // Behind another connection there may be a Redis that has less than was acknowledged.
     guard knownLosses == store.redis.counts.losses else { return check() }
     guard stored >= memory.start else { return abandon() }
-    var batch = Batch(end: stored, lastID: storedID)
+    let batch = nextBatch()
     // The first batch and the last set when the key expires; in between the lease keeps it alive.
-    let isPlain = pendingEntries == 1 && memory.end == nil && storedID != .zero
-    let isTaken = send(.batch) { isPlain ? writeEntry(&batch, to: $0) : write(&batch, to: $0) }
+    let setsExpiry = storedID == .zero || batch.hasEnd
+    let isTaken = send(.batch) { setsExpiry ? writeScript(of: batch, to: $0) : writeAddition(of: batch, to: $0) }
     progress = .storing(batch)
     if !isTaken { fail() }
   }
 
-  /// The one entry that waits.
-  private func writeEntry(_ batch: inout Batch, to command: RedisCommand) {
-    let end = memory.read(from: stored) { block, head in
-      batch.lastID = batch.lastID.id(ofNext: head)
-      command.append("XADD")
-      command.append(key)
-      command.append { batch.lastID.write(to: &$0) }
+  private func nextBatch() -> Batch {
+    var batch = Batch(end: stored, blockID: storedID)
+    lend(&batch.end) { piece, _, _ in batch.blockID = batch.blockID.id(behind: piece) }
+    batch.hasEnd = memory.end != nil && batch.end == memory.frontier
+    return batch
+  }
+
+  /// Lends the entries of the next batch and moves `end` behind them.
+  private func lend(_ end: inout LogPosition, _ body: (LogPiece, Span<UInt8>, Span<UInt8>) -> Void) {
+    end = memory.lend(from: stored, atMost: Self.batchLimit, body) ?? stored
+  }
+
+  private func writeAddition(of batch: Batch, to command: RedisCommand) {
+    command.append("XADD")
+    command.append(key)
+    writeEntry(of: batch, to: command)
+  }
+
+  private func writeScript(of batch: Batch, to command: RedisCommand) {
+    command.begin(Script.append, keys: key)
+    command.append(store.lifetime)
+    command.append { batch.lastID.write(to: &$0) }
+    command.append { if batch.hasEnd { memory.end?.write(to: &$0) } }
+    if batch.end > stored { writeEntry(of: batch, to: command) }
+  }
+
+  /// The stream's entry that has all the log's entries of `batch`.
+  private func writeEntry(of batch: Batch, to command: RedisCommand) {
+    command.append { batch.blockID.write(to: &$0) }
+    if batch.end.entries(since: stored) == 1 { writeBlock(to: command) } else { writeBlocks(to: command) }
+  }
+
+  /// The one that waits.
+  private func writeBlock(to command: RedisCommand) {
+    _ = memory.read(from: stored) { block, head in
       command.append("b")
       command.append(block)
       if let letter = head.kind.letter {
@@ -214,30 +246,21 @@ package final class RedisLog: EventLog {
       }
       return false
     }
-    batch.end = end ?? stored
   }
 
-  /// As many of the entries that wait as go at once, in a script: it is carried out as one, and answered by one number.
-  private func write(_ batch: inout Batch, to command: RedisCommand) {
-    command.begin(Script.append, keys: key)
-    command.append { $0.append(decimal: storedID.high) }
-    command.append { $0.append(decimal: storedID.low) }
-    let end = memory.lend(from: stored, atMost: Self.batchLimit) { piece, bytes, words in
-      batch.lastID = batch.lastID.id(behind: piece)
+  /// Those that wait, as they are kept.
+  private func writeBlocks(to command: RedisCommand) {
+    command.append("a")
+    command.append { storedID.write(to: &$0) }
+    var end = stored
+    lend(&end) { piece, bytes, words in
+      command.append("n")
       command.append { $0.append(decimal: piece.precedingNumber) }
+      command.append("b")
       command.append(bytes)
+      command.append("w")
       command.append(words)
     }
-    batch.end = end ?? stored
-    if let record = memory.end, batch.end == memory.frontier {
-      batch.hasEnd = true
-      batch.lastID = EntryID(batch.lastID.high + 1, 0)
-      command.append { record.write(to: &$0) }
-    } else {
-      command.append("")
-    }
-    let setsExpiry = storedID == .zero || batch.hasEnd
-    if setsExpiry { command.append(store.lifetime) } else { command.append("") }
   }
 
   @discardableResult
@@ -361,21 +384,6 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionOb
 }
 
 extension RedisReply {
-  /// Whether an XADD (its id) or a script of them (a number) was carried out.
+  /// Whether an XADD (its id) or a script (a number) was carried out.
   fileprivate var isStored: Bool { kind == .bulk || kind == .integer }
-}
-
-extension EntryID {
-  /// The id of the entry that follows this one in a gateway's run.
-  func id(ofNext head: EntryHead) -> EntryID {
-    if head.kind.isEvent { return EntryID(head.number, 0) }
-    return high == head.number ? EntryID(high, low + 1) : EntryID(head.number, 1)
-  }
-
-  /// The id of the last entry of `piece`, when this is the one of the entry in front of it.
-  func id(behind piece: LogPiece) -> EntryID {
-    let others = UInt64(piece.others)
-    let follows = !piece.hasEvent && high == piece.lastNumber
-    return EntryID(piece.lastNumber, follows ? low + others : others)
-  }
 }

@@ -1,4 +1,5 @@
 package import Bytes
+import Streams
 
 /// The id of an entry in a Redis stream: two numbers that only grow.
 package struct EntryID: Comparable, Hashable, Sendable, CustomStringConvertible {
@@ -52,4 +53,23 @@ extension Span where Element == UInt8 {
     }
     return value
   }
+}
+
+// How a gateway counts.
+extension EntryID {
+  /// The id of the entry that follows this one.
+  func id(ofNext head: EntryHead) -> EntryID {
+    if head.kind.isEvent { return EntryID(head.number, 0) }
+    return high == head.number ? EntryID(high, low + 1) : EntryID(head.number, 1)
+  }
+
+  /// The id of the last entry of `piece`, when this is the one of the entry in front of it.
+  func id(behind piece: LogPiece) -> EntryID {
+    let others = UInt64(piece.others)
+    let follows = !piece.hasEvent && high == piece.lastNumber
+    return EntryID(piece.lastNumber, follows ? low + others : others)
+  }
+
+  /// The id of the run's end when this is the last entry's.
+  var ofEnd: EntryID { EntryID(high + 1, 0) }
 }

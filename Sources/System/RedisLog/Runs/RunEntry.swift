@@ -5,8 +5,11 @@ import Streams
 /// One entry of a run's stream, as it lies in an answer: see "Runs in Redis" in `docs/protocol.md`.
 struct RunEntry {
   let id: EntryID
+  private let fields: RedisReply
   /// The bytes of a block as they are to be delivered: what a gateway wrote.
   private(set) var block: RedisReply?
+  /// Behind which entry several blocks begin that a gateway wrote together; `nil` when there is one, or none.
+  private(set) var preceding: EntryID?
   private(set) var kind: RedisReply?
   private(set) var mark: RedisReply?
   /// The parts of an event: what a worker wrote.
@@ -22,6 +25,7 @@ struct RunEntry {
   init?(_ reply: RedisReply) {
     guard let (id, fields) = reply.firstTwo, let id = id.withBytes({ EntryID(parsing: $0) }) else { return nil }
     self.id = id
+    self.fields = fields
     var elements = fields.elements
     while let name = elements.next(), let value = elements.next() { note(value, under: name) }
   }
@@ -44,6 +48,8 @@ struct RunEntry {
         mark = value
       } else if name.equals("reason") {
         reason = value
+      } else if name.equals("a") {
+        preceding = value.withBytes { EntryID(parsing: $0) }
       } else if name.equals("none") {
         hasNoStream = true
       }
@@ -56,6 +62,40 @@ struct RunEntry {
     if let letter = self.kind?.withBytes({ $0.isEmpty ? 0 : $0[0] }) { kind = EntryKind(letter: letter) ?? kind }
     let mark = EventMark(rawValue: UInt8(clamping: mark?.withBytes { $0.decimalValue } ?? 0))
     return EntryHead(number: id.high, kind: kind, mark: mark)
+  }
+
+  /// Lends the blocks that a gateway wrote together, with the ids that they would have alone, until `body` wants no more.
+  ///
+  /// - Returns: whether all could be read.
+  func readBlocks(after preceding: EntryID, _ body: (Span<UInt8>, EntryHead, EntryID) -> Bool) -> Bool {
+    var id = preceding
+    var number: UInt64?
+    var bytes: RedisReply?
+    var wantsMore = true
+    var elements = fields.elements
+    while wantsMore, let name = elements.next(), let value = elements.next() {
+      let isFine = name.withBytes { name in
+        if name.equals("n") {
+          number = value.withBytes { $0.unsignedValue }
+        } else if name.equals("b") {
+          bytes = value
+        } else if name.equals("w") {
+          guard let number, let bytes else { return false }
+          return bytes.withBytes { bytes in
+            value.withBytes { words in
+              LogPiece.read(bytes, words: words, after: number) { block, head in
+                id = id.id(ofNext: head)
+                wantsMore = body(block, head, id)
+                return wantsMore
+              }
+            }
+          }
+        }
+        return true
+      }
+      guard isFine else { return false }
+    }
+    return true
   }
 
   /// Writes a worker's fields as a block.

@@ -98,40 +98,12 @@ enum Script {
     return 1
     """
 
-  /// Appends entries to a run's events; see `RedisLog`. Stops at the first that Redis refuses.
-  ///
-  /// Keys: events. Arguments: the two numbers of the id before them; for each piece of entries what their numbers are
-  /// counted from, their bytes and their words (`MemoryLog.lend`); the end record or nothing; a time to live in
-  /// milliseconds or nothing. The upper half of an event's word that has no mark is less than 1 << 22.
+  /// Appends to a run's events, and sets when they expire.
+  /// Keys: events. Arguments: time to live, the end's id and its record or nothing, an entry's id and fields if there is one.
   static let append: StaticString = """
-    local key, letters = KEYS[1], {[2] = 'u', [3] = 'p', [4] = 'f'}
-    local number, low = tonumber(ARGV[1]), tonumber(ARGV[2])
-    for piece = 3, #ARGV - 2, 3 do
-      local preceding, bytes, words = tonumber(ARGV[piece]), ARGV[piece + 1], ARGV[piece + 2]
-      local first = 1
-      for place = #words - 7, 1, -8 do
-        local length, rest = struct.unpack('<I4I4', words, place)
-        local own = preceding + rest % 65536
-        local block = string.sub(bytes, first + math.floor(rest / 65536) % 64, first + length - 1)
-        first = first + length
-        if rest < 4194304 then
-          number, low = own, 0
-          redis.call('XADD', key, string.format('%.0f-0', number), 'b', block)
-        else
-          local mark, kind = math.floor(rest / 4194304) % 32, math.floor(rest / 134217728)
-          if kind == 0 or kind == 2 then low = 0 elseif own == number then low = low + 1 else low = 1 end
-          number = own
-          local entry = {'XADD', key, string.format('%.0f-%.0f', number, low), 'b', block}
-          if letters[kind] then table.insert(entry, 'k'); table.insert(entry, letters[kind]) end
-          if mark > 0 then table.insert(entry, 'm'); table.insert(entry, tostring(mark)) end
-          redis.call(unpack(entry))
-        end
-      end
-    end
-    local last, life = ARGV[#ARGV - 1], ARGV[#ARGV]
-    if last ~= '' then redis.call('XADD', key, string.format('%.0f-0', number + 1), 'end', last) end
-    if life ~= '' then redis.call('PEXPIRE', key, life) end
-    return 1
+    if ARGV[4] then redis.call('XADD', KEYS[1], unpack(ARGV, 4)) end
+    if ARGV[3] ~= '' then redis.call('XADD', KEYS[1], ARGV[2], 'end', ARGV[3]) end
+    return redis.call('PEXPIRE', KEYS[1], ARGV[1])
     """
 
   /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there.
