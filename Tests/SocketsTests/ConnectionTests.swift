@@ -54,6 +54,37 @@ import Time
     #expect(server.connection.queuedBytes == 0)
   }
 
+  @Test func `three pieces go one behind the other, whatever the socket takes of them`() throws {
+    let pair = try Pair(test, clientReads: false)
+    let (server, client) = (pair.server, pair.client)
+    var random = SystemRandomNumberGenerator()
+    var sent: [UInt8] = []
+    var queued = 0
+    for _ in 0..<300 {
+      let sizes = (0..<3).map { Int.random(in: 0...($0 == 1 ? 60_000 : 20), using: &random) }
+      let head = (0..<sizes[0]).map { UInt8(truncatingIfNeeded: $0) }
+      let body = (0..<sizes[1]).map { UInt8(truncatingIfNeeded: $0 * 7 + sizes[1]) }
+      let tail = (0..<sizes[2]).map { UInt8(truncatingIfNeeded: 200 - $0) }
+      server.connection.write(head.span, body.span, tail.span)
+      sent += head + body + tail
+      queued = max(queued, server.connection.queuedBytes)
+      // The socket has room again, in the middle of what is written or between two.
+      if Int.random(in: 0..<20, using: &random) == 0 {
+        client.connection.startReading()
+        test.run(until: { server.connection.queuedBytes == 0 })
+        client.connection.pauseReading()
+      }
+    }
+    #expect(queued > 0)
+    client.connection.startReading()
+    test.run(until: { client.receivedCount == sent.count })
+    #expect(client.received == sent)
+    server.connection.finishWriting()
+    server.connection.write(sent.span.extracting(first: 1), sent.span, sent.span)
+    test.run(until: { client.ends == [.finished] })
+    #expect(client.receivedCount == sent.count)
+  }
+
   @Test func `the low mark is told on the way down, and so is empty`() throws {
     let pair = try Pair(test, clientReads: false)
     let (server, client) = (pair.server, pair.client)

@@ -26,9 +26,10 @@ import Time
   func `what is echoed at random splits is what was sent`(seed: UInt64) throws {
     let pair = try Pair(test)
     pair.server.onReceive = { server, input in
-      // Back in two pieces, so that records of both directions never agree.
-      let half = input.count / 3
-      server.connection.write(input.slice(0..<half))
+      // Back in several pieces, so that records of both directions never agree.
+      let (third, half) = (input.count / 3, input.count / 2)
+      let middle = input.slice(third..<half)
+      server.connection.write(input.slice(0..<third), middle, input.slice(0..<0))
       server.connection.write(input.slice(half..<input.count))
     }
     var generator = SplitMix(state: seed)

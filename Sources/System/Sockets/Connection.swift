@@ -1,3 +1,4 @@
+import Bytes
 package import Loop
 package import Time
 
@@ -55,6 +56,8 @@ package protocol Connection: AnyObject {
   ///
   /// A failure is reported by `connectionEnded` after the current callback, never from inside this call.
   func write(_ bytes: Span<UInt8>)
+  /// As `write` of all three, one behind the other: at once, and from where they are, if that is possible.
+  func write(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>)
   /// Bytes written but not taken by the socket yet.
   var queuedBytes: Int { get }
   /// `connectionDrained` also comes when the queue falls to this many bytes. Default 0: only when it is empty.
@@ -84,6 +87,15 @@ package protocol Connection: AnyObject {
 }
 
 extension Connection {
+  package func write(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>) {
+    var whole = ByteBuffer()
+    whole.reserve(head.count + bytes.count + tail.count)
+    whole.append(head)
+    whole.append(bytes)
+    whole.append(tail)
+    write(whole.span)
+  }
+
   package func finishWriting(with bytes: Span<UInt8>) {
     write(bytes)
     finishWriting()

@@ -89,6 +89,29 @@ package final class TCPConnection: Connection {
     }
   }
 
+  package func write(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>) {
+    guard !isClosed, !hasFailed, queue.stage == .open else { return }
+    var sent = 0
+    let wasEmpty = queue.isEmpty
+    if wasEmpty {
+      switch send(head, bytes, tail) {
+      case .success(let length): sent = length
+      case .failure(let error): return failLater(error)
+      }
+    }
+    keep(head, after: &sent)
+    keep(bytes, after: &sent)
+    keep(tail, after: &sent)
+    if wasEmpty, !queue.isEmpty, watch?.startWriting() != true { failLater(.last) }
+  }
+
+  /// Queues what is left of `bytes` behind the `sent` ones that have gone of these and of what follows.
+  private func keep(_ bytes: Span<UInt8>, after sent: inout Int) {
+    let gone = min(sent, bytes.count)
+    sent -= gone
+    if gone < bytes.count { queue.append(bytes.extracting(droppingFirst: gone), at: loop.now) }
+  }
+
   package func finishWriting() {
     guard !isClosed, !hasFailed, queue.stage == .open else { return }
     queue.stage = .ending
@@ -138,15 +161,44 @@ package final class TCPConnection: Connection {
 
   /// How many bytes the socket took; none when it is full.
   private func send(_ bytes: Span<UInt8>, flags: Int32 = 0) -> Result<Int, SystemError> {
-    while true {
-      let length = unsafe bytes.withUnsafeBufferPointer { buffer in
-        unsafe Glibc.send(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL) | flags)
+    unsafe bytes.withUnsafeBufferPointer { buffer in
+      repeatedly { unsafe Glibc.send(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL) | flags) }
+    }
+  }
+
+  private func send(
+    _ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>
+  ) -> Result<Int, SystemError> {
+    unsafe head.withUnsafeBufferPointer { head in
+      unsafe bytes.withUnsafeBufferPointer { bytes in
+        unsafe tail.withUnsafeBufferPointer { tail in
+          var parts: [3 of iovec] = unsafe [iovec(head), iovec(bytes), iovec(tail)]
+          return unsafe withUnsafeMutablePointer(to: &parts) { parts in
+            let first = unsafe UnsafeMutableRawPointer(parts).assumingMemoryBound(to: iovec.self)
+            var message = unsafe msghdr()
+            unsafe message.msg_iov = first
+            unsafe message.msg_iovlen = 3
+            return repeatedly { unsafe sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL)) }
+          }
+        }
       }
+    }
+  }
+
+  private func repeatedly(_ send: () -> Int) -> Result<Int, SystemError> {
+    while true {
+      let length = send()
       if length >= 0 { return .success(length) }
       let error = SystemError.last
       if error.isWouldBlock { return .success(0) }
       if !error.isInterrupted { return .failure(error) }
     }
+  }
+}
+
+extension iovec {
+  fileprivate init(_ bytes: UnsafeBufferPointer<UInt8>) {
+    unsafe self.init(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
   }
 }
 

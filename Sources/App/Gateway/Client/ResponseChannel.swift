@@ -97,6 +97,23 @@ struct ResponseChannel: ~Copyable {
     out.removeAll()
   }
 
+  /// Sends a piece of body from where it is.
+  func sendBody(_ bytes: Span<UInt8>) {
+    guard isOpen, !bytes.isEmpty else { return }
+    guard framing == .chunked else { return transmit(bytes) }
+    var head = ByteBuffer()
+    var tail = ByteBuffer()
+    ChunkedEncoder.appendHeader(size: bytes.count, to: &head)
+    ChunkedEncoder.appendTrailer(to: &tail)
+    if isCorked {
+      worker.clientCork.append(head)
+      worker.clientCork.append(bytes)
+      worker.clientCork.append(tail)
+    } else {
+      connection.write(head.span, bytes, tail.span)
+    }
+  }
+
   /// Sends what remains of the body in `out` and, if it is complete, its end.
   ///
   /// - Parameter isLast: the connection's sending side ends with it.

@@ -177,7 +177,10 @@ final class RunReader {
     let log = run.log
     if position < log.frontier {
       let scratch = worker.loop.scratch
-      let place = log.deliver(from: position, to: &delivery!, room: highWater, into: &scratch.buffer)
+      let place = log.deliver(from: position, to: &delivery!, room: highWater, into: &scratch.buffer) {
+        send(&$0, on: stream)
+        send($1, on: stream)
+      }
       guard let place else { return overtaken() }
       position = place
       if stream.delivered(delivery!.takeTally()), wish.lastID == nil { worker.books.firstEventCame(stream) }
@@ -196,6 +199,13 @@ final class RunReader {
     guard !out.isEmpty else { return }
     stream.bodyBytes += UInt64(out.count)
     connection.response.sendBody(&out)
+    stream.wasSent(to: connection, at: worker.loop.now)
+  }
+
+  /// Sends what the log lends.
+  private func send(_ bytes: Span<UInt8>, on stream: EventStream) {
+    stream.bodyBytes += UInt64(bytes.count)
+    connection.response.sendBody(bytes)
     stream.wasSent(to: connection, at: worker.loop.now)
   }
 

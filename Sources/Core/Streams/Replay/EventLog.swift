@@ -43,10 +43,11 @@ package protocol EventLog: AnyObject {
   ///   would leave a gap.
   func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition?
 
-  /// As `read(from:_:)`, to a reader, until `out` has `room` bytes or more. The quick way: events that it gets as they are
-  /// kept are copied together.
+  /// As `read(from:_:)`, to a reader, until it has got `room` bytes or more. The quick way: events that it gets as they are
+  /// kept go together. Many of them are not copied, but lent to `send`, which first sends what is in the buffer.
   func deliver(
-    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer,
+    _ send: (inout ByteBuffer, Span<UInt8>) -> Void
   ) -> LogPosition?
 
   /// Where a reader goes on that has all up to the event `number`; 0 asks for the run's beginning.

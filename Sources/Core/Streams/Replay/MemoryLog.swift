@@ -192,18 +192,20 @@ package final class MemoryLog: EventLog {
   }
 
   package func deliver(
-    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer,
+    _ send: (inout ByteBuffer, Span<UInt8>) -> Void
   ) -> LogPosition? {
-    deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out)
+    deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out, send)
   }
 
-  /// As `deliver(from:to:room:into:)`, with an earlier frontier.
+  /// As `deliver(from:to:room:into:_:)`, with an earlier frontier.
   package func deliver(
     from position: LogPosition, upTo frontier: LogPosition, to delivery: inout LogDelivery, room: Int,
-    into out: inout ByteBuffer
+    into out: inout ByteBuffer, _ send: (inout ByteBuffer, Span<UInt8>) -> Void
   ) -> LogPosition? {
-    visit(from: position, upTo: frontier) { segment, place in
-      segment.deliver(&place, upTo: frontier, to: &delivery, room: room, into: &out)
+    var room = room
+    return visit(from: position, upTo: frontier) { segment, place in
+      segment.deliver(&place, upTo: frontier, to: &delivery, &room, into: &out, send)
     }
   }
 

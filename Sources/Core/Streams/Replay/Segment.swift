@@ -119,28 +119,42 @@ struct Segment: ~Copyable {
     }
   }
 
+  /// Bytes from which on it is cheaper to send them from here than to copy them first.
+  private static let leastLent = 4096
+
   /// As `read`, to a reader; events that it takes as they lie here go to it together.
   ///
-  /// - Returns: whether `out` has fewer than `room` bytes then.
+  /// - Parameter room: bytes that the reader may still get.
+  /// - Returns: whether there is some left.
   func deliver(
-    _ position: inout LogPosition, upTo limit: LogPosition, to delivery: inout LogDelivery, room: Int,
-    into out: inout ByteBuffer
+    _ position: inout LogPosition, upTo limit: LogPosition, to delivery: inout LogDelivery, _ room: inout Int,
+    into out: inout ByteBuffer, _ send: (inout ByteBuffer, Span<UInt8>) -> Void
   ) -> Bool {
     let last = min(limit, end)
-    while position < last, out.count < room {
+    while position < last, room > 0 {
       if delivery.takesFramed {
         let first = position
-        let events = skipFramed(&position, upTo: last, atMost: room - out.count)
+        let events = skipFramed(&position, upTo: last, atMost: room)
         if position > first {
-          buffer.withSpan { out.append($0.extracting(place(first)..<place(position))) }
+          let bytes = place(first)..<place(position)
+          room -= bytes.count
+          buffer.withSpan {
+            if bytes.count < Self.leastLent {
+              out.append($0.extracting(bytes))
+            } else {
+              send(&out, $0.extracting(bytes))
+            }
+          }
           delivery.tookFramed(events, upTo: precedingNumber + word(at: position.entry - 1).number)
           continue
         }
       }
       let (word, block) = next(&position)
+      let before = out.count
       buffer.withSpan { delivery.deliver($0.extracting(block), head(word), into: &out) }
+      room -= out.count - before
     }
-    return out.count < room
+    return room > 0
   }
 
   /// Moves `position` over the framed events there: over at most `size` bytes and the event that exceeds them.

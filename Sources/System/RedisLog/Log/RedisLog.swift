@@ -106,9 +106,10 @@ package final class RedisLog: EventLog {
   }
 
   package func deliver(
-    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer
+    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer,
+    _ send: (inout ByteBuffer, Span<UInt8>) -> Void
   ) -> LogPosition? {
-    memory.deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out)
+    memory.deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out, send)
   }
 
   package func position(after number: UInt64) -> LogLookup {
