@@ -102,7 +102,7 @@ let testing: [Target] = [
   tests("ArchitectureTests", []),
   tests("HTTPTests", ["HTTP", "Bytes"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
-  tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time"]),
+  tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time", "EventSamples"]),
   tests("TLSTests", ["TLS", "Harness", "Sockets", "Loop", "Processes", "Bytes", "Time"]),
   tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),

@@ -78,7 +78,7 @@ extension EndToEnd {
 
     @Test(arguments: [false, true])
     func `events that Redis has no more are told as evicted, with the oldest kept`(isOver: Bool) async throws {
-      let script = RunWorld.ticking(20, every: isOver ? .milliseconds(2) : .milliseconds(80))
+      let script = RunWorld.ticking(20, every: isOver ? .milliseconds(40) : .milliseconds(80))
       try await Replicas.with(script: script) { replicas in
         let live = replicas.world.openNew()
         let stream = try await live.streamID()

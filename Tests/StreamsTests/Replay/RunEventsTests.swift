@@ -112,6 +112,8 @@ struct RunEventsTests {
     ]
     #expect(Set(others + [alice]).count == others.count + 1)
     #expect(alice == .principal(credentials: [Array("a".utf8), []]))
+    let nobody = Digest.principal(credentials: [])
+    #expect(nobody == .principal(credentials: [[], [], []]) && nobody != alice)
     #expect(Digest(parsing: Array(alice.description.utf8).span) == alice)
     #expect(alice.description.utf8.count == 64)
     for text in ["", String(alice.description.dropLast()), alice.description.dropLast() + "G"] {

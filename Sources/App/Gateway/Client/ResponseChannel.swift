@@ -101,17 +101,12 @@ struct ResponseChannel: ~Copyable {
   func sendBody(_ bytes: Span<UInt8>) {
     guard isOpen, !bytes.isEmpty else { return }
     guard framing == .chunked else { return transmit(bytes) }
-    var head = ByteBuffer()
-    var tail = ByteBuffer()
-    ChunkedEncoder.appendHeader(size: bytes.count, to: &head)
-    ChunkedEncoder.appendTrailer(to: &tail)
-    if isCorked {
-      worker.clientCork.append(head)
-      worker.clientCork.append(bytes)
-      worker.clientCork.append(tail)
-    } else {
-      connection.write(head.span, bytes, tail.span)
-    }
+    if isCorked { return ChunkedEncoder.append(bytes, to: &worker.clientCork) }
+    var frame = ByteBuffer()
+    ChunkedEncoder.appendHeader(size: bytes.count, to: &frame)
+    let length = frame.count
+    ChunkedEncoder.appendTrailer(to: &frame)
+    connection.write(frame.span.extracting(first: length), bytes, frame.span.extracting(droppingFirst: length))
   }
 
   /// Sends what remains of the body in `out` and, if it is complete, its end.

@@ -216,6 +216,7 @@ final class LoggedRun {
   func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: RunReader?) {
     guard state == .opening else { return dispatch.cancel() }
     state = .over
+    source = nil
     let others = readers.filter { $0 !== opener }
     readers = []
     vanish()

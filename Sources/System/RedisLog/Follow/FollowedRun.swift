@@ -13,8 +13,8 @@ package final class FollowedRun: RunFeed {
   private var stream: FollowedStream?
   private var number: UInt64 = 0
   private var bytes: UInt64 = 0
-  /// The id of the last block of a gateway; before the first `nil`.
-  private var last: EntryID?
+  /// The id of a gateway's last block; before the first `nil`.
+  private var lastBlock: EntryID?
   private var timesMissing = 0
   private var ownerMissingSince: MonotonicTime?
   private var isClosing = false
@@ -78,11 +78,11 @@ extension FollowedRun: StreamReader {
     }
     let before = bytes
     if source == .worker {
-      receive(entry)
+      receiveEvent(entry)
     } else if let preceding = entry.preceding {
-      if !entry.readBlocks(after: preceding, receive) { streamBroke() }
+      if !entry.readBlocks(after: preceding, receiveBlock) { streamBroke() }
     } else if let block = entry.block {
-      block.withBytes { _ = receive($0, entry.head, entry.id) }
+      block.withBytes { _ = receiveBlock($0, entry.head, entry.id) }
     } else {
       streamBroke()
     }
@@ -92,23 +92,24 @@ extension FollowedRun: StreamReader {
   /// A gateway's block, if no event is missing between it and the one before. Redis may have lost the run's beginning.
   ///
   /// - Returns: whether more may come.
-  private func receive(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID) -> Bool {
-    if let last {
+  private func receiveBlock(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID) -> Bool {
+    if let lastBlock {
       // Written once more, together with others: its owner did not know that Redis had it, or Redis has lost it since.
-      if id <= last { return true }
-      guard head.number == number + (head.kind.isEvent ? 1 : 0) else {
+      if id <= lastBlock { return true }
+      guard head.number == number &+ (head.kind.isEvent ? 1 : 0) else {
         streamBroke()
         return false
       }
     }
-    last = id
+    lastBlock = id
     number = head.number
     bytes += UInt64(block.count)
     handler?.runReceived(block, head)
     return handler != nil
   }
 
-  private func receive(_ entry: RunEntry) {
+  /// What a worker wrote.
+  private func receiveEvent(_ entry: RunEntry) {
     number += 1
     // Not the loop's scratch buffer: whoever gets the block may write to that.
     var text = ByteBuffer()

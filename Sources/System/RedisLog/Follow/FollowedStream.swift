@@ -34,6 +34,8 @@ final class FollowedStream {
 
   private static let pageBytes = 1 << 20
   private static let largestPage = 500
+  /// Entries to ask for while nothing is known of their size, which may be 256 KiB.
+  static let firstPage = 4
 
   let key: String
   private let follower: RedisFollower
@@ -41,8 +43,8 @@ final class FollowedStream {
   private var phase = Phase.backlog
   /// The last entry read.
   private(set) var last: EntryID
-  /// Entries to ask for, so that an answer is about 1 MiB.
-  private(set) var pageSize = 16
+  /// Entries to ask for, so that an answer is about 1 MiB if they are like the largest of the last one.
+  private var pageSize = firstPage
   private var isAsking = false
   private var wasSeen: Bool
   private var lastInput: MonotonicTime
@@ -105,16 +107,16 @@ final class FollowedStream {
     guard entries.count > 0 else { return }
     wasSeen = true
     lastInput = follower.loop.now
-    var bytes = 0
+    var largest = 1
     for entry in entries.elements {
       guard let id = entry.firstTwo?.0.withBytes({ EntryID(parsing: $0) }) else { return fail() }
       // In an answer that was asked for before another one was read.
       if id <= last { continue }
       last = id
-      bytes += reader?.streamReceived(entry, id: id) ?? 0
+      largest = max(largest, reader?.streamReceived(entry, id: id) ?? 0)
       if isOver { return }
     }
-    pageSize = min(Self.largestPage, max(1, Self.pageBytes / max(1, bytes / entries.count)))
+    pageSize = min(Self.largestPage, max(1, Self.pageBytes / largest))
   }
 
   private func fail() {

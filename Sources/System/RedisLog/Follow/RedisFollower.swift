@@ -105,7 +105,7 @@ package final class RedisFollower {
     blocking.send(to: self, tag: Request.wait.rawValue, timeout: timeout) { command in
       command.append("XREAD")
       command.append("COUNT")
-      command.append(live.reduce(64) { min($0, $1.pageSize) })
+      command.append(FollowedStream.firstPage)
       command.append("BLOCK")
       command.append(RunStore.milliseconds(Self.block))
       command.append("STREAMS")

@@ -21,7 +21,11 @@ extension RedisLog {
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
     guard let entry = RunEntry(element) else { return fail() }
-    guard let end = EndRecord(entry) else { return resume(behind: entry.id) }
+    guard let end = EndRecord(entry) else {
+      // A batch that was sent before Redis lost what stood in front of it, and was carried out after that.
+      if let preceding = entry.preceding, preceding > storedID { return abandon() }
+      return resume(behind: entry.id)
+    }
     // The end may be this log's own, whose acknowledgement was lost.
     if let own = memory.end, entry.id == EntryID(memory.last, 0).ofEnd, end.isSame(as: own) {
       isEndStored = true

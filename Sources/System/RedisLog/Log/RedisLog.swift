@@ -7,7 +7,8 @@ package import Time
 ///
 /// Readers may see what Redis has acknowledged. Entries leave in batches, each one entry of the stream, and one at a time:
 /// a batch that Redis refuses can't leave a gap in front of one that it takes. After a failure the log asks what Redis has
-/// last and goes on behind it. Retained by its loop until `close()`.
+/// last and goes on behind it. The end that others give a run whose owner seems to be gone has the largest id there is, so
+/// that no batch gets behind it. Retained by its loop until `close()`.
 package final class RedisLog: EventLog {
   enum Progress {
     /// All is stored, or waits for the end of the turn. → storing, failed
@@ -23,9 +24,9 @@ package final class RedisLog: EventLog {
   }
 
   struct Batch {
-    /// Behind its last entry.
+    /// Behind its last block.
     var end: LogPosition
-    /// The id of that entry.
+    /// The id of that block.
     var blockID: EntryID
     /// Whether the run's end goes with it.
     var hasEnd = false
@@ -221,7 +222,7 @@ package final class RedisLog: EventLog {
   private func writeScript(of batch: Batch, to command: RedisCommand) {
     command.begin(Script.append, keys: key)
     command.append(store.lifetime)
-    command.append { batch.lastID.write(to: &$0) }
+    command.append { batch.blockID.ofEnd.write(to: &$0) }
     command.append { if batch.hasEnd { memory.end?.write(to: &$0) } }
     if batch.end > stored { writeEntry(of: batch, to: command) }
   }
@@ -279,9 +280,11 @@ package final class RedisLog: EventLog {
 
   /// Notes that everything in front of `position` is stored.
   func moveOn(to position: LogPosition, _ id: EntryID) {
-    lastProgress = loop.now
+    let hasAdvanced = position > stored
     storedID = id
     stored = position
+    // To be told what Redis has is none while it takes nothing more.
+    if hasAdvanced || !hasPending { lastProgress = loop.now }
     shown = max(shown, position)
     if !followsMemory { memory.pin = position }
     isWaiting = hasPending

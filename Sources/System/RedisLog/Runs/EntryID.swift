@@ -57,19 +57,20 @@ extension Span where Element == UInt8 {
 
 // How a gateway counts.
 extension EntryID {
-  /// The id of the entry that follows this one.
+  /// The id of the block that follows this one. From what others may have written it can be anything, but for that the
+  /// ids of a gateway's entry must fit together.
   func id(ofNext head: EntryHead) -> EntryID {
     if head.kind.isEvent { return EntryID(head.number, 0) }
-    return high == head.number ? EntryID(high, low + 1) : EntryID(head.number, 1)
+    return high == head.number ? EntryID(high, low &+ 1) : EntryID(head.number, 1)
   }
 
-  /// The id of the last entry of `piece`, when this is the one of the entry in front of it.
+  /// The id of the last block of `piece`, when this is the one of the block in front of it.
   func id(behind piece: LogPiece) -> EntryID {
     let others = UInt64(piece.others)
     let follows = !piece.hasEvent && high == piece.lastNumber
     return EntryID(piece.lastNumber, follows ? low + others : others)
   }
 
-  /// The id of the run's end when this is the last entry's.
-  var ofEnd: EntryID { EntryID(high + 1, 0) }
+  /// The id of the run's end when this is the last block's.
+  var ofEnd: EntryID { EntryID(high &+ 1, 0) }
 }

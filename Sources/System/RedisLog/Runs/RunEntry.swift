@@ -66,7 +66,7 @@ struct RunEntry {
 
   /// Lends the blocks that a gateway wrote together, with the ids that they would have alone, until `body` wants no more.
   ///
-  /// - Returns: whether all could be read.
+  /// - Returns: whether they are what a gateway writes. What was lent before that turned out may be.
   func readBlocks(after preceding: EntryID, _ body: (Span<UInt8>, EntryHead, EntryID) -> Bool) -> Bool {
     var id = preceding
     var number: UInt64?
@@ -95,7 +95,7 @@ struct RunEntry {
       }
       guard isFine else { return false }
     }
-    return true
+    return !wantsMore || (id == self.id && id > preceding)
   }
 
   /// Writes a worker's fields as a block.

@@ -131,7 +131,7 @@ package final class RunStore {
           let end = EndRecord(entry, events: entry.id.high)
           // What ends another's run has an id of its own.
           guard let end, entry.id.high == .max else { return (entry.id, end) }
-          return (EntryID(end.events + 1, 0), end)
+          return (EntryID(end.events, 0).ofEnd, end)
         })
     }
   }
