@@ -124,6 +124,7 @@ final class Worker {
   func listen(at address: SocketAddress) throws(SocketError) {
     let listener = try Listener(loop: loop, address: address) { [unowned self] connection in accepted(connection) }
     self.listener = listener
+    runs.connect()
   }
 
   var localAddress: SocketAddress? { listener?.localAddress }

@@ -52,8 +52,15 @@ final class RunRoster {
     for run in runs.values { run.letGo() }
   }
 
+  /// Finds the store, if there is one, before the first run needs it. A loop that has not seen that Redis was away takes the
+  /// owners of other replicas, who look for it again, for dead.
+  func connect() { _ = redis }
+
   /// There is a new configuration.
-  func settingsChanged() { shared.settingsChanged() }
+  func settingsChanged() {
+    shared.settingsChanged()
+    connect()
+  }
 
   /// Whether a run needs that way to the store.
   func uses(_ client: RedisClient) -> Bool { runs.values.contains { $0.uses(client) } }
