@@ -137,7 +137,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: ["legacy", "graceful"])
-    func `row 12: a client that only ends its sending side gets its stream from the second backend`(
+    func `a client that only ends its sending side gets its stream from the second backend`(
       variant: String
     ) async throws {
       let setup = World.Setup(

@@ -10,7 +10,7 @@ extension EndToEnd {
   @Suite struct Drain {
     static let long = Script([.head(), .event(nil, "1"), .pause(.milliseconds(600)), .event("complete", "2"), .end])
 
-    @Test func `row 22: SIGTERM with one active, one stalled and one idle`() async throws {
+    @Test func `SIGTERM with one active, one stalled and one idle`() async throws {
       let setup = World.Setup(
         variant: "graceful", settings: ["drain": "1200ms", "stream.clientStall": "30s", "stream.linger": "500ms"]
       ) { request in

@@ -73,7 +73,7 @@ extension EndToEnd {
       ("a variant that is not there", FlagFile.document("nonsense")),
       ("a bad rule", FlagFile.document("graceful", targeting: "{\"fractional\":", version: "9")),
     ])
-    func `row 23: what is wrong never takes effect, and is told`(name: String, text: String) async throws {
+    func `what is wrong never takes effect, and is told`(name: String, text: String) async throws {
       try await World.with("graceful", Self.script) { world in
         world.flags.replace(text)
         #expect(await eventually { !world.gateway.log("flags_refused").isEmpty }, "\(name)")
@@ -88,7 +88,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 23: a deleted file changes nothing until there is one again`() async throws {
+    @Test func `a deleted file changes nothing until there is one again`() async throws {
       try await World.with("graceful", Self.script) { world in
         world.flags.delete()
         #expect(await eventually { !world.gateway.log("flags_refused").isEmpty })
@@ -98,7 +98,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 23: an edit in place takes effect too`() async throws {
+    @Test func `an edit in place takes effect too`() async throws {
       try await World.with("graceful", Self.script) { world in
         world.flags.write(FlagFile.document("legacy", version: "2"))
         #expect(await world.usesFlags("2"))

@@ -50,7 +50,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 6: no SDK that decodes as OpenAI's does meets an empty event`() async throws {
+    @Test func `no SDK that decodes as OpenAI's does meets an empty event`() async throws {
       let script = Script([
         .head(), .body(":hello\n\n"), .event(nil, "{\"a\":1}"), .pause(.milliseconds(250)), .body("retry: 5\n\n"),
         .event(nil, "{\"a\":2}"), .body("id: 9\n\n"), .event(nil, "[DONE]"), .end,
@@ -68,7 +68,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 7: stream_end is one line of JSON, and only for clients that asked`() async throws {
+    @Test func `stream_end is one line of JSON, and only for clients that asked`() async throws {
       try await World.with(World.Setup(variant: "graceful")) { world in
         let new = await world.fetchNew("/?events=1&done=1")
         let end = try #require(new.events.last)
@@ -112,7 +112,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 13: a client with unread input still gets the tail`() async throws {
+    @Test func `a client with unread input still gets the tail`() async throws {
       let script = Script([.head(), .flood(600_000), .body("\n\n"), .event("complete", "last"), .end])
       try await World.with("graceful", settings: ["stream.eventLimit": "1000000"], script) { world in
         let connection = try RawConnection(to: world.gateway.address, receiveBuffer: 8192)
@@ -128,7 +128,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 21: a stream that ends says so last, whether it is finished or drained`() async throws {
+    @Test func `a stream that ends says so last, whether it is finished or drained`() async throws {
       let settings = ["drain": "600ms", "stream.linger": "300ms"]
       try await World.with(World.Setup(variant: "graceful", settings: settings)) { world in
         let finished = await world.fetch("/?events=2&complete=complete&stream_end=1")

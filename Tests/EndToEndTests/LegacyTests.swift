@@ -11,7 +11,7 @@ extension EndToEnd {
       + "data: b\r\ndata: c\r\n\r\n:\n: x\nunknown: field\nid: a\0b\ndata: \u{1F600}\n\n\n\n\ndata: not json {\n\n"
 
     @Test(arguments: [Script.Framing.chunked, .length(nil), .untilClose])
-    func `row 7: the body is byte for byte what the backend sent`(framing: Script.Framing) async throws {
+    func `the body is byte for byte what the backend sent`(framing: Script.Framing) async throws {
       let script = Script([.head(Script.Head(framing: framing)), .body(Self.oddities), .end])
       try await World.with("graceful", script) { world in
         let result = await world.fetch()
@@ -85,7 +85,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 14: a client that closes right behind its dialect's terminal has completed`() async throws {
+    @Test func `a client that closes right behind its dialect's terminal has completed`() async throws {
       let script = Script([.head(), .event(nil, "1"), .event(nil, "[DONE]"), .stall])
       try await World.with("graceful", script) { world in
         for resets in [false, true] {

@@ -101,7 +101,7 @@ extension EndToEnd {
       return Array(rest) == held
     }
 
-    @Test func `row 23: two hundred clients lose nothing while the flag file is rewritten a hundred times`()
+    @Test func `two hundred clients lose nothing while the flag file is rewritten a hundred times`()
       async throws
     {
       let target = "/?events=12&interval=40&complete=done&trailing=2"

@@ -63,7 +63,7 @@ extension EndToEnd {
       await world.gateway.metric("fermata_upstream_state", ["upstream": "bad", "state": "available"]) == 2
     }
 
-    @Test func `row 8: with one bad backend of two every client has its whole stream, and the bad one comes back`()
+    @Test func `with one bad backend of two every client has its whole stream, and the bad one comes back`()
       async throws
     {
       let count = max(10, min(Self.streams, (Host.raiseDescriptorLimit() - 1000) / 2))

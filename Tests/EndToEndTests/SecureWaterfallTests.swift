@@ -46,7 +46,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: Way.allCases)
-    func `row 8: every fault before the first content is another backend's turn`(way: Way) async throws {
+    func `every fault before the first content is another backend's turn`(way: Way) async throws {
       try await World.with(Self.setup(way)) { world in
         for (number, fault) in Waterfall.faults.enumerated() {
           // Leaves a connection behind that is used next, where connections are kept.

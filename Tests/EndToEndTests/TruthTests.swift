@@ -18,7 +18,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: framings, cuts)
-    func `row 1: an upstream cut mid-answer is cut in legacy`(framing: Script.Framing, end: Script.End) async throws {
+    func `an upstream cut mid-answer is cut in legacy`(framing: Script.Framing, end: Script.End) async throws {
       try await World.with("legacy", Self.cut(framing, end)) { world in
         let result = await world.fetch()
         #expect(result.status == 200 && result.mode == "legacy")
@@ -30,7 +30,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: framings, cuts)
-    func `row 1: an upstream cut mid-answer is truncated in graceful`(
+    func `an upstream cut mid-answer is truncated in graceful`(
       framing: Script.Framing, end: Script.End
     ) async throws {
       try await World.with("graceful", Self.cut(framing, end)) { world in
@@ -48,7 +48,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: cuts)
-    func `row 1: an upstream cut mid-answer is cut in shield, with what was held back`(end: Script.End) async throws {
+    func `an upstream cut mid-answer is cut in shield, with what was held back`(end: Script.End) async throws {
       let script = Script([
         .head(), .event("token", "1"), .event("complete", "2"), .event("trailing", "3"), .pause(.milliseconds(20)),
         .finish(end),
@@ -60,7 +60,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 2: silence ends with idle_timeout in graceful and with a cut in legacy`() async throws {
+    @Test func `silence ends with idle_timeout in graceful and with a cut in legacy`() async throws {
       let script = Script([.head(), .event(nil, "1"), .stall])
       let settings = ["stream.idle": "300ms"]
       try await World.with("graceful", settings: settings, script) { world in
@@ -73,7 +73,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: ["legacy", "graceful"])
-    func `row 2: one broken JSON event passes untouched`(variant: String) async throws {
+    func `one broken JSON event passes untouched`(variant: String) async throws {
       let payloads = ["{\"choices\":[{\"delta\":", "}{", "\\", "{\"a\":1}", "\u{7F}é\u{1F600}"]
       try await World.with(variant, .events(payloads)) { world in
         let result = await world.fetchNew()
@@ -81,7 +81,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 3: a clean end without the dialect's terminal is incomplete, never completed`() async throws {
+    @Test func `a clean end without the dialect's terminal is incomplete, never completed`() async throws {
       let delta = "{\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":null}]}"
       try await World.with("graceful", .events([delta, delta])) { world in
         let result = await world.fetchNew()
@@ -106,7 +106,7 @@ extension EndToEnd {
     }
 
     @Test(arguments: ["data: x", "data: x\n", "data: x\n\n", "data: x\r", "data: x\r\n"])
-    func `row 4: the last event survives a missing blank line`(ending: String) async throws {
+    func `the last event survives a missing blank line`(ending: String) async throws {
       let script = Script([.head(), .event(nil, "1"), .body(ending), .end])
       try await World.with("graceful", script) { world in
         let new = await world.fetchNew()
@@ -118,7 +118,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 5: stream_end is never swallowed by a half event, wherever it is cut`() async throws {
+    @Test func `stream_end is never swallowed by a half event, wherever it is cut`() async throws {
       let event = "id: 7\nevent: token\ndata: {\"a\":\"b\"}\n\n"
       let setup = World.Setup(variant: "graceful") { request in
         let offset = Int(request.query) ?? 0
@@ -138,7 +138,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 8: an error behind a preamble is told, with everything before it`() async throws {
+    @Test func `an error behind a preamble is told, with everything before it`() async throws {
       let script = Script([
         .head(), .event("response.created", "{\"type\":\"response.created\"}"),
         .event("error", "{\"type\":\"error\",\"code\":\"overloaded\"}"), .end,

@@ -81,7 +81,7 @@ extension EndToEnd {
 
   /// Clients that read slowly, or not at all.
   @Suite struct BackPressure {
-    @Test func `row 11: a slow reader is not mistaken for a silent backend`() async throws {
+    @Test func `a slow reader is not mistaken for a silent backend`() async throws {
       let script = Script([
         .head(), .repeated(count: 40, interval: .zero, [.stamped(size: 65_536)]), .event("done", "1"), .end,
       ])
@@ -99,7 +99,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 24: a reader that stalls costs its buffers and no more, then is let go`() async throws {
+    @Test func `a reader that stalls costs its buffers and no more, then is let go`() async throws {
       let event = Script.event(nil, String(repeating: "x", count: 65_536))
       let setup = World.Setup(settings: ["stream.clientStall": "3s"]) { request in
         request.path == "/large"
@@ -127,7 +127,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 25: an event without an end passes in legacy and ends graceful`() async throws {
+    @Test func `an event without an end passes in legacy and ends graceful`() async throws {
       let size = 64 << 20
       try await World.with("graceful", Script([.head(), .flood(size), .body("\n\n"), .end])) { world in
         let new = await world.fetchNew()
@@ -151,7 +151,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 12: a client that half-closes gets its whole answer`() async throws {
+    @Test func `a client that half-closes gets its whole answer`() async throws {
       let script = Script([
         .head(), .pause(.milliseconds(100)), .event(nil, "1"), .pause(.milliseconds(100)), .event("done", "2"), .end,
       ])
@@ -167,7 +167,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 12: where the route says so, a half-close is a cancel`() async throws {
+    @Test func `where the route says so, a half-close is a cancel`() async throws {
       let script = Script([.head(), .event(nil, "1"), .stall])
       try await World.with("graceful", settings: ["stream.onHalfClose": "cancel"], script) { world in
         var behaviour = ClientBehaviour()
@@ -177,7 +177,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 12: a client that half-closed and then went away is noticed`() async throws {
+    @Test func `a client that half-closed and then went away is noticed`() async throws {
       let script = Script([.head(), .repeated(count: 200, interval: .milliseconds(50), [.event(nil, "x")]), .end])
       try await World.with("graceful", script) { world in
         let connection = try RawConnection(to: world.gateway.address)

@@ -11,7 +11,7 @@ extension EndToEnd {
     private static let early =
       #"commitAfter: "200ms", commitInLegacy: true, timeouts: { head: "1500ms", firstEvent: "3s", firstToken: "3s" }"#
 
-    @Test func `row 10: where the route says so an old client's stream is opened early too`() async throws {
+    @Test func `where the route says so an old client's stream is opened early too`() async throws {
       let configuration = Waterfall.configuration(#"["a", "b"]"#, Self.early)
       let setup = Waterfall.setup(["a": Script([.stall])], variant: "legacy", configuration: configuration)
       try await World.with(setup) { world in
@@ -25,7 +25,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 10: and what fails then is a cut that it can see`() async throws {
+    @Test func `and what fails then is a cut that it can see`() async throws {
       let configuration = Waterfall.configuration(#"["a", "b"]"#, Self.early)
       let faults = ["a": Script([.stall]), "b": Upstreams.busy]
       try await World.with(Waterfall.setup(faults, variant: "legacy", configuration: configuration)) { world in

@@ -88,7 +88,7 @@ extension EndToEnd {
     ]
 
     @Test(arguments: faults, ["legacy", "graceful"])
-    func `row 8: a fault before the first content is another backend's turn, and the client sees none of it`(
+    func `a fault before the first content is another backend's turn, and the client sees none of it`(
       fault: Fault, variant: String
     ) async throws {
       try await World.with(Self.setup(["a": fault.script], variant: variant)) { world in
@@ -157,7 +157,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 9: each attempt has its own time, and the last one what is left`() async throws {
+    @Test func `each attempt has its own time, and the last one what is left`() async throws {
       let slow = Script([.pause(.seconds(1)), .head(), Self.token("slow"), .event(nil, "[DONE]"), .end])
       try await World.with(Self.setup(["a": slow, "b": slow, "c": slow])) { world in
         let result = await world.fetchNew("/x")
@@ -168,7 +168,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 10: a stream that takes long to find is opened meanwhile and kept alive`() async throws {
+    @Test func `a stream that takes long to find is opened meanwhile and kept alive`() async throws {
       let configuration = Self.configuration(
         #"["a", "b"]"#, #"commitAfter: "200ms", timeouts: { head: "900ms" }, stream: { keepalive: "150ms" }"#)
       try await World.with(Self.setup(["a": Script([.stall])], configuration: configuration)) { world in
@@ -182,7 +182,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `row 10: what fails after the opening is told in-band`() async throws {
+    @Test func `what fails after the opening is told in-band`() async throws {
       let configuration = Self.configuration(#"["a", "b"]"#, #"commitAfter: "100ms""#)
       let faults = ["a": Script([.stall]), "b": Script.plain(status: 401, Array("no".utf8))]
       try await World.with(Self.setup(faults, configuration: configuration)) { world in

@@ -57,7 +57,7 @@ struct ClosingMachineTests {
     }
   }
 
-  // Field notes, row 14: clients that close at the terminal with the rest unread.
+  // Some clients close at the terminal and leave the rest unread.
   @Test func `a reset behind the terminal is a completion, any other before the acknowledgement is not`() {
     expect(
       "peerReset", { $0.peerReset() },

@@ -116,7 +116,7 @@ struct ReaderPropertyTests {
     }
   }
 
-  // Field notes, row 6: comments that change what clients see.
+  // Comments must not change what clients see.
   @Test(arguments: Mode.allCases)
   func `comments between events are seen by no client`(_ mode: Mode) {
     forEachSample(700, from: 80_000) { sample in

@@ -98,7 +98,7 @@ struct ReaderTests {
     }
   }
 
-  // Field notes, row 4: the last event lost for want of a blank line.
+  // The last event must not be lost for want of a blank line.
   @Test(arguments: ["data: x", "data: x\n", "data: x\n\n"])
   func `a clean end completes the last event`(_ text: String) {
     for pieces in EventSamples.cutsInTwo(Array(text.utf8)) {
@@ -125,7 +125,7 @@ struct ReaderTests {
     }
   }
 
-  // Field notes, row 5: the end of the stream swallowed by a half event.
+  // A half event must not swallow the end of the stream.
   @Test func `a cut at any byte of an event loses that event alone and shows`() {
     let first = Array("data: first\n\n".utf8)
     let second = Array("event: status\r\nid: 9\r\ndata: {\"a\":1}\r\ndata: b\r\n\r\n".utf8)
@@ -161,7 +161,7 @@ struct ReaderTests {
     #expect(result.text == "data: a\n\ndata: b\n\n\(done)\(done)data: c\n\n\(done)data: d\n\n")
   }
 
-  // Field notes, row 25: one event without end.
+  // One event without an end must not grow without bound.
   @Test func `an event that is too large passes legacy and shield and ends graceful`() {
     let before = "data: a\n\nevent: done\ndata: b\n\n"
     let large = "data: " + String(repeating: "x", count: 300) + "\n\n"

@@ -50,7 +50,7 @@ struct StreamClockTests {
     expect(clock, .idleTimeout, at: 55)
   }
 
-  // Field notes, row 11: the idle watchdog fires while the gateway itself does not read.
+  // The idle watchdog must not fire while the gateway itself does not read.
   @Test func `the backend's silence is not counted while we don't read`() {
     var clock = clock { $0.clientStall = .seconds(30) }
     clock.firstTokenCame()
