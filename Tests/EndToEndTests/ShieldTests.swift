@@ -1,4 +1,5 @@
 import Harness
+import JSON
 import RunningGateway
 import Testing
 import Time
@@ -28,6 +29,26 @@ extension EndToEnd {
         #expect(result.end == .clean)
         #expect(result.payloads == ["1", "3", "2", "[DONE]"])
         #expect(!result.text.contains("stream_end") && !result.text.contains("id:"))
+      }
+    }
+
+    @Test(arguments: ["shield", "graceful"])
+    func `a CRLF that is cut in two arrives whole, and no comment gets in between`(variant: String) async throws {
+      let script = Script([
+        .head(), .body("event: done\r\ndata: 1\r\n\r"), .pause(.milliseconds(300)), .body("\ndata: 2\r\n\r"),
+        .pause(.milliseconds(300)), .body("\n\r"), .pause(.milliseconds(100)), .body("\ndata: 3\r\n\r\n"), .end,
+      ])
+      let settings = ["stream.keepalive": "100ms", "stream.keepaliveInLegacy": "true", "stream.numberEvents": "false"]
+      try await World.with(variant, settings: settings, script) { world in
+        if variant == "shield" {
+          let text = await world.fetch().text.split(separator: ":\n").joined()
+          #expect(text == "data: 2\r\n\r\n\r\ndata: 3\r\n\r\nevent: done\r\ndata: 1\r\n\r\n")
+        } else {
+          let result = await world.fetchNew()
+          let text = result.text.dropFirst(":ok\n".count).split(separator: ":\n").joined()
+          #expect(text.hasPrefix("event: done\r\ndata: 1\r\n\r\ndata: 2\r\n\r\ndata: 3\r\n\r\nevent: stream_end"))
+          #expect(result.streamEnd?["bytes"]?.integer == 46)
+        }
       }
     }
 

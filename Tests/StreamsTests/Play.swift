@@ -63,7 +63,10 @@ struct Play {
       case .buffered: break
       case .failed(let outcome): failure = outcome
       }
-      if keepsAlive, !reader.isVerbatim || run.isBetweenEvents { EventWriter.keepalive(to: &out) }
+      if keepsAlive, !reader.isVerbatim || run.isBetweenEvents {
+        run.completeLine(into: &out)
+        EventWriter.keepalive(to: &out)
+      }
       result.body += out.toArray()
       result.bodyLengths.append(result.body.count)
       out.removeAll()
@@ -87,15 +90,22 @@ struct Play {
 
 /// Keeps every event and what it means.
 final class RecordingReader: Reader {
+  /// Each with what stands between it and the next one; the first may be blank lines alone.
   var blocks: [(block: [UInt8], mark: EventMark)] = []
 
   var mode: Mode { .legacy }
   var isVerbatim: Bool { false }
+  var keepsFiller: Bool { true }
   func open(into out: inout ByteBuffer) {}
   func deliver(
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
     blocks.append(([UInt8](copying: bytes.extracting(event.range)), mark))
+  }
+  func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
+    if blocks.isEmpty, bytes.equals("\u{FEFF}") { return }
+    if blocks.isEmpty { blocks.append(([], [])) }
+    blocks[blocks.count - 1].block += [UInt8](copying: bytes)
   }
   func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool { true }
   func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {

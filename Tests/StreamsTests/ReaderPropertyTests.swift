@@ -52,14 +52,45 @@ struct ReaderPropertyTests {
     }
   }
 
-  @Test func `graceful does not depend on the pieces`() {
+  @Test(arguments: Mode.allCases)
+  func `what a client gets does not depend on the pieces`(_ mode: Mode) {
     forEachSample(500, from: 20_000) { sample in
-      let stream = sample.stream.filter { $0 != 0x0D }
-      var random = SeededGenerator(seed: UInt64(sample.seed))
-      let whole = Play()(.graceful, [stream], sample.end)
-      let split = Play()(.graceful, EventSamples.pieces(stream, using: &random), sample.end)
+      let whole = Play()(mode, [sample.stream], sample.end)
+      let split = Play()(mode, sample.pieces, sample.end)
       #expect(whole.body == split.body, "seed \(sample.seed)")
+      #expect(whole.eventBytes == split.eventBytes, "seed \(sample.seed)")
     }
+  }
+
+  @Test(arguments: Mode.allCases)
+  func `mixed line ends give the same bytes at every cut`(_ mode: Mode) {
+    for stream in EventSamples.lineEnds {
+      let whole = Play()(mode, [stream])
+      for pieces in EventSamples.cutsInTwo(stream) + [EventSamples.singles(stream)] {
+        let split = Play()(mode, pieces)
+        #expect(whole.body == split.body, "\(pieces)")
+        #expect(whole.eventBytes == split.eventBytes, "\(pieces)")
+      }
+    }
+  }
+
+  @Test func `shield sends every byte, in another order alone`() {
+    for stream in EventSamples.lineEnds {
+      for pieces in EventSamples.cutsInTwo(stream) {
+        let body = Play()(.shield, pieces, .cut(.reset)).body
+        // A byte order mark is no part of the text.
+        let text = stream.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(stream.dropFirst(3)) : stream
+        #expect(body.sorted() == text.sorted(), "\(pieces)")
+      }
+    }
+  }
+
+  @Test(arguments: Mode.allCases)
+  func `a comment between the CR and the LF of a line end makes no blank line`(_ mode: Mode) {
+    let pieces = ["data: 1\r\n\r", "\ndata: 2\r\n\r", "\n"].map { Array($0.utf8) }
+    let result = Play(numbersEvents: false, keepsAlive: true)(mode, pieces, .clean)
+    let lines = EventSourceClient.lines(of: result.body)
+    #expect(lines.filter(\.isEmpty).count == (mode == .graceful ? 3 : 2), "\(result.text)")
   }
 
   @Test func `graceful gives no event two ids and numbers those without one from 1`() {

@@ -21,6 +21,17 @@ package struct EventParser: ~Copyable {
     case tooLarge(kept: Int, start: Int)
   }
 
+  /// The blank line whose CR is the last byte taken in.
+  package enum OpenLine {
+    case none
+    /// It ended a block.
+    case block
+    /// It ended a block of comments alone.
+    case comments
+    /// It belongs to no block.
+    case filler
+  }
+
   /// What `carry` is.
   private enum Phase {
     /// Nothing. → arriving, ended
@@ -43,6 +54,7 @@ package struct EventParser: ~Copyable {
   private var position = Position.lineStart
   private var carriedLength = 0
   private var skipsLineFeed = false
+  private var openedLine = OpenLine.none
   private var markBytesSeen: UInt8 = 0
 
   /// - Parameter limit: bytes, at least 16; see `Step.tooLarge`.
@@ -65,8 +77,13 @@ package struct EventParser: ~Copyable {
   /// CR whose LF may be on its way: the comment would make that LF a line of its own.
   package var isBetweenEvents: Bool { partialLength == 0 && !skipsLineFeed }
 
+  /// What the last byte taken in belongs to, if it is a CR that ended a blank line: its LF may come next.
+  package var openLine: OpenLine { skipsLineFeed ? openedLine : .none }
+
   /// Whether what comes is past the place where a byte order mark may stand.
   package var hasBegun: Bool { markBytesSeen == 3 }
+  /// Whether the stream began with a byte order mark.
+  package private(set) var hasByteOrderMark = false
 
   /// Bytes of the block that is arriving, the forgotten ones included.
   package var partialLength: Int { phase == .delivered ? 0 : carriedLength }
@@ -118,6 +135,7 @@ package struct EventParser: ~Copyable {
         return keep(input, from: start, lineStart: lineStart)
       }
       noteEnding(input, offset)
+      if skipsLineFeed { openedLine = event.fields.isEmpty ? .filler : event.isComment ? .comments : .block }
       // A blank line with nothing before it is no block.
       if event.fields.isEmpty { continue }
       if event.range.count <= limit { return .event(event) }
@@ -200,6 +218,7 @@ package struct EventParser: ~Copyable {
     var event = Event.read(carry.span, from: 0, end: &end) ?? Event.readPrefix(carry.span)
     event.isCarried = true
     event.length = carriedLength
+    if skipsLineFeed { openedLine = event.isComment ? .comments : .block }
     return event
   }
 
@@ -226,7 +245,10 @@ package struct EventParser: ~Copyable {
       carriedLength += 1
       markBytesSeen += 1
       offset += 1
-      if markBytesSeen == 3 { dropCarry() }
+      if markBytesSeen == 3 {
+        hasByteOrderMark = true
+        dropCarry()
+      }
     }
   }
 

@@ -17,8 +17,7 @@ struct LogDeliveryTests {
   private func samples(_ count: Int, from first: Int) -> [Sample] {
     (first..<first + count).map { seed in
       var random = SeededGenerator(seed: UInt64(seed))
-      // What stands before the first block is not kept, so every stream begins with one.
-      let stream = Array("data: 1\n\n".utf8) + EventSamples.random(blocks: 1 + random.below(20), using: &random)
+      let stream = EventSamples.random(blocks: 1 + random.below(20), using: &random)
       let pieces = EventSamples.pieces(stream, using: &random)
       return Sample(seed: seed, stream: stream, pieces: pieces, end: random.chance(70) ? .clean : .cut(.reset))
     }
@@ -143,6 +142,39 @@ struct LogDeliveryTests {
       #expect(count.events == tally.events && count.eventsAfterCompletion == tally.eventsAfterCompletion)
       #expect(delivery.tail.hasPartialEvent == later.tail.hasPartialEvent)
     }
+  }
+
+  @Test(arguments: Mode.allCases)
+  func `a log gives the same bytes wherever the backend's were cut`(mode: Mode) {
+    for stream in EventSamples.lineEnds {
+      let whole = keep(Sample(seed: 0, stream: stream, pieces: [stream], end: .cut(.reset)))
+      let expected = read(whole.0, whole.1, mode).body
+      for pieces in EventSamples.cutsInTwo(stream) + [EventSamples.singles(stream)] {
+        let (log, end) = keep(Sample(seed: 0, stream: stream, pieces: pieces, end: .cut(.reset)))
+        #expect(end.bytes == whole.1.bytes, "\(pieces)")
+        #expect(read(log, end, mode).body == expected, "\(pieces)")
+      }
+    }
+  }
+
+  @Test(arguments: [Mode.legacy, .shield, .graceful])
+  func `a comment between the pieces of a CRLF makes no blank line for a client of a log`(mode: Mode) {
+    let pieces = ["data: 1\r\n\r", "\ndata: 2\r\n\r", "\n"].map { Array($0.utf8) }
+    let log = MemoryLog(of: Play.stream)
+    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+    var delivery = LogDelivery(to: Play(numbersEvents: false).reader(mode))
+    var position = LogPosition.beginning
+    var out = ByteBuffer()
+    for piece in pieces {
+      _ = log.take(piece.span, of: run, into: &out)
+      position =
+        log.deliver(from: position, to: &delivery, room: .max, into: &out) { $0.append($1) } ?? log.frontier
+      delivery.completeLine(into: &out)
+      EventWriter.keepalive(to: &out)
+    }
+    #expect(String(copying: out.span) == "data: 1\r\n\r\n:\ndata: 2\r\n\r\n:\n:\n")
+    let tally = delivery.takeTally()
+    #expect(tally.events == 2 && tally.bytes == run.eventBytes && run.eventBytes == 22)
   }
 
   private func areAlike(_ left: [UInt8], _ right: [UInt8]) -> Bool { messages(left) == messages(right) }

@@ -3,6 +3,23 @@ package enum EventSamples {
   /// Streams with something odd about each: endings, marks, comments, empty and broken lines, unterminated ends.
   package static let all: [[UInt8]] = texts.map { Array($0.utf8) } + bytes
 
+  /// Streams that mix line ends in every way, with comments, marks and completion events among their blocks.
+  package static let lineEnds: [[UInt8]] = {
+    let ends = ["\n", "\r", "\r\n"]
+    var streams: [[UInt8]] = []
+    for first in ends {
+      for blank in ends {
+        for more in ["", "\n", "\r", "\r\n", "\n\r\n"] {
+          for start in ["", "\u{FEFF}", "\r\n", "\u{FEFF}\r\n\n"] {
+            let blocks = [": hi", "data: 1", "event: done\(first)data: 2", "id: 7", "data: é"]
+            streams.append(Array((start + blocks.map { $0 + first + blank + more }.joined()).utf8))
+          }
+        }
+      }
+    }
+    return streams
+  }()
+
   private static let texts = [
     "data: x\n\n", "data: x\r\n\r\n", "data: x\r\r", "data: x\n\r\n", "data: x\r\n\n", "data: x\r\n\r", "data: x\n\r",
     "data: x\r\r\n", "data: a\n\ndata: b\n\n", "data: a\r\rdata: b\r\r", "data: a\r\n\r\ndata: b\r\n\r\n",

@@ -124,6 +124,7 @@ final class EventStream {
   func keepAlive(_ client: ClientConnection, books: StreamBooks, at now: MonotonicTime) -> MonotonicTime {
     books.keptAlive()
     let scratch = client.worker.loop.scratch
+    run?.completeLine(into: &scratch.buffer)
     EventWriter.keepalive(to: &scratch.buffer)
     client.response.sendBody(&scratch.buffer)
     wasSent(to: client, at: now)

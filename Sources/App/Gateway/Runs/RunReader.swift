@@ -301,7 +301,9 @@ final class RunReader {
     stream.look(at: connection, now)
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
     case .quiet(let until): return until
-    case .keepaliveIsDue: return stream.keepAlive(connection, books: worker.books, at: now)
+    case .keepaliveIsDue:
+      delivery?.completeLine(into: &worker.loop.scratch.buffer)
+      return stream.keepAlive(connection, books: worker.books, at: now)
     case .clientStalled:
       leave()
       worker.books.clientStalled(stream)

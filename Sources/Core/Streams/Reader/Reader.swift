@@ -12,8 +12,8 @@ package protocol EventSink: AnyObject {
   /// Whether it wants to hear of what stands between blocks too (`deliverFiller`).
   var keepsFiller: Bool { get }
 
-  /// Takes bytes that belong to no block: blank lines behind the one that ended a block. What stands before the first
-  /// block is not among them.
+  /// Takes bytes that belong to no block: a byte order mark, blank lines behind the one that ended a block, and the LF of
+  /// a CRLF that comes in the piece after its CR.
   func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer)
 
   /// An event has outgrown the limit: `kept` and then `rest` are its bytes so far.

@@ -9,6 +9,8 @@ package final class ShieldReader: Reader {
   private var held = ByteBuffer()
   private var manner = Manner.holding
   private var isAtStart = true
+  /// Whether the last event is held back: what stands between it and the next one is too.
+  private var lastIsHeld = false
 
   private enum Manner {
     /// Events that end the stream in the client's eyes wait. → released, verbatim
@@ -26,6 +28,7 @@ package final class ShieldReader: Reader {
 
   package var mode: Mode { .shield }
   package var isVerbatim: Bool { manner == .verbatim }
+  package var keepsFiller: Bool { true }
   /// Bytes held back now.
   package var heldBytes: Int { held.count }
 
@@ -36,11 +39,23 @@ package final class ShieldReader: Reader {
   ) {
     if manner == .verbatim { return }
     let block = bytes.extracting(event.range)
-    guard manner == .holding, mark.contains(.terminal) else { return send(block, into: &out) }
-    if held.count + block.count <= limit { return held.append(block) }
+    lastIsHeld = manner == .holding && mark.contains(.terminal)
+    guard lastIsHeld else { return send(block, into: &out) }
+    hold(block, into: &out)
+  }
+
+  /// Blank lines stay behind the event that they followed. A byte order mark is left out: see `send`.
+  package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
+    if manner == .verbatim || (isAtStart && bytes.equals("\u{FEFF}")) { return }
+    if lastIsHeld { hold(bytes, into: &out) } else { send(bytes, into: &out) }
+  }
+
+  private func hold(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
+    if held.count + bytes.count <= limit { return held.append(bytes) }
     manner = .released
+    lastIsHeld = false
     release(into: &out)
-    send(block, into: &out)
+    send(bytes, into: &out)
   }
 
   /// An event that large is not held back, nor are its predecessors: this client gets the old behaviour from here on.

@@ -8,6 +8,7 @@ package struct LogDelivery {
   /// What `Reader.finish` needs when the log has been read to its end.
   package private(set) var tail = LoggedTail()
   private var tally = StreamTally()
+  private var lineEnd = LineEnd()
 
   package init(to reader: any Reader) {
     self.reader = reader
@@ -22,22 +23,60 @@ package struct LogDelivery {
 
   package mutating func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
     tally.count(head, length: block.count)
-    if isRaw { return out.append(block) }
+    if head.kind == .filler { return deliverFiller(block, head, into: &out) }
+    if isRaw {
+      out.append(block)
+      return lineEnd.blockEnded(inCR: block.endsInCR, isSent: true, out: out)
+    }
     if !head.kind.isEvent { tail.note(head) }
     switch head.kind {
     case .event, .other:
-      reader.deliver(Event(reading: block), block, mark: head.mark, number: head.number, into: &out)
+      let event = Event(reading: block)
+      reader.deliver(event, block, mark: head.mark, number: head.number, into: &out)
+      lineEnd.blockEnded(inCR: block.endsInCR, isSent: reader.keepsFiller || !event.isComment, out: out)
     case .unterminated, .partial: tail.take(block, head)
     case .filler: break
     }
   }
 
+  /// What stands between blocks: for clients that get the backend's bytes. The others get the LF of a CRLF, whose CR
+  /// ended the last block.
+  private mutating func deliverFiller(_ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    if !isRaw { tail.note(head) }
+    let keepsFiller = isRaw || reader.keepsFiller
+    let wasCompleted = lineEnd.isCompleted
+    let isContinued = !bytes.isEmpty && bytes[0] == 0x0A
+    if isContinued, lineEnd.takesLineFeed { takeLineFeed(isSent: !keepsFiller, into: &out) }
+    if keepsFiller {
+      passFiller(bytes.extracting(droppingFirst: isContinued && wasCompleted ? 1 : 0), head, into: &out)
+    }
+    lineEnd.fillerEnded(inCR: bytes.endsInCR, isSent: keepsFiller, out: out)
+  }
+
+  private mutating func takeLineFeed(isSent: Bool, into out: inout ByteBuffer) {
+    if !lineEnd.isOfFiller { tally.countLineFeed() }
+    if isSent { lineEnd.lineFeedCame(into: &out) }
+  }
+
+  private func passFiller(_ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+    if isRaw {
+      out.append(bytes)
+    } else if reader.keepsFiller, !bytes.isEmpty, bytes[0] == 0x0A || bytes[0] == 0x0D {
+      // Not what an end left of a comment: it would swallow the first line of what is held back.
+      reader.deliverFiller(bytes, after: head.number, into: &out)
+    }
+  }
+
+  /// Ends the line that a comment is put behind.
+  package mutating func completeLine(into out: inout ByteBuffer) { lineEnd.complete(into: &out) }
+
   /// Whether events go to the client as the log has framed them: see `Reader.takesFramed`.
   var takesFramed: Bool { reader.takesFramed }
 
   /// Takes note of such events, which are on their way; `number` is the last one's.
-  mutating func tookFramed(_ events: StreamTally, upTo number: UInt64) {
+  mutating func tookFramed(_ events: StreamTally, upTo number: UInt64, endsInCR: Bool) {
     tally.add(events)
+    lineEnd.blocksWereSent(endsInCR: endsInCR)
     reader.tookFramed(upTo: number)
   }
 
@@ -78,6 +117,9 @@ package struct StreamTally {
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
     marks.formUnion(mark)
   }
+
+  /// Counts the LF of a CRLF whose CR was counted with its block.
+  mutating func countLineFeed() { bytes += 1 }
 
   /// Adds what came after it.
   package mutating func add(_ later: StreamTally) {

@@ -138,14 +138,16 @@ struct Segment: ~Copyable {
         if position > first {
           let bytes = place(first)..<place(position)
           room -= bytes.count
-          buffer.withSpan {
+          let endsInCR = buffer.withSpan {
             if bytes.count < Self.leastLent {
               out.append($0.extracting(bytes))
             } else {
               send(&out, $0.extracting(bytes))
             }
+            return $0[bytes.upperBound - 1] == 0x0D
           }
-          delivery.tookFramed(events, upTo: precedingNumber + word(at: position.entry - 1).number)
+          let number = precedingNumber + word(at: position.entry - 1).number
+          delivery.tookFramed(events, upTo: number, endsInCR: endsInCR)
           continue
         }
       }

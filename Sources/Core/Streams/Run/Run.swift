@@ -23,6 +23,8 @@ package final class Run {
   package private(set) var eventsAfterCompletion: UInt64 = 0
   /// The event that a clean end left without its blank line; noted, and not delivered yet.
   private var finalEvent: (event: Event, mark: EventMark)?
+  /// How what a reader was sent last ends; of use only while the parser awaits an LF.
+  private var lineEnd = LineEnd()
 
   /// - Parameter eventLimit: bytes of one event that are kept while it arrives.
   package init(id: StreamID, classifier: EventClassifier, eventLimit: Int) {
@@ -49,17 +51,24 @@ package final class Run {
   /// Takes in the next piece of the body and hands `reader` what it delivers.
   package func receive(_ bytes: Span<UInt8>, for reader: some EventSink, into out: inout ByteBuffer) -> Delivery {
     let passesThrough = reader.isVerbatim
-    let keepsFiller = reader.keepsFiller
+    let keepsFiller = reader.keepsFiller && !passesThrough
     var offset = 0
-    // Bytes held of the block that is arriving; before the first block nothing counts as filler.
-    var held = keepsFiller && parser.hasBegun ? parser.partialLength : nil
+    // Where the bytes begin that may be filler. The first ones that are need more care.
+    var fillerStart = 0
+    // Bytes held of the block that is arriving.
+    var held = keepsFiller ? parser.partialLength : 0
+    let isBeginning = keepsFiller && !parser.hasBegun
+    if parser.openLine != .none { fillerStart = takeLineFeed(bytes, for: reader, into: &out) }
     while true {
-      let start = offset
       let step = parser.next(in: bytes, at: &offset)
-      if let held { deliverFiller(bytes, start..<offset, step, held: held, to: reader, into: &out) }
-      if keepsFiller { held = 0 }
+      if keepsFiller {
+        if isBeginning, fillerStart == 0 { takeByteOrderMark(&held, &fillerStart, for: reader, into: &out) }
+        deliverFiller(bytes, fillerStart..<offset, step, held: held, to: reader, into: &out)
+        (held, fillerStart) = (0, offset)
+      }
       switch step {
       case .needsMore:
+        if parser.openLine != .none, !bytes.isEmpty { noteOpenLine(keepsFiller: keepsFiller, out) }
         return passesThrough ? .verbatim : .buffered
       case .event(let event) where event.isCarried:
         deliverCarried(event, to: reader, into: &out)
@@ -74,6 +83,41 @@ package final class Run {
     }
   }
 
+  private func noteOpenLine(keepsFiller: Bool, _ out: borrowing ByteBuffer) {
+    switch parser.openLine {
+    case .none: break
+    case .block: lineEnd.blockEnded(inCR: true, isSent: true, out: out)
+    case .comments, .filler: lineEnd.blockEnded(inCR: true, isSent: keepsFiller, out: out)
+    }
+  }
+
+  /// The last line ended in a CR with which its piece ended. An LF that comes next is that line's.
+  ///
+  /// - Returns: where the bytes begin that have still to be delivered.
+  private func takeLineFeed(_ bytes: Span<UInt8>, for reader: some EventSink, into out: inout ByteBuffer) -> Int {
+    guard !bytes.isEmpty else { return 0 }
+    let wasCompleted = lineEnd.isCompleted
+    guard bytes[0] == 0x0A else {
+      lineEnd.close()
+      return 0
+    }
+    if parser.openLine != .filler { eventBytes += 1 }
+    if reader.isVerbatim || reader.keepsFiller { lineEnd.close() } else { lineEnd.lineFeedCame(into: &out) }
+    return wasCompleted ? 1 : 0
+  }
+
+  /// Delivers the byte order mark with which the stream has begun, whole.
+  private func takeByteOrderMark(
+    _ held: inout Int, _ start: inout Int, for reader: some EventSink, into out: inout ByteBuffer
+  ) {
+    guard parser.hasByteOrderMark else { return }
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    reader.deliverFiller(mark.span, after: 0, into: &out)
+    // The parser held some of its bytes as if they were a block's.
+    start = mark.count - held
+    held = 0
+  }
+
   @inline(__always)
   private func deliverFiller(
     _ bytes: Span<UInt8>, _ taken: Range<Int>, _ step: EventParser.Step, held: Int, to reader: some EventSink,
@@ -84,10 +128,15 @@ package final class Run {
     case .event(let event) where event.isCarried: return
     case .event(let event): first = event.range.lowerBound
     case .needsMore: first = taken.upperBound - (parser.partialLength - held)
-    case .tooLarge: return
+    case .tooLarge(_, let blockStart): first = blockStart
     }
     let start = taken.lowerBound
     if first > start { reader.deliverFiller(bytes.extracting(start..<first), after: events, into: &out) }
+  }
+
+  /// Ends the line that a comment is put behind. Not for readers that get the body as it is.
+  package func completeLine(into out: inout ByteBuffer) {
+    if parser.openLine != .none { lineEnd.complete(into: &out) }
   }
 
   /// Completes an event that a backend with a clean end left without its blank line.
