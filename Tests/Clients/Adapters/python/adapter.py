@@ -15,17 +15,41 @@ import anyio  # noqa: E402
 import fermata_client as fc  # noqa: E402
 
 FEATURES = [
-    "feed", "resume", "post", "cancel", "abort", "timers", "order", "filter", "dedupe", "redirect", "dynamic-headers",
-    "unicode-id", "early-hints", "bytes", "backoff",
+    "feed",
+    "resume",
+    "post",
+    "cancel",
+    "abort",
+    "timers",
+    "order",
+    "filter",
+    "dedupe",
+    "redirect",
+    "dynamic-headers",
+    "unicode-id",
+    "early-hints",
+    "bytes",
+    "backoff",
 ]
 SECONDS = {
-    "headTimeoutMs": "head_timeout", "firstTokenTimeoutMs": "first_token_timeout", "deadTimeoutMs": "dead_timeout",
-    "endWaitMs": "end_wait", "hardEndWaitMs": "hard_end_wait", "drainMs": "drain_wait", "cancelWaitMs": "cancel_wait",
+    "headTimeoutMs": "head_timeout",
+    "firstTokenTimeoutMs": "first_token_timeout",
+    "deadTimeoutMs": "dead_timeout",
+    "endWaitMs": "end_wait",
+    "hardEndWaitMs": "hard_end_wait",
+    "drainMs": "drain_wait",
+    "cancelWaitMs": "cancel_wait",
     "orderWaitMs": "order_wait",
 }
 PLAIN = {
-    "profile": "profile", "optIn": "opt_in", "resume": "resume", "streamPath": "stream_path", "runPath": "run_path",
-    "maxEventBytes": "max_event_bytes", "order": "order", "filterStreamId": "filter_stream_id",
+    "profile": "profile",
+    "optIn": "opt_in",
+    "resume": "resume",
+    "streamPath": "stream_path",
+    "runPath": "run_path",
+    "maxEventBytes": "max_event_bytes",
+    "order": "order",
+    "filterStreamId": "filter_stream_id",
 }
 RETRY = {"retryBaseMs": "base", "retryMaxMs": "max", "retryAfterMaxMs": "retry_after_max"}
 
@@ -61,12 +85,18 @@ def answer(events, notices, result):
         "events": events,
         "notices": notices,
         "result": {
-            "outcome": result.outcome, "complete": result.complete, "verified": result.verified,
-            "error": error and {
-                "code": error.code, "status": error.status,
+            "outcome": result.outcome,
+            "complete": result.complete,
+            "verified": result.verified,
+            "error": error
+            and {
+                "code": error.code,
+                "status": error.status,
                 "retryAfterMs": None if error.retry_after is None else round(error.retry_after * 1000),
             },
-            "lastEventId": result.last_event_id, "bytes": result.bytes, "streamId": result.stream_id,
+            "lastEventId": result.last_event_id,
+            "bytes": result.bytes,
+            "streamId": result.stream_id,
             "mode": result.mode,
         },
     }
@@ -85,6 +115,7 @@ def due(job, count):
 def play_sync(job):
     events, notices = [], []
     with fc.stream(**arguments(job, notices)) as stream:
+
         def act(what):
             if what == "close":
                 stream.close()
@@ -95,7 +126,8 @@ def play_sync(job):
 
         timers = [
             threading.Timer(action["after_ms"] / 1000, act, [action["do"]])
-            for action in job.get("actions", []) if "after_ms" in action
+            for action in job.get("actions", [])
+            if "after_ms" in action
         ]
         for timer in timers:
             timer.daemon = True
@@ -116,6 +148,7 @@ def play_sync(job):
 async def play_async(job):
     events, notices = [], []
     async with fc.astream(**arguments(job, notices)) as stream:
+
         async def act(what):
             if what == "close":
                 await stream.aclose()

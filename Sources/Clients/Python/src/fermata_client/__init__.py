@@ -1,11 +1,11 @@
 """A client for Server-Sent Event streams: complete, resumed, cancelled, and never sent twice by mistake.
 
-    import fermata_client
+import fermata_client
 
-    with fermata_client.stream("POST", url, json={"prompt": "hello"}) as stream:
-        for event in stream:
-            print(event)
-    print(stream.result.complete)
+with fermata_client.stream("POST", url, json={"prompt": "hello"}) as stream:
+    for event in stream:
+        print(event)
+print(stream.result.complete)
 """
 
 from __future__ import annotations

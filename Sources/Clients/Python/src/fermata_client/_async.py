@@ -34,6 +34,7 @@ from ._shell import (
     raw_headers,
     report,
     request_headers,
+    ssl_context,
     wrapped_call,
 )
 
@@ -179,7 +180,7 @@ class _Engine:
             self._fail(error)
 
     async def _run(self) -> None:
-        client = self._client or (httpx.AsyncClient() if self._owns_client else None)
+        client = self._client or (httpx.AsyncClient(verify=ssl_context()) if self._owns_client else None)
         self._client = client
         try:
             async with anyio.create_task_group() as group:
@@ -322,7 +323,7 @@ class _Engine:
                 if client is not None:
                     await client.request("DELETE", effect.value, headers=headers, timeout=CANCEL_TIMEOUT)
                 else:
-                    async with httpx.AsyncClient(timeout=CANCEL_TIMEOUT) as own:
+                    async with httpx.AsyncClient(timeout=CANCEL_TIMEOUT, verify=ssl_context()) as own:
                         await own.request("DELETE", effect.value, headers=headers)
         except Exception as error:
             log_cancel_failure(self.machine, error)

@@ -60,9 +60,12 @@ class EventParser:
         self._id: Optional[bytes] = None
         self._touched = False
         self._size = 0
+        self._dead = False
 
     def feed(self, data: bytes) -> List[Item]:
         """Adds a piece of the body and returns what it completed."""
+        if self._dead:
+            return []
         if self._start is not None:
             data = self._skip_mark(data)
         if self._after_cr and data:
@@ -73,6 +76,7 @@ class EventParser:
         try:
             self._lines(data, items)
         except _LimitExceeded:
+            self._dead = True
             items.append(TOO_LARGE)
         return items
 
@@ -90,6 +94,8 @@ class EventParser:
     def finish(self) -> List[Item]:
         """The body ended cleanly: a last event without its blank line is completed."""
         items: List[Item] = []
+        if self._dead:
+            return items
         try:
             if self._start:
                 self._hold(self._start)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json as _json
 import logging
+import ssl
 from dataclasses import dataclass, replace
 from typing import Any, Callable, List, Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
@@ -65,6 +67,12 @@ class Call:
             self.idempotency_key,
             callable(self.headers),
         )
+
+
+@functools.lru_cache(maxsize=1)
+def ssl_context() -> ssl.SSLContext:
+    """For clients of our own. Reading the certificates takes longer than most requests: once is enough."""
+    return httpx.create_ssl_context()
 
 
 def make_call(
@@ -148,9 +156,7 @@ def wrapped_call(response: httpx.Response, options: Optional[StreamOptions], han
     options = replace(options or StreamOptions(), resume="off", retry=RetryPolicy(attempts=0))
     request = response.request
     sent = request.headers.get("last-event-id", "")
-    return Call(
-        request.method, str(request.url), None, None, None, options, handlers or Handlers(), sent, None, None
-    )
+    return Call(request.method, str(request.url), None, None, None, options, handlers or Handlers(), sent, None, None)
 
 
 def describe(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from ._shell import (
     raw_headers,
     report,
     request_headers,
+    ssl_context,
     wrapped_call,
 )
 
@@ -177,7 +178,7 @@ class _Engine:
             if client is not None and not self._owns_client:
                 client.request("DELETE", effect.value, headers=raw_headers(list_of(headers)), timeout=timeout)
             else:
-                with httpx.Client(timeout=timeout) as own:
+                with httpx.Client(timeout=timeout, verify=ssl_context()) as own:
                     own.request("DELETE", effect.value, headers=raw_headers(list_of(headers)))
         except Exception as error:
             log_cancel_failure(self.machine, error)
@@ -185,7 +186,7 @@ class _Engine:
     # The reading thread.
 
     def _run(self) -> None:
-        client = self._client or (httpx.Client() if self._owns_client else None)
+        client = self._client or (httpx.Client(verify=ssl_context()) if self._owns_client else None)
         self._client = client
         try:
             while True:
