@@ -53,7 +53,9 @@ extension `fermata flags` {
     }
 
     @Test func `an edit that moves clients needs to say so`() throws {
-      _ = try bench.change("rollout", "start", "--variant", "graceful", "--min-samples", "0", "--min-duration", "0s")
+      _ = try bench.change(
+        "rollout", "start", "--variant", "graceful", "--min-streams", "0", "--min-identities", "0", "--min-duration",
+        "0s")
       #expect(try bench.change("set", "--default", "graceful").code == "rollout")
       let file = try bench.write(
         "own.json",
@@ -92,7 +94,10 @@ extension `fermata flags` {
     }
 
     @Test func `a rollout goes from start to finish`() throws {
-      let options = ["--variant", "graceful", "--internal", "qa", "--min-duration", "0s", "--min-samples", "0"]
+      let options = [
+        "--variant", "graceful", "--internal", "qa", "--min-duration", "0s", "--min-streams", "0", "--min-identities",
+        "0",
+      ]
       let start = ["rollout", "start"] + options + ["--json", "--reason", "test"]
       #expect(try bench.run(start).data["rollout"]?["stage"] == "internal")
       #expect(try bench.run(start).data["alreadyApplied"] == true)

@@ -14,10 +14,14 @@ extension `fermata flags` {
 
       let start = try stage.flags(
         "rollout", "start", "--variant", "graceful", "--internal", "qa", "--plan", "1,5,25,100", "--min-duration", "0s",
-        "--min-samples", "100", "--reason", "play")
+        "--min-streams", "100", "--reason", "play")
       #expect(start.exit == 0)
       let applied = try stage.eventually { $0["gateway"]?["agrees"] == true }
       #expect(applied["gateway"]?["agrees"] == true && applied["stage"] == "internal")
+
+      #expect(try stage.change("rollout", "advance").code == "no_internal_stream")
+      #expect(try await stage.playInternal("qa") == "graceful")
+      _ = try stage.eventually { $0["guard"]?["phase"]?["internalCompleted"] == 1 }
 
       for share in [100, 500, 2500] {
         let advanced = try stage.change("rollout", "advance")
@@ -65,6 +69,9 @@ extension `fermata flags` {
         #expect(try stage.change("rollout", "advance").exit == 0)
       }
       _ = try stage.eventually { $0["gateway"]?["agrees"] == true }
+      #expect(try stage.change("rollout", "finish").code == "too_few_streams", "nobody has had it at 100 % yet")
+      _ = try await stage.play(perCohort: 150)
+      _ = try stage.eventually { ($0["guard"]?["phase"]?["streams"]?.integer ?? 0) >= 100 }
       #expect(try stage.change("rollout", "finish").data["rollout"]?["stage"] == "finished")
       _ = try stage.eventually { $0["gateway"]?["agrees"] == true }
       #expect(try await stage.play(perCohort: 10) == ["graceful": 10])

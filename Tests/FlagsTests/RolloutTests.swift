@@ -8,10 +8,10 @@ import Time
   private let start = WallTime(milliseconds: 1_790_000_000_000)
   private func later(_ seconds: Int) -> WallTime { WallTime(milliseconds: start.milliseconds + Int64(seconds) * 1000) }
 
-  private func fresh(minSeconds: Int = 60, minSamples: Int = 100) -> Rollout {
+  private func fresh(minSeconds: Int = 60, minStreams: Int = 100) -> Rollout {
     Rollout.start(
       variant: "graceful", fallback: "legacy",
-      phases: RolloutPhase.plan(minSeconds: minSeconds, minSamples: minSamples),
+      phases: RolloutPhase.plan(minSeconds: minSeconds, minStreams: minStreams),
       internalKeys: ["qa-1", "qa-2"], internalHeader: .init(name: "x-internal", value: "1"), at: start)
   }
 
@@ -32,6 +32,15 @@ import Time
     "metadata": ["version": "1", "fractional": "v2"],
   ]
 
+  private func evidence(
+    _ verdict: GuardVerdict, streams: Int = 500, identities: Int = 40, workersAgree: Bool = true
+  ) -> RolloutEvidence {
+    var evidence = RolloutEvidence(
+      verdict: verdict, streams: streams, identities: identities, workersAgree: workersAgree)
+    evidence.internalCompleted = 3
+    return evidence
+  }
+
   private func code(_ body: () throws -> Rollout) -> String? {
     do {
       _ = try body()
@@ -46,7 +55,7 @@ import Time
     var members = Set<String>()
     var now = 0
     let keys = Simulation.keys(count: 5000)
-    let good = RolloutEvidence(verdict: .pass, samples: 500, workersAgree: true)
+    let good = evidence(.pass)
     let expected = [
       ("internal", "internal", 0), ("p1", "gradual", 110), ("p2", "gradual", 504), ("p3", "gradual", 2507),
     ]
@@ -70,10 +79,10 @@ import Time
     }
     #expect(members.count == 5000 && rollout.stage == "clients updated")
     #expect(try set(rollout).evaluate(.streamClosing, EvaluationContext()).variant == "legacy")
-    let bad = RolloutEvidence(verdict: .fail, samples: 500, workersAgree: true)
+    let bad = evidence(.worse)
     #expect(code { try rollout.finished(evidence: bad, isForced: false, at: later(now + 61)) } == "guard")
     // There is nobody left to compare with.
-    let alone = RolloutEvidence(verdict: .inconclusive, samples: 0, workersAgree: true)
+    let alone = evidence(.noControl)
     rollout = try rollout.finished(evidence: alone, isForced: false, at: later(now + 61))
     let set = try set(rollout)
     #expect(set["stream-closing"]?.targeting == nil)
@@ -82,25 +91,55 @@ import Time
   }
 
   @Test func `a step is refused until its conditions hold`() throws {
-    let first = try fresh().advanced(evidence: nil, isForced: false, at: later(1))
+    #expect(code { try fresh().advanced(evidence: nil, isForced: false, at: later(1)) } == "no_evidence")
+    var unseen = evidence(.nobodyTreated)
+    unseen.internalCompleted = 0
+    #expect(code { try fresh().advanced(evidence: unseen, isForced: false, at: later(1)) } == "no_internal_stream")
+    let first = try fresh().advanced(evidence: evidence(.nobodyTreated), isForced: false, at: later(1))
     #expect(first.phase.name == "p1")
     func advance(_ seconds: Int, _ evidence: RolloutEvidence?, to name: String? = nil) -> String? {
       code { try first.advanced(to: name, evidence: evidence, isForced: false, at: later(seconds)) }
     }
     #expect(advance(30, nil) == "too_early")
     #expect(advance(100, nil) == "no_evidence")
-    #expect(advance(100, RolloutEvidence(verdict: .pass, samples: 5, workersAgree: true)) == "too_few_samples")
-    #expect(advance(100, RolloutEvidence(verdict: .pass, samples: 500, workersAgree: false)) == "workers_differ")
-    for verdict in [RolloutEvidence.Verdict.fail, .error, .inconclusive] {
-      #expect(advance(100, RolloutEvidence(verdict: verdict, samples: 500, workersAgree: true)) == "guard")
+    #expect(advance(100, evidence(.pass, streams: 5)) == "too_few_streams")
+    #expect(advance(100, evidence(.pass, workersAgree: false)) == "workers_differ")
+    #expect(advance(100, evidence(.pass, identities: 7)) == "too_few_identities")
+    for verdict in [GuardVerdict.worse, .nobodyTreated, .noControl, .notEnough] {
+      #expect(advance(100, evidence(verdict)) == "guard")
     }
-    let good = RolloutEvidence(verdict: .pass, samples: 500, workersAgree: true)
+    var burnt = evidence(.pass)
+    burnt.wasWorse = true
+    #expect(advance(100, burnt) == "guard", "it was worse in this phase")
+    #expect(advance(100, evidence(.noHarmSeen)) == nil, "a small installation never proves half a point")
+    let proof = code {
+      try first.advanced(evidence: evidence(.noHarmSeen), requiresPass: true, isForced: false, at: later(100))
+    }
+    #expect(proof == "guard")
+    let good = evidence(.pass)
     #expect(advance(100, good) == nil)
     #expect(advance(100, good, to: "p3") == "skips_phases")
     #expect(advance(100, good, to: "internal") == "not_forward")
     #expect(advance(100, good, to: "p9") == "unknown_phase")
     #expect(advance(100, nil, to: "p1") == nil)
     #expect(try first.advanced(to: "p3", evidence: nil, isForced: true, at: later(2)).phase.name == "p3")
+  }
+
+  @Test func `every condition says what is there, what is needed and how long it takes`() throws {
+    let first = try fresh().advanced(evidence: evidence(.pass), isForced: false, at: start)
+    let criteria = first.criteria(evidence(.notEnough, streams: 34, identities: 4), at: later(30))
+    #expect(criteria.map(\.isMet) == [false, false, false, false, true])
+    #expect(criteria[0].description == "30 s of at least 1 min, 30 s to go")
+    #expect(criteria[1].description == "34 of 100 treated streams, about 59 s to go at this rate")
+    #expect(criteria[2].description == "4 of 8 treated identities, about 30 s to go at this rate")
+    #expect(criteria[3].description == "the guard says not_enough")
+  }
+
+  @Test(arguments: [
+    (0, "0 s"), (59, "59 s"), (60, "1 min"), (6000, "1 h 40 min"), (86_400, "1 d"), (180_000, "2 d 2 h"),
+  ])
+  func `durations have two units at most`(_ seconds: Int, _ text: String) {
+    #expect(DurationText.short(seconds) == text)
   }
 
   @Test func `hold, resume and abort are safe to repeat`() throws {

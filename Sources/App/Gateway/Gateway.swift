@@ -177,6 +177,7 @@ package final class Gateway {
   package func drain() {
     guard !isDraining else { return stop() }
     isDraining = true
+    guardKeeper.rest()
     log.write(.info, "draining", at: loop.wallTime()) { line in
       line.field("seconds", settings.configuration.drain.seconds)
     }

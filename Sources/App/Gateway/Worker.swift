@@ -97,7 +97,14 @@ final class Worker {
       of: request, capability: capability, route: route, settings: settings.configuration.identity,
       seconds: loop.wallTime().milliseconds / 1000)
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
-    return ModeDecision(variant: count(flags.decide(in: context)), clientKey: flags.clientHash(of: context))
+    let decision = flags.decide(in: context)
+    let client = flags.clientHash(of: context)
+    // What the guard took back is no longer what the fraction gave.
+    let standing: CohortStanding =
+      isRolledBack
+      ? .noFraction
+      : flags.standing(of: decision, isCapable: capability.understandsStreamEnd, client: client)
+    return ModeDecision(variant: count(decision), clientKey: client, standing: standing)
   }
 
   /// Counts what the flag gave, and says what holds: the guard has the last word.

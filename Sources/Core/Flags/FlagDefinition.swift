@@ -94,7 +94,9 @@ extension FlagDefinition {
     guard let rule else { return fallback(.static) }
     var evaluator = RuleEvaluator(context: context, flagKey: key, generation: generation)
     do {
-      return resolve(try evaluator.evaluate(rule))
+      var resolution = resolve(try evaluator.evaluate(rule))
+      resolution.isByFraction = evaluator.usedFraction
+      return resolution
     } catch {
       return .failed(.parseError)
     }

@@ -42,6 +42,8 @@ package struct Resolution: Equatable, Sendable {
   package var value: JSONValue?
   package var reason: Reason
   package var errorCode: ErrorCode?
+  /// Whether a fraction over clients' identities was asked: then chance alone chose between its variants.
+  package var isByFraction = false
 
   static func failed(_ code: ErrorCode) -> Self {
     Resolution(variant: nil, value: nil, reason: .error, errorCode: code)

@@ -171,7 +171,7 @@ extension Gateway {
           "effective": worker.isRolledBack ? "legacy" : "configured",
         ]
       })
-    object["guard"] = guardKeeper.machine.report
+    object["guard"] = guardKeeper.report
     object["shadow"] = shadowDocument(workers.map(\.metrics))
     return .object(object)
   }

@@ -4,7 +4,8 @@ import Streams
 /// What a close is counted under.
 struct CloseLabel {
   let mode: Mode
-  let cohort: Cohort
+  /// The arm that the guard counts the close in; `nil`: it does not.
+  let cohort: Cohort?
 }
 
 /// The close of a connection's last answer: from the answer's last byte until it is known how it went, which then goes

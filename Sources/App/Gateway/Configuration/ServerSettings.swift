@@ -148,7 +148,6 @@ extension GuardPolicy {
     minSamples = reader.int("minSamples", in: 10...1_000_000, default: minSamples)
     window = reader.int("window", in: 1...1000, default: window)
     failLimit = reader.int("failLimit", in: 1...100, default: failLimit)
-    errorLimit = reader.int("errorLimit", in: 1...100, default: errorLimit)
     onRegress = reader.choice("onRegress") ?? onRegress
     let names = GuardMetric.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
     let metrics = reader.elements("dryRun", expected: "one of \(names)") { value, _ in
@@ -158,7 +157,8 @@ extension GuardPolicy {
     for metric in GuardMetric.allCases {
       guard let limits = reader.nested(metric.rawValue) else { continue }
       margins[metric] = limits.double("margin", in: 0...10)
-      absolutes[metric] = limits.double("absolute", in: 0...1)
+      // A time has no limit that would be too much everywhere.
+      if metric.isRate { absolutes[metric] = limits.double("absolute", in: 0...1) }
     }
   }
 }

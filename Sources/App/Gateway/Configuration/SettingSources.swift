@@ -21,7 +21,7 @@ package struct SettingSources: Sendable {
   package static let paths = [
     "listen", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
     "flags.startWithout", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
-    "flags.guard.window", "flags.guard.failLimit", "flags.guard.errorLimit", "flags.guard.onRegress",
+    "flags.guard.window", "flags.guard.failLimit", "flags.guard.onRegress",
     "capability.header", "identity.header", "identity.cookie", "identity.query", "identity.tenantHeader",
     "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",
     "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout", "limits.requestsPerConnection",

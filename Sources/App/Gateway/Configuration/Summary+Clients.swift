@@ -19,7 +19,7 @@ extension GuardPolicy {
   fileprivate var document: JSONValue {
     var object: JSONObject = [
       "interval": .string(interval.text), "minSamples": JSONValue(minSamples), "window": JSONValue(window),
-      "failLimit": JSONValue(failLimit), "errorLimit": JSONValue(errorLimit), "onRegress": .string(onRegress.rawValue),
+      "failLimit": JSONValue(failLimit), "onRegress": .string(onRegress.rawValue),
       "dryRun": .array(GuardMetric.allCases.filter(dryRun.contains).map { .string($0.rawValue) }),
     ]
     for metric in GuardMetric.allCases {

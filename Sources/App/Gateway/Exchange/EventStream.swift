@@ -15,13 +15,15 @@ final class EventStream {
   var clock: StreamClock
   var closing = ClosingMachine()
   let capability: Capability
-  /// The cohort that the guard counts it in.
-  let cohort: Cohort
+  /// Whether the guard judges it, and in which arm.
+  let standing: CohortStanding
   /// A hash of the client's identity, if it has one.
   let clientKey: Int?
   /// The revision of the flag file that decided the mode.
   let flagVersion: String
   let openedAt: MonotonicTime
+  /// The route's name; empty until it is in the books.
+  var route = ""
   /// Whether comment lines may be sent on it.
   let keepsAlive: Bool
   private(set) var hasFirstEvent = false
@@ -40,7 +42,7 @@ final class EventStream {
     self.reader = reader
     self.clock = clock
     self.capability = capability
-    cohort = Cohort(decision.variant)
+    standing = decision.standing
     clientKey = decision.clientKey
     self.flagVersion = flagVersion
     self.openedAt = openedAt
@@ -49,7 +51,12 @@ final class EventStream {
   }
 
   var mode: Mode { reader.mode }
-  var closeLabel: CloseLabel { CloseLabel(mode: mode, cohort: cohort) }
+
+  /// What its close is counted under. The guard leaves closes out that the gateway or an operator brought about.
+  func closeLabel(_ outcome: Outcome, _ end: BodyEnd) -> CloseLabel {
+    CloseLabel(mode: mode, cohort: outcome.isCensored || end == .cut ? nil : standing.cohort)
+  }
+
   var events: UInt64 { run?.events ?? tally.events }
   var eventBytes: UInt64 { run?.eventBytes ?? tally.bytes }
   var marks: EventMark { run?.marks ?? tally.marks }

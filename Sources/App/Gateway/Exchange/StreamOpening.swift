@@ -9,6 +9,7 @@ import Time
 struct ModeDecision {
   var variant: Mode
   var clientKey: Int?
+  var standing = CohortStanding.noFraction
 }
 
 /// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.

@@ -78,7 +78,7 @@ final class StreamRelay {
     let bodyEnd = stream.finish(ending, into: &scratch.buffer)
     stream.bodyBytes += UInt64(scratch.buffer.count)
     if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel))
+    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(outcome, bodyEnd)))
     worker.books.closed(stream, outcome: outcome, reason: reason)
   }
 

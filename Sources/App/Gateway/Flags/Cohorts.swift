@@ -1,58 +1,135 @@
-import Flags
-import Streams
-import Time
+package import Flags
+package import Streams
+package import Time
 
-/// Which variant the flag gave a client: the guard compares the two, whatever mode came of it.
-enum Cohort: Sendable {
-  /// The new closing, or shield.
-  case on
-  /// Legacy.
-  case off
+/// A client whose variant chance alone decided, so that the guard may compare it with others.
+package struct Cohort: Sendable {
+  /// Whether the fraction gave the variant that is being introduced.
+  package let isTreated: Bool
+  /// A hash of the client's identity.
+  package let client: Int
 
-  init(_ variant: Mode) {
-    self = variant == .legacy ? .off : .on
+  package init(isTreated: Bool, client: Int) {
+    self.isTreated = isTreated
+    self.client = client
+  }
+}
+
+/// Whether the guard judges a stream, and why not.
+package enum CohortStanding: Sendable {
+  case judged(Cohort)
+  /// The allow-list, or another rule of the operator's, decided. `isTreated`: it got the variant that is introduced.
+  case ownRule(isTreated: Bool)
+  /// The client has nothing that tells it from others: no fraction decided.
+  case withoutIdentity
+  /// The client does not understand `stream_end`: the variant makes no difference that is meant here.
+  case notCapable
+  /// The flag has no rule, or is switched off, or the guard has taken the variant back.
+  case noFraction
+
+  package var cohort: Cohort? {
+    if case .judged(let cohort) = self { return cohort }
+    return nil
+  }
+}
+
+extension Outcome {
+  /// The operator, the gateway or another client ended the stream: that says nothing of the variant, in either arm.
+  var isCensored: Bool {
+    switch self {
+    case .draining, .cancelled, .replacedByNewStream: true
+    default: false
+    }
   }
 }
 
 /// What one worker has counted for the guard; sums since it began.
-struct CohortCounts: Sendable {
-  private(set) var on = GuardArm()
-  private(set) var off = GuardArm()
+package struct CohortCounts: Sendable {
+  package private(set) var treated = GuardArm()
+  package private(set) var control = GuardArm()
+  /// Streams that are not judged, by why.
+  package private(set) var outside: [String: Int] = [:]
+  /// Streams of the allow-list that completed with the variant that is being introduced.
+  package private(set) var internalCompleted = 0
 
-  mutating func count(_ cohort: Cohort, _ change: (inout GuardArm) -> Void) {
-    switch cohort {
-    case .on: change(&on)
-    case .off: change(&off)
+  package init() {}
+
+  package mutating func observe(_ metric: GuardMetric, _ value: Double, of cohort: Cohort) {
+    if cohort.isTreated {
+      treated.observe(metric, value, client: cohort.client)
+    } else {
+      control.observe(metric, value, client: cohort.client)
     }
   }
 
-  mutating func add(_ other: CohortCounts) {
-    on.add(other.on)
-    off.add(other.off)
+  /// A stream that was counted before turns out to have been followed by another try.
+  package mutating func countRetry(of cohort: Cohort) {
+    if cohort.isTreated {
+      treated.addToNumerator(of: .retries, client: cohort.client)
+    } else {
+      control.addToNumerator(of: .retries, client: cohort.client)
+    }
+  }
+
+  /// A stream is over.
+  package mutating func closed(_ standing: CohortStanding, _ outcome: Outcome) {
+    switch standing {
+    case .judged(let cohort):
+      guard !outcome.isCensored else {
+        outside["censored", default: 0] += 1
+        return
+      }
+      observe(.truncation, outcome.isTruncation ? 1 : 0, of: cohort)
+      observe(.clientAborts, outcome == .clientGone ? 1 : 0, of: cohort)
+      observe(.retries, 0, of: cohort)
+    case .ownRule(let isTreated):
+      outside["own_rule", default: 0] += 1
+      if isTreated, outcome == .completed { internalCompleted += 1 }
+    case .withoutIdentity: outside["no_identity", default: 0] += 1
+    case .notCapable: outside["not_capable", default: 0] += 1
+    case .noFraction: outside["no_fraction", default: 0] += 1
+    }
+  }
+
+  package mutating func add(_ other: CohortCounts) {
+    treated.add(other.treated)
+    control.add(other.control)
+    outside.merge(other.outside, uniquingKeysWith: +)
+    internalCompleted += other.internalCompleted
   }
 }
 
-/// A client with a known identity came or went. Only a hash of the identity is kept, and not for long.
-struct Sighting: Sendable {
-  let key: Int
-  let at: MonotonicTime
+/// A judged client came to a route, or left it badly. Only a hash is kept, and not for long.
+package struct Sighting: Sendable {
+  /// A hash of the client and the route.
+  package let key: Int
+  package let at: MonotonicTime
   /// `nil`: it came.
-  let left: Cohort?
+  package let left: Cohort?
+
+  package init(key: Int, at: MonotonicTime, left: Cohort?) {
+    self.key = key
+    self.at = at
+    self.left = left
+  }
 }
 
-/// Finds clients that came back soon after their stream had ended, on whichever worker.
-struct ReconnectFinder {
+/// Finds clients that came back to the same route soon after a stream that ended badly or that they left early, on
+/// whichever worker. A client's next question after a good end is no retry.
+package struct RetryFinder {
   /// A client that is back within this time probably missed something.
   static let limit = Nanoseconds.seconds(5)
   private var ends: [Int: (at: MonotonicTime, cohort: Cohort)] = [:]
 
+  package init() {}
+
   /// Takes the sightings of all workers since the last call.
-  mutating func take(_ sightings: [Sighting], into counts: inout CohortCounts) {
+  package mutating func take(_ sightings: [Sighting], into counts: inout CohortCounts) {
     for sighting in sightings.sorted(by: { $0.at < $1.at }) {
       if let cohort = sighting.left {
         ends[sighting.key] = (sighting.at, cohort)
       } else if let end = ends.removeValue(forKey: sighting.key), sighting.at - end.at <= Self.limit {
-        counts.count(end.cohort) { $0.reconnected += 1 }
+        counts.countRetry(of: end.cohort)
       }
     }
     guard let newest = sightings.map(\.at).max() else { return }

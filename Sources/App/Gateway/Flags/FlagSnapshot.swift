@@ -6,8 +6,11 @@ package import Time
 struct FlagDecision: Sendable {
   let variant: Mode
   let reason: FlagReason
+  /// Whether a fraction over clients' identities was asked.
+  let isByFraction: Bool
 
   init(_ resolution: Resolution) {
+    isByFraction = resolution.isByFraction
     // Anything that is no mode is legacy: the code's own default.
     variant = resolution.variant.flatMap(Mode.init(rawValue:)) ?? .legacy
     reason = FlagReason(resolution.reason)
@@ -22,12 +25,16 @@ package final class FlagSnapshot: Sendable {
   let fixed: FlagDecision?
   /// The flag is DISABLED: the old behaviour, for streams that are open too.
   package let isKilled: Bool
+  /// The variant that a rollout introduces; without one, whatever is not legacy.
+  private let introduced: Mode?
 
   init(_ set: FlagSet, loadedAt: WallTime) {
     flagSet = set
     self.loadedAt = loadedAt
     let anybody = set.evaluate(.streamClosing, EvaluationContext())
     isKilled = anybody.reason == .disabled
+    let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document)
+    introduced = rollout.flatMap { Mode(rawValue: $0.variant) }
     switch anybody.reason {
     case .static, .disabled: fixed = FlagDecision(anybody)
     case .default, .targetingMatch, .error: fixed = nil
@@ -39,6 +46,15 @@ package final class FlagSnapshot: Sendable {
 
   func decide(in context: EvaluationContext) -> FlagDecision {
     FlagDecision(flagSet.evaluate(.streamClosing, context))
+  }
+
+  /// Whether the guard judges a stream for which this was decided.
+  func standing(of decision: FlagDecision, isCapable: Bool, client: Int?) -> CohortStanding {
+    guard isCapable else { return .notCapable }
+    guard let client else { return .withoutIdentity }
+    let isTreated = introduced.map { decision.variant == $0 } ?? (decision.variant != .legacy)
+    return decision.isByFraction
+      ? .judged(Cohort(isTreated: isTreated, client: client)) : .ownRule(isTreated: isTreated)
   }
 
   /// Which client it is, as far as fractions go by it; `nil` for one without an identity.

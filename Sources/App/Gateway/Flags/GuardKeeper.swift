@@ -16,14 +16,18 @@ final class GuardKeeper {
   }
 
   private(set) var machine: GuardMachine
+  /// What all workers have counted, and what they had when the flag file changed.
+  private var latest = CohortCounts()
+  private var phaseStart = CohortCounts()
   private(set) var trips = 0
   private(set) var checks: [String: Int] = [:]
   /// Told when `isRollingBack` changes.
   var onChange: (Bool) -> Void = { _ in }
 
-  private var reconnects = CohortCounts()
-  private var finder = ReconnectFinder()
+  private var retries = CohortCounts()
+  private var finder = RetryFinder()
   private var lastLook: MonotonicTime
+  private var hash = ""
   private let stateFile: String?
   private let configured: GuardPolicy
   private let loop: EventLoop
@@ -56,6 +60,8 @@ final class GuardKeeper {
     let acknowledged = rollout?.acknowledged ?? ""
     // The phase says what happens when it goes badly; without a rollout the configuration does.
     machine.policy.onRegress = rollout?.phase.onRegress ?? configured.onRegress
+    if flags.hash != hash { phaseStart = latest }
+    hash = flags.hash
     let wasRollingBack = isRollingBack
     guard
       let transition = machine.fileChanged(
@@ -68,17 +74,32 @@ final class GuardKeeper {
   func take(_ answers: [Answer]) {
     var all = CohortCounts()
     for answer in answers { all.add(answer.counts) }
-    finder.take(answers.flatMap(\.sightings), into: &reconnects)
-    all.add(reconnects)
+    finder.take(answers.flatMap(\.sightings), into: &retries)
+    all.add(retries)
+    latest = all
     let now = loop.readClock()
     guard now - lastLook >= machine.policy.interval else { return }
     lastLook = now
     let wasRollingBack = isRollingBack
-    let transitions = machine.look(on: all.on, off: all.off, at: loop.wallTime())
+    let transitions = machine.look(treated: all.treated, control: all.control, at: loop.wallTime())
     for report in machine.reports {
       checks["metric=\"\(report.metric.rawValue)\",verdict=\"\(report.verdict.rawValue)\"", default: 0] += 1
     }
     apply(transitions, wasRollingBack: wasRollingBack)
+  }
+
+  /// The process is draining: what ends from now on is not judged, and nothing is taken back or saved.
+  func rest() { machine.rest() }
+
+  /// For `/flags`: the machine's report, and who is not judged.
+  var report: JSONValue {
+    var report = machine.report
+    let internalCompleted = latest.internalCompleted - phaseStart.internalCompleted
+    report[path: ["phase", "internalCompleted"]] = JSONValue(internalCompleted)
+    let outside = latest.outside.sorted { $0.key < $1.key }
+    report[path: ["outside"]] = .object(
+      JSONObject(outside.map { JSONObject.Member(name: $0.key, value: JSONValue($0.value)) }))
+    return report
   }
 
   private func apply(_ transitions: [GuardMachine.Transition], wasRollingBack: Bool) {

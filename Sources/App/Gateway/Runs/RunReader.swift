@@ -231,7 +231,7 @@ final class RunReader {
     guard let stream else { return }
     state = .over
     var nothing = ByteBuffer()
-    connection.endResponse(.cut, &nothing, closing: (stream.closing, stream.closeLabel))
+    connection.endResponse(.cut, &nothing, closing: (stream.closing, stream.closeLabel(.clientStalled, .cut)))
     leave()
     worker.books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
   }
@@ -263,7 +263,7 @@ final class RunReader {
     let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
     stream.bodyBytes += UInt64(scratch.buffer.count)
     state = .over
-    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel))
+    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(end.outcome, bodyEnd)))
     leave()
     worker.books.closed(stream, outcome: end.outcome, reason: end.reason)
   }

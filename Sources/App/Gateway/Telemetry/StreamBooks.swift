@@ -27,7 +27,8 @@ final class StreamBooks {
 
   func opened(_ stream: EventStream, route: String, request: borrowing RequestHead) {
     openStreams += 1
-    see(stream, left: nil)
+    stream.route = route
+    if stream.standing.cohort != nil { see(stream, left: nil) }
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
     log.write(.info, "stream_opened", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
@@ -45,7 +46,8 @@ final class StreamBooks {
   func firstEventCame(_ stream: EventStream) {
     let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
     shard.observe(metrics.ttfb, milliseconds)
-    cohorts.count(stream.cohort) { $0.countFirstToken(milliseconds: milliseconds) }
+    guard let cohort = stream.standing.cohort else { return }
+    cohorts.observe(.timeToFirstToken, Logarithm.of(max(1, milliseconds)), of: cohort)
   }
 
   func keptAlive() { shard.increment(metrics.keepalives) }
@@ -58,12 +60,8 @@ final class StreamBooks {
     shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
     shard.increment(metrics.events[stream.mode], by: Int(stream.events))
     if stream.mode == .legacy { countShadow(stream, outcome) }
-    cohorts.count(stream.cohort) { arm in
-      arm.closed += 1
-      if outcome.isTruncation { arm.truncated += 1 }
-      if outcome == .clientGone { arm.aborted += 1 }
-    }
-    see(stream, left: stream.cohort)
+    cohorts.closed(stream.standing, outcome)
+    if let cohort = stream.standing.cohort, outcome != .completed, !outcome.isCensored { see(stream, left: cohort) }
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
       line.field("mode", word: stream.mode.rawValue)
@@ -81,7 +79,7 @@ final class StreamBooks {
   /// - Parameter isStopping: the gateway broke the connection itself; the client did nothing.
   func clientLeft(_ stream: EventStream, isStopping: Bool) {
     if isStopping { return closed(stream, outcome: .draining, reason: "the gateway was stopped") }
-    note(stream.closing.peerReset(), stream.closeLabel)
+    note(stream.closing.peerReset(), CloseLabel(mode: stream.mode, cohort: nil))
     if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
     let outcome: Outcome = stream.closing.hasSentTerminal ? .completed : .clientGone
     closed(stream, outcome: outcome, reason: "the client closed the connection")
@@ -90,15 +88,15 @@ final class StreamBooks {
   /// The client takes nothing any more; its connection is about to be broken.
   func clientStalled(_ stream: EventStream) {
     closed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
-    note(stream.closing.aborted(), stream.closeLabel)
+    note(stream.closing.aborted(), CloseLabel(mode: stream.mode, cohort: nil))
   }
 
   /// How a close went, once that is known. Closes without a label are not of event streams, and not counted.
   func note(_ result: ClosingMachine.Result?, _ label: CloseLabel?) {
     guard let result, let label else { return }
     shard.increment(metrics.closes[label.mode, result])
-    guard result == .lingerTimeout || result == .reset else { return }
-    cohorts.count(label.cohort) { $0.unconfirmed += 1 }
+    guard let cohort = label.cohort else { return }
+    cohorts.observe(.unconfirmedCloses, result == .lingerTimeout || result == .reset ? 1 : 0, of: cohort)
   }
 
   /// What was counted for the guard, and who came and went since it last asked.
@@ -109,7 +107,10 @@ final class StreamBooks {
 
   private func see(_ stream: EventStream, left: Cohort?) {
     guard let key = stream.clientKey, sightings.count < Self.sightingLimit else { return }
-    sightings.append(Sighting(key: key, at: loop.readClock(), left: left))
+    var hasher = Hasher()
+    hasher.combine(key)
+    hasher.combine(stream.route)
+    sightings.append(Sighting(key: hasher.finalize(), at: loop.readClock(), left: left))
   }
 
   /// The shadow's books: what graceful would have saved.

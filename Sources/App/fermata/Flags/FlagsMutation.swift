@@ -10,6 +10,8 @@ struct FlagsMutation {
     /// Whether moving clients is what the verb is for, as it is for taking a variant back.
     var mayMoveClients = false
     var evidence: JSONValue = .null
+    /// Conditions that were not met and were overridden.
+    var forced: [String] = []
   }
 
   let invocation: FlagsInvocation
@@ -126,6 +128,7 @@ struct PreparedChange {
     record.phaseBefore = phase(in: loaded.document)
     record.phaseAfter = phase(in: set.document)
     record.guardSnapshot = result.evidence
+    record.forced = result.forced
   }
 
   private func phase(in document: JSONValue) -> String {

@@ -18,12 +18,13 @@ extension FlagsVerb {
         --internal-header NAME=VALUE   a header that marks such clients
         --plan 1,5,25,100      percent of each phase
         --min-duration 1h      how long a phase lasts at least
-        --min-samples 200      streams that each arm must have closed in a phase
+        --min-streams 100      streams of the variant that must have ended before a phase is left
+        --min-identities 8     different clients that must have had them
         --on-regress hold|rollback     what the guard does when the variant is worse
       """,
     options: [
       "--variant", "--fallback", "--internal", "--internal-file", "--internal-header", "--plan", "--min-duration",
-      "--min-samples", "--on-regress",
+      "--min-streams", "--min-identities", "--on-regress",
     ],
     isMutation: true
   ) { invocation throws(FlagsFailure) in
@@ -52,16 +53,21 @@ extension FlagsVerb {
       --admin URL        the gateway's admin listener, asked for the guard's verdict and the workers' files
       --token TOKEN      its token (FERMATA_ADMIN_TOKEN)
     """
+  private static let gateHelp = """
+      --require-pass     ask the guard for proof; without it the absence of harm is enough
+      --force            skip the conditions; the audit log lists those that were not met
+    """
 
   private static let rolloutAdvance = FlagsVerb(
     name: "rollout advance", summary: "go to the next phase", usage: "[KEY] --reason TEXT [--admin URL] [OPTION …]",
     details: evidenceHelp
-      + "\n  --to PHASE         that phase\n  --force            whatever time, samples and guard say",
-    options: evidenceOptions.union(["--to"]), switches: ["--force"], isMutation: true
+      + "\n  --to PHASE         that phase\n" + gateHelp,
+    options: evidenceOptions.union(["--to"]), switches: ["--force", "--require-pass"], isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try step(invocation) { rollout, evidence throws(RolloutRefusal) in
+    try step(invocation, isGated: true) { rollout, evidence throws(RolloutRefusal) in
       try rollout.advanced(
-        to: invocation.arguments["--to"], evidence: evidence, isForced: invocation.arguments.has("--force"),
+        to: invocation.arguments["--to"], evidence: evidence,
+        requiresPass: invocation.arguments.has("--require-pass"), isForced: invocation.arguments.has("--force"),
         at: Caller.now)
     }
   }
@@ -101,17 +107,19 @@ extension FlagsVerb {
   private static let rolloutFinish = FlagsVerb(
     name: "rollout finish", summary: "make the variant the default and drop the fraction",
     usage: "[KEY] --reason TEXT [--admin URL] [OPTION …]",
-    details: evidenceHelp + "\n  --force            whatever time, samples and guard say", options: evidenceOptions,
-    switches: ["--force"], isMutation: true
+    details: evidenceHelp + "\n" + gateHelp, options: evidenceOptions, switches: ["--force", "--require-pass"],
+    isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try step(invocation) { rollout, evidence throws(RolloutRefusal) in
-      try rollout.finished(evidence: evidence, isForced: invocation.arguments.has("--force"), at: Caller.now)
+    try step(invocation, isGated: true) { rollout, evidence throws(RolloutRefusal) in
+      try rollout.finished(
+        evidence: evidence, requiresPass: invocation.arguments.has("--require-pass"),
+        isForced: invocation.arguments.has("--force"), at: Caller.now)
     }
   }
 
   /// Changes an existing rollout by one step.
   private static func step(
-    _ invocation: FlagsInvocation, mayMoveClients: Bool = false,
+    _ invocation: FlagsInvocation, mayMoveClients: Bool = false, isGated: Bool = false,
     _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
   ) throws(FlagsFailure) -> FlagsOutput {
     try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
@@ -120,11 +128,17 @@ extension FlagsVerb {
       }
       let report = try AdminReport.fetch(invocation)
       let evidence = report?.evidence(forHash: loaded.set.hash)
+      if isGated, loaded.set[key]?.isEnabled == false {
+        throw FlagsFailure(
+          .refused, "killed", "\"\(key)\" is disabled: no client has the variant", next: "enable it first")
+      }
       do throws(RolloutRefusal) {
         let next = try take(rollout, evidence)
         let document = next == rollout ? loaded.document : FlagEdit.setRollout(next, of: key, in: loaded.document)
         return FlagsMutation.Result(
-          document: document, mayMoveClients: mayMoveClients, evidence: report?.guardReport ?? .null)
+          document: document, mayMoveClients: mayMoveClients, evidence: report?.guardReport ?? .null,
+          forced: isGated && invocation.arguments.has("--force")
+            ? rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code) : [])
       } catch {
         throw FlagsFailure(error)
       }
@@ -160,7 +174,8 @@ private struct RolloutPlanning {
     }
     let phases = RolloutPhase.plan(
       shares: try shares(), minSeconds: try invocation.seconds("--min-duration") ?? 3600,
-      minSamples: try invocation.number("--min-samples") ?? 200, onRegress: onRegress)
+      minStreams: try invocation.number("--min-streams") ?? 100,
+      minIdentities: try invocation.number("--min-identities") ?? 8, onRegress: onRegress)
     return Rollout.start(
       variant: variant, fallback: fallback, phases: phases, internalKeys: try internalKeys(),
       internalHeader: try internalHeader(), at: Caller.now)

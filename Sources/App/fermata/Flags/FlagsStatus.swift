@@ -12,7 +12,7 @@ extension FlagsVerb {
     details: """
         --admin URL        the gateway's admin listener: guard, workers, and what graceful would have saved so far
         --token TOKEN      its token (FERMATA_ADMIN_TOKEN)
-        --exit-on-regression   exit 9 when the guard says fail or has acted
+        --exit-on-regression   exit 9 when the guard says worse or has acted
       """,
     options: ["--admin", "--token"], switches: ["--exit-on-regression"]
   ) { invocation throws(FlagsFailure) in
@@ -37,7 +37,7 @@ struct RolloutStatus {
 
   var attention: String {
     if isKilled { return "action_required" }
-    if let report, report.effect != "none" || report.verdict == .fail || report.isStale { return "action_required" }
+    if let report, report.effect != "none" || report.verdict == .worse || report.isStale { return "action_required" }
     guard let rollout else { return "ok" }
     let isLong = Int((Caller.now.milliseconds - rollout.since.milliseconds) / 1000) > rollout.phase.maxHoldSeconds
     return rollout.status == .rolledBack || (rollout.status == .held && isLong) ? "action_required" : "ok"
@@ -52,7 +52,13 @@ struct RolloutStatus {
     }
   }
 
-  var isRegression: Bool { report.map { $0.verdict == .fail || $0.effect != "none" } ?? false }
+  /// What leaving the phase needs; nothing without a rollout that runs.
+  private var criteria: [RolloutCriterion] {
+    guard let rollout, rollout.status == .running else { return [] }
+    return rollout.criteria(report?.evidence(forHash: set.hash), at: Caller.now)
+  }
+
+  var isRegression: Bool { report.map { $0.verdict == .worse || $0.effect != "none" } ?? false }
 
   var json: JSONValue {
     var data = FlagsState.json(key, in: set, rollout)
@@ -63,6 +69,8 @@ struct RolloutStatus {
     var actions = isKilled ? ["enable"] : rollout?.availableActions ?? ["start"]
     if report?.effect == "rollback" { actions = ["resume --ack \(report?.latchedRevision ?? "REVISION")", "abort"] }
     data[path: ["availableActions"]] = .array(actions.map(JSONValue.string))
+    data[path: ["criteria"]] = .array(
+      criteria.map { ["code": .string($0.code), "met": .bool($0.isMet), "description": .string($0.description)] })
     data[path: ["guard"]] = report?.guardReport ?? .null
     data[path: ["shadow"]] = report?.document["shadow"] ?? .null
     data[path: ["gateway"]] =
@@ -77,6 +85,10 @@ struct RolloutStatus {
 
   func output(exitsOnRegression: Bool) -> FlagsOutput {
     var lines = [FlagsState.text(key, in: set, rollout)]
+    if let rollout, !criteria.isEmpty {
+      lines.append("  \(rollout.phase.name) can be left when:")
+      lines += criteria.map { "    \($0.isMet ? "yes" : "no "): \($0.description)" }
+    }
     if let report { lines += report.lines(fileHash: set.hash) }
     lines.append("  attention \(attention), outcome \(outcome)")
     let actions = json["availableActions"]?.array?.compactMap(\.string) ?? []
@@ -97,25 +109,29 @@ struct AdminReport {
   var isStale: Bool { document["staleSince"]?.string != nil }
   var latchedRevision: String? { guardReport["latch"]?["revision"]?.string }
 
-  var verdict: RolloutEvidence.Verdict {
-    guardReport["verdict"]?.string.flatMap(RolloutEvidence.Verdict.init) ?? .inconclusive
+  var verdict: GuardVerdict {
+    guardReport["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough
   }
 
   func evidence(forHash hash: String) -> RolloutEvidence {
     let workers = document["workers"]?.array ?? []
     let agree = self.hash == hash && !workers.isEmpty && workers.allSatisfy { $0["hash"]?.string == hash }
-    // A guard that has acted is no pass, whatever the numbers have become since.
-    return RolloutEvidence(
-      verdict: effect == "none" ? verdict : .fail, samples: guardReport["samples"]?.integer ?? 0, workersAgree: agree)
+    let phase = guardReport["phase"]
+    var evidence = RolloutEvidence(
+      verdict: phase?["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough,
+      streams: phase?["streams"]?.integer ?? 0, identities: phase?["identities"]?.integer ?? 0, workersAgree: agree)
+    evidence.internalCompleted = phase?["internalCompleted"]?.integer ?? 0
+    // A guard that has acted saw harm, whatever the numbers have become since.
+    evidence.wasWorse = effect != "none" || phase?["wasWorse"] == true
+    return evidence
   }
 
   func lines(fileHash: String) -> [String] {
     var lines = ["  guard: \(verdict.rawValue), effect \(effect)"]
     if let reason = guardReport["latch"]?["reason"]?.string { lines.append("    \(reason)") }
-    for metric in guardReport["metrics"]?.array ?? [] {
-      let values = ["on", "off"].map { name in metric[name].map { $0.text() } ?? "-" }
-      lines.append(
-        "    \(metric["metric"]?.string ?? ""): \(metric["verdict"]?.string ?? ""), \(values[0]) against \(values[1])")
+    for metric in guardReport["phase"]?["metrics"]?.array ?? [] {
+      let verdict = metric["missing"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? metric["verdict"]?.string ?? ""
+      lines.append("    \(metric["metric"]?.string ?? ""): \(verdict); \(metric["summary"]?.string ?? "")")
     }
     if let shadow = document["shadow"]?.object {
       let counts = shadow.members.map { "\($0.name) \($0.value.text())" }

@@ -32,6 +32,8 @@ package struct AuditRecord: Sendable {
   package var phaseAfter: String
   package var guardSnapshot: JSONValue
   package var isAutomatic: Bool
+  /// Conditions that were not met and that `--force` overrode.
+  package var forced: [String]
 
   package init(
     kind: Kind, time: WallTime, actor: String, uid: Int, host: String, pid: Int, verb: String, key: String,
@@ -56,6 +58,7 @@ package struct AuditRecord: Sendable {
     self.phaseAfter = ""
     self.guardSnapshot = .null
     self.isAutomatic = false
+    self.forced = []
   }
 
   /// The line that follows `previous` in the log, without its line break.
@@ -69,6 +72,7 @@ package struct AuditRecord: Sendable {
       "patch": .array(patch), "phaseBefore": .string(phaseBefore), "phaseAfter": .string(phaseAfter),
       "guardSnapshot": guardSnapshot, "automatic": .bool(isAutomatic), "prevHash": .string(previous.hash),
     ]
+    if !forced.isEmpty { object["forced"] = .array(forced.map(JSONValue.string)) }
     let hash = AuditChain.hash(of: .object(object), after: previous.hash)
     object["hash"] = .string(hash)
     return (JSONValue.object(object).text(), AuditChain.Link(sequence: previous.sequence + 1, hash: hash))

@@ -1,50 +1,69 @@
-/// What has been counted for the streams of one variant: sums since the process began.
+/// What was counted for the clients of one arm: for each metric a numerator and a denominator, in 64 buckets by a hash
+/// of the client's identity. Sums since the process began.
+///
+/// The unit of chance is the client, not the stream: a client with 3,000 streams is one throw of the die. Buckets of
+/// clients let the statistics see how much clients differ, in bounded memory (5 KiB an arm).
 package struct GuardArm: Equatable, Sendable {
-  /// Streams that have ended.
-  package var closed = 0
-  /// Of these: the backend was cut, or framing broke.
-  package var truncated = 0
-  /// The client left before the end.
-  package var aborted = 0
-  /// The last bytes were neither confirmed by the client nor acknowledged by its kernel.
-  package var unconfirmed = 0
-  /// The client came back within five seconds of the end.
-  package var reconnected = 0
-  /// Times to the first token, in milliseconds: how many, their sum, the sum of their squares.
-  package var firstTokens = 0
-  package var firstTokenSum = 0.0
-  package var firstTokenSquares = 0.0
+  package static let buckets = 64
+  private static let metrics = GuardMetric.allCases.count
 
-  package init() {}
+  /// Numerator and denominator of each metric, bucket after bucket.
+  private var sums: [Double]
 
-  package mutating func countFirstToken(milliseconds: Double) {
-    firstTokens += 1
-    firstTokenSum += milliseconds
-    firstTokenSquares += milliseconds * milliseconds
+  package init() {
+    sums = [Double](repeating: 0, count: Self.buckets * Self.metrics * 2)
+  }
+
+  /// Counts one observation of a client.
+  ///
+  /// - Parameters:
+  ///   - value: 1 or 0 for a rate, the logarithm for the time.
+  ///   - client: a hash of the client's identity; the fraction's own hash will do, it is mixed again here.
+  package mutating func observe(_ metric: GuardMetric, _ value: Double, client: Int) {
+    let index = Self.index(Self.bucket(of: client), metric)
+    sums[index] += value
+    sums[index + 1] += 1
+  }
+
+  /// Adds to the numerator alone: what is learnt of a stream after it was counted.
+  package mutating func addToNumerator(of metric: GuardMetric, client: Int) {
+    sums[Self.index(Self.bucket(of: client), metric)] += 1
   }
 
   package mutating func add(_ other: GuardArm) {
-    closed += other.closed
-    truncated += other.truncated
-    aborted += other.aborted
-    unconfirmed += other.unconfirmed
-    reconnected += other.reconnected
-    firstTokens += other.firstTokens
-    firstTokenSum += other.firstTokenSum
-    firstTokenSquares += other.firstTokenSquares
+    for index in sums.indices { sums[index] += other.sums[index] }
   }
 
   /// What was counted between two moments.
   package static func - (later: GuardArm, earlier: GuardArm) -> GuardArm {
     var difference = later
-    difference.closed -= earlier.closed
-    difference.truncated -= earlier.truncated
-    difference.aborted -= earlier.aborted
-    difference.unconfirmed -= earlier.unconfirmed
-    difference.reconnected -= earlier.reconnected
-    difference.firstTokens -= earlier.firstTokens
-    difference.firstTokenSum -= earlier.firstTokenSum
-    difference.firstTokenSquares -= earlier.firstTokenSquares
+    for index in difference.sums.indices { difference.sums[index] -= earlier.sums[index] }
     return difference
+  }
+
+  /// Numerator and denominator of `metric` in each bucket that has observations.
+  package func cells(of metric: GuardMetric) -> [(numerator: Double, denominator: Double)] {
+    (0..<Self.buckets).compactMap { bucket in
+      let index = Self.index(bucket, metric)
+      return sums[index + 1] > 0 ? (sums[index], sums[index + 1]) : nil
+    }
+  }
+
+  /// Streams that were judged.
+  package var streams: Int { Int(cells(of: .truncation).reduce(0) { $0 + $1.denominator }) }
+
+  /// Buckets with judged streams: at least so many different clients, 64 at most.
+  package var identities: Int { cells(of: .truncation).count }
+
+  private static func index(_ bucket: Int, _ metric: GuardMetric) -> Int {
+    (bucket * metrics + metric.position) * 2
+  }
+
+  /// The finaliser of SplitMix64: the fraction takes neighbouring hashes, buckets must not.
+  private static func bucket(of client: Int) -> Int {
+    var mixed = UInt64(truncatingIfNeeded: client) &+ 0x9E37_79B9_7F4A_7C15
+    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return Int((mixed ^ (mixed >> 31)) & 63)
   }
 }

@@ -1,28 +1,8 @@
 package import JSON
 package import Time
 
-/// How the guard judges.
-package struct GuardPolicy: Sendable {
-  /// Time between two looks.
-  package var interval = Nanoseconds.seconds(30)
-  /// Observations that each arm needs before anything is said.
-  package var minSamples = 200
-  /// Looks that are summed up: a fault that comes late must not drown in a long good past.
-  package var window = 20
-  /// Failed looks in a row before the guard acts.
-  package var failLimit = 2
-  /// Looks in a row that could not be judged before the rollout is held.
-  package var errorLimit = 4
-  package var onRegress = RolloutPhase.Regress.rollback
-  /// Metrics that are judged and shown but never acted on.
-  package var dryRun: Set<GuardMetric> = []
-  package var margins: [GuardMetric: Double] = [:]
-  package var absolutes: [GuardMetric: Double] = [:]
-
-  package init() {}
-}
-
-/// Watches one flag's two variants side by side in one process, and takes the new one back when it is worse.
+/// Watches the two arms of one flag's fraction side by side in one process, and takes the new variant back when it is
+/// worse.
 ///
 /// It decides in memory only: the flag file is never written by a gateway. What it did stays latched until a newer
 /// file acknowledges it, and survives a restart as `json`.
@@ -51,22 +31,36 @@ package struct GuardMachine: Sendable {
   package enum Transition: Equatable, Sendable {
     case tripped(Latch)
     case released(revision: String)
-    case verdict(RolloutEvidence.Verdict)
+    case verdict(GuardVerdict)
+  }
+
+  /// The sums of both arms at one moment.
+  private struct Sums {
+    var treated = GuardArm()
+    var control = GuardArm()
+
+    static func - (later: Sums, earlier: Sums) -> Sums {
+      Sums(treated: later.treated - earlier.treated, control: later.control - earlier.control)
+    }
   }
 
   package var policy: GuardPolicy
   package private(set) var latch: Latch?
-  /// The last look, by metric.
+  /// The last looks together, by metric: what the guard acts on.
   package private(set) var reports: [GuardReport] = []
-  package private(set) var verdict = RolloutEvidence.Verdict.inconclusive
+  package private(set) var verdict = GuardVerdict.notEnough
+  /// All since the file changed, by metric: what `rollout advance` goes by. A small installation has few streams in
+  /// any window, and many in a phase.
+  package private(set) var phaseReports: [GuardReport] = []
+  /// Whether a metric was worse in any look since the file changed.
+  package private(set) var wasWorse = false
   /// Sums at the last looks, the oldest first.
-  private var history: [(on: GuardArm, off: GuardArm)] = []
-  /// The sums when the current phase began: what `rollout advance` is told is counted from there.
-  private var phaseStart: (on: GuardArm, off: GuardArm) = (GuardArm(), GuardArm())
-  private var latest: (on: GuardArm, off: GuardArm) = (GuardArm(), GuardArm())
+  private var history: [Sums] = []
+  private var phaseStart = Sums()
+  private var latest = Sums()
   private var failures: [GuardMetric: Int] = [:]
-  private var errors = 0
   private var file: (revision: String, hash: String) = ("", "")
+  private var isResting = false
 
   package init(policy: GuardPolicy = GuardPolicy()) {
     self.policy = policy
@@ -74,10 +68,17 @@ package struct GuardMachine: Sendable {
 
   package var effect: Effect { latch?.effect ?? .none }
 
-  /// Streams of the smaller arm in the current phase.
-  package var phaseSamples: Int {
-    min((latest.on - phaseStart.on).closed, (latest.off - phaseStart.off).closed)
+  /// The verdict on all since the file changed.
+  package var phaseVerdict: GuardVerdict { policy.overall(phaseReports) }
+
+  /// Judged streams of the new variant since the file changed, and in how many buckets of clients.
+  package var phaseTreated: (streams: Int, identities: Int) {
+    let arm = latest.treated - phaseStart.treated
+    return (arm.streams, arm.identities)
   }
+
+  /// The process is draining: what ends now says nothing of the new variant. There is no way back.
+  package mutating func rest() { isResting = true }
 
   /// A new flag file is in force. Counting begins anew, and a file that names the latched revision opens the latch.
   package mutating func fileChanged(revision: String, hash: String, acknowledged: String) -> Transition? {
@@ -86,70 +87,55 @@ package struct GuardMachine: Sendable {
     history = [latest]
     phaseStart = latest
     failures = [:]
-    errors = 0
     reports = []
-    verdict = .inconclusive
+    phaseReports = []
+    wasWorse = false
+    verdict = .notEnough
     guard let latch, latch.hash != hash, !acknowledged.isEmpty, acknowledged == latch.revision else { return nil }
     self.latch = nil
     return .released(revision: acknowledged)
   }
 
   /// One look at the sums of all workers. To be called every `policy.interval`, holds included.
-  package mutating func look(on: GuardArm, off: GuardArm, at now: WallTime) -> [Transition] {
-    latest = (on, off)
-    history.append((on, off))
+  package mutating func look(treated: GuardArm, control: GuardArm, at now: WallTime) -> [Transition] {
+    guard !isResting else { return [] }
+    latest = Sums(treated: treated, control: control)
+    history.append(latest)
     if history.count > policy.window + 1 { history.removeFirst(history.count - policy.window - 1) }
     guard let oldest = history.first else { return [] }
-    reports = GuardMetric.allCases.map { metric in
-      GuardStatistics.compare(
-        metric, on: on - oldest.on, off: off - oldest.off, minSamples: policy.minSamples,
-        margin: policy.margins[metric] ?? metric.standardMargin,
-        absolute: policy.absolutes[metric] ?? metric.standardAbsolute)
-    }
+    let (window, phase) = (latest - oldest, latest - phaseStart)
+    reports = policy.reports(treated: window.treated, control: window.control)
+    phaseReports = policy.reports(treated: phase.treated, control: phase.control)
     var transitions: [Transition] = []
     let before = verdict
-    verdict = overall()
+    verdict = policy.overall(reports)
+    if verdict == .worse || phaseVerdict == .worse { wasWorse = true }
     if verdict != before { transitions.append(.verdict(verdict)) }
-    if latch == nil, let latch = judge(at: now) {
+    if let latch = judge(at: now) {
       self.latch = latch
       transitions.append(.tripped(latch))
     }
     return transitions
   }
 
-  private var judged: [GuardReport] { reports.filter { !policy.dryRun.contains($0.metric) } }
-
-  /// One failure is a failure; what cannot be judged is neither good nor bad.
-  private func overall() -> RolloutEvidence.Verdict {
-    for verdict in [RolloutEvidence.Verdict.fail, .error, .inconclusive]
-    where judged.contains(where: { $0.verdict == verdict }) { return verdict }
-    return .pass
-  }
-
+  /// A fault may be sudden or slow: the last looks show the one, all since the file changed the other.
   private mutating func judge(at now: WallTime) -> Latch? {
-    for report in judged {
-      failures[report.metric] = report.verdict == .fail ? failures[report.metric, default: 0] + 1 : 0
+    for (window, phase) in zip(reports, phaseReports) where !policy.dryRun.contains(window.metric) {
+      let isWorse = window.verdict == .worse || phase.verdict == .worse
+      failures[window.metric] = isWorse ? failures[window.metric, default: 0] + 1 : 0
+      guard latch == nil else { continue }
+      let name = window.metric.rawValue
+      if window.isHardStop { return latch("\(name) is above its absolute limit: \(window.summary)", now) }
+      guard failures[window.metric, default: 0] >= policy.failLimit else { continue }
+      return latch("\(name) is worse: \((window.verdict == .worse ? window : phase).summary)", now)
     }
-    errors = verdict == .error ? errors + 1 : 0
-    let action: Effect = policy.onRegress == .rollback ? .rollback : .hold
-    if let report = judged.first(where: \.isHardStop) {
-      return latch(action, "\(report.metric.rawValue) is beyond its absolute limit: \(describe(report))", now)
-    }
-    if let report = judged.first(where: { failures[$0.metric, default: 0] >= policy.failLimit }) {
-      return latch(action, "\(report.metric.rawValue) is worse: \(describe(report))", now)
-    }
-    if errors >= policy.errorLimit { return latch(.hold, "the metrics could not be judged \(errors) times", now) }
     return nil
   }
 
-  private func latch(_ effect: Effect, _ reason: String, _ now: WallTime) -> Latch {
-    Latch(effect: effect, revision: file.revision, hash: file.hash, at: now, reason: reason)
-  }
-
-  private func describe(_ report: GuardReport) -> String {
-    func rounded(_ value: Double) -> String { JSONValue.text(of: (value * 10_000).rounded() / 10_000) }
-    return "\(rounded(report.values.on)) against \(rounded(report.values.off)), "
-      + "difference \(rounded(report.interval.lowerBound)) to \(rounded(report.interval.upperBound))"
+  private func latch(_ reason: String, _ now: WallTime) -> Latch {
+    Latch(
+      effect: policy.onRegress == .rollback ? .rollback : .hold, revision: file.revision, hash: file.hash, at: now,
+      reason: reason)
   }
 }
 
@@ -176,24 +162,59 @@ extension GuardMachine {
       effect: effect, revision: revision, hash: hash, at: at, reason: saved["reason"]?.string ?? "")
   }
 
-  /// For `/flags`: effect, verdict and every comparison.
+  /// For `/flags`: effect, verdicts and every comparison, of the last looks and of the whole phase.
   package var report: JSONValue {
+    let treated = phaseTreated
+    return [
+      "effect": .string(effect.rawValue), "verdict": .string(verdict.rawValue), "latch": json["latch"] ?? .null,
+      "metrics": .array(reports.map { $0.json(isDryRun: policy.dryRun.contains($0.metric)) }),
+      "phase": [
+        "verdict": .string(phaseVerdict.rawValue), "wasWorse": .bool(wasWorse), "streams": JSONValue(treated.streams),
+        "identities": JSONValue(treated.identities),
+        "metrics": .array(phaseReports.map { $0.json(isDryRun: policy.dryRun.contains($0.metric)) }),
+      ],
+    ]
+  }
+}
+
+extension GuardReport {
+  func json(isDryRun: Bool) -> JSONValue {
     [
-      "effect": .string(effect.rawValue), "verdict": .string(verdict.rawValue), "samples": JSONValue(phaseSamples),
-      "latch": json["latch"] ?? .null,
-      "metrics": .array(
-        reports.map { report in
-          [
-            "metric": .string(report.metric.rawValue), "verdict": .string(report.verdict.rawValue),
-            "samplesOn": JSONValue(report.samples.on), "samplesOff": JSONValue(report.samples.off),
-            "on": Self.number(report.values.on), "off": Self.number(report.values.off),
-            "differenceLow": Self.number(report.interval.lowerBound),
-            "differenceHigh": Self.number(report.interval.upperBound),
-            "dryRun": .bool(policy.dryRun.contains(report.metric)),
-          ]
-        }),
+      "metric": .string(metric.rawValue), "verdict": .string(verdict.rawValue), "missing": .string(missing),
+      "summary": .string(summary),
+      "treated": treated.json(isRate: metric.isRate), "control": control.json(isRate: metric.isRate),
+      "differenceLow": .number(Self.rounded(interval.lowerBound)),
+      "differenceHigh": .number(Self.rounded(interval.upperBound)),
+      "noticeable": noticeable.isFinite ? .number(Self.rounded(noticeable)) : .null, "dryRun": .bool(isDryRun),
     ]
   }
 
-  private static func number(_ value: Double) -> JSONValue { value.isFinite ? .number(value) : .null }
+  /// One line for people: both values, how many streams and identities, and what would have been noticed.
+  package var summary: String {
+    "\(describe(treated)) against \(describe(control))"
+      + (noticeable.isFinite ? "; a rise of \(Self.percent(noticeable)) or more would have been noticed" : "")
+  }
+
+  private func describe(_ arm: RatioEstimate) -> String {
+    guard arm.samples > 0 else { return "no streams" }
+    let identities = arm.occupied == GuardArm.buckets ? "\(arm.occupied) or more" : "\(arm.occupied)"
+    let count = "of \(arm.samples) streams, \(identities) identities"
+    guard metric.isRate else { return "\(Int(Logarithm.exponential(arm.ratio).rounded())) ms (\(count))" }
+    return "\(Self.percent(arm.ratio)) (\(count))"
+  }
+
+  /// A difference of rates in points would read the same, so both are written with `%`.
+  static func percent(_ value: Double) -> String { JSONValue.text(of: (value * 1000).rounded() / 10) + " %" }
+
+  static func rounded(_ value: Double) -> Double { (value * 100_000).rounded() / 100_000 }
+}
+
+extension RatioEstimate {
+  fileprivate func json(isRate: Bool) -> JSONValue {
+    let value = isRate ? GuardReport.rounded(ratio) : Logarithm.exponential(ratio).rounded()
+    return [
+      "samples": JSONValue(samples), "identities": JSONValue(occupied),
+      "value": samples == 0 ? .null : .number(value),
+    ]
+  }
 }

@@ -10,8 +10,11 @@ package struct RolloutPhase: Equatable, Sendable {
   package var share: Int
   /// Shortest stay in the phase.
   package var minSeconds: Int
-  /// Streams that each arm must have closed before the next phase.
-  package var minSamples: Int
+  /// Streams of the new variant that must have been judged before the next phase; in the internal one, streams of the
+  /// allow-list that must have completed.
+  package var minStreams: Int
+  /// Different clients that must have had them.
+  package var minIdentities: Int
   package var advance: Advance
   /// What the guard does when the new variant is worse.
   package var onRegress: Regress
@@ -21,13 +24,14 @@ package struct RolloutPhase: Equatable, Sendable {
   package static let wholeShare = 10_000
 
   package init(
-    name: String, share: Int, minSeconds: Int = 3600, minSamples: Int = 200, advance: Advance = .manual,
-    onRegress: Regress = .rollback, maxHoldSeconds: Int = 86_400
+    name: String, share: Int, minSeconds: Int = 3600, minStreams: Int = 100, minIdentities: Int = 8,
+    advance: Advance = .manual, onRegress: Regress = .rollback, maxHoldSeconds: Int = 86_400
   ) {
     self.name = name
     self.share = share
     self.minSeconds = minSeconds
-    self.minSamples = minSamples
+    self.minStreams = minStreams
+    self.minIdentities = minIdentities
     self.advance = advance
     self.onRegress = onRegress
     self.maxHoldSeconds = maxHoldSeconds
@@ -35,21 +39,26 @@ package struct RolloutPhase: Equatable, Sendable {
 
   /// The internal phase and one for each share: 1 %, 5 %, 25 %, 100 % when nothing else is said.
   package static func plan(
-    shares: [Int] = [100, 500, 2500, 10_000], minSeconds: Int = 3600, minSamples: Int = 200,
-    onRegress: Regress = .rollback
+    shares: [Int] = [100, 500, 2500, 10_000], minSeconds: Int = 3600, minStreams: Int = 100,
+    minIdentities: Int = 8, onRegress: Regress = .rollback
   ) -> [RolloutPhase] {
-    let first = RolloutPhase(name: "internal", share: 0, minSeconds: 0, minSamples: 0, onRegress: onRegress)
+    let first = RolloutPhase(
+      name: "internal", share: 0, minSeconds: 0, minStreams: min(1, minStreams), minIdentities: 0, onRegress: onRegress)
     return [first]
       + shares.enumerated().map { index, share in
         RolloutPhase(
-          name: "p\(index + 1)", share: share, minSeconds: minSeconds, minSamples: minSamples, onRegress: onRegress)
+          name: "p\(index + 1)", share: share, minSeconds: minSeconds, minStreams: minStreams,
+          minIdentities: minIdentities, onRegress: onRegress)
       }
   }
 
   init(_ reader: JSONReader) {
     self.init(
       name: reader.string("name", default: "phase"), share: reader.int("share", in: 0...Self.wholeShare, default: 0),
-      minSeconds: reader.int("minSeconds", default: 0), minSamples: reader.int("minSamples", default: 0),
+      minSeconds: reader.int("minSeconds", default: 0),
+      // Files of before say `minSamples`.
+      minStreams: reader.int("minStreams", default: reader.int("minSamples", default: 0)),
+      minIdentities: reader.int("minIdentities", default: 0),
       advance: reader.choice("advance", Advance.self) ?? .manual,
       onRegress: reader.choice("onRegress", Regress.self) ?? .rollback,
       maxHoldSeconds: reader.int("maxHoldSeconds", default: 86_400))
@@ -58,7 +67,8 @@ package struct RolloutPhase: Equatable, Sendable {
   var json: JSONValue {
     [
       "name": .string(name), "share": JSONValue(share), "minSeconds": JSONValue(minSeconds),
-      "minSamples": JSONValue(minSamples), "advance": .string(advance.rawValue),
+      "minStreams": JSONValue(minStreams), "minIdentities": JSONValue(minIdentities),
+      "advance": .string(advance.rawValue),
       "onRegress": .string(onRegress.rawValue), "maxHoldSeconds": JSONValue(maxHoldSeconds),
     ]
   }

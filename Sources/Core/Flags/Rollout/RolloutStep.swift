@@ -1,24 +1,6 @@
 internal import JSON
 package import Time
 
-/// What is known about the running gateway when a rollout is to go on.
-package struct RolloutEvidence: Equatable, Sendable {
-  /// The guard's word on the current phase.
-  package enum Verdict: String, Sendable, CaseIterable { case pass, fail, inconclusive, error }
-
-  package var verdict: Verdict
-  /// Streams closed in the smaller arm since the phase began.
-  package var samples: Int
-  /// Whether all workers serve the file as it is on disk.
-  package var workersAgree: Bool
-
-  package init(verdict: Verdict, samples: Int, workersAgree: Bool) {
-    self.verdict = verdict
-    self.samples = samples
-    self.workersAgree = workersAgree
-  }
-}
-
 /// Why a step cannot be taken now.
 package struct RolloutRefusal: Error, Equatable, Sendable, CustomStringConvertible {
   /// A word for programs.
@@ -55,7 +37,7 @@ extension Rollout {
   /// The next phase, or the phase `name`.
   /// - Parameter isForced: skips every condition but the order of states.
   package func advanced(
-    to name: String? = nil, evidence: RolloutEvidence?, isForced: Bool, at now: WallTime
+    to name: String? = nil, evidence: RolloutEvidence?, requiresPass: Bool = false, isForced: Bool, at now: WallTime
   ) throws(RolloutRefusal) -> Rollout {
     try requireRunning("advance")
     let target = try position(of: name)
@@ -67,13 +49,21 @@ extension Rollout {
       guard target == index + 1 else {
         throw RolloutRefusal("skips_phases", "\(target - index - 1) phase(s) would be skipped", next: "add --force")
       }
-      try checkConditions(evidence, at: now)
+      try require(criteria(evidence, requiresPass: requiresPass, at: now))
     }
     var next = self
     next.index = target
     next.since = now
     next.cause = ""
     return next
+  }
+
+  /// Refuses with the first condition that is not met.
+  private func require(_ criteria: [RolloutCriterion]) throws(RolloutRefusal) {
+    guard let criterion = criteria.first(where: { !$0.isMet }) else { return }
+    throw RolloutRefusal(
+      criterion.code, "\(phase.name) can't be left yet: \(criterion.description)",
+      next: "\(criterion.nextAction), or add --force")
   }
 
   private func position(of name: String?) throws(RolloutRefusal) -> Int {
@@ -88,31 +78,6 @@ extension Rollout {
       throw RolloutRefusal("unknown_phase", "there is no phase \"\(name)\"", next: "use one of \(names)")
     }
     return position
-  }
-
-  /// Whether the current phase may be left.
-  package func checkConditions(_ evidence: RolloutEvidence?, at now: WallTime) throws(RolloutRefusal) {
-    let elapsed = Int((now.milliseconds - since.milliseconds) / 1000)
-    guard elapsed >= phase.minSeconds else {
-      let rest = phase.minSeconds - elapsed
-      throw RolloutRefusal("too_early", "\(phase.name) lasts at least \(rest) s longer", next: "wait, or --force")
-    }
-    guard phase.minSamples > 0 else { return }
-    guard let evidence else {
-      throw RolloutRefusal("no_evidence", "the guard's verdict is not known", next: "add --admin URL, or --force")
-    }
-    guard evidence.workersAgree else {
-      throw RolloutRefusal("workers_differ", "not all workers serve this file yet", next: "wait a moment, try again")
-    }
-    // With everybody in, there is no second arm to compare with: what counts is that nothing has gone wrong.
-    if phase.share == RolloutPhase.wholeShare, evidence.verdict == .pass || evidence.verdict == .inconclusive { return }
-    guard evidence.samples >= phase.minSamples else {
-      let message = "\(evidence.samples) of \(phase.minSamples) streams in the smaller arm"
-      throw RolloutRefusal("too_few_samples", message, next: "wait, or --force")
-    }
-    guard evidence.verdict == .pass else {
-      throw RolloutRefusal("guard", "the guard says \(evidence.verdict.rawValue)", next: "look at rollout status")
-    }
   }
 
   package func held(_ cause: String, at now: WallTime) throws(RolloutRefusal) -> Rollout {
@@ -152,14 +117,14 @@ extension Rollout {
 
   /// Takes the fraction out and makes the variant everybody's default.
   package func finished(
-    evidence: RolloutEvidence?, isForced: Bool, at now: WallTime
+    evidence: RolloutEvidence?, requiresPass: Bool = false, isForced: Bool, at now: WallTime
   ) throws(RolloutRefusal) -> Rollout {
     if status == .finished { return self }
     try requireRunning("finish")
     guard isLastPhase, share == RolloutPhase.wholeShare || isForced else {
       throw RolloutRefusal("not_last_phase", "\(phase.name) is not the last phase", next: "advance")
     }
-    if !isForced { try checkConditions(evidence, at: now) }
+    if !isForced { try require(criteria(evidence, requiresPass: requiresPass, at: now)) }
     return with(.finished, "", at: now)
   }
 

@@ -8,6 +8,8 @@ package struct RuleEvaluator {
   let generation: FractionalGeneration
   /// The data of the innermost list operator; `nil` means the context itself.
   var item: JSONValue?
+  /// Whether a `fractional` has decided so far.
+  package private(set) var usedFraction = false
   private var steps = 0
   private var dataRules = 0
 
@@ -180,18 +182,23 @@ extension RuleEvaluator {
   }
 
   /// The decision over evaluated arguments.
-  func decide(arguments: JSONValue) throws(RuleError) -> FractionalDecision? {
+  mutating func decide(arguments: JSONValue) throws(RuleError) -> FractionalDecision? {
     guard case .array(let values) = arguments, let first = values.first else { return nil }
     let (basis, isShare) = Fractional.basis(of: first, generation)
     return decide(basis, FractionalTable(isShare ? values[...] : values.dropFirst()))
   }
 
-  private func decide(_ basis: Fractional.Basis, _ table: FractionalTable?) -> FractionalDecision? {
+  private mutating func decide(_ basis: Fractional.Basis, _ table: FractionalTable?) -> FractionalDecision? {
     guard let table else { return nil }
     switch basis {
     case .none: return nil
-    case .value(let value): return table.decision(for: Fractional.hash(value, generation))
-    case .identity: return identityHash.map(table.decision)
+    case .value(let value):
+      usedFraction = true
+      return table.decision(for: Fractional.hash(value, generation))
+    case .identity:
+      guard let hash = identityHash else { return nil }
+      usedFraction = true
+      return table.decision(for: hash)
     }
   }
 
