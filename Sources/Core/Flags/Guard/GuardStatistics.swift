@@ -44,7 +44,7 @@ package struct RatioEstimate: Equatable, Sendable {
 
 extension RatioEstimate {
   /// Degrees of freedom of the variance. A client that makes half of the traffic leaves few, however many others there
-  /// are. The factor is from simulation: at 4 no play without a fault trips more often than 5 times in 1,000.
+  /// are. The factor is from simulation: at 4 no play without a fault trips more often than 7 times in 1,000.
   var degrees: Int { max(1, Int(min(Double(occupied), 4 * effective)) - 1) }
 }
 
