@@ -85,7 +85,10 @@ import Testing
     ("headers: { \"A B\": \"x\" }", "headers.A B"), ("headers: { Host: \"x\" }", "headers.Host"),
     ("headers: { \"content-length\": \"3\" }", "headers.content-length"),
     ("headers: { a: \"1\", A: \"2\" }", "headers.A"),
-    ("removeHeaders: [\"a b\"]", "removeHeaders[0]"),
+    ("headers: { Via: \"x\" }", "headers.Via"),
+    ("removeHeaders: [\"a b\"]", "removeHeaders[0]"), ("removeHeaders: [\"A\", \"host\"]", "removeHeaders[1]"),
+    ("removeHeaders: [\"Content-Length\"]", "removeHeaders[0]"),
+    ("removeHeaders: [\"Transfer-Encoding\"]", "removeHeaders[0]"),
   ])
   func `a mistake is told with its path, and never with the value`(members: String, path: String) throws {
     let environment = ["KEY": Self.value, "EMPTY": "", "BROKEN": "sk-broken\nX: y"]

@@ -132,6 +132,50 @@ import Testing
         """)
   }
 
+  @Test(arguments: [false, true])
+  func `what is removed does not arrive, whoever would write it`(isTrusted: Bool) throws {
+    var rules = rules
+    rules.dropped = [
+      .xForwardedFor, .xForwardedProto, .xForwardedHost, .via, .forwarded, .traceparent, .xRequestID, .userAgent,
+    ]
+    let client = ForwardedClient(address: "203.0.113.9", isSecure: true, isTrusted: isTrusted)
+    let sent = """
+      X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: shop\r\nVia: 1.1 edge\r
+      Forwarded: for=1.2.3.4\r\ntraceparent: 00-1-2-01\r\nX-Request-Id: 7\r\nUser-Agent: x\r\nX-Kept: 1\r\n
+      """
+    for fields in ["", sent] {
+      let result = try forward("GET / HTTP/1.1\r\nHost: a\r\n\(fields)\r\n", from: client, as: rules)
+      #expect(result == "GET / HTTP/1.1\r\nHost: a\r\n\(fields.isEmpty ? "" : "X-Kept: 1\r\n")\r\n")
+    }
+  }
+
+  @Test(arguments: [KnownField.xForwardedFor, .xForwardedProto, .xForwardedHost])
+  func `one of the fields about the client is removed, the others stay`(field: KnownField) throws {
+    var rules = rules
+    rules.dropped = [field]
+    let result = try forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n", from: stranger, as: rules)
+    for other in [KnownField.xForwardedFor, .xForwardedProto, .xForwardedHost] {
+      #expect(result.contains("\r\n\(other.name): ") == (other != field), "\(other.name)")
+    }
+  }
+
+  @Test(arguments: [false, true])
+  func `a field about the client that is set goes over the gateway's own`(isTrusted: Bool) throws {
+    var rules = rules
+    for field in [KnownField.xForwardedFor, .xForwardedProto, .xForwardedHost] {
+      rules.overrides.append(field, literal: "set")
+    }
+    let client = ForwardedClient(address: "203.0.113.9", isSecure: true, isTrusted: isTrusted)
+    let result = try forward(
+      "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n", from: client, as: rules)
+    #expect(
+      result == """
+        GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: set\r\nX-Forwarded-Proto: set\r\nX-Forwarded-Host: set\r
+        Via: 1.1 fermata\r\n\r
+
+        """)
+  }
+
   @Test func `no protocol is asked for that the gateway does not speak`() throws {
     let result = try forward(
       "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n",

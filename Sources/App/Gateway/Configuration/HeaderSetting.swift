@@ -10,8 +10,11 @@ package struct HeaderSetting: Sendable, Equatable, CustomStringConvertible, Cust
   /// Fields that are written anew for every request: a second one would contradict the first.
   private static let reserved: [KnownField] = [
     .connection, .contentLength, .expect, .host, .http2Settings, .keepAlive, .proxyConnection, .te, .trailer,
-    .transferEncoding, .upgrade, .via, .xForwardedFor, .xForwardedHost, .xForwardedProto,
+    .transferEncoding, .upgrade, .via,
   ]
+
+  /// Fields without which a request has no meaning, or another one.
+  private static let needed: [KnownField] = [.contentLength, .host, .transferEncoding]
 
   private init?(_ name: FieldName, _ secret: Secret) {
     guard let value = FieldValue(secret.text) else { return nil }
@@ -41,6 +44,16 @@ package struct HeaderSetting: Sendable, Equatable, CustomStringConvertible, Cust
       if let secret, let header = HeaderSetting(name, secret) { found.append(header) }
     }
     return found
+  }
+
+  /// The names in `removeHeaders`.
+  static func readRemoved(_ reader: JSONReader) -> [FieldName] {
+    let names = reader.fieldNames("removeHeaders")
+    for (index, name) in names.enumerated() where needed.contains(where: { $0 == name.known }) {
+      reader.fault(
+        at: "\(reader.path(of: "removeHeaders"))[\(index)]", "can't be removed: no request goes without \(name.string)")
+    }
+    return names
   }
 
   /// Where the value came from, in place of the value.

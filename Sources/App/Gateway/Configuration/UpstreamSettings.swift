@@ -10,7 +10,7 @@ package struct UpstreamSettings: Sendable {
   package var url: UpstreamURL
   /// Sent in place of the client's fields of the same names.
   package var headers: [HeaderSetting] = []
-  /// The client's fields that this backend does not get.
+  /// Fields that this backend does not get, whether the client sent them or the gateway would write them.
   package var removedHeaders: [FieldName] = []
   /// Its share within a tier, where the route does not say another.
   package var weight = 1
@@ -55,7 +55,7 @@ package struct UpstreamSettings: Sendable {
     let url = reader.string("url").flatMap { text in Self.url(text) { reader.fault("url", $0) } }
     // The rest is read even without a URL, so that all mistakes are told at once.
     headers = HeaderSetting.read(reader, from: secrets)
-    removedHeaders = reader.fieldNames("removeHeaders")
+    removedHeaders = HeaderSetting.readRemoved(reader)
     weight = reader.int("weight", in: RouteUpstream.weights, default: 1)
     timeouts = TimeoutSettings(reader.nested("timeouts"))
     health = inherited

@@ -83,8 +83,9 @@ private final class UpstreamCheck: ConnectionHandler {
     request.append("\r\n")
     // Its own fields too: an upstream may ask for a key even here.
     var fields = pool.settings.overrides
-    if !fields.contains(.userAgent) { fields.append(.userAgent, literal: "fermata-health-check") }
-    if !fields.contains(.accept) { fields.append(.accept, literal: "*/*") }
+    let decided = KnownFieldSet(pool.settings.removedHeaders.compactMap(\.known)).union(fields.present)
+    if !decided.contains(.userAgent) { fields.append(.userAgent, literal: "fermata-health-check") }
+    if !decided.contains(.accept) { fields.append(.accept, literal: "*/*") }
     fields.write(into: &request)
     request.append("Connection: close\r\n\r\n")
     connection.write(request.span)

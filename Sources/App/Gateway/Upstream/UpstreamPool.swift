@@ -39,11 +39,15 @@ final class UpstreamPool: DeadlineMember {
 
   private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
     var overrides = settings.overrides
-    if asksForIdentity { overrides.set(.acceptEncoding, FieldValue(literal: "identity")) }
+    let removed = KnownFieldSet(settings.removedHeaders.compactMap(\.known))
+    // What the operator says of it goes first.
+    if asksForIdentity, !removed.contains(.acceptEncoding), !overrides.contains(.acceptEncoding) {
+      overrides.set(.acceptEncoding, FieldValue(literal: "identity"))
+    }
     return ForwardingRules(
       upstreamAuthority: settings.url.authorityValue, host: settings.preservesHost ? .preserve : .upstream,
       basePath: settings.url.basePath, strippedParameters: ["stream_end"],
-      dropped: KnownFieldSet(settings.removedHeaders.compactMap(\.known)),
+      dropped: removed,
       droppedNames: settings.removedHeaders.filter { $0.known == nil }, overrides: overrides)
   }
 

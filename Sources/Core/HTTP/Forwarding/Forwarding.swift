@@ -14,9 +14,9 @@ package enum Forwarding {
     writeRequestLine(head, rules, into: &buffer)
     writeHost(head, rules, into: &buffer)
     writeRequestFields(head, from: client, as: rules, into: &buffer)
-    if let client { writeForwarded(head, client, into: &buffer) }
+    if let client { writeForwarded(head, client, as: rules, into: &buffer) }
     rules.overrides.write(into: &buffer)
-    writeVia(head.version, into: &buffer)
+    if !rules.dropped.contains(.via) { writeVia(head.version, into: &buffer) }
     head.framing.writeFields(into: &buffer)
     buffer.append("\r\n")
   }
@@ -114,8 +114,26 @@ extension Forwarding {
     }
   }
 
-  /// A trusted peer's word about the client is kept and its own address added; anyone else's is replaced.
+  /// A trusted peer's word about the client is kept and its own address added; anyone else's is replaced. What the rules
+  /// drop or set themselves is not written.
   private static func writeForwarded(
+    _ head: borrowing RequestHead, _ client: ForwardedClient, as rules: borrowing ForwardingRules,
+    into buffer: inout ByteBuffer
+  ) {
+    let decided = rules.dropped.union(rules.overrides.present)
+    if !decided.contains(.xForwardedFor) { writeForwardedFor(head, client, into: &buffer) }
+    if !decided.contains(.xForwardedProto), !client.isTrusted || !head.fields.contains(.xForwardedProto) {
+      buffer.append(client.isSecure ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
+    }
+    guard !decided.contains(.xForwardedHost), !client.isTrusted || !head.fields.contains(.xForwardedHost),
+      let host = head.host
+    else { return }
+    buffer.append("X-Forwarded-Host: ")
+    buffer.append(host)
+    buffer.append("\r\n")
+  }
+
+  private static func writeForwardedFor(
     _ head: borrowing RequestHead, _ client: ForwardedClient, into buffer: inout ByteBuffer
   ) {
     buffer.append("X-Forwarded-For: ")
@@ -131,13 +149,6 @@ extension Forwarding {
       }
     }
     buffer.append(client.address.bytes)
-    if !client.isTrusted || !head.fields.contains(.xForwardedProto) {
-      buffer.append(client.isSecure ? "\r\nX-Forwarded-Proto: https" : "\r\nX-Forwarded-Proto: http")
-    }
-    if !client.isTrusted || !head.fields.contains(.xForwardedHost), let host = head.host {
-      buffer.append("\r\nX-Forwarded-Host: ")
-      buffer.append(host)
-    }
     buffer.append("\r\n")
   }
 }

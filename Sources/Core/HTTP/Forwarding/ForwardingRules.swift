@@ -14,7 +14,7 @@ package struct ForwardingRules: Sendable {
   package var basePath: String
   /// Query parameters the gateway keeps for itself.
   package var strippedParameters: [StaticString]
-  /// Fields left out besides those that never pass.
+  /// Fields left out besides those that never pass, whether the client sent them or the gateway would write them.
   package var dropped: KnownFieldSet
   package var droppedNames: [FieldName]
   /// Fields that replace the client's of the same names.
