@@ -30,12 +30,13 @@ extension EndToEnd {
 
     @Test func `the same idempotency key on two replicas starts one run`() async throws {
       try await Replicas.with(script: RunWorld.ticking(20, every: .milliseconds(20))) { replicas in
-        let fields = [Script.Field.acceptsEvents, .prefersStreamEnd, .idempotencyKey("k")]
+        let fields = [Script.Field.acceptsEvents, .prefersStreamEnd, .signedIn, .idempotencyKey("k")]
         async let one = replicas.world.send(ClientRequest("POST", "/", fields: fields, body: Array("{}".utf8)))
-        async let two = replicas.ask("/", method: "POST", fields: [.idempotencyKey("k")], body: "{}")
+        async let two = replicas.ask("/", method: "POST", fields: [.signedIn, .idempotencyKey("k")], body: "{}")
         for result in await [one, two] { #expect(result.payloads == RunWorld.numbers(1...20)) }
         #expect(replicas.world.backend.requests.count == 1)
-        let another = await replicas.ask("/", method: "POST", fields: [.idempotencyKey("k")], body: "{\"a\":1}")
+        let another = await replicas.ask(
+          "/", method: "POST", fields: [.signedIn, .idempotencyKey("k")], body: "{\"a\":1}")
         #expect(another.status == 422)
       }
     }

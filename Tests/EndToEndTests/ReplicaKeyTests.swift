@@ -10,7 +10,7 @@ extension EndToEnd {
     private func post(
       _ path: String, _ key: String, of gateway: GatewayProcess, _ replicas: Replicas, body: String = "{}"
     ) -> LiveStream {
-      replicas.open(path, of: gateway, method: "POST", fields: [.idempotencyKey(key)], body: body)
+      replicas.open(path, of: gateway, method: "POST", fields: [.signedIn, .idempotencyKey(key)], body: body)
     }
 
     @Test func `of two requests at the same moment one starts a run, a hundred times`() async throws {

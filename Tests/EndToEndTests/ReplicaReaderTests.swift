@@ -113,7 +113,7 @@ extension EndToEnd {
       try await Replicas.with(setup) { replicas in
         for (path, (body, _)) in Self.bodies {
           func ask(_ gateway: GatewayProcess) -> LiveStream {
-            let fields: [Script.Field] = [.acceptsEvents, .idempotencyKey(path)]
+            let fields: [Script.Field] = [.acceptsEvents, .signedIn, .idempotencyKey(path)]
             let request = ClientRequest("POST", path, fields: fields + (variant == "shield" ? [] : [.prefersStreamEnd]))
             return replicas.world.clients.open(request, from: gateway.address)
           }

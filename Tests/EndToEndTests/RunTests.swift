@@ -35,6 +35,8 @@ extension Script.Field {
   static func onDisconnect(_ policy: String) -> Script.Field { Script.Field("X-On-Disconnect", policy) }
   static func idempotencyKey(_ key: String) -> Script.Field { Script.Field("Idempotency-Key", key) }
   static func clientStream(_ name: String) -> Script.Field { Script.Field("X-Client-Stream-Id", name) }
+  /// The credentials of a client whose names for runs count.
+  static let signedIn = authorization("Bearer me")
   static func authorization(_ value: String) -> Script.Field { Script.Field("Authorization", value) }
 }
 
@@ -126,7 +128,7 @@ extension EndToEnd {
         @Sendable func ask(_ body: String) async -> ClientResult {
           await world.send(
             ClientRequest(
-              "POST", "/v1/chat", fields: [.acceptsEvents, .prefersStreamEnd, .idempotencyKey("k1")],
+              "POST", "/v1/chat", fields: [.acceptsEvents, .prefersStreamEnd, .signedIn, .idempotencyKey("k1")],
               body: Array(body.utf8)))
         }
         async let one = ask("{}")
@@ -201,7 +203,7 @@ extension EndToEnd {
         let plain = await world.fetchNew("/plain")
         #expect(plain.status == 200 && plain.text == "{\"a\":1}" && plain.head.value("X-Stream-Id") == nil)
         let keyed = await world.send(
-          ClientRequest("POST", "/plain", fields: [.idempotencyKey("p")], body: Array("x".utf8)))
+          ClientRequest("POST", "/plain", fields: [.signedIn, .idempotencyKey("p")], body: Array("x".utf8)))
         #expect(keyed.status == 200 && keyed.text == "{\"a\":1}")
         let cut = await world.fetchNew("/cut")
         #expect(cut.status == 502)
@@ -211,7 +213,7 @@ extension EndToEnd {
     @Test func `a client's second stream of the same name ends its first`() async throws {
       let script = RunWorld.ticking(40, every: .milliseconds(50))
       try await World.with(RunWorld.setup(script: { _ in script })) { world in
-        let fields: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .clientStream("tab")]
+        let fields: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .signedIn, .clientStream("tab")]
         let first = world.open(fields: fields)
         _ = await eventually { world.backend.openRequests == 1 }
         try await Task.sleep(for: .milliseconds(200))
@@ -240,11 +242,11 @@ extension EndToEnd {
       try await World.with(
         RunWorld.setup(variant: "legacy", script: { $0.path == "/cut" ? cut : script })
       ) { world in
-        let result = await world.fetch(fields: [.acceptsEvents, .idempotencyKey("a")])
+        let result = await world.fetch(fields: [.acceptsEvents, .signedIn, .idempotencyKey("a")])
         #expect(result.text == body && result.end == .clean && result.mode == "legacy")
-        let again = await world.fetch(fields: [.acceptsEvents, .idempotencyKey("a")])
+        let again = await world.fetch(fields: [.acceptsEvents, .signedIn, .idempotencyKey("a")])
         #expect(again.text == body && again.end == .clean)
-        let partial = await world.fetch("/cut", fields: [.acceptsEvents, .idempotencyKey("b")])
+        let partial = await world.fetch("/cut", fields: [.acceptsEvents, .signedIn, .idempotencyKey("b")])
         #expect(partial.text == "data: 1\n\ndata: ha" && partial.end == .truncated)
       }
     }

@@ -114,7 +114,17 @@ extension Fields {
     return String(copying: value(at: index))
   }
 
-  /// Calls `body` with every value of that field, in order.
+  /// Calls `body` with every value of the field `name` (of any case), in order.
+  package func forEachValue(named name: String, _ body: (Span<UInt8>) -> Void) {
+    let bytes = name.utf8Span.span
+    var next = firstIndex(named: bytes)
+    while let index = next {
+      body(value(at: index))
+      next = firstIndex(named: bytes, from: index + 1)
+    }
+  }
+
+  /// The same for a field that is known.
   package func forEachValue(of field: KnownField, _ body: (Span<UInt8>) -> Void) {
     var next = firstIndex(of: field)
     while let index = next {

@@ -31,6 +31,21 @@ package enum QueryString {
     return PercentEncoding.decoded(raw)
   }
 
+  /// The decoded values of all parameters named `name`, but for those whose encoding is broken.
+  package static func values(of name: String, in query: Span<UInt8>) -> [[UInt8]] {
+    var found: [[UInt8]] = []
+    var offset = 0
+    while offset <= query.count {
+      let pair = Pair(in: query, from: offset)
+      offset = pair.end + 1
+      guard let decoded = PercentEncoding.decoded(query.extracting(pair.name)), decoded.span.equals(name.utf8Span.span),
+        let value = PercentEncoding.decoded(query.extracting(pair.value))
+      else { continue }
+      found.append(value)
+    }
+    return found
+  }
+
   /// Appends `query` without the parameters named in `names`; the rest keeps its bytes and order.
   ///
   /// Returns whether anything is left. Nothing is appended when nothing is.

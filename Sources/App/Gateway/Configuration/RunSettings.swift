@@ -105,8 +105,11 @@ package struct RunSettings: Sendable, Equatable {
 package struct CommonRunSettings: Sendable {
   /// Bytes of memory for the logs of all runs together.
   package var memory = 1 << 30
-  /// The request header that says who a client is. `nil`: its credentials do.
+  /// The request header that says who a client is. `nil`: those in which providers expect keys do.
   package var principalHeader: String?
+  /// Cookies and query parameters that say it too.
+  package var principalCookies: [String] = []
+  package var principalQuery: [String] = []
   /// Where a stream can be resumed by its id.
   package var streamPath = CommonRunSettings.template("/fermata/streams/:streamId")
   /// Where a run can be looked at (GET) and stopped (DELETE), and where it can be read.
@@ -126,11 +129,20 @@ package struct CommonRunSettings: Sendable {
     redis = RedisRunSettings(reader.nested("redis"), secrets: secrets)
     memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
     principalHeader = reader.fieldName("principalHeader")
+    principalCookies = reader.tokens("principalCookies", expected: "the name of a cookie")
+    principalQuery = reader.tokens("principalQuery", expected: "the name of a query parameter")
     streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
     runPath = Self.path(reader, "runPath", naming: Self.runCapture, default: runPath)
     readPath = Self.path(reader, "readPath", naming: Self.runCapture, default: readPath)
     cors = CORSPolicy.read(reader, default: nil)
     ignoresRoutesCORS = reader.value("cors")?.bool == false
+  }
+
+  /// Who a client is: all of these together that a request has.
+  var principalRules: CredentialRules {
+    CredentialRules(
+      headers: principalHeader.map { [$0] } ?? CredentialRules.keyHeaders, cookies: principalCookies,
+      parameters: principalQuery)
   }
 
   /// `false` switches the endpoint off.
@@ -149,6 +161,8 @@ package struct CommonRunSettings: Sendable {
   var document: JSONValue {
     [
       "memory": JSONValue(memory), "principalHeader": principalHeader.map { .string($0) } ?? .null,
+      "principalCookies": .array(principalCookies.map { .string($0) }),
+      "principalQuery": .array(principalQuery.map { .string($0) }),
       "streamPath": streamPath.map { .string($0.description) } ?? false,
       "runPath": runPath.map { .string($0.description) } ?? false,
       "readPath": readPath.map { .string($0.description) } ?? false,
@@ -159,6 +173,18 @@ package struct CommonRunSettings: Sendable {
   /// How a run is named in a path.
   static let streamCapture = "streamId"
   static let runCapture = "runId"
+}
+
+extension JSONReader {
+  /// A list of names of token characters, each given once.
+  fileprivate func tokens(_ name: String, expected: String) -> [String] {
+    let names =
+      elements(name, expected: expected) { value, _ in
+        value.string.flatMap { FieldName($0) == nil ? nil : $0 }
+      } ?? []
+    if Set(names).count < names.count { fault(name, "holds a name twice") }
+    return names
+  }
 }
 
 extension DisconnectPolicy {

@@ -20,7 +20,7 @@ extension Exchange {
     let asked = RunRequest(
       request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
     cors = worker.settings.runPolicy(for: request)
-    guard let place = endpoint.place(for: asked.principal, in: worker.hub.directory) else {
+    guard let place = endpoint.place(for: asked, in: worker.hub.directory) else {
       if serveShared(endpoint, request, asked) { return true }
       if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")

@@ -30,8 +30,11 @@ enum ClientIdentity {
     if let name = settings.header, let value = request.fields.string(named: name), !value.isEmpty { return value }
     if let name = settings.cookie, let value = cookie(name, in: request), !value.isEmpty { return value }
     if let name = settings.query, let value = parameter(name, of: request), !value.isEmpty { return value }
-    guard let index = request.fields.firstIndex(of: .authorization) else { return nil }
-    return SHA256.hexadecimal([UInt8](copying: request.fields.value(at: index)))
+    for name in CredentialRules.keyHeaders {
+      guard let value = request.fields.first(named: name), !value.isEmpty else { continue }
+      return SHA256.hexadecimal([UInt8](copying: value))
+    }
+    return nil
   }
 
   private static func cookie(_ name: String, in request: borrowing RequestHead) -> String? {

@@ -52,10 +52,10 @@ enum RunEndpoint {
   }
 
   /// The run that it is about, if the client may know of it.
-  func place(for principal: Digest, in directory: RunDirectory) -> RunPlace? {
-    if let stream = StreamID(parsing: name.utf8Span.span), let place = directory.find(stream, of: principal) {
+  func place(for asked: RunRequest, in directory: RunDirectory) -> RunPlace? {
+    if let stream = StreamID(parsing: name.utf8Span.span), let place = directory.find(stream, of: asked.principal) {
       return place
     }
-    return directory.find(alias: RunRequest.name(name, of: principal))
+    return asked.name(name).flatMap { directory.find(alias: $0) }
   }
 }

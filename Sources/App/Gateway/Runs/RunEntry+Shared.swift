@@ -203,13 +203,23 @@ extension Exchange {
     }
     phase = .inRun
     // What the client has named itself comes first: that can't be another's.
-    redis.store.find(RunRequest.name(endpoint.name, of: asked.principal)) { [weak self] result in
+    guard let name = asked.name(endpoint.name) else {
+      serve(endpoint, named: nil, request, asked, redis)
+      return true
+    }
+    redis.store.find(name) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let named) = result else { return storeIsAway() }
-      guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request) }
-      serve(endpoint, of: id, request, asked, redis)
+      serve(endpoint, named: named, request, asked, redis)
     }
     return true
+  }
+
+  private func serve(
+    _ endpoint: RunEndpoint, named: RunID?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+  ) {
+    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request) }
+    serve(endpoint, of: id, request, asked, redis)
   }
 
   private func serve(

@@ -6,6 +6,9 @@ import Streams
 /// What a request says about runs.
 struct RunRequest {
   let principal: Digest
+  /// Whether it has no credentials. What such a client names itself could be guessed by any other, so its names count for
+  /// nothing: it finds a run by the stream's id alone, which nobody can guess.
+  let isAnonymous: Bool
   private(set) var wish = RunWish()
   /// The stream that `Last-Event-ID` names, if it is an id of the gateway's.
   let lastStream: StreamID?
@@ -19,10 +22,14 @@ struct RunRequest {
     _ request: borrowing RequestHead, captures: PathCaptures, settings: RunSettings, common: CommonRunSettings
   ) {
     let fields = request.fields
-    let principal = Self.principal(of: fields, header: common.principalHeader)
+    let credentials = common.principalRules.credentials(of: request)
+    let principal = Digest.principal(credentials: credentials)
+    let isAnonymous = credentials.isEmpty
     self.principal = principal
-    idempotencyKey = Self.bytes(of: "idempotency-key", in: fields).map { .idempotency(key: $0, of: principal) }
-    name = settings.name.flatMap { captures[$0] }.map { Self.name($0, of: principal) }
+    self.isAnonymous = isAnonymous
+    func ownName(_ header: String) -> [UInt8]? { isAnonymous ? nil : Self.bytes(of: header, in: fields) }
+    idempotencyKey = ownName("idempotency-key").map { .idempotency(key: $0, of: principal) }
+    name = isAnonymous ? nil : settings.name.flatMap { captures[$0] }.map { Self.name($0, of: principal) }
     workerRun = settings.source == .upstream ? nil : captures[settings.workerCapture]
     let lastID = Self.lastEventID(of: request)
     lastStream = lastID.flatMap { EventID(parsing: $0.span)?.stream }
@@ -30,7 +37,7 @@ struct RunRequest {
     if settings.clientMayChoose, let text = fields.first(named: "x-on-disconnect") {
       wish.policy = DisconnectPolicy(parsing: text)
     }
-    wish.clientStream = Self.bytes(of: settings.clientStreamHeader, in: fields).map { name in
+    wish.clientStream = ownName(settings.clientStreamHeader).map { name in
       Digest([Array("client stream".utf8), Array(principal.description.utf8), name])
     }
     wish.clientMessage = Self.bytes(of: settings.clientMessageHeader, in: fields)
@@ -50,13 +57,11 @@ struct RunRequest {
     return value
   }
 
-  static func principal(of fields: Fields, header: String?) -> Digest {
-    let names = header.map { [$0] } ?? ["authorization", "x-api-key", "cookie"]
-    return .principal(credentials: names.map { bytes(of: $0, in: fields) ?? [] })
-  }
+  /// A name that the client may have given a run; `nil` where names count for nothing.
+  func name(_ name: String) -> Digest? { isAnonymous ? nil : Self.name(name, of: principal) }
 
   /// A run's own name, which means something to its principal alone.
-  static func name(_ name: String, of principal: Digest) -> Digest {
+  private static func name(_ name: String, of principal: Digest) -> Digest {
     Digest([Array("name".utf8), Array(principal.description.utf8), Array(name.utf8)])
   }
 

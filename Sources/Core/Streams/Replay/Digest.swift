@@ -69,7 +69,7 @@ package struct Digest: Hashable, Sendable {
 
 extension Digest {
   /// Who opened a run: the hash of the credentials. All who come without any are one; what protects them from each other
-  /// is that a stream's id can't be guessed.
+  /// is that a stream's id can't be guessed, and that no other name of theirs counts.
   package static func principal(credentials: [[UInt8]]) -> Digest {
     credentials.allSatisfy(\.isEmpty) ? nobody : Digest([Array("principal".utf8)] + credentials)
   }
