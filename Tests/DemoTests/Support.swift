@@ -40,10 +40,14 @@ enum Program {
 
 extension Script {
   /// The head of a stream as a gateway in graceful mode writes it.
-  static func gracefulHead(stream: String) -> Head {
-    Head(fields: [
+  ///
+  /// - Parameter isKept: whether it says where the stream can be resumed.
+  static func gracefulHead(stream: String, isKept: Bool = true) -> Head {
+    var fields = [
       Field("Content-Type", "text/event-stream"), Field("X-Stream-Id", stream), Field("X-Stream-Mode", "graceful"),
-    ])
+    ]
+    if isKept { fields.append(Field("X-Stream-Resume", "/kept/\(stream)")) }
+    return Head(fields: fields)
   }
 
   static func streamEnd(

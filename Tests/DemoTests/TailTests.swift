@@ -57,9 +57,11 @@ import Time
   }
 
   /// The first answer is cut behind its second event; `second` answers the next request.
-  private func resume(_ second: Script, arguments: [String] = []) throws -> (Program.Answer, [RecordedRequest]) {
+  private func resume(
+    _ second: Script, isKept: Bool = true, arguments: [String] = []
+  ) throws -> (Program.Answer, [RecordedRequest]) {
     let first = Script([
-      .head(Script.gracefulHead(stream: "s")), .body("retry: 20\n"), .event("token", "a", id: "s.1"),
+      .head(Script.gracefulHead(stream: "s", isKept: isKept)), .body("retry: 20\n"), .event("token", "a", id: "s.1"),
       .event("token", "b", id: "s.2"), .cut,
     ])
     let backend = try ScriptedBackend.start { $0.number == 0 ? first : second }
@@ -79,6 +81,7 @@ import Time
     #expect(requests.count == 2)
     #expect(requests.first?.head.value("Last-Event-ID") == nil)
     #expect(requests.last?.head.value("Last-Event-ID") == "s.2")
+    #expect(requests.map(\.target) == ["/stream", "/kept/s"])
     #expect(requests.allSatisfy { $0.head.value("Prefer") == "stream-end" })
   }
 
@@ -102,11 +105,83 @@ import Time
   }
 
   @Test func `without a right to ask twice nothing is asked twice`() throws {
-    for arguments in [["--no-resume"], ["--data", "{}"]] {
-      let (answer, requests) = try resume(rest, arguments: arguments)
+    for (isKept, arguments) in [(true, ["--no-resume"]), (false, ["--data", "{}"]), (false, [])] {
+      let (answer, requests) = try resume(rest, isKept: isKept, arguments: arguments)
       #expect(answer.exit == 5)
       #expect(requests.count == 1)
     }
+  }
+
+  @Test func `a POST whose run is kept is resumed with GET, without its body`() throws {
+    let (answer, requests) = try resume(rest, arguments: ["--data", "{}"])
+    #expect(answer.exit == 0)
+    #expect(requests.map(\.method) == ["POST", "GET"] && requests.last?.target == "/kept/s")
+    #expect(requests.last?.body.isEmpty == true && requests.last?.head.value("Content-Length") == nil)
+  }
+
+  @Test func `a stream that is not kept is resumed by the same request if the ids are the backend's own`() throws {
+    let backend = try ScriptedBackend.start { request in
+      let isFirst = request.number == 0
+      return Script([
+        .head(Script.gracefulHead(stream: isFirst ? "s" : "t", isKept: false)), .body("retry: 20\n"),
+        .event("token", isFirst ? "a" : "b", id: isFirst ? "own-1" : "own-2"),
+        isFirst ? .cut : Script.streamEnd("completed", events: 1, last: "own-2"), .end,
+      ])
+    }
+    defer { backend.stop() }
+    let answer = try Program.run("tail", "\(backend.url)/stream")
+    #expect(answer.exit == 0 && answer.lines.prefix(2).map { $0.suffix(1) } == ["a", "b"])
+    #expect(backend.requests.map(\.target) == ["/stream", "/stream"])
+    #expect(backend.requests.last?.head.value("Last-Event-ID") == "own-1")
+  }
+
+  @Test func `the gateway's own events are not counted, the backend's of the same types are`() throws {
+    let ready = #"{"type":"prompt_ready","source":"gateway","name":"prompt_ready","streamId":"s"}"#
+    let answer = try tail(
+      graceful([
+        .event("control", ready), .event("control", #"{"type":"prompt_ready"}"#, id: "s.1"),
+        // As a gateway behind the gateway says it.
+        .event("control", ready.replacing("\"s\"", with: "\"inner\""), id: "s.2"),
+        .event("token", #"{"source":"gateway"}"#, id: "s.3"),
+        Script.streamEnd("completed", events: 3, last: "s.3"), .end,
+      ]))
+    #expect(answer.exit == 0, "\(answer.lines)")
+  }
+
+  @Test func `a server that drains again and again is left after five attempts without a new event`() throws {
+    let backend = try ScriptedBackend.start { request in
+      let event: [Script.Step] = request.number == 0 ? [.event("token", "a", id: "s.1")] : []
+      return Script(
+        [.head(Script.gracefulHead(stream: "s")), .body("retry: 10\n")] + event
+          + [Script.streamEnd("draining", events: 1, last: "s.1", resumable: true), .end])
+    }
+    defer { backend.stop() }
+    let answer = try Program.run("tail", "\(backend.url)/stream")
+    #expect(answer.exit == 5)
+    #expect(backend.requests.count == 6)
+  }
+
+  @Test func `an event that comes again is neither counted nor a reason to begin the attempts anew`() throws {
+    let backend = try ScriptedBackend.start { _ in
+      Script([
+        .head(Script.gracefulHead(stream: "s")), .body("retry: 10\n"), .event("token", "a", id: "s.1"), .cut,
+      ])
+    }
+    defer { backend.stop() }
+    let answer = try Program.run("tail", "\(backend.url)/stream")
+    #expect(answer.exit == 5 && answer.lines.count == 1)
+    #expect(backend.requests.count == 6)
+  }
+
+  @Test func `after a stream_reset the count begins anew`() throws {
+    let again = Script([
+      .head(Script.gracefulHead(stream: "s")),
+      .event("stream_reset", #"{"type":"stream_reset","source":"gateway","streamId":"s","reason":"evicted"}"#),
+      .event("token", "a", id: "s.1"), .event("token", "b", id: "s.2"),
+      Script.streamEnd("completed", events: 2, last: "s.2"), .end,
+    ])
+    let (answer, _) = try resume(again)
+    #expect(answer.exit == 0 && answer.lines.count == 6)
   }
 
   @Test func `headers are sent as given and what can't be sent is refused`() throws {

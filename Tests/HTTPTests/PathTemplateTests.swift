@@ -23,6 +23,20 @@ import Testing
     #expect(captures?.isEmpty ?? true)
   }
 
+  @Test(arguments: [
+    ("/fermata/streams/:id", "/fermata/streams/", ""), ("/a/:id/tail", "/a/", "/tail"), ("/:id/", "/", "/"),
+  ])
+  func `a path with one capture is what stands around it`(template: String, before: String, after: String) throws {
+    let around = try #require(try PathTemplate(parsing: template).surroundings(of: "id"))
+    #expect(around.before == Array(before.utf8) && around.after == Array(after.utf8))
+    #expect(try PathTemplate(parsing: template).surroundings(of: "other") == nil)
+  }
+
+  @Test(arguments: ["/a", "/:id/*", "/:id/:other", "/:other/:id"])
+  func `other paths say more than their capture`(template: String) throws {
+    #expect(try PathTemplate(parsing: template).surroundings(of: "id") == nil)
+  }
+
   @Test func `a capture stands for one segment`() throws {
     let captures = try #require(try Self.match("/api/agents/stream/:runId", "/api/agents/stream/run-7"))
     #expect(captures["runId"] == "run-7" && captures["other"] == nil && !captures.isEmpty)

@@ -65,7 +65,7 @@ struct EventWriterTests {
     #expect(written { EventWriter.retryLine(milliseconds: 1500, to: &$0) } == "retry: 1500\n")
     #expect(
       written { EventWriter.event("control", type: "x", to: &$0) { $0.append(",\"a\":1") } }
-        == "event: control\ndata: {\"type\":\"x\",\"a\":1}\n\n")
+        == "event: control\ndata: {\"type\":\"x\",\"source\":\"gateway\",\"a\":1}\n\n")
   }
 
   @Test func `each event gets the line with its number, in order or not`() {

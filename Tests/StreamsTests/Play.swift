@@ -75,8 +75,7 @@ struct Play {
     result.outcome = failure ?? run.outcome(of: end)
     result.hadPartial = run.hasPartialEvent
     let streamEnd = StreamEnd(
-      stream: Self.stream, run: Self.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: result.outcome,
-      reason: "why")
+      stream: Self.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: result.outcome, reason: "why")
     let ending = Ending(
       streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, isKilled: isKilled)
     result.end = reader.finish(ending, run: run, into: &out)

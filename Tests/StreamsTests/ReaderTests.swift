@@ -44,7 +44,7 @@ struct ReaderTests {
         data: [DONE]
 
         event: stream_end
-        data: {"type":"stream_end","streamId":"\(id)","runId":"\(id)","timestamp":"2026-01-31T12:00:00.000Z",\
+        data: {"type":"stream_end","source":"gateway","streamId":"\(id)","runId":"\(id)","timestamp":"2026-01-31T12:00:00.000Z",\
         "outcome":"completed","reason":"why","events":5,"bytes":116,"lastEventId":"\(id).5","resumable":false,\
         "partialEvent":false,"message":"Stream ending"}\n\n
         """)

@@ -13,7 +13,7 @@ struct StreamEndTests {
 
   private func streamEnd(reason: String = "why", outcome: Outcome = .completed) -> StreamEnd {
     StreamEnd(
-      stream: Play.stream, run: StreamID(random: (1, 2)), time: WallTime(milliseconds: 0), outcome: outcome,
+      stream: Play.stream, run: "job-7", time: WallTime(milliseconds: 0), outcome: outcome,
       reason: reason, events: .max, bytes: 12, isResumable: true, hasPartialEvent: true)
   }
 
@@ -31,10 +31,12 @@ struct StreamEndTests {
     let json = try written { streamEnd().write(lastEventID: Array("x.7".utf8).span, to: &$0) }
     #expect(
       json.object?.names == [
-        "type", "streamId", "runId", "timestamp", "outcome", "reason", "events", "bytes", "lastEventId", "resumable",
+        "type", "source", "streamId", "runId", "timestamp", "outcome", "reason", "events", "bytes", "lastEventId",
+        "resumable",
         "partialEvent", "message",
       ])
-    #expect(json["type"] == "stream_end")
+    #expect(json["type"] == "stream_end" && json["source"] == "gateway")
+    #expect(json["runId"] == "job-7")
     #expect(json["streamId"]?.string == Play.streamText)
     #expect(json["timestamp"] == "1970-01-01T00:00:00.000Z")
     #expect(json["events"]?.number == Double(UInt64.max))
@@ -49,7 +51,7 @@ struct StreamEndTests {
     let end = try written { streamEnd(outcome: outcome).write(lastEventID: [UInt8]().span, to: &$0) }
     #expect(end["outcome"]?.string == outcome.rawValue)
     let error = try written { streamEnd(outcome: outcome).writeError(to: &$0) }
-    #expect(error["type"] == "error")
+    #expect(error["type"] == "error" && error["source"] == "gateway")
     #expect(error["error"]?["type"]?.string == outcome.rawValue)
     #expect(error["error"]?["message"] == "why")
   }

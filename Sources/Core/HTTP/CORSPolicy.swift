@@ -28,7 +28,8 @@ package struct CORSPolicy: Sendable, Equatable {
 
   /// What a stream's client needs to see, whatever a policy says.
   package static let alwaysExposed = [
-    "X-Stream-Id", "X-Stream-Mode", "X-Stream-Outcome", "X-Run-Id", "Preference-Applied", "Retry-After",
+    "X-Stream-Id", "X-Stream-Mode", "X-Stream-Outcome", "X-Stream-Resume", "X-Run-Id", "Preference-Applied",
+    "Retry-After",
   ]
 
   /// The fields that a backend no longer speaks for.

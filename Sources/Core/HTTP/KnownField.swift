@@ -14,7 +14,7 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   case retryAfter, server, setCookie, te, traceparent, tracestate, trailer, transferEncoding, upgrade, userAgent
   case vary, via, wwwAuthenticate, xAccelBuffering, xClientVersion, xForwardedFor, xForwardedHost
   case xForwardedPort, xForwardedPrefix, xForwardedProto, xForwardedServer, xRealIP, xRequestID, xStreamID
-  case xStreamMode
+  case xStreamMode, xStreamResume
 
   /// The name as it is written. Names compare without case.
   package var name: StaticString { KnownField.spellings[Int(rawValue)] }
@@ -47,6 +47,7 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
     "User-Agent", "Vary", "Via", "WWW-Authenticate", "X-Accel-Buffering", "X-Client-Version", "X-Forwarded-For",
     "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Server",
     "X-Real-IP", "X-Request-Id", "X-Stream-Id", "X-Stream-Mode",
+    "X-Stream-Resume",
   ]
 }
 

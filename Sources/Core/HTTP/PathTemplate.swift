@@ -83,6 +83,17 @@ package struct PathTemplate: Sendable, Equatable, CustomStringConvertible {
     pieces.compactMap { if case .capture(let name) = $0 { name } else { nil } }
   }
 
+  /// What stands before and after the capture `name` in the paths that fit; `nil` where that is not all of them: with
+  /// another capture, or a `*`.
+  package func surroundings(of name: String) -> (before: [UInt8], after: [UInt8])? {
+    guard !isPrefix, pieces.count == 2 || pieces.count == 3, case .literal(let before) = pieces[0],
+      pieces[1] == .capture(name)
+    else { return nil }
+    if pieces.count == 2 { return (before, []) }
+    guard case .literal(let after) = pieces[2] else { return nil }
+    return (before, after)
+  }
+
   /// What the captures stand for in `path`; `nil` when the path does not fit. Allocates only for captures.
   ///
   /// A segment that is no honest name does not fit a capture: broken percent-encoding, bytes that are not UTF-8,

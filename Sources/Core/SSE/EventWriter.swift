@@ -20,7 +20,8 @@ package enum EventWriter {
     out.append(0x0A)
   }
 
-  /// A whole event with one line of data: a JSON object that begins with its `type`.
+  /// A whole event of the gateway's own, with one line of data: a JSON object that begins with its `type` and with
+  /// `"source":"gateway"`, by which clients leave it out of their counts.
   ///
   /// - Parameter members: appends the other members, each with a comma in front (`append(jsonMember:)`) and none with a
   ///   line ending.
@@ -31,7 +32,7 @@ package enum EventWriter {
     out.append(name)
     out.append("\ndata: {\"type\":\"")
     out.append(type)
-    out.append("\"")
+    out.append("\",\"source\":\"gateway\"")
     members(&out)
     out.append("}\n\n")
   }

@@ -44,8 +44,7 @@ struct LogDeliveryTests {
     let position = log.deliver(from: .beginning, to: &delivery, room: .max, into: &out) { $0.append($1) }
     #expect(position == log.frontier)
     let streamEnd = StreamEnd(
-      stream: Play.stream, run: Play.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: end.outcome,
-      reason: end.reason)
+      stream: Play.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: end.outcome, reason: end.reason)
     let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: false)
     let bodyEnd = delivery.finish(ending, counts: end, into: &out)
     return (out.toArray(), bodyEnd)

@@ -18,7 +18,7 @@ struct RunEventsTests {
       stream: Play.stream, reason: .evicted, oldest: 12, time: WallTime(milliseconds: 1_769_860_800_000))
     let text = """
       event: stream_reset
-      data: {"type":"stream_reset","streamId":"\(Play.streamText)","reason":"evicted",\
+      data: {"type":"stream_reset","source":"gateway","streamId":"\(Play.streamText)","reason":"evicted",\
       "oldest":"\(Play.streamText).12","timestamp":"2026-01-31T12:00:00.000Z"}
 
 
@@ -37,8 +37,8 @@ struct RunEventsTests {
       clientMessageID: Array("a\"b\n".utf8))
     let text = """
       event: control
-      data: {"type":"prompt_ready","streamId":"\(Play.streamText)","at":"1970-01-01T00:00:00.000Z",\
-      "sinceStartMs":17,"client_message_id":"a\\"b\\n"}
+      data: {"type":"prompt_ready","source":"gateway","name":"prompt_ready","streamId":"\(Play.streamText)",\
+      "at":"1970-01-01T00:00:00.000Z","sinceStartMs":17,"client_message_id":"a\\"b\\n"}
 
 
       """

@@ -197,9 +197,8 @@ extension ClientResult {
 
   /// What the backend sent: all events but the gateway's own.
   package var backendEvents: [ReceivedEvent] {
-    events.filter { event in
-      event.type != "stream_end" && !(event.type == "error" && event.data.contains("\"source\":\"gateway\""))
-    }
+    let own: Set<String> = ["stream_end", "error", "control", "stream_reset"]
+    return events.filter { !own.contains($0.type) || !$0.data.contains("\"source\":\"gateway\"") }
   }
 
   /// The data of the backend's events, in order.

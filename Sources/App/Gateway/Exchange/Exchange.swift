@@ -188,13 +188,16 @@ final class Exchange: DispatchOwner {
   }
 
   /// Sends the head of an event stream's response.
+  ///
+  /// - Parameter run: where the events are kept, if they are.
   func sendHead(
-    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead
+    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    run: LoggedRun? = nil
   ) {
     connection.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
     worker.clientHead.removeAll()
     opening.writeHead(
-      head, for: request, stream: stream, isKeepAlive: !connection.willClose,
+      head, for: request, stream: stream, isKeepAlive: !connection.willClose, run: run,
       rules: rules(of: stream.mode, for: request, head), into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()

@@ -92,7 +92,7 @@ struct StreamOpening {
   /// Writes the head of the client's response. The route's rules hold what is the same for every stream of a mode.
   func writeHead(
     _ head: borrowing ResponseHead, for request: borrowing RequestHead, stream: EventStream, isKeepAlive: Bool,
-    rules: borrowing ResponseRules, into out: inout ByteBuffer
+    run: LoggedRun?, rules: borrowing ResponseRules, into out: inout ByteBuffer
   ) {
     let framing: BodyFraming = request.version == .http10 ? .untilClose : .chunked
     Forwarding.writeResponse(
@@ -102,6 +102,7 @@ struct StreamOpening {
     out.append("X-Stream-Id: ")
     stream.id.write(to: &out)
     if prefersStreamEnd, mode == .graceful { out.append("\r\nPreference-Applied: stream-end") }
+    run?.writeResumeField(into: &out)
     out.append("\r\n\r\n")
   }
 }
@@ -139,7 +140,8 @@ struct StreamRules: Sendable {
     }
     // What speaks of a whole body is not true of a stream whose bytes may change.
     return ResponseRules(
-      dropped: [.xStreamID, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires], overrides: fields)
+      dropped: [.xStreamID, .xStreamResume, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires],
+      overrides: fields)
   }
 }
 

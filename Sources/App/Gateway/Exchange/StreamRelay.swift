@@ -71,7 +71,7 @@ final class StreamRelay {
     exchange.dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
     exchange.end(.ended(outcome))
     let end = StreamEnd(
-      stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
+      stream: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
     let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, isKilled: worker.isKilled)
     let hadPartial = stream.hasPartialEvent
     let scratch = worker.loop.scratch

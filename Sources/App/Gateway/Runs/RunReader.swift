@@ -130,7 +130,7 @@ final class RunReader {
     self.stream = stream
     delivery = LogDelivery(to: stream.reader)
     exchange.readerOpened(stream)
-    exchange.sendHead(of: stream, head, opening, request)
+    exchange.sendHead(of: stream, head, opening, request, run: run)
     // An idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
     let scratch = worker.loop.scratch
@@ -255,7 +255,7 @@ final class RunReader {
     // What is in this process's memory goes with it.
     let isResumable = !run.isDegraded && (end.outcome != .draining || !run.isImmediate)
     let streamEnd = StreamEnd(
-      stream: stream.id, run: stream.id, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
+      stream: stream.id, run: run.ownID, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)
     let ending = Ending(
       streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: worker.isKilled)

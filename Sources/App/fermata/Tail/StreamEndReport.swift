@@ -10,6 +10,8 @@ struct StreamEndReport: Equatable {
   var lastEventID: String
   var isResumable: Bool
   var hasPartialEvent: Bool
+  /// Which stream it ends.
+  var streamID: String?
 
   /// Reads the event's data; `nil` when it is not what a gateway sends.
   init?(parsing data: String) {
@@ -23,10 +25,6 @@ struct StreamEndReport: Equatable {
     reason = value["reason"]?.string ?? ""
     isResumable = value["resumable"]?.bool ?? false
     hasPartialEvent = value["partialEvent"]?.bool ?? false
-  }
-
-  /// Whether an `error` event's data is the gateway's own and not the backend's.
-  static func isGatewayError(_ data: String) -> Bool {
-    (try? JSONValue(parsing: data))?["source"]?.string == "gateway"
+    streamID = value["streamId"]?.string
   }
 }

@@ -14,10 +14,11 @@ extension Verb {
         --roots FILE        for https: the certificates to trust (PEM) instead of the system's
 
       Asks for the new closing (Prefer: stream-end), prints the events as they come, waits for stream_end, and checks that
-      as many events came as it counts and that the last id is the one it names. After a cut a GET is resumed with
-      Last-Event-ID if the server gave ids: it waits as long as the server's "retry:" says (1 s without one), twice as
-      long each time, a random part of it, and gives up after five attempts in a row that brought no event. A server that
-      begins another stream instead is left at once.
+      as many events came as it counts and that the last id is the one it names. After a cut the stream is resumed with
+      Last-Event-ID: at the path that the server named in X-Stream-Resume; without one, a GET is repeated if the ids are
+      the backend's own. It waits as long as the server's "retry:" says (1 s without one), twice as long each time, a
+      random part of it, and gives up after five attempts in a row that brought no new event of the backend's. A server
+      that begins another stream at that path is left at once.
 
       Events go to standard output, everything else to standard error. Exit status:
         0  the server said "completed", and everything that it counted has come
@@ -60,8 +61,7 @@ struct TailOptions {
     body = Array((parsed["--data"] ?? "").utf8)
     method = parsed["--data"] == nil ? .get : .post
     isJSON = parsed.has("--json")
-    // Asking twice for what is no GET may do twice what is asked for.
-    resumes = !parsed.has("--no-resume") && method == .get
+    resumes = !parsed.has("--no-resume")
     fields = try Self.fields(parsed.values["-H"] ?? [], authority: url.authority, body: method == .get ? nil : body)
   }
 

@@ -1,3 +1,4 @@
+import JSON
 import Time
 
 /// What a client of a stream knows and decides: whether all of it came, and whether to ask again. Pure.
@@ -18,6 +19,8 @@ struct TailMachine {
     case counted
     /// The gateway's own.
     case uncounted
+    /// One that has come before.
+    case repeated
     /// Says how the stream ended.
     case end(StreamEndReport)
   }
@@ -34,16 +37,28 @@ struct TailMachine {
     var isEventStream: Bool
     var streamID: String?
     var mode: String?
+    /// `X-Stream-Resume`: where the stream can be resumed.
+    var resumePath: String?
     /// `Retry-After` in seconds.
     var retryAfter: Int?
   }
 
-  /// Attempts in a row without an event after which it gives up.
+  /// Where a cut stream is asked for again.
+  enum Resumption: Equatable {
+    /// Where the gateway keeps it. Asking there never begins a run, so a POST can be resumed too.
+    case at(path: String)
+    /// By the same request, from a backend that knows its own ids.
+    case sameRequest
+  }
+
+  /// Attempts in a row without a new event of the backend's after which it gives up.
   static let attemptLimit = 5
   static let longestPause = Nanoseconds.seconds(30)
 
   private let mayResume: Bool
-  /// The backend's events that have come.
+  /// Whether the request may be sent twice.
+  private let mayRepeat: Bool
+  /// The backend's events that have come on this stream.
   private(set) var events = 0
   /// The last id that came, of whatever event.
   private(set) var lastEventID = ""
@@ -53,12 +68,19 @@ struct TailMachine {
   private var retry = Nanoseconds.seconds(1)
   private var retryAfter: Nanoseconds?
   private var end: StreamEndReport?
-  private(set) var isResuming = false
+  private var resumePath: String?
+  /// How the stream is asked for again; `nil` before the first cut.
+  private(set) var resumption: Resumption?
+  /// The number of the last event that the gateway has numbered.
+  private var lastNumber = 0
   private var fruitlessAttempts = 0
 
-  init(mayResume: Bool) {
+  init(mayResume: Bool, mayRepeat: Bool) {
     self.mayResume = mayResume
+    self.mayRepeat = mayRepeat
   }
+
+  var isResuming: Bool { resumption != nil }
 
   // MARK: - What comes
 
@@ -70,9 +92,14 @@ struct TailMachine {
     }
     guard head.isEventStream else { return .finish(TailConclusion(.noStream, "the answer is no event stream")) }
     hasStream = true
+    begin(head)
+    return .goOn
+  }
+
+  private mutating func begin(_ head: Head) {
     streamID = head.streamID
     isGraceful = head.mode == "graceful"
-    return .goOn
+    resumePath = head.resumePath.flatMap { $0.hasPrefix("/") && !$0.hasPrefix("//") ? $0 : nil }
   }
 
   private mutating func resumedHeadCame(_ head: Head) -> Decision {
@@ -80,6 +107,12 @@ struct TailMachine {
     case 204: return .finish(TailConclusion(.completed, "\(events) events; the server has nothing more"))
     case 429, 502, 503, 504: return tryAgain("the server answered with status \(head.status)")
     case 200 where head.isEventStream && head.streamID == streamID: return .goOn
+    case 200 where head.isEventStream && head.mode == "graceful" && resumption == .sameRequest:
+      // Another stream, which counts for itself; the backend goes on from its own id.
+      begin(head)
+      events = 0
+      lastNumber = 0
+      return .goOn
     case 200 where head.isEventStream:
       return .finish(
         TailConclusion(.missing, "cut after \(events) events; the server began another stream instead of resuming"))
@@ -91,16 +124,46 @@ struct TailMachine {
 
   /// - Parameter id: the event's `id` line, if it has one.
   mutating func eventCame(type: String, data: String, id: String?) -> Role {
-    if let id { lastEventID = id }
-    fruitlessAttempts = 0
-    if type == "stream_end", let report = StreamEndReport(parsing: data) {
+    if type == "stream_end", let report = StreamEndReport(parsing: data), isThis(report.streamID) {
       end = report
       return .end(report)
     }
-    // Without an opt-in nothing is the gateway's own.
-    if isGraceful, type == "error", StreamEndReport.isGatewayError(data) { return .uncounted }
+    if isGateways(type, data) {
+      if type == "stream_reset" { startOver() }
+      return .uncounted
+    }
+    if let number = id.flatMap(number(in:)) {
+      if number <= lastNumber { return .repeated }
+      lastNumber = number
+    }
+    if let id { lastEventID = id }
+    fruitlessAttempts = 0
     events += 1
     return .counted
+  }
+
+  /// Whether an event is the gateway's own. Without an opt-in none is.
+  private func isGateways(_ type: String, _ data: String) -> Bool {
+    guard isGraceful, Self.ownTypes.contains(type), let value = try? JSONValue(parsing: data) else { return false }
+    return value["source"]?.string == "gateway" && isThis(value["streamId"]?.string)
+  }
+
+  private static let ownTypes: Set<String> = ["error", "control", "stream_reset"]
+
+  /// Whether an event that names `stream` is about this one: a gateway behind the gateway says the same of its own.
+  private func isThis(_ stream: String?) -> Bool { !isGraceful || stream == nil || stream == streamID }
+
+  /// The number of an id that the gateway gave.
+  private func number(in id: String) -> Int? {
+    guard isGraceful, let streamID, id.hasPrefix(streamID + ".") else { return nil }
+    return Int(id.dropFirst(streamID.count + 1))
+  }
+
+  /// What follows does not go on from what has come.
+  private mutating func startOver() {
+    events = 0
+    lastNumber = 0
+    lastEventID = ""
   }
 
   /// A block without data came that sets the id.
@@ -141,13 +204,22 @@ struct TailMachine {
 
   private mutating func tryAgain(_ why: String) -> Decision {
     fruitlessAttempts += 1
-    guard mayResume, isGraceful, !lastEventID.isEmpty, fruitlessAttempts <= Self.attemptLimit else {
+    guard mayResume, fruitlessAttempts <= Self.attemptLimit, let way = wayToResume else {
       return .finish(TailConclusion(.missing, "cut after \(events) events: \(why)"))
     }
-    isResuming = true
+    resumption = way
     var pause = retry
     for _ in 1..<fruitlessAttempts { pause = min(pause + pause, Self.longestPause) }
     return .resume(after: max(pause, retryAfter ?? .zero), because: why)
+  }
+
+  private var wayToResume: Resumption? {
+    // Without an id of the last event, what has come would come again.
+    guard isGraceful, !lastEventID.isEmpty || events == 0 else { return nil }
+    if let resumePath { return .at(path: resumePath) }
+    // The gateway keeps nothing: its own ids mean nothing to the backend.
+    guard mayRepeat, !lastEventID.isEmpty, number(in: lastEventID) == nil else { return nil }
+    return .sameRequest
   }
 
   /// A random part of `pause`, at least half of it: clients that were cut together don't come back together.

@@ -74,7 +74,7 @@ final class TailResponse: ConnectionHandler, DeadlineMember {
     session.headCame(
       TailMachine.Head(
         status: head.status, isEventStream: head.isEventStream, streamID: head.fields.string(.xStreamID),
-        mode: head.fields.string(.xStreamMode),
+        mode: head.fields.string(.xStreamMode), resumePath: head.fields.string(.xStreamResume),
         retryAfter: head.fields.string(.retryAfter).flatMap { Int($0) }))
   }
 

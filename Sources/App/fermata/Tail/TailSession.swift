@@ -24,7 +24,7 @@ final class TailSession {
     self.options = options
     loop = try EventLoop()
     printer = TailPrinter(isJSON: options.isJSON)
-    machine = TailMachine(mayResume: options.resumes)
+    machine = TailMachine(mayResume: options.resumes, mayRepeat: options.method == .get)
   }
 
   static func run(_ options: TailOptions) -> Int32 {
@@ -66,13 +66,21 @@ final class TailSession {
 
   private func ask(on connection: any Connection) {
     var fields = options.fields
-    if machine.isResuming, let id = FieldValue(machine.lastEventID) { fields.set(.lastEventID, id) }
+    var (method, target, body) = (options.method, options.target, options.body)
+    if case .at(let path) = machine.resumption {
+      (method, target, body) = (.get, path, [])
+      fields.removeAll(.contentLength)
+      fields.removeAll(.contentType)
+    }
+    if machine.isResuming, !machine.lastEventID.isEmpty, let id = FieldValue(machine.lastEventID) {
+      fields.set(.lastEventID, id)
+    }
     var request = ByteBuffer()
-    request.append("\(options.method.name) \(options.target) HTTP/1.1\r\n")
+    request.append("\(method.name) \(target) HTTP/1.1\r\n")
     fields.write(into: &request)
     request.append("\r\n")
-    request.append(options.body)
-    let response = TailResponse(connection: connection, method: options.method, session: self)
+    request.append(body)
+    let response = TailResponse(connection: connection, method: method, session: self)
     self.response = response
     request.withSpan { connection.write($0) }
     response.start()
@@ -91,10 +99,10 @@ final class TailSession {
   }
 
   func eventCame(type: String, data: String, id: String?) {
-    if case .end = machine.eventCame(type: type, data: data, id: id) {
-      printer.event(type: type, data: data, id: id, isOwn: true)
-    } else {
-      printer.event(type: type, data: data, id: id, isOwn: false)
+    switch machine.eventCame(type: type, data: data, id: id) {
+    case .counted: printer.event(type: type, data: data, id: id, isOwn: false)
+    case .uncounted, .end: printer.event(type: type, data: data, id: id, isOwn: true)
+    case .repeated: break
     }
   }
 

@@ -20,6 +20,7 @@ package struct PromptReady {
 
   package func write(to out: inout ByteBuffer) {
     EventWriter.event("control", type: "prompt_ready", to: &out) { out in
+      out.append(member: "name", word: "prompt_ready")
       out.append(member: "streamId", stream)
       out.append(member: "at", time)
       out.append(member: "sinceStartMs", max(0, sinceStart.value / 1_000_000))

@@ -5,7 +5,8 @@ package import Time
 /// The event that ends a graceful stream: one line of JSON, never empty.
 package struct StreamEnd {
   package var stream: StreamID
-  package var run: StreamID
+  /// The run's id where that is not the stream's: a worker's run has one of its own.
+  package var run: String?
   package var time: WallTime
   package var outcome: Outcome
   package var reason: String
@@ -18,7 +19,7 @@ package struct StreamEnd {
   package var hasPartialEvent: Bool
 
   package init(
-    stream: StreamID, run: StreamID, time: WallTime, outcome: Outcome, reason: String, events: UInt64 = 0,
+    stream: StreamID, run: String? = nil, time: WallTime, outcome: Outcome, reason: String, events: UInt64 = 0,
     bytes: UInt64 = 0, isResumable: Bool = false, hasPartialEvent: Bool = false
   ) {
     self.stream = stream
@@ -39,7 +40,11 @@ package struct StreamEnd {
   package func write(lastEventID: Span<UInt8>, to out: inout ByteBuffer) {
     EventWriter.event("stream_end", type: "stream_end", to: &out) { out in
       out.append(member: "streamId", stream)
-      out.append(member: "runId", run)
+      if let run {
+        out.append(member: "runId", text: run, limit: Self.textLimit)
+      } else {
+        out.append(member: "runId", stream)
+      }
       out.append(member: "timestamp", time)
       out.append(member: "outcome", word: outcome.rawValue)
       out.append(member: "reason", text: reason, limit: Self.textLimit)
@@ -56,7 +61,6 @@ package struct StreamEnd {
   /// the OpenAI clients (a top-level `error`) and of the Anthropic ones (the event's type) too.
   package func writeError(to out: inout ByteBuffer) {
     EventWriter.event("error", type: "error", to: &out) { out in
-      out.append(member: "source", word: "gateway")
       out.append(member: "streamId", stream)
       out.append(jsonMember: "error")
       out.append("{\"type\":\"")

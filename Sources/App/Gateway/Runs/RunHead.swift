@@ -1,0 +1,25 @@
+import Bytes
+import HTTP
+import RedisLog
+import SSE
+import Streams
+
+// What the head of a response says of the run that it reads.
+extension LoggedRun {
+  /// The run's id where that is not its stream's: workers name their runs themselves.
+  var ownID: String? { home == .aWorker ? notice?.id.description : nil }
+
+  /// Whether what a client has missed can be read again: nothing is kept of what is published on a channel, and a run
+  /// whose store is away may be lost.
+  var isKept: Bool { !isDegraded && !(home == .aWorker && settings.source == .pubsub) }
+
+  /// Appends a line break and `X-Stream-Resume`: the path at which a client that was cut goes on, and never begins a run.
+  func writeResumeField(into out: inout ByteBuffer) {
+    let path = worker.settings.configuration.runs.streamPath
+    guard isKept, let (before, after) = path?.surroundings(of: CommonRunSettings.streamCapture) else { return }
+    out.append("\r\nX-Stream-Resume: ")
+    out.append(before)
+    stream.write(to: &out)
+    out.append(after)
+  }
+}
