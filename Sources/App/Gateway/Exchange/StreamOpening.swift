@@ -15,9 +15,11 @@ struct ModeDecision {
 /// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.
 struct StreamOpening {
   let capability: Capability
-  let mode: Mode
+  private(set) var mode: Mode
   private let decision: ModeDecision
   let prefersStreamEnd: Bool
+  /// The backend's own id that the client goes on from; empty when it has none.
+  private let backendID: [UInt8]
 
   init(request: borrowing RequestHead, route: Route, worker: Worker) {
     let settings = worker.settings.configuration
@@ -31,6 +33,16 @@ struct StreamOpening {
     prefersStreamEnd = prefers == true
     decision = worker.decide(for: request, capability: capability, route: route)
     mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
+    let lastID = mode == .graceful ? RunRequest.lastEventID(of: request) : nil
+    backendID = lastID.flatMap { EventID(parsing: $0.span) == nil ? $0 : nil } ?? []
+  }
+
+  /// The same for a client that reads a run by its id, whatever the flag says by now: in a mode without ids it would keep
+  /// its old one, and get everything behind that again when it comes back.
+  var stayingGraceful: StreamOpening {
+    var opening = self
+    opening.mode = .graceful
+    return opening
   }
 
   private static func prefers(_ fields: Fields) -> Bool? {
@@ -54,9 +66,12 @@ struct StreamOpening {
     case .legacy: reader = LegacyReader()
     case .shield: reader = ShieldReader(limit: settings.shieldLimit)
     case .graceful:
+      var extras = GracefulExtras()
+      extras.resumedAfterID = backendID
+      extras.yieldsToBackendIDs = true
       reader = GracefulReader(
         stream: id, numbersEvents: settings.numbersEvents,
-        retryMilliseconds: settings.retry.map { Int($0.milliseconds) })
+        retryMilliseconds: settings.retry.map { Int($0.milliseconds) }, extras: extras)
     }
     let run = Run(
       id: id, classifier: route.classifier,

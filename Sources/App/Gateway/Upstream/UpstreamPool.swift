@@ -57,11 +57,10 @@ final class UpstreamPool: DeadlineMember {
   /// downloads keep their compression. An id that this gateway made is its own business; the backend sees its own.
   func write(_ request: borrowing RequestHead, from client: ForwardedClient, into out: inout ByteBuffer) {
     let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
-    if let index = request.fields.firstIndex(of: .lastEventID),
-      EventID(parsing: request.fields.value(at: index)) != nil
-    {
+    if Self.hasOwnID(request) {
       var chosen = mayStream ? streamingRules : rules
       chosen.dropped.insert(.lastEventID)
+      chosen.strippedParameters.append("last_event_id")
       Forwarding.writeRequest(request, from: client, as: chosen, into: &out)
     } else if mayStream {
       // Not chosen into a variable, for that would be a copy of all rules for each request.
@@ -69,6 +68,15 @@ final class UpstreamPool: DeadlineMember {
     } else {
       Forwarding.writeRequest(request, from: client, as: rules, into: &out)
     }
+  }
+
+  /// Whether the client goes on from an id that this gateway made; the header counts before the query.
+  private static func hasOwnID(_ request: borrowing RequestHead) -> Bool {
+    if let index = request.fields.firstIndex(of: .lastEventID) {
+      return EventID(parsing: request.fields.value(at: index)) != nil
+    }
+    guard let query = request.query, let value = QueryString.value(of: "last_event_id", in: query) else { return false }
+    return EventID(parsing: value.span) != nil
   }
 
   var idleCount: Int { idle.count }

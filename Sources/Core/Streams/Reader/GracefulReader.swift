@@ -5,7 +5,8 @@ package import SSE
 package final class GracefulReader: Reader {
   private let stream: StreamID
   private var idLine: EventIDLine
-  private let numbersEvents: Bool
+  /// Whether events without an id of the backend's own get the gateway's.
+  private var numbersEvents: Bool
   private var retryMilliseconds: Int?
   /// The number of the last event that got our id, 0 when none did.
   private var lastNumber: UInt64 = 0
@@ -29,13 +30,15 @@ package final class GracefulReader: Reader {
     self.extras = extras
     lastNumber = extras.resumedAfter
     stamp = extras.stamps ? PayloadStamp(stream: stream) : nil
+    backendID.append(extras.resumedAfterID)
+    if extras.yieldsToBackendIDs, !backendID.isEmpty { self.numbersEvents = false }
   }
 
   package var mode: Mode { .graceful }
 
   package func open(into out: inout ByteBuffer) {
     EventWriter.opening(to: &out)
-    if extras.resumedAfter == 0 { extras.announcement?.write(to: &out) }
+    if extras.resumedAfter == 0, extras.resumedAfterID.isEmpty { extras.announcement?.write(to: &out) }
   }
 
   package func deliver(
@@ -53,6 +56,7 @@ package final class GracefulReader: Reader {
       backendID.removeAll()
       backendID.append(bytes.extracting(event.id))
       lastNumber = 0
+      if extras.yieldsToBackendIDs { numbersEvents = false }
     }
     guard event.isDispatched else { return out.append(bytes.extracting(event.range)) }
     if numbersEvents, !event.hasID {
@@ -80,8 +84,10 @@ package final class GracefulReader: Reader {
     end.events = run.events - min(run.events, dropped.events)
     end.bytes = run.eventBytes - min(run.eventBytes, dropped.bytes)
     end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent
-    // An error that the backend wrote into the stream as bare JSON is no event: nobody has told the client.
-    if end.outcome.isToldAsError || (end.outcome == .upstreamError && run.hasBareError) { end.writeError(to: &out) }
+    // Nobody has told the client of an error that the backend wrote into the stream as bare JSON, which is no event, nor of
+    // a backend that gave no stream.
+    let isUntold = end.outcome == .upstreamError && (run.hasBareError || run.events == 0)
+    if end.outcome.isToldAsError || isUntold { end.writeError(to: &out) }
     var lastID = ByteBuffer()
     if lastNumber > 0 {
       EventID(stream: stream, sequence: lastNumber).write(to: &lastID)
@@ -101,6 +107,11 @@ package struct GracefulExtras {
   package var stamps = false
   /// The number of the last event that the client has from before; 0 for a client that has none.
   package var resumedAfter: UInt64 = 0
+  /// The id of that event, if it is the backend's own.
+  package var resumedAfterID: [UInt8] = []
+  /// Whether nothing is numbered any more once the backend has given an id: where no log is kept, only the backend can
+  /// go on from one, so the client's last id must stay the backend's.
+  package var yieldsToBackendIDs = false
 
   package init() {}
 }
