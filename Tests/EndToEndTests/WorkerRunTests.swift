@@ -64,6 +64,38 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a worker's run is known by its own id and by its stream's, on every replica`() async throws {
+      try await Replicas.with(script: Script([.head(), .end])) { replicas in
+        let reader = replicas.world.openNew("/api/agents/stream/job-4")
+        for word in ["a", "b"] { try Self.tell(replicas.redis, "job-4", "delta", word) }
+        #expect(await reader.receives("data: b\n"))
+        let stream = try await reader.streamID()
+        #expect(await reader.soFar().head.value("X-Stream-Resume") == "/fermata/streams/\(stream)")
+        for gateway in replicas.both {
+          func open(_ path: String, _ method: String = "GET", fields: [Script.Field] = []) -> LiveStream {
+            replicas.open(path, of: gateway, method: method, fields: fields)
+          }
+          for id in ["job-4", stream] {
+            for path in ["/fermata/streams/\(id)", "/api/agents/stream/\(id)"] {
+              let again = open(path, fields: [.lastEventID("\(stream).1")])
+              #expect(await again.receives("data: b\n"), "\(path)")
+              let soFar = await again.soFar()
+              #expect(soFar.streamID == stream && soFar.payloads == ["b"], "\(path)")
+              again.hangUp()
+            }
+            let state = try JSONValue(parsing: await open("/api/agents/run/\(id)").result().text)
+            #expect(state["streamId"]?.string == stream && state["sequence"]?.integer == 2, "\(id)")
+            let theirs = open("/fermata/streams/\(id)", fields: [.authorization("Bearer you")])
+            #expect(await theirs.result().status == 404)
+          }
+        }
+        #expect(await replicas.ask("/api/agents/run/\(stream)", method: "DELETE").status == 204)
+        let end = await reader.result().streamEnd
+        #expect(end?["outcome"]?.string == "cancelled")
+        #expect(end?["runId"]?.string == "job-4" && end?["streamId"]?.string == stream)
+      }
+    }
+
     @Test func `a stop that no worker heeds is in the log for those who come later`() async throws {
       try await Replicas.with(script: Script([.head(), .end])) { replicas in
         let reader = replicas.world.openNew("/api/agents/stream/job-3")

@@ -25,13 +25,25 @@ extension RunEntry {
   }
 
   /// Reads a run that a worker feeds, from its beginning or from where the client left it.
+  ///
+  /// - Parameter name: the run's id, or its stream's.
   func follow(_ name: String) {
     guard let redis = worker.runs.redis, let id = RunID(name) else {
       return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
     }
     waitsForStore = true
+    guard let stream = StreamID(parsing: name.utf8Span.span) else { return follow(id, redis) }
+    redis.store.find(stream) { [self] result in
+      guard waitsForStore else { return }
+      guard case .success(let named) = result else { return storeIsAway() }
+      follow(named ?? id, redis)
+    }
+  }
+
+  private func follow(_ id: RunID, _ redis: RedisClient) {
     let meta = RunMeta(
-      principal: asked.principal, stream: worker.nextStreamID(), created: worker.loop.wallTime(), source: .worker)
+      principal: asked.principal, stream: worker.nextStreamID(), created: worker.loop.wallTime(), source: .worker,
+      route: route.settings.name)
     redis.store.adopt(id, meta: meta) { [self] result in
       guard waitsForStore else { return }
       waitsForStore = false
@@ -41,6 +53,7 @@ extension RunEntry {
         guard meta.principal == asked.principal else {
           return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
         }
+        redis.store.nameStream(meta.stream, of: id)
         read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
       }
     }
@@ -117,7 +130,8 @@ extension RunEntry {
     _ id: RunID, _ stream: StreamID, _ request: Digest?, _ key: (key: Digest, request: Digest)?, _ redis: RedisClient
   ) {
     let token = worker.nextStreamID()
-    let meta = RunMeta(principal: asked.principal, stream: stream, created: worker.loop.wallTime())
+    let meta = RunMeta(
+      principal: asked.principal, stream: stream, created: worker.loop.wallTime(), route: route.settings.name)
     redis.store.claim(id, token: token, meta: meta) { [self] result in
       guard case .success(.mine) = result else {
         if waitsForStore { storeFailed(stream, request) }
@@ -204,15 +218,30 @@ extension Exchange {
     phase = .inRun
     // What the client has named itself comes first: that can't be another's.
     guard let name = asked.name(endpoint.name) else {
-      serve(endpoint, named: nil, request, asked, redis)
+      resolve(endpoint, request, asked, redis)
       return true
     }
     redis.store.find(name) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let named) = result else { return storeIsAway() }
+      guard let named else { return resolve(endpoint, request, asked, redis) }
       serve(endpoint, named: named, request, asked, redis)
     }
     return true
+  }
+
+  /// Finds the run whose own id the path has, or the worker's run whose stream it names.
+  private func resolve(
+    _ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+  ) {
+    guard let stream = StreamID(parsing: endpoint.name.utf8Span.span) else {
+      return serve(endpoint, named: nil, request, asked, redis)
+    }
+    redis.store.find(stream) { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      guard case .success(let named) = result else { return storeIsAway() }
+      serve(endpoint, named: named, request, asked, redis)
+    }
   }
 
   private func serve(
@@ -264,12 +293,7 @@ extension Exchange {
   private func readShared(
     _ id: RunID, _ meta: RunMeta?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
   ) {
-    let isWorkers = meta?.source == .worker
-    let route = worker.settings.routes.first { route in
-      guard let runs = route.settings.runs else { return false }
-      return isWorkers ? runs.isFedByWorkers : runs.store == .redis
-    }
-    guard let meta, let route, let settings = route.settings.runs else {
+    guard let meta, let route = routeOfShared(meta), let settings = route.settings.runs else {
       return refuse(.noRoute, 404, "unknown_run", "there is no such run")
     }
     serve(route)
@@ -278,6 +302,15 @@ extension Exchange {
     let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
     self.entry = entry
     entry.read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+  }
+
+  /// The route that a run was opened on, which knows where its events come from; where that is gone, one of its kind.
+  private func routeOfShared(_ meta: RunMeta) -> Route? {
+    let routes = worker.settings.routes.filter { route in
+      guard let runs = route.settings.runs else { return false }
+      return meta.source == .worker ? runs.isFedByWorkers : runs.store == .redis
+    }
+    return routes.first { $0.settings.name == meta.route } ?? routes.first
   }
 
   private func stopShared(_ id: RunID, isOver: Bool, _ redis: RedisClient) {

@@ -1,3 +1,4 @@
+package import SSE
 package import Streams
 
 /// The names of everything in Redis.
@@ -20,6 +21,8 @@ package struct RunKeys: Equatable, Sendable {
   package func meta(of run: RunID) -> String { key(of: run, "meta") }
   /// A hash: how the run stands, beside its events.
   package func state(of run: RunID) -> String { key(of: run, "state") }
+  /// The worker's run that is read as that stream.
+  package func stream(_ stream: StreamID) -> String { "\(prefix)stream:\(stream.description)" }
   /// The last use of a client's own name for its stream.
   package func clientStream(of name: Digest) -> String { "\(prefix)client:\(name.description)" }
   /// The channel on which it is told that a client has opened its stream anew.

@@ -21,15 +21,19 @@ package struct RunMeta: Equatable, Sendable {
   /// The backend's `Content-Type`; empty when it is not known.
   package var contentType: String
   package var source: RunSource
+  /// The name of the route that it was opened on; empty when it is not known.
+  package var route: String
 
   package init(
-    principal: Digest, stream: StreamID, created: WallTime, contentType: String = "", source: RunSource = .gateway
+    principal: Digest, stream: StreamID, created: WallTime, contentType: String = "", source: RunSource = .gateway,
+    route: String = ""
   ) {
     self.principal = principal
     self.stream = stream
     self.created = created
     self.contentType = contentType
     self.source = source
+    self.route = route
   }
 
   /// Reads the answer to HGETALL; `nil` when it lacks something or something is not valid.
@@ -44,7 +48,7 @@ package struct RunMeta: Equatable, Sendable {
     else { return nil }
     self.init(
       principal: principal, stream: stream, created: WallTime(milliseconds: Int64(created)),
-      contentType: fields["type"]?.text ?? "", source: source)
+      contentType: fields["type"]?.text ?? "", source: source, route: fields["route"]?.text ?? "")
   }
 
   /// Appends names and values as arguments.
@@ -59,6 +63,9 @@ package struct RunMeta: Equatable, Sendable {
     command.append(contentType)
     command.append("source")
     command.append(source.rawValue)
+    guard !route.isEmpty else { return }
+    command.append("route")
+    command.append(route)
   }
 }
 
