@@ -37,6 +37,11 @@ extension Fields {
     return false
   }
 
+  /// Whether `Accept` names event streams and no JSON beside them: the client wants no other answer.
+  package var acceptsEventsAlone: Bool {
+    containsElement(.accept, named: "text/event-stream") && !containsElement(.accept, named: "application/json")
+  }
+
   /// Whether a list field holds an element that is `name` (lower case; compared without case), parameters or a
   /// value behind it left aside: `Prefer: stream-end; x=1` and `Accept: text/event-stream;q=0.9`.
   package func containsElement(_ field: KnownField, named name: StaticString) -> Bool {

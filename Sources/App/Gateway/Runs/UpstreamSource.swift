@@ -16,6 +16,10 @@ final class UpstreamSource: RunSource {
   var opener: RunReader?
 
   private var dispatch: Dispatch?
+  private let body: RequestBody?
+  /// Whether the request wants a stream and nothing else, as far as it has come.
+  private var wantsStream: Bool
+  private var hasBody = false
   private let parsed: Run
   private let memory: MemoryLog
   private var clock: StreamClock
@@ -28,6 +32,8 @@ final class UpstreamSource: RunSource {
   ) {
     self.route = route
     self.worker = worker
+    self.body = body
+    wantsStream = request.fields.acceptsEventsAlone || body?.withKept { StreamRequest.asksForStream($0) } == true
     parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     memory = log.memory
     clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
@@ -41,6 +47,23 @@ final class UpstreamSource: RunSource {
   func begin(feeding run: LoggedRun) {
     self.run = run
     dispatch?.begin()
+    openForAnnouncement()
+  }
+
+  /// Clients that are told at once that their prompt was taken don't wait for the backend's head. Whatever it says then
+  /// goes into the stream, so the request must be one that wants nothing else, and whole.
+  private func openForAnnouncement() {
+    guard let run, run.settings.announces, !run.isOpen, dispatch != nil, body?.isComplete ?? true,
+      wantsStream,
+      run.readers.contains(where: { $0.isWaiting && $0.mode == .graceful })
+    else { return }
+    openEarly(run)
+  }
+
+  private func openEarly(_ run: LoggedRun) {
+    clock.backendPaused()
+    dispatch?.openedEarly()
+    run.opened(.eventStream)
   }
 
   var hasTerminal: Bool { parsed.hasTerminal }
@@ -72,10 +95,18 @@ final class UpstreamSource: RunSource {
   ///
   /// - Returns: whether more of it can be taken now.
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
-    dispatch?.bodyReceived(input, range) ?? true
+    // It is not kept once it is on its way; what a client wants stands in its first piece, if anywhere.
+    if !hasBody, run?.settings.announces == true, !wantsStream {
+      wantsStream = StreamRequest.asksForStream(input.slice(range))
+    }
+    hasBody = true
+    return dispatch?.bodyReceived(input, range) ?? true
   }
 
-  func bodyEnded() { dispatch?.bodyEnded() }
+  func bodyEnded() {
+    dispatch?.bodyEnded()
+    openForAnnouncement()
+  }
 
   // MARK: - Time
 
@@ -131,10 +162,7 @@ extension UpstreamSource: DispatchOwner {
   }
 
   func dispatchIsLate() {
-    guard let run, run.wantsEarlyOpening else { return }
-    clock.backendPaused()
-    dispatch?.openedEarly()
-    run.opened(.eventStream)
+    if let run, !run.isOpen, run.wantsEarlyOpening { openEarly(run) }
   }
 
   func dispatchTakesBody() { opener?.takesBody() }
