@@ -136,14 +136,15 @@ extension EndToEnd {
         "{ name: \"runId\", onDisconnect: \"continue\" }", workers: 3, path: "/api/agents/stream/:runId",
         script: { _ in script })
       try await World.with(setup) { world in
-        let first = world.openNew("/api/agents/stream/42")
+        let mine: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .signedIn]
+        let first = world.open("/api/agents/stream/42", fields: mine)
         _ = await eventually { world.backend.requests.count == 1 }
         try await Task.sleep(for: .milliseconds(100))
-        let second = await world.fetchNew("/api/agents/stream/42")
+        let second = await world.fetch("/api/agents/stream/42", fields: mine)
         #expect(second.payloads == Self.expected(30) && second.outcome == "completed")
         #expect(await first.result().streamID == second.streamID)
         #expect(world.backend.requests.count == 1)
-        let look = await world.fetch("/api/agents/run/42")
+        let look = await world.fetch("/api/agents/run/42", fields: mine)
         #expect(look.status == 200 && look.text.contains("\"ended\""))
         #expect(await world.fetch("/api/agents/run/42", fields: [.authorization("x")]).status == 404)
         _ = await world.fetchNew("/api/agents/stream/42", fields: [.authorization("x")])

@@ -17,8 +17,9 @@ extension Exchange {
   ///
   /// - Returns: false when a route may serve it.
   func serve(_ endpoint: RunEndpoint, _ request: RequestHead) -> Bool {
-    let asked = RunRequest(
+    var asked = RunRequest(
       request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
+    if case .read(_, isStrict: true) = endpoint { asked.isByStream = true }
     cors = worker.settings.runPolicy(for: request)
     guard let place = endpoint.place(for: asked, in: worker.hub.directory) else {
       if serveShared(endpoint, request, asked) { return true }

@@ -235,7 +235,9 @@ final class LoggedRun {
     tellReplicas()
     guard let head else { return }
     // It has read further elsewhere: what is on its way here is waited for.
-    guard reader.isAhead, !isOwner, state == .open else { return reader.runOpened(head) }
+    guard !isOwner, state == .open, reader.isAhead(isCatchingUp: isCatchingUp, at: worker.loop.now) else {
+      return reader.runOpened(head)
+    }
     look()
   }
 
@@ -252,7 +254,7 @@ final class LoggedRun {
     guard let head else { return }
     for reader in readers where reader.isWaiting {
       let isAwaited = isCatchingUp || now < reader.askedAt + Self.timeToCatchUp
-      if all || !reader.isAhead || !isAwaited { reader.runOpened(head) }
+      if all || !isAwaited || !reader.isAhead(isCatchingUp: isCatchingUp, at: now) { reader.runOpened(head) }
     }
   }
 

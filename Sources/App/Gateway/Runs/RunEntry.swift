@@ -4,6 +4,7 @@ import Loop
 import RedisLog
 import SSE
 import Streams
+import Telemetry
 import Time
 
 /// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.
@@ -142,7 +143,9 @@ final class RunEntry {
 
   /// It goes on from a run that is not known here, or not to this client.
   func foreign(_ request: Digest?) {
-    guard head.method == .get else {
+    // Another run would be told as one by `stream_reset` alone.
+    guard head.method == .get, opening.mode == .graceful || asked.lastStream == nil else {
+      worker.shard.increment(worker.metrics.resumes[.refused])
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
     asked.isForeign()
@@ -228,8 +231,11 @@ final class RunEntry {
   }
 
   private func makeReader(_ run: LoggedRun) -> RunReader {
+    let isGraceful =
+      asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
     let reader = RunReader(
-      run: run, wish: asked.wish, exchange: exchange, connection: connection, request: head, opening: opening)
+      run: run, wish: asked.wish, exchange: exchange, connection: connection, request: head,
+      opening: isGraceful ? opening.stayingGraceful : opening)
     self.reader = reader
     return reader
   }

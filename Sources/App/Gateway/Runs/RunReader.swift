@@ -52,6 +52,8 @@ final class RunReader {
   /// Whether the client takes less than the log holds.
   private var isBlocked = false
   private var isScheduled = false
+  /// When an id of the backend's own that the log does not have yet is looked for again.
+  private var nextSearch = MonotonicTime(nanoseconds: 0)
 
   init(
     run: LoggedRun, wish: RunWish, exchange: Exchange, connection: ClientConnection, request: RequestHead,
@@ -74,9 +76,15 @@ final class RunReader {
   var hasAll: Bool { state != .reading || isBlocked || (position == run.log.frontier && !run.log.hasEnd) }
 
   /// Whether it has more than the log, as far as its last id tells.
-  var isAhead: Bool {
-    guard let last = wish.lastID.flatMap({ EventID(parsing: $0.span) }) else { return false }
-    return last.stream == run.stream && last.sequence > run.log.last
+  ///
+  /// - Parameter isCatchingUp: whether more is on its way to the log already. An id of the backend's own is not looked for
+  ///   until then, and then every now and then: that looks at every entry.
+  func isAhead(isCatchingUp: Bool, at now: MonotonicTime) -> Bool {
+    guard let lastID = wish.lastID, !wish.isForeign else { return false }
+    if let last = EventID(parsing: lastID.span) { return last.stream == run.stream && last.sequence > run.log.last }
+    if isCatchingUp || now < nextSearch { return true }
+    nextSearch = now + .milliseconds(50)
+    return run.log.position(afterBackendID: lastID.span) == nil
   }
 
   var isWaiting: Bool { state == .waiting }
@@ -96,7 +104,13 @@ final class RunReader {
       return answerFinished()
     case .live(let place):
       position = place
-      extras.resumedAfter = lastID.flatMap { EventID(parsing: $0.span)?.sequence } ?? 0
+      let number = lastID.flatMap { EventID(parsing: $0.span)?.sequence }
+      extras.resumedAfter = number ?? 0
+      if number == nil { extras.resumedAfterID = lastID ?? [] }
+    case .reset where mode != .graceful:
+      // A client that can't be told would take what follows for what comes next.
+      worker.shard.increment(worker.metrics.resumes[.refused])
+      return runFailed(.gone)
     case .reset(let reason, let oldest):
       position = run.log.start
       reset = makeReset(reason, oldest)
@@ -253,7 +267,7 @@ final class RunReader {
 
   private func finish(_ stream: EventStream, _ end: EndRecord) {
     // What is in this process's memory goes with it.
-    let isResumable = !run.isDegraded && (end.outcome != .draining || !run.isImmediate)
+    let isResumable = run.isKept && (end.outcome != .draining || !run.isImmediate)
     let streamEnd = StreamEnd(
       stream: stream.id, run: run.ownID, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)

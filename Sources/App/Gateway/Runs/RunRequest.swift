@@ -13,6 +13,8 @@ struct RunRequest {
   /// The stream that `Last-Event-ID` names, if it is an id of the gateway's.
   let lastStream: StreamID?
   let idempotencyKey: Digest?
+  /// Whether it asks for a stream by its id alone (`runs.streamPath`), as only a client does that has had it.
+  var isByStream = false
   /// The name that the route's path gives the run.
   let name: Digest?
   /// The run of a worker that the route's path names.

@@ -46,6 +46,7 @@ enum ResumeResult: String, MetricLabel, CaseIterable {
   case live
   case reset
   case finished
+  case refused
 }
 
 /// All that is counted, by name. Built once; each loop has a shard of its own.
