@@ -1,0 +1,2 @@
+export { FermataEventSource } from "./index.js";
+export type { EventSourceOptions, StreamErrorEvent } from "./index.js";

@@ -1,0 +1,105 @@
+// @ts-self-types="./eventsource.d.ts"
+import { Stream, checkOptions } from "./stream.js";
+
+/**
+ * @typedef {import("./index.js").EventSourceOptions} EventSourceOptions
+ * @typedef {import("./index.js").StreamResult} StreamResult
+ * @typedef {import("./index.js").StreamEvent} StreamEvent
+ */
+
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSED = 2;
+
+/**
+ * The browser's EventSource, with fields, methods and bodies, and an end.
+ */
+export class FermataEventSource extends EventTarget {
+  /**
+   * @param {string | URL} url
+   * @param {EventSourceOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    const { withCredentials = false, ...rest } = options;
+    this.withCredentials = withCredentials;
+    this.readyState = CONNECTING;
+    /** @type {((event: any) => void) | null} */
+    this.onopen = null;
+    /** @type {((event: any) => void) | null} */
+    this.onmessage = null;
+    /** @type {((event: any) => void) | null} */
+    this.onerror = null;
+    this._origin = "";
+    const requestInit = withCredentials ? { ...rest.requestInit, credentials: /** @type {const} */ ("include") } : rest.requestInit;
+    this._stream = new Stream(url, { ...checkOptions(rest), requestInit, ...this._handlers(rest) }, true);
+    this.url = this._stream.url;
+    /** @type {Promise<StreamResult>} */
+    this.done = this._stream.done;
+    this._deliver();
+  }
+
+  close() {
+    this.readyState = CLOSED;
+    this._stream.close();
+  }
+
+  /** @param {EventSourceOptions} options */
+  _handlers(options) {
+    return {
+      /** @param {import("./index.js").OpenInfo} info */
+      onOpen: (info) => {
+        if (options.onOpen) options.onOpen(info);
+        this._origin = new URL(info.url || this.url).origin;
+        this._become(OPEN, "open", {});
+      },
+      /** @param {{ attempt: number, delay: number, error: import("./index.js").FermataStreamError }} info */
+      onRetry: (info) => {
+        if (options.onRetry) options.onRetry(info);
+        const { outcome, status } = info.error;
+        this._become(CONNECTING, "error", { outcome, status, error: info.error });
+      },
+    };
+  }
+
+  async _deliver() {
+    try {
+      for await (const item of this._stream) {
+        if (item.kind === "event") this._message(item);
+      }
+    } catch {
+      // It is in the result.
+    }
+    const { outcome, error } = await this.done;
+    if (this.readyState !== CLOSED) this._become(CLOSED, "error", { outcome, status: error ? error.status : undefined, error });
+  }
+
+  /** @param {StreamEvent} item */
+  _message({ type, data, id }) {
+    if (this.readyState === CLOSED) return;
+    this._dispatch(new MessageEvent(type, { data, lastEventId: id, origin: this._origin }));
+  }
+
+  /**
+   * @param {number} state
+   * @param {string} type
+   * @param {object} members
+   */
+  _become(state, type, members) {
+    if (this.readyState === CLOSED) return;
+    this.readyState = state;
+    this._dispatch(Object.assign(new Event(type), members));
+  }
+
+  /** @param {Event} event */
+  _dispatch(event) {
+    this.dispatchEvent(event);
+    const handler = { open: this.onopen, message: this.onmessage, error: this.onerror }[event.type];
+    if (handler) handler.call(this, event);
+  }
+}
+
+for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSED })) {
+  Object.defineProperty(FermataEventSource, name, { value, enumerable: true });
+  Object.defineProperty(FermataEventSource.prototype, name, { value, enumerable: true });
+}

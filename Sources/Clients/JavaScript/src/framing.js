@@ -1,0 +1,61 @@
+/**
+ * Node's fetch before Node 24 takes a chunked body for whole when its connection closes before the last chunk, if the
+ * answer said `Connection: close`. The body alone does not tell; that the socket had ended before the body did, does.
+ * Elsewhere this does nothing.
+ */
+
+/** @typedef {{ isBroken: boolean }} Track */
+
+/** @type {Map<string, Track[]>} */
+const waiting = new Map();
+/** @type {WeakMap<object, { track?: Track, socket?: any, isChunked?: boolean }>} */
+const known = new WeakMap();
+
+/** @param {any} channels `node:diagnostics_channel` */
+function listen(channels) {
+  /** @param {string} name @param {(message: any, entry: { track?: Track, socket?: any, isChunked?: boolean }) => void} act */
+  const on = (name, act) =>
+    channels.subscribe(`undici:${name}`, (/** @type {any} */ message) => {
+      const entry = known.get(message.request);
+      if (entry) act(message, entry);
+    });
+  channels.subscribe("undici:request:create", (/** @type {any} */ { request }) => {
+    const tracks = waiting.get(`${request.method} ${request.origin}${request.path}`);
+    const track = tracks && tracks.shift();
+    if (track) known.set(request, { track });
+  });
+  on("client:sendHeaders", ({ socket }, entry) => (entry.socket = socket));
+  on("request:headers", ({ response }, entry) => (entry.isChunked = /transfer-encoding,chunked/i.test(`${response.headers}`)));
+  on("request:trailers", (_, { track, socket, isChunked }) => {
+    if (track && isChunked && socket) track.isBroken = socket.readableEnded;
+  });
+}
+
+const name = "diagnostics_channel";
+const { getBuiltinModule } = /** @type {any} */ (globalThis).process;
+// Older ones have it by import only. By a variable, so that bundlers for pages do not look for it.
+const ready = getBuiltinModule
+  ? listen(getBuiltinModule(name))
+  : import(/* @vite-ignore */ `node:${name}`).then(listen, () => {});
+
+/**
+ * Does `fetch` and watches how its body ends.
+ * @param {URL} url
+ * @param {string} method
+ * @param {Track} track
+ * @param {() => Promise<Response>} fetch
+ */
+export async function watched(url, method, track, fetch) {
+  await ready;
+  const key = `${method} ${url.origin}${url.pathname}${url.search}`;
+  const tracks = waiting.get(key) || [];
+  waiting.set(key, tracks);
+  tracks.push(track);
+  try {
+    return await fetch();
+  } finally {
+    const at = tracks.indexOf(track);
+    if (at >= 0) tracks.splice(at, 1);
+    if (!tracks.length) waiting.delete(key);
+  }
+}

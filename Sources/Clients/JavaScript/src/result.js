@@ -1,0 +1,66 @@
+import { isRetryable } from "./rules.js";
+
+/**
+ * @typedef {import("./index.js").StreamResult} StreamResult
+ * @typedef {import("./account.js").Verdict} Verdict
+ */
+
+/**
+ * Why a request gave no stream, or a stream no end.
+ * @typedef {object} Failure
+ * @property {Verdict} [verdict] how the stream ended, if there was one
+ * @property {number} [status]
+ * @property {string} [code]
+ * @property {string} [message]
+ * @property {any} [detail]
+ * @property {number} [retryAfter]
+ * @property {boolean} [isTimeout]
+ * @property {boolean} [isFinal]
+ * @property {unknown} [cause]
+ */
+
+/** @type {Record<string, string>} */
+const MESSAGES = {
+  cut: "the stream was cut before its end",
+  missing_events: "events are missing",
+  ended: "the stream ended, and nothing said that it was complete",
+  no_stream: "the answer is no event stream",
+  timeout: "there was no answer in time",
+  event_too_large: "an event is larger than allowed",
+  upstream_error: "the server told of an error",
+};
+
+export class FermataStreamError extends Error {
+  /**
+   * @param {StreamResult} result
+   * @param {Failure} failure
+   */
+  constructor(result, failure) {
+    const { outcome, reason } = result;
+    super(failure.message || reason || MESSAGES[outcome] || `the stream ended with ${outcome}`);
+    this.name = "FermataStreamError";
+    /** @type {string} */
+    this.code = (outcome === "no_stream" && failure.code) || outcome;
+    this.outcome = outcome;
+    this.status = failure.status;
+    this.retryAfter = failure.retryAfter;
+    this.isRetryable = isRetryable(outcome, failure.status);
+    this.detail = failure.detail;
+    this.result = result;
+    // A result and its error hold each other: one of them must not be looked into by printers.
+    Object.defineProperty(this, "result", { enumerable: false });
+    if (failure.cause !== undefined) Object.defineProperty(this, "cause", { value: failure.cause });
+  }
+}
+
+const NO_ERRORS = ["completed", "empty", "aborted", "replaced_by_new_stream"];
+
+/**
+ * @param {string} outcome
+ * @param {boolean} isOurs whether the caller cancelled
+ * @param {boolean} [requireTerminal]
+ */
+export function isFailure(outcome, isOurs, requireTerminal) {
+  if (outcome === "ended") return !!requireTerminal;
+  return !NO_ERRORS.includes(outcome) && !(isOurs && outcome === "cancelled");
+}

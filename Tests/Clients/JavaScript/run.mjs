@@ -1,0 +1,92 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { sizes } from "./sizes.mjs";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const root = path.resolve(here, "../../..");
+const library = path.join(root, "Sources/Clients/JavaScript");
+const shared = path.join(process.env.FERMATA_SHARED || path.join(root, "../shared"), "clients");
+const isCI = process.env.CI === "true";
+let passed = 0;
+let failed = 0;
+
+function check(name, isRight, detail = "") {
+  if (isRight) passed++;
+  else failed++;
+  console.log(`${isRight ? "ok  " : "FAIL"} ${name}${isRight || !detail ? "" : `\n${detail}`}`);
+}
+
+function missing(name, what) {
+  if (isCI) check(name, false, `     ${what} is missing`);
+  else console.log(`SKIPPED ${name}: ${what} is missing`);
+}
+
+const has = (program) => spawnSync("sh", ["-c", `command -v "${program}"`]).status === 0;
+
+function run(program, args, options = {}) {
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", cwd: root, maxBuffer: 1 << 28, ...options });
+  return { isRight: status === 0, text: `${stdout || ""}${stderr || ""}` };
+}
+
+/** A program that passes or fails as a whole. */
+function step(name, program, args, options) {
+  if (!has(program)) return missing(name, program);
+  const { isRight, text } = run(program, args, options);
+  check(name, isRight, text);
+}
+
+/** A program that says how many of its tests passed. */
+function counted(name, program, args, pattern, options) {
+  const { isRight, text } = run(program, args, options);
+  const [, good, bad] = pattern.exec(text) || [];
+  passed += Number(good || 0);
+  failed += Number(bad || 0) || (isRight ? 0 : 1);
+  console.log(`${isRight ? "ok  " : "FAIL"} ${name}: ${good || 0} passed, ${bad || 0} failed${isRight ? "" : `\n${text}`}`);
+}
+
+console.log(`node ${process.version}`);
+step("types are strict", "tsc", ["-p", library]);
+if (existsSync(path.join(here, "types/tsconfig.json"))) step("declarations and sources agree", "tsc", ["-p", path.join(here, "types")]);
+const deno = process.env.DENO || "deno";
+step("types are strict for the newest TypeScript", deno, ["check", "--quiet", `${library}/src/index.js`, `${library}/src/parser.js`]);
+
+if (!has("esbuild")) missing("sizes", "esbuild");
+else for (const { name, bytes, limit } of sizes(library)) check(`${name}: ${bytes} of ${limit} bytes`, bytes <= limit);
+
+if (!has("npm")) missing("what is published", "npm");
+else {
+  const { files } = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: library, encoding: "utf8" }))[0];
+  const names = new Set(files.map((file) => file.path));
+  const manifest = JSON.parse(readFileSync(path.join(library, "package.json"), "utf8"));
+  const exported = Object.values(manifest.exports).flatMap((value) => (typeof value === "string" ? [value] : Object.values(value)));
+  for (const name of [...exported, "./README.md", "./CHANGELOG.md", "./LICENSE"]) {
+    check(`${name} is published`, names.has(name.slice(2)));
+  }
+}
+
+const units = readdirSync(here).filter((name) => name.endsWith(".test.mjs")).map((name) => path.join(here, name));
+counted("unit tests", process.execPath, ["--test", "--test-reporter=tap", ...units], /# pass (\d+)\n# fail (\d+)/);
+
+if (existsSync(path.join(here, "browser.mjs"))) {
+  const tools = ["chromium", "chromedriver", "esbuild"].filter((tool) => !has(tool));
+  if (!existsSync("/usr/share/nodejs/react")) tools.push("node-react");
+  if (tools.length) missing("in a browser", tools.join(", "));
+  else counted("in Chromium", process.execPath, [path.join(here, "browser.mjs")], /(\d+) passed, (\d+) failed/);
+}
+
+if (!existsSync(path.join(shared, "run.py"))) missing("given cases", shared);
+else {
+  for (const adapter of [process.execPath, ...(has(deno) ? [`${deno} run --allow-all`] : [])]) {
+    const command = run(path.join(root, "Tests/Clients/Adapters/run"), ["javascript"], { env: { ...process.env, NODE: adapter } }).text.trim();
+    const port = String(20000 + (process.pid % 10000));
+    const args = [path.join(shared, "run.py"), "--all", "--port", port, "--adapter", command];
+    counted(`given cases with ${path.basename(adapter)}`, "python3", args, /(\d+) passed, (\d+) failed/, {
+      env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" },
+    });
+  }
+}
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
