@@ -85,6 +85,8 @@ let sources: [Target] = [
       "Processes", "RedisLog",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
+  // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have.
+  .target(name: "FermataClient", path: "Sources/Clients/Swift", exclude: ["README.md"], swiftSettings: strict),
   program(
     "fermata",
     [
@@ -121,6 +123,13 @@ let testing: [Target] = [
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 
+let clients: [Target] = [
+  .executableTarget(
+    name: "FermataClientAdapter", dependencies: ["FermataClient"], path: "Tests/Clients/Adapters/swift",
+    exclude: ["command"], swiftSettings: common),
+  tests("FermataClientTests", ["FermataClient", "FermataClientAdapter", "RunningGateway"]),
+]
+
 let running: [Target] = [
   .target(
     name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "TLS", "Processes", "Time"],
@@ -147,7 +156,12 @@ let fuzzers: [Target] =
 
 let package = Package(
   name: "fermata",
-  products: [.executable(name: "fermata", targets: ["fermata"])],
-  targets: sources + testing + running + fuzzers,
+  // Only the client library says on which Apple systems it runs; all else is for Linux.
+  platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
+  products: [
+    .executable(name: "fermata", targets: ["fermata"]),
+    .library(name: "FermataClient", targets: ["FermataClient"]),
+  ],
+  targets: sources + testing + clients + running + fuzzers,
   swiftLanguageModes: [.v6]
 )

@@ -29,7 +29,7 @@ struct ImportTests {
     "fermata": core.union(system).union(["Gateway", "Harness", "Glibc", "Synchronization"]),
 
     // Clients: what users take home.
-    "FermataClient": ["Bytes", "SSE", "HTTP", "JSON", "Time", "Loop", "Sockets", "TLS"],
+    "FermataClient": ["FoundationEssentials", "Foundation", "FoundationNetworking"],
   ]
 
   private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams"]
@@ -59,6 +59,11 @@ struct ImportTests {
       default: Issue.record("\(file.path): there is no such tier")
       }
     }
+  }
+
+  @Test func `the client library speaks to the network in one file`() throws {
+    let files = try SourceTree("Sources/Clients").files.filter { $0.imports.contains("FoundationNetworking") }
+    #expect(files.map(\.path) == ["Sources/Clients/Swift/Transport/URLSessionTransport.swift"])
   }
 
   @Test func `core imports core`() {

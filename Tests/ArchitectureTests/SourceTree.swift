@@ -7,9 +7,9 @@ struct SourceTree {
     var path: String
     var lines: [Substring]
 
-    /// `Sources/<tier>/<module>/…`.
+    /// `Sources/<tier>/<module>/…`; client libraries are named by their language.
     var tier: String { component(1) }
-    var module: String { component(2) }
+    var module: String { path.hasPrefix("Sources/Clients/Swift/") ? "FermataClient" : component(2) }
 
     private func component(_ index: Int) -> String {
       let parts = path.split(separator: "/")

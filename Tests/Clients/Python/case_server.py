@@ -87,7 +87,8 @@ class Answer:
 
     def send_head(self):
         lines = [f"HTTP/{'1.0' if self.framing == 'close10' else '1.1'} {self.status} X"]
-        lines += [f"{name}: {value}" for name, value in self.script.get("headers", [])]
+        for name, value in self.script.get("headers", []):
+            lines.append(f"{name}: {value.replace('{case}', self.play.case['name'])}")
         if self.chunked:
             lines.append("Transfer-Encoding: chunked")
         elif self.framing == "length":

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import trio
 
+from case_checks import wait_until
 from case_server import CaseServer
 from conftest import KINDS
-from test_cases import wait_until
 
 ID = "K4iOEHrIqKEd8FsJcnNBlQ"
 PLAIN = [["Content-Type", "text/event-stream"]]

@@ -1,0 +1,232 @@
+public import Foundation
+
+#if canImport(FoundationNetworking)
+  public import FoundationNetworking
+#endif
+
+/// Opens streams. A cheap value; streams share the connections of its transport.
+public struct FermataClient: Sendable {
+  private let transport: any StreamTransport
+  private let options: StreamOptions
+
+  /// - Parameter options: for streams that are opened without options of their own.
+  public init(options: StreamOptions = StreamOptions(), transport: any StreamTransport = URLSessionTransport()) {
+    self.options = options
+    self.transport = transport
+  }
+
+  /// A stream of this request. `httpBodyStream` is not supported: a body must be there to be sent again.
+  public func stream(_ request: URLRequest, _ options: StreamOptions? = nil) -> FermataStream {
+    let fields = (request.allHTTPHeaderFields ?? [:]).sorted { $0.key < $1.key }
+    let call = Call(
+      method: request.httpMethod ?? "GET", url: request.url?.absoluteString ?? "",
+      headers: fields.map { (name: $0.key, value: $0.value) }, body: request.httpBody.map { Array($0) },
+      options: options ?? self.options)
+    return FermataStream(Engine(call, transport))
+  }
+
+  /// A GET stream, which continues behind `lastEventID` if there is one.
+  public func stream(_ url: URL, lastEventID: String = "") -> FermataStream {
+    var options = options
+    options.lastEventID = lastEventID
+    return stream(URLRequest(url: url), options)
+  }
+}
+
+/// `URLSession` as a transport, on all platforms.
+public final class URLSessionTransport: StreamTransport {
+  /// What may wait to be taken of one response, in bytes. On Apple platforms the task is suspended at an eighth of it.
+  public static let maximumReceivedBytes = 16 << 20
+
+  private let session: URLSession
+  private let delegate = SessionDelegate()
+
+  /// - Parameter configuration: its time limits are replaced: a stream has clocks of its own.
+  public init(configuration: URLSessionConfiguration = .default) {
+    let week = 7.0 * 24 * 60 * 60
+    configuration.timeoutIntervalForRequest = week
+    configuration.timeoutIntervalForResource = week
+    configuration.requestCachePolicy = .reloadIgnoringLocalCacheData
+    configuration.urlCache = nil
+    #if !canImport(FoundationNetworking)
+      configuration.waitsForConnectivity = false
+    #endif
+    session = URLSession(configuration: configuration, delegate: delegate, delegateQueue: nil)
+  }
+
+  deinit { session.finishTasksAndInvalidate() }
+
+  public func send(_ request: TransportRequest) async throws -> any TransportResponse {
+    guard let url = URL(string: request.url) else { throw TransportError("not a URL") }
+    var made = URLRequest(url: url)
+    made.httpMethod = request.method
+    made.httpBody = request.body.map { Data($0) }
+    for (name, value) in request.headers { made.addValue(value, forHTTPHeaderField: name) }
+    let task = session.dataTask(with: made)
+    let exchange = URLSessionExchange(task)
+    delegate.add(exchange, for: task)
+    return try await withTaskCancellationHandler {
+      try Task.checkCancellation()
+      task.resume()
+      return try await exchange.head()
+    } onCancel: {
+      exchange.cancel()
+    }
+  }
+}
+
+/// Passes what happens to the exchange that it happens to.
+private final class SessionDelegate: NSObject, URLSessionDataDelegate, @unchecked Sendable {
+  private let lock = NSLock()
+  private var exchanges: [Int: URLSessionExchange] = [:]
+
+  func add(_ exchange: URLSessionExchange, for task: URLSessionTask) {
+    lock.withLock { exchanges[task.taskIdentifier] = exchange }
+  }
+
+  private func exchange(of task: URLSessionTask) -> URLSessionExchange? {
+    lock.withLock { exchanges[task.taskIdentifier] }
+  }
+
+  func urlSession(
+    _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
+    completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
+  ) {
+    exchange(of: dataTask)?.received(response)
+    completionHandler(.allow)
+  }
+
+  func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
+    exchange(of: dataTask)?.received(data)
+  }
+
+  func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
+    let exchange = lock.withLock { exchanges.removeValue(forKey: task.taskIdentifier) }
+    exchange?.ended(error)
+  }
+}
+
+/// One request of a session, and what came of it.
+private final class URLSessionExchange: TransportResponse, @unchecked Sendable {
+  private struct State {
+    var head: (status: Int, fields: [(name: String, value: String)])?
+    var pieces: [Data] = []
+    var bytes = 0
+    var end: Result<Void, TransportError>?
+    var waiting: CheckedContinuation<Void, Never>?
+    var isSuspended = false
+  }
+
+  private static let suspendAt = URLSessionTransport.maximumReceivedBytes / 8
+  private let task: URLSessionTask
+  private let lock = NSLock()
+  private var state = State()
+
+  init(_ task: URLSessionTask) { self.task = task }
+
+  var status: Int { lock.withLock { state.head?.status ?? 0 } }
+  var headers: [(name: String, value: String)] { lock.withLock { state.head?.fields ?? [] } }
+
+  func received(_ response: URLResponse) {
+    // Linux reports 103 as a response, before the real one.
+    guard let response = response as? HTTPURLResponse, response.statusCode >= 200 else { return }
+    let fields = response.allHeaderFields.map { (name: "\($0.key)", value: "\($0.value)") }
+    change { $0.head = (response.statusCode, fields) }
+  }
+
+  func received(_ data: Data) {
+    change { state in
+      guard state.end == nil else { return }
+      state.pieces.append(data)
+      state.bytes += data.count
+      if state.bytes > URLSessionTransport.maximumReceivedBytes {
+        // Linux reads on whatever one does: there is no other way to stop it.
+        state.end = .failure(TransportError("the consumer was too slow", isOverflow: true))
+        task.cancel()
+      } else if state.bytes > Self.suspendAt, !state.isSuspended {
+        state.isSuspended = true
+        task.suspend()
+      }
+    }
+  }
+
+  func ended(_ error: (any Error)?) {
+    change { state in
+      guard state.end == nil else { return }
+      if let error {
+        state.end = .failure(TransportError("the connection was cut (\((error as NSError).code))"))
+      } else {
+        state.end = .success(())
+      }
+    }
+  }
+
+  func cancel() {
+    task.cancel()
+    change { state in
+      state.end = state.end ?? .failure(TransportError("the request was cancelled"))
+      state.pieces = []
+      state.bytes = 0
+    }
+  }
+
+  func head() async throws -> any TransportResponse {
+    while true {
+      let (isThere, end) = lock.withLock { (state.head != nil, state.end) }
+      if isThere { return self }
+      if case .failure(let error) = end { throw error }
+      if case .success = end { throw TransportError("the connection was closed without a response") }
+      await changed { $0.head != nil || $0.end != nil }
+    }
+  }
+
+  func next() async throws -> [UInt8]? {
+    while true {
+      try Task.checkCancellation()
+      let (piece, end) = take()
+      if let piece { return Array(piece) }
+      if let end {
+        try end.get()
+        return nil
+      }
+      await withTaskCancellationHandler {
+        await changed { !$0.pieces.isEmpty || $0.end != nil }
+      } onCancel: {
+        cancel()
+      }
+    }
+  }
+
+  private func take() -> (Data?, Result<Void, TransportError>?) {
+    lock.withLock {
+      guard !state.pieces.isEmpty else { return (nil, state.end) }
+      let piece = state.pieces.removeFirst()
+      state.bytes -= piece.count
+      if state.isSuspended, state.bytes < Self.suspendAt / 2 {
+        state.isSuspended = false
+        task.resume()
+      }
+      return (piece, nil)
+    }
+  }
+
+  private func change(_ body: (inout State) -> Void) {
+    let waiting = lock.withLock {
+      body(&state)
+      let waiting = state.waiting
+      state.waiting = nil
+      return waiting
+    }
+    waiting?.resume()
+  }
+
+  private func changed(_ isReady: @Sendable (State) -> Bool) async {
+    await withCheckedContinuation { continuation in
+      let isNow = lock.withLock {
+        if !isReady(state) { state.waiting = continuation }
+        return isReady(state)
+      }
+      if isNow { continuation.resume() }
+    }
+  }
+}

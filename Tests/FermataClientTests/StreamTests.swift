@@ -1,0 +1,127 @@
+import FermataClient
+import Foundation
+import RunningGateway
+import Testing
+
+/// A transport whose responses are played, and which knows what was left.
+private final class PlayedTransport: StreamTransport, @unchecked Sendable {
+  private let lock = NSLock()
+  private var left = 0
+  private var sent: [TransportRequest] = []
+  let pieces: [String]
+
+  init(_ pieces: [String]) { self.pieces = pieces }
+
+  var cancelled: Int { lock.withLock { left } }
+  var requests: [TransportRequest] { lock.withLock { sent } }
+
+  func send(_ request: TransportRequest) async throws -> any TransportResponse {
+    lock.withLock { sent.append(request) }
+    return Response(self)
+  }
+
+  fileprivate func leave() { lock.withLock { left += 1 } }
+
+  private final class Response: TransportResponse, @unchecked Sendable {
+    let status = 200
+    let headers = [(name: "Content-Type", value: "text/event-stream")]
+    private let transport: PlayedTransport
+    private let lock = NSLock()
+    private var next = 0
+
+    init(_ transport: PlayedTransport) { self.transport = transport }
+
+    func next() async throws -> [UInt8]? {
+      let piece = lock.withLock {
+        next += 1
+        return next <= transport.pieces.count ? transport.pieces[next - 1] : nil
+      }
+      if let piece { return Array(piece.utf8) }
+      // The server is silent until the client leaves.
+      try await Task.sleep(for: .seconds(60))
+      return nil
+    }
+
+    func cancel() { transport.leave() }
+  }
+}
+
+private func eventually(_ isTrue: () async -> Bool) async -> Bool {
+  for _ in 0..<500 {
+    if await isTrue() { return true }
+    try? await Task.sleep(for: .milliseconds(10))
+  }
+  return await isTrue()
+}
+
+struct StreamTests {
+  private let url = URL(string: "http://127.0.0.1:9/")
+
+  private func stream(_ transport: PlayedTransport) throws -> FermataStream {
+    FermataClient(transport: transport).stream(try #require(url))
+  }
+
+  @Test func `breaking out of the loop ends the request`() async throws {
+    let transport = PlayedTransport(["data: a\n\n", "data: b\n\n"])
+    let stream = try stream(transport)
+    for try await _ in stream { break }
+    #expect(await eventually { transport.cancelled == 1 })
+    #expect(await stream.result.outcome == "aborted")
+  }
+
+  @Test func `cancelling the task ends the request, and the loop throws`() async throws {
+    let transport = PlayedTransport(["data: a\n\n"])
+    let stream = try stream(transport)
+    let task = Task { for try await _ in stream {} }
+    #expect(await eventually { await stream.eventsReceived == 1 })
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(await eventually { transport.cancelled == 1 })
+  }
+
+  @Test func `closing from elsewhere ends the loop`() async throws {
+    let transport = PlayedTransport(["data: a\n\n"])
+    let stream = try stream(transport)
+    let task = Task { for try await _ in stream {} }
+    #expect(await eventually { await stream.eventsReceived == 1 })
+    await stream.close()
+    try await task.value
+    #expect(transport.cancelled == 1)
+  }
+
+  @Test func `nothing is sent before the first message is asked for`() async throws {
+    let transport = PlayedTransport([])
+    let stream = try stream(transport)
+    try await Task.sleep(for: .milliseconds(50))
+    #expect(transport.requests.isEmpty)
+    await stream.close()
+    #expect(await stream.result.outcome == "aborted")
+  }
+
+  @Test func `no more is read than the queue holds`() async throws {
+    let transport = PlayedTransport(Array(repeating: "data: \(String(repeating: "x", count: 1000))\n\n", count: 5000))
+    var options = StreamOptions()
+    options.maximumQueuedBytes = 100_000
+    let stream = FermataClient(options: options, transport: transport).stream(try #require(url))
+    var iterator = stream.makeAsyncIterator()
+    _ = try await iterator.next()
+    try await Task.sleep(for: .milliseconds(300))
+    #expect(await stream.bytesReceived < 200_000)
+    await stream.close()
+  }
+
+  @Test func `a real gateway's stream is complete and verified`() async throws {
+    try await World.with(World.Setup(variant: "graceful")) { world in
+      let address = "http://\(world.gateway.address)/script?events=3&complete=complete&trailing=1"
+      let stream = FermataClient().stream(try #require(URL(string: address)))
+      var types: [String] = []
+      for try await message in stream {
+        if case .event(let event) = message { types.append(event.type) }
+      }
+      let result = await stream.result
+      #expect(types == ["token", "token", "token", "complete", "trailing"])
+      #expect(result.isComplete && result.isVerified && result.mode == "graceful")
+      await stream.close()
+    }
+  }
+}
