@@ -7,7 +7,7 @@ package struct RequestHead: Sendable {
   package let version: HTTPVersion
   /// For absolute-form targets `Host` already has the target's authority (RFC 9112 3.2.2).
   package var fields: Fields
-  package let framing: BodyFraming
+  package private(set) var framing: BodyFraming
   package let connection: ConnectionOptions
   /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1).
   package let expectsContinue: Bool
@@ -45,6 +45,17 @@ package struct RequestHead: Sendable {
     {
       fields.append(.host, value)
     }
+  }
+
+  /// Takes a chunked body for none when all of it is here and it is empty, so that such a request is served as one with
+  /// `Content-Length: 0`, and goes on as that (RFC 9112, 6.1: chunks are a matter between two neighbours).
+  ///
+  /// - Parameter bytes: what follows the head.
+  /// - Returns: how many of them were the body's framing.
+  package mutating func skipEmptyBody(_ bytes: Span<UInt8>) -> Int {
+    guard framing == .chunked, bytes.hasPrefix("0\r\n\r\n") else { return 0 }
+    framing = .length(0)
+    return 5
   }
 
   package var path: Span<UInt8> {

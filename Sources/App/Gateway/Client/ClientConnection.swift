@@ -60,7 +60,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private var limits: LimitSettings { worker.settings.configuration.limits }
   /// Whether it has had an answer on this connection.
   var wasServed: Bool { requests > (exchange == nil ? 0 : 1) }
-  var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput }
+  var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
   var stream: EventStream? { exchange?.stream }
   var activeExchange: Exchange? { exchange }
   var queuedBytes: Int { connection.queuedBytes }
@@ -103,15 +103,16 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     }
   }
 
-  private func begin(_ head: consuming RequestHead, _ input: InputBuffer, next: Int) {
+  private func begin(_ received: consuming RequestHead, _ input: InputBuffer, next start: Int) {
+    var head = received
+    let next = start + head.skipEmptyBody(input.slice(start..<input.count))
     state = .exchanging
     response.open()
     headSince = nil
     requests += 1
     worker.shard.increment(worker.metrics.requests)
-    let framing = head.framing
-    hasBody = framing != .none
-    if hasBody { body = BodyDecoder(framing: framing, side: .request, limits: limits.head) }
+    hasBody = head.framing.mayHaveBytes
+    if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     closesAfterResponse =
       !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || worker.isDraining
     let exchange = Exchange(request: head, client: self, worker: worker)
@@ -119,8 +120,8 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     wakeUp(at: worker.loop.now + .milliseconds(100))
     worker.corkingUpstream {
       exchange.begin()
-      guard next < input.count, state == .exchanging else { return }
-      if hasBody { readBody(input, from: next) } else { keepForLater(input, from: next) }
+      guard next < input.count else { return }
+      if hasBody, state == .exchanging { readBody(input, from: next) } else { keepForLater(input, from: next) }
     }
   }
 
@@ -150,6 +151,8 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     guard state == .exchanging || state == .awaitingHead else { return }
     backlog.append(input.slice(offset..<input.count))
     connection.pauseReading()
+    // The request before it may have been answered on the spot: then it is its turn as soon as we have returned.
+    if state == .awaitingHead { worker.loop.callAfterThisCallback(self) }
   }
 
   func pauseReading() { connection.pauseReading() }

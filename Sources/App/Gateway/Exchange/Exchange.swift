@@ -53,7 +53,7 @@ final class Exchange: DispatchOwner {
     self.worker = worker
     connection = client
     bodyFraming = request.framing
-    hasWholeRequest = request.framing == .none
+    hasWholeRequest = !request.framing.mayHaveBytes
     method = request.method
     openedAt = worker.loop.readClock()
     lastActivity = openedAt
@@ -90,7 +90,7 @@ final class Exchange: DispatchOwner {
     {
       return enter(entry)
     }
-    if bodyFraming != .none {
+    if bodyFraming.mayHaveBytes {
       body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit)
     }
     let dispatch = Dispatch(

@@ -48,14 +48,14 @@ final class RunEntry {
     self.worker = worker
     lastActivity = worker.loop.now
     if settings.source != .upstream, head.method != .get { return nil }
-    body = head.framing == .none ? nil : RequestBody(framing: head.framing, replayLimit: route.replayLimit)
+    body = head.framing.mayHaveBytes ? RequestBody(framing: head.framing, replayLimit: route.replayLimit) : nil
     let policy = asked.wish.policy ?? settings.onDisconnect
     let isPlain = policy == .cancel && asked.aliases.isEmpty && asked.lastStream == nil && asked.workerRun == nil
     if opening.mode != .graceful, isPlain { return nil }
   }
 
   func begin() {
-    guard needsBody, head.framing != .none else { return decide(nil) }
+    guard needsBody, head.framing.mayHaveBytes else { return decide(nil) }
     if case .length(let length) = head.framing, length > settings.bodyLimit { return refuseBody() }
     isGathering = true
     if head.expectsContinue { connection.sendContinue() }

@@ -128,7 +128,7 @@ final class UpstreamConnection: ConnectionHandler {
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)
     dispatch.headReceived(head, framing: framing)
-    guard framing == .none || framing == .length(0), state == .body else { return }
+    guard !framing.mayHaveBytes, state == .body else { return }
     // Bytes behind a response that has no body would be taken for the next one's head.
     if !isLast { isReusable = false }
     finish()

@@ -52,7 +52,7 @@ package struct BodyDecoder: Sendable {
     self.side = side
     chunks = ChunkedDecoder(limits: limits)
     remaining = if case .length(let length) = framing { length } else { 0 }
-    isComplete = framing == .none || framing == .length(0)
+    isComplete = !framing.mayHaveBytes
   }
 
   /// The trailer fields of a chunked body that is complete, if it had any.

@@ -19,6 +19,14 @@ package enum BodyFraming: Sendable, Equatable {
     }
   }
 
+  /// Whether a byte of body may follow. `Content-Length: 0` announces none, as no field at all does.
+  package var mayHaveBytes: Bool {
+    switch self {
+    case .none, .length(0): false
+    case .length, .chunked, .untilClose: true
+    }
+  }
+
   /// The framing of the body that follows `head`, the final answer to a `method` request.
   package static func ofResponse(_ head: borrowing ResponseHead, to method: Method) -> BodyFraming {
     if method == .head || head.status < 200 || head.status == 204 || head.status == 304 { return .none }
