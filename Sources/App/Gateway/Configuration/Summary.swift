@@ -47,7 +47,8 @@ extension UpstreamSettings {
     let headers = headers.map { JSONObject.Member(name: $0.name.string, value: .string($0.origin)) }
     return [
       "url": .string(url.description), "headers": .object(JSONObject(headers)),
-      "removeHeaders": .array(removedHeaders.map { .string($0.string) }), "weight": JSONValue(weight),
+      "removeHeaders": .array(removedHeaders.map { .string($0.string) }),
+      "dropUnderscoreTwins": .bool(dropsTwins), "weight": JSONValue(weight),
       "timeouts": timeouts.document, "health": health.document, "idleConnections": JSONValue(idleConnections),
       "idleTimeout": .string(idleTimeout.text), "preserveHost": .bool(preservesHost),
       "tls": tls?.document ?? .null,

@@ -12,6 +12,8 @@ package struct UpstreamSettings: Sendable {
   package var headers: [HeaderSetting] = []
   /// Fields that this backend does not get, whether the client sent them or the gateway would write them.
   package var removedHeaders: [FieldName] = []
+  /// Whether fields stay behind too that differ by `_` for `-` from one that is set or removed.
+  package var dropsTwins = true
   /// Its share within a tier, where the route does not say another.
   package var weight = 1
   /// What differs from the route's.
@@ -56,6 +58,7 @@ package struct UpstreamSettings: Sendable {
     // The rest is read even without a URL, so that all mistakes are told at once.
     headers = HeaderSetting.read(reader, from: secrets)
     removedHeaders = HeaderSetting.readRemoved(reader)
+    dropsTwins = reader.bool("dropUnderscoreTwins", default: dropsTwins)
     weight = reader.int("weight", in: RouteUpstream.weights, default: 1)
     timeouts = TimeoutSettings(reader.nested("timeouts"))
     health = inherited

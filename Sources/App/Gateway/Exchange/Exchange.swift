@@ -67,6 +67,9 @@ final class Exchange: DispatchOwner {
     if worker.isDraining, connection.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
+    if request.fields.wentThrough(ViaName.own) {
+      return refuse(.loopDetected, 508, "loop_detected", "the request has come back to the gateway that passed it on")
+    }
     if let endpoint = RunEndpoint(request, settings: worker.settings), serve(endpoint, request) { return }
     if let fields = RunEndpoint.preflight(request, settings: worker.settings) { return answerEmpty(with: fields) }
     serveByRoute(request)

@@ -33,6 +33,7 @@ package enum Refusal: String, MetricLabel, CaseIterable {
   case badRequest = "bad_request"
   case headTimeout = "head_timeout"
   case noRoute = "no_route"
+  case loopDetected = "loop_detected"
   case draining
   case overload
   case upstreamUnreachable = "upstream_unreachable"

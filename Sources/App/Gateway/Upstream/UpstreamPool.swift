@@ -48,7 +48,8 @@ final class UpstreamPool: DeadlineMember {
       upstreamAuthority: settings.url.authorityValue, host: settings.preservesHost ? .preserve : .upstream,
       basePath: settings.url.basePath, strippedParameters: ["stream_end"],
       dropped: removed,
-      droppedNames: settings.removedHeaders.filter { $0.known == nil }, overrides: overrides)
+      droppedNames: settings.removedHeaders.filter { $0.known == nil }, dropsTwins: settings.dropsTwins,
+      overrides: overrides, via: ViaName.own)
   }
 
   /// Appends the head of `request` as it is written for this backend.

@@ -16,7 +16,11 @@ package enum Forwarding {
     writeRequestFields(head, from: client, as: rules, into: &buffer)
     if let client { writeForwarded(head, client, as: rules, into: &buffer) }
     rules.overrides.write(into: &buffer)
-    if !rules.dropped.contains(.via) { writeVia(head.version, into: &buffer) }
+    if !rules.dropped.contains(.via) {
+      writeVia(head.version, into: &buffer)
+      buffer.append(rules.via.bytes)
+      buffer.append("\r\n")
+    }
     head.framing.writeFields(into: &buffer)
     buffer.append("\r\n")
   }
@@ -37,6 +41,7 @@ package enum Forwarding {
     writeResponseFields(head, as: rules, into: &buffer)
     rules.overrides.write(into: &buffer)
     writeVia(head.version, into: &buffer)
+    buffer.append("fermata\r\n")
     bodyFraming(head, framing).writeFields(into: &buffer)
     ResponseWriter.writeConnection(version: version, isKeepAlive: isKeepAlive && framing != .untilClose, into: &buffer)
     buffer.append("\r\n")
@@ -50,10 +55,11 @@ package enum Forwarding {
     return head.declaredFraming
   }
 
+  /// Appends `Via` but for the name of the recipient and the line's end.
   private static func writeVia(_ version: HTTPVersion, into buffer: inout ByteBuffer) {
     buffer.append("Via: ")
     buffer.append(version.viaToken)
-    buffer.append(" fermata\r\n")
+    buffer.append(.space)
   }
 }
 
@@ -109,8 +115,7 @@ extension Forwarding {
     let checksOthers = !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames
     let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
     filter.write(head.fields, into: &buffer) { name in
-      rules.droppedNames.contains(name) || rules.overrides.firstIndex(named: name) != nil
-        || (head.connection.nominatesOthers && head.fields.nominates(name))
+      rules.drops(name) || (head.connection.nominatesOthers && head.fields.nominates(name))
     }
   }
 

@@ -1,3 +1,5 @@
+import Bytes
+
 /// How a route's requests are written for one upstream. Made once, from the configuration.
 package struct ForwardingRules: Sendable {
   package enum HostRule: Sendable {
@@ -17,13 +19,18 @@ package struct ForwardingRules: Sendable {
   /// Fields left out besides those that never pass, whether the client sent them or the gateway would write them.
   package var dropped: KnownFieldSet
   package var droppedNames: [FieldName]
+  /// Whether the client's fields are left out too that look like a dropped or replaced one to a backend that takes `_`
+  /// for `-`, as those do that hand fields over as environment variables (RFC 3875, 4.1.18).
+  package var dropsTwins: Bool
   /// Fields that replace the client's of the same names.
   package var overrides: Fields
+  /// What the gateway calls itself in `Via`.
+  package var via: FieldValue
 
   package init(
     upstreamAuthority: FieldValue, host: HostRule = .preserve, basePath: String = "",
     strippedParameters: [StaticString] = [], dropped: KnownFieldSet = [], droppedNames: [FieldName] = [],
-    overrides: Fields = Fields()
+    dropsTwins: Bool = true, overrides: Fields = Fields(), via: FieldValue = FieldValue(literal: "fermata")
   ) {
     self.upstreamAuthority = upstreamAuthority
     self.host = host
@@ -31,7 +38,34 @@ package struct ForwardingRules: Sendable {
     self.strippedParameters = strippedParameters
     self.dropped = dropped
     self.droppedNames = droppedNames
+    self.dropsTwins = dropsTwins
     self.overrides = overrides
+    self.via = via
+  }
+
+  /// Whether a client's field `name`, which is no known one, stays behind by these rules.
+  func drops(_ name: Span<UInt8>) -> Bool {
+    if droppedNames.contains(name) || overrides.firstIndex(named: name) != nil { return true }
+    guard dropsTwins else { return false }
+    for candidate in droppedNames {
+      let bytes = candidate.bytes
+      if bytes.span.isTwin(of: name) { return true }
+    }
+    for index in overrides.indices where overrides.name(at: index).isTwin(of: name) { return true }
+    return false
+  }
+}
+
+extension Span<UInt8> {
+  /// Whether both are the same name to one who tells neither capitals from small letters nor `_` from `-`.
+  func isTwin(of other: Span<UInt8>) -> Bool {
+    guard count == other.count else { return false }
+    for index in indices where Self.folded(self[index]) != Self.folded(other[index]) { return false }
+    return true
+  }
+
+  private static func folded(_ byte: UInt8) -> UInt8 {
+    byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : byte.asciiLowercased
   }
 }
 
