@@ -42,6 +42,20 @@ extension Fields {
     containsElement(.accept, named: "text/event-stream") && !containsElement(.accept, named: "application/json")
   }
 
+  /// Whether `Content-Encoding` names a coding that changes the body's bytes (RFC 9110, 8.4). `identity` does not, nor
+  /// does `none`, which some servers write; an empty value names nothing.
+  package var hasContentCoding: Bool {
+    var next = firstIndex(of: .contentEncoding)
+    while let index = next {
+      var elements = ListElements(value(at: index))
+      while let element = elements.next() {
+        if !element.equalsIgnoringASCIICase("identity"), !element.equalsIgnoringASCIICase("none") { return true }
+      }
+      next = firstIndex(of: .contentEncoding, from: index + 1)
+    }
+    return false
+  }
+
   /// Whether a list field holds an element that is `name` (lower case; compared without case), parameters or a
   /// value behind it left aside: `Prefer: stream-end; x=1` and `Accept: text/event-stream;q=0.9`.
   package func containsElement(_ field: KnownField, named name: StaticString) -> Bool {

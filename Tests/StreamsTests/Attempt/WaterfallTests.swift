@@ -10,15 +10,16 @@ func at(_ seconds: Double) -> MonotonicTime {
 extension Waterfall {
   /// One that has begun at 0 s.
   static func begun(
-    _ order: [Int] = [7, 3, 5], gate: GateCondition = .head, expectsStream: Bool = true, mayReplay: Bool = true,
-    timeouts: [Int: AttemptTimeouts] = [:], _ change: (inout WaterfallPolicy) -> Void = { _ in }
+    _ order: [Int] = [7, 3, 5], gate: GateCondition = .head, effect: RequestEffect = .none, expectsStream: Bool = true,
+    mayReplay: Bool = true, timeouts: [Int: AttemptTimeouts] = [:], _ change: (inout WaterfallPolicy) -> Void = { _ in }
   ) -> Waterfall {
     var policy = WaterfallPolicy()
     policy.gate = gate
     policy.commitAfter = .zero
     change(&policy)
     var waterfall = Waterfall(
-      order: order, policy: policy, expectsStream: expectsStream, mayReplay: mayReplay, startedAt: at(0))
+      order: order, policy: policy, request: AttemptRequest(effect: effect, expectsStream: expectsStream),
+      mayReplay: mayReplay, startedAt: at(0))
     let first = waterfall.begin(timeouts: { timeouts[$0] }, at: at(0))
     #expect(first == (order.first.map { .attempt(upstream: $0) } ?? .exhausted))
     return waterfall
@@ -28,7 +29,10 @@ extension Waterfall {
     _ status: Int, isEventStream: Bool = false, isEmpty: Bool = false, retryAfter: Nanoseconds? = nil,
     at now: MonotonicTime = at(1)
   ) -> HeadVerdict {
-    receivedHead(status: status, isEventStream: isEventStream, isEmpty: isEmpty, retryAfter: retryAfter, at: now)
+    receivedHead(
+      Answer(
+        status: status, kind: isEventStream ? .events : .unasked, isEmpty: isEmpty || status == 204,
+        retryAfter: retryAfter), at: now)
   }
 }
 
@@ -121,10 +125,10 @@ struct WaterfallTests {
 
   @Test func `what an upstream is not to blame for is not held against it`() {
     for fault in Self.faults {
-      let isInnocent = [408, 425, 429].contains(fault.status)
-      #expect(fault.blamesUpstream == !isInnocent, "\(fault)")
+      // What a status says is for the upstream's policy.
+      #expect(fault.blamesUpstream == (fault.status == nil), "\(fault)")
     }
-    #expect(!AttemptFault.budgetSpent.blamesUpstream && !AttemptFault.budgetSpent.movesOn)
+    #expect(!AttemptFault.budgetSpent.blamesUpstream)
   }
 }
 
@@ -178,7 +182,8 @@ struct WaterfallHeadTests {
     for status in [200, 204, 301, 404, 408, 429, 500, 503] {
       var waterfall = Waterfall.begun([1]) { $0.isTransparent = true }
       #expect(waterfall.head(status) == .relay, "\(status)")
-      #expect(waterfall.head(status, isEventStream: true) == (status < 300 ? .open : .relay))
+      let isStream = status < 300 && status != 204
+      #expect(waterfall.head(status, isEventStream: true) == (isStream ? .open : .relay))
     }
     var waterfall = Waterfall.begun([1]) {
       $0.isTransparent = true
@@ -324,7 +329,8 @@ struct WaterfallTimeTests {
     var policy = WaterfallPolicy()
     policy.gate = .firstEvent
     var waterfall = Waterfall(
-      order: [1, 2], policy: policy, expectsStream: true, mayReplay: true, awaitsClient: true, startedAt: at(0))
+      order: [1, 2], policy: policy, request: AttemptRequest(effect: .none, expectsStream: true), mayReplay: true,
+      awaitsClient: true, startedAt: at(0))
     _ = waterfall.begin(timeouts: { _ in nil }, at: at(0))
     #expect(waterfall.timePassed(at: at(1)) == .quiet(until: at(5)), "it must connect")
     waterfall.entered(.head, at: at(1))

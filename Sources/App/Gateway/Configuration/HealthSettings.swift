@@ -4,13 +4,16 @@ import Streams
 import Time
 
 extension HealthPolicy {
-  /// Reads `failures`, `ejection`, `ejectionMax`, `slowStart` and `check`; `check: false` switches an inherited one off.
+  /// Reads the members of `health`; `check: false` switches an inherited one off.
   mutating func read(_ reader: JSONReader) {
     failures = reader.int("failures", in: 0...1000, default: failures)
     ejection = reader.duration("ejection", in: .milliseconds(10)...Nanoseconds.seconds(86_400)) ?? ejection
     ejectionMax = reader.duration("ejectionMax", in: .milliseconds(10)...Nanoseconds.seconds(86_400)) ?? ejectionMax
     if ejectionMax < ejection { reader.fault("ejectionMax", "must not be less than \"ejection\"") }
     slowStart = reader.duration("slowStart", default: slowStart)
+    failureStatuses = reader.statuses("failureStatuses") ?? failureStatuses
+    coolDownStatuses = reader.statuses("coolDownStatuses") ?? coolDownStatuses
+    clientStatuses = reader.statuses("clientStatuses") ?? clientStatuses
     if reader.value("check")?.bool == false {
       check = nil
     } else if let inner = reader.nested("check") {
@@ -23,7 +26,9 @@ extension HealthPolicy {
   var document: JSONValue {
     [
       "failures": JSONValue(failures), "ejection": .string(ejection.text), "ejectionMax": .string(ejectionMax.text),
-      "slowStart": .string(slowStart.text), "check": check?.document ?? false,
+      "slowStart": .string(slowStart.text), "failureStatuses": failureStatuses.document,
+      "coolDownStatuses": coolDownStatuses.document, "clientStatuses": clientStatuses.document,
+      "check": check?.document ?? false,
     ]
   }
 }
@@ -39,19 +44,7 @@ extension HealthCheckPolicy {
     healthyAfter = reader.int("healthyAfter", in: 1...100, default: healthyAfter)
     unhealthyAfter = reader.int("unhealthyAfter", in: 1...100, default: unhealthyAfter)
     status =
-      reader.read("status", expected: "a status such as 200, or a range such as \"200-299\"", Self.range) ?? status
-  }
-
-  /// `204`, or `"200-399"`.
-  private static func range(_ value: JSONValue) -> ClosedRange<Int>? {
-    let bounds: [Int]
-    switch value {
-    case .string(let text): bounds = text.split(separator: "-", maxSplits: 1).compactMap { Int($0) }
-    default: bounds = value.integer.map { [$0] } ?? []
-    }
-    guard let low = bounds.first, let high = bounds.last, 100 <= low, low <= high, high <= 599 else { return nil }
-    if case .string(let text) = value, text != (bounds.count == 1 ? "\(low)" : "\(low)-\(high)") { return nil }
-    return low...high
+      reader.read("status", expected: "a status such as 200, or a range such as \"200-299\"", StatusSet.range) ?? status
   }
 
   fileprivate var document: JSONValue {

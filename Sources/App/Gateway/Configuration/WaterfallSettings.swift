@@ -28,7 +28,7 @@ extension JSONReader {
 }
 
 extension WaterfallPolicy {
-  /// Reads `gate`, `budget`, `answerBudget`, `commitAfter`, `commitInLegacy`, `preambleLimit` and `timeouts`.
+  /// Reads `gate`, `budget`, `answerBudget`, `commitAfter`, `commitInLegacy`, `preambleLimit`, `retry` and `timeouts`.
   mutating func read(_ reader: JSONReader) {
     gate = reader.choice("gate") ?? gate
     budget = reader.duration("budget", default: budget)
@@ -36,6 +36,7 @@ extension WaterfallPolicy {
     commitAfter = reader.duration("commitAfter", default: commitAfter)
     commitsInLegacy = reader.bool("commitInLegacy", default: commitsInLegacy)
     preambleLimit = reader.byteSize("preambleLimit", in: 1024...16 << 20) ?? preambleLimit
+    if let inner = reader.nested("retry") { retry.read(inner) }
     timeouts = TimeoutSettings(reader.nested("timeouts")).resolved(over: timeouts)
   }
 
@@ -46,6 +47,7 @@ extension WaterfallPolicy {
       .init(name: "commitAfter", value: .string(commitAfter.text)),
       .init(name: "commitInLegacy", value: .bool(commitsInLegacy)),
       .init(name: "preambleLimit", value: JSONValue(preambleLimit)),
+      .init(name: "retry", value: retry.document),
       .init(name: "timeouts", value: TimeoutSettings(timeouts).document),
     ]
   }

@@ -1,3 +1,4 @@
+import HTTP
 import Loop
 import Streams
 import Telemetry
@@ -30,10 +31,12 @@ struct Attempt: ~Copyable {
   mutating func upstreamLeft() { upstream = nil }
 
   /// It gave no good response.
-  consuming func failed(_ fault: AttemptFault, in phase: AttemptPhase, of route: Route) {
+  consuming func failed(
+    _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route
+  ) {
     let (worker, timeline) = (pool.worker, timeline)
     let now = worker.loop.now
-    pool.attemptFailed(fault, timeline: timeline, at: now)
+    pool.attemptFailed(fault, of: request, timeline: timeline, at: now)
     worker.log.write(.warning, "attempt_failed", at: worker.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("upstream", pool.settings.name)

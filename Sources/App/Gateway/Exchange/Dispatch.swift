@@ -70,7 +70,10 @@ final class Dispatch {
     lastActivity = worker.loop.now
     waterfall = Waterfall(
       order: worker.order(of: route), policy: route.policy,
-      expectsStream: request.fields.containsElement(.accept, named: "text/event-stream"),
+      request: AttemptRequest(
+        effect: request.method.effect,
+        expectsStream: request.method != .head
+          && request.fields.containsElement(.accept, named: "text/event-stream")),
       mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: worker.loop.now)
   }
 
@@ -100,7 +103,7 @@ final class Dispatch {
     case .exhausted:
       let failure = DispatchFailure(
         reports: waterfall.reports, upstreams: pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
-        isTransparent: route.policy.isTransparent)
+        isTransparent: route.policy.isTransparent, mayHaveHadEffect: waterfall.mayHaveHadEffect)
       let owner = self.owner
       end()
       owner?.dispatchFailed(failure)
@@ -151,7 +154,7 @@ final class Dispatch {
   private func attemptFailed(_ fault: AttemptFault) {
     guard phase != .committed, phase != .over else { return }
     held = nil
-    attempt.take()?.failed(fault, in: waterfall.phase, of: route)
+    attempt.take()?.failed(fault, of: request, in: waterfall.phase, on: route)
     perform(waterfall.failed(fault, at: worker.loop.readClock()))
     owner?.dispatchNeedsTime()
   }
@@ -168,7 +171,8 @@ final class Dispatch {
       worker.shard.increment(worker.metrics.upstreamRetries)
       start(on: pool, isRepeated: true)
     case .ended: attemptFailed(.cut)
-    case .refused(let reason): attemptFailed(.tlsFailed(reason))
+    // On a connection that had served a request it is no answer to the handshake: this one may have been begun.
+    case .refused(let reason): attemptFailed(wasUsed ? .malformed(reason) : .tlsFailed(reason))
     case .malformed(let error): attemptFailed(.malformed(error.description))
     }
   }
@@ -211,17 +215,15 @@ final class Dispatch {
     let now = worker.loop.readClock()
     lastActivity = now
     attempt?.timeline.headAt = now
-    let isSuccess = (200..<300).contains(head.status)
-    let isEventStream = isSuccess && head.isEventStream
-    let isEncoded = isEventStream && head.fields.isEncoded
-    let isStream = framing != .none && isEventStream && !isEncoded
-    if isEncoded { warnOfEncoding() }
-    let verdict = waterfall.receivedHead(
-      status: head.status, isEventStream: isStream, isEmpty: framing == .none || framing == .length(0),
-      retryAfter: head.retryAfter(at: worker.loop.wallTime()), at: now)
-    switch verdict {
-    case .relay: commit(head, framing, isStream: false, upstream)
-    case .open: commit(head, framing, isStream: isStream, upstream)
+    let answer = head.answer(to: request, framing: framing, at: worker.loop.wallTime())
+    if answer.kind == .encodedEvents { warnOfEncoding() }
+    switch waterfall.receivedHead(answer, at: now) {
+    case .relay:
+      attempt?.pool.answered(answer, to: request, isJudged: !route.policy.isTransparent, at: now)
+      commit(head, framing, isStream: false, upstream)
+    case .open:
+      attempt?.pool.attemptSucceeded(at: now)
+      commit(head, framing, isStream: true, upstream)
     case .gate:
       phase = .gated
       let gate = Gate(
@@ -234,7 +236,7 @@ final class Dispatch {
 
   /// Whether a stream is asked for shows in the bodies of some requests only.
   private func readWish(_ body: RequestBody) {
-    guard !waterfall.expectsStream else { return }
+    guard !waterfall.expectsStream, method != .head else { return }
     waterfall.expectsStream = body.withKept { StreamRequest.asksForStream($0) }
   }
 
@@ -250,7 +252,6 @@ final class Dispatch {
   ) {
     phase = .committed
     waterfall.committed()
-    attempt?.pool.attemptSucceeded(at: worker.loop.now)
     body?.forget()
     // Nobody is asked again: an idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
@@ -370,25 +371,8 @@ extension Dispatch: ResponseSink {
   /// The response is good: the owner gets it, as it came.
   private func release() {
     guard let held = held.take(), let owner else { return }
+    attempt?.pool.attemptSucceeded(at: worker.loop.now)
     commit(held.head, held.framing, isStream: true, upstream)
     held.replay(to: owner, through: worker.loop.input)
-  }
-}
-
-extension Fields {
-  /// Whether the body is compressed.
-  var isEncoded: Bool {
-    guard let index = firstIndex(of: .contentEncoding) else { return false }
-    return !value(at: index).equalsIgnoringASCIICase("identity")
-  }
-}
-
-extension ResponseHead {
-  /// What `Retry-After` says, as a delay of at most a day (RFC 9110, 10.2.3).
-  fileprivate func retryAfter(at now: @autoclosure () -> WallTime) -> Nanoseconds? {
-    guard let value = fields.first(.retryAfter) else { return nil }
-    if let seconds = value.decimalValue { return .seconds(min(seconds, 86_400)) }
-    guard let date = WallTime(httpDate: value) else { return nil }
-    return .milliseconds(Int(min(max(0, date.milliseconds - now().milliseconds), 86_400_000)))
   }
 }

@@ -12,6 +12,8 @@ struct DispatchFailure {
   let retryAfter: Int
   /// Whether there was but one backend, whose failure is told as it is.
   let isTransparent: Bool
+  /// Whether another backend was left, and was not asked: the one that failed may have begun the request.
+  let mayHaveHadEffect: Bool
 
   private var lastFault: AttemptFault? { reports.last?.fault }
 
@@ -19,7 +21,7 @@ struct DispatchFailure {
   var summary: String { "no backend gave a stream: \(lastFault?.reason ?? "none was asked")" }
 
   var refusal: Refusal {
-    guard isTransparent else { return .upstreamsExhausted }
+    guard isTold else { return .upstreamsExhausted }
     switch lastFault {
     case .timedOut where reports.last?.phase == .head: return .upstreamTimeout
     case .connectFailed, .tlsFailed, .timedOut: return .upstreamUnreachable
@@ -27,13 +29,17 @@ struct DispatchFailure {
     }
   }
 
-  /// 502 and 504 say how a lone backend failed; 503 that all of several did.
+  /// Whether the failure of the last backend is told, and not that of all.
+  private var isTold: Bool { isTransparent || mayHaveHadEffect }
+
+  /// 502 and 504 say how the last backend failed; 503 that all of several did.
   private var status: Int {
-    guard isTransparent else { return 503 }
+    guard isTold else { return 503 }
     return lastFault == .timedOut ? 504 : 502
   }
 
   private var code: String {
+    if mayHaveHadEffect { return "not_repeated" }
     guard isTransparent else { return "upstreams_exhausted" }
     switch lastFault {
     case .malformed: return "bad_upstream"
@@ -43,6 +49,9 @@ struct DispatchFailure {
   }
 
   private var detail: String {
+    if mayHaveHadEffect {
+      return "the backend failed when it may have begun what was asked for, so no other was asked"
+    }
     guard isTransparent else { return "none of the \(reports.count) backends that were tried gave a good response" }
     switch lastFault {
     case .timedOut where refusal == .upstreamTimeout: return "the backend did not answer in time"
@@ -57,7 +66,7 @@ struct DispatchFailure {
     let body = problem.text() + "\n"
     var fields = extra
     fields.append(.contentType, literal: "application/problem+json")
-    if !isTransparent { fields.append(.retryAfter, decimal: retryAfter) }
+    if !isTold { fields.append(.retryAfter, decimal: retryAfter) }
     client.answer { isHead, isKeepAlive, out in
       ResponseWriter.writeHead(
         status: status, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,

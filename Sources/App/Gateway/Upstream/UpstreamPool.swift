@@ -90,9 +90,23 @@ final class UpstreamPool: DeadlineMember {
   func attemptBegan() { statistics.began() }
 
   /// An attempt gave no good response.
-  func attemptFailed(_ fault: AttemptFault, timeline: AttemptTimeline, at now: MonotonicTime) {
+  func attemptFailed(
+    _ fault: AttemptFault, of request: borrowing RequestHead, timeline: AttemptTimeline, at now: MonotonicTime
+  ) {
     statistics.ended(timeline, result: .failed(fault.kind))
-    noteChange(at: now) { $0.attemptFailed(fault, at: now) }
+    let isClients = fault.status != nil && rules.passesCredentials(of: request)
+    noteChange(at: now) { $0.attemptFailed(fault, hasClientCredentials: isClients, at: now) }
+  }
+
+  /// A response goes to the client that is no event stream.
+  ///
+  /// - Parameter isJudged: whether its status may speak against the backend; on a route that has no other it need not.
+  func answered(_ answer: Answer, to request: borrowing RequestHead, isJudged: Bool, at now: MonotonicTime) {
+    guard isJudged, answer.status >= 400 else { return attemptSucceeded(at: now) }
+    let isClients = rules.passesCredentials(of: request)
+    noteChange(at: now) {
+      $0.answered(answer.status, retryAfter: answer.retryAfter, hasClientCredentials: isClients, at: now)
+    }
   }
 
   /// A response was good enough for a client.

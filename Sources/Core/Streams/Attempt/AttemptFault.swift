@@ -104,28 +104,21 @@ package enum AttemptFault: Equatable, Sendable {
     }
   }
 
-  /// Whether another upstream is worth a try.
-  package var movesOn: Bool {
-    switch self {
-    case .status(let status, _): Self.movesOn(status: status)
-    case .budgetSpent: false
-    default: true
-    }
-  }
-
-  /// Whether it speaks against the upstream's health. What it asks for (429), what the client's request was to blame
-  /// for, and a limit that others had used up do not.
+  /// Whether it speaks against the upstream's health. What a status says is the upstream's policy to decide
+  /// (``HealthPolicy/meaning(of:retryAfter:hasClientCredentials:)``); a limit that others had used up says nothing.
   package var blamesUpstream: Bool {
     switch self {
-    case .status(let status, _): status >= 500
-    case .budgetSpent: false
+    case .status, .budgetSpent: false
     default: true
     }
   }
 
-  /// Whether a status says something of the upstream and not of the request: 408, 425, 429 and 5xx.
-  package static func movesOn(status: Int) -> Bool {
-    status == 408 || status == 425 || status == 429 || status >= 500
+  /// Whether it does not say what has become of the request.
+  package var leavesEffectOpen: Bool {
+    switch self {
+    case .status, .budgetSpent, .connectFailed, .tlsFailed: false
+    default: true
+    }
   }
 }
 

@@ -10,10 +10,38 @@ package struct HealthPolicy: Equatable, Sendable {
   package var ejectionMax = Nanoseconds.seconds(300)
   /// Over how long its share grows again when it is back; 0: at once.
   package var slowStart = Nanoseconds.zero
+  /// Statuses that count as failures.
+  package var failureStatuses: StatusSet = [500...599]
+  /// Statuses whose `Retry-After` lets it cool down; then they are no failures.
+  package var coolDownStatuses: StatusSet = [429...429, 503...503]
+  /// Statuses that speak of the client, and not of the upstream, where the request carried the client's own
+  /// credentials: another client with other credentials would have been served.
+  package var clientStatuses: StatusSet = [401...401, 403...403, 429...429]
   /// Requests of our own that ask it how it is; `nil`: none.
   package var check: HealthCheckPolicy?
 
   package init() {}
+}
+
+extension HealthPolicy {
+  /// What a status says of the upstream.
+  package enum StatusMeaning: Equatable, Sendable {
+    case nothing
+    case failure
+    /// It wants to be left alone for so long.
+    case coolDown(Nanoseconds)
+  }
+
+  /// What a status says of the upstream that sent it.
+  ///
+  /// - Parameters:
+  ///   - retryAfter: the response's `Retry-After`, from now.
+  ///   - hasClientCredentials: whether the request carried credentials of the client's own and none of the operator's.
+  package func meaning(of status: Int, retryAfter: Nanoseconds?, hasClientCredentials: Bool) -> StatusMeaning {
+    if hasClientCredentials, clientStatuses.contains(status) { return .nothing }
+    if let retryAfter, retryAfter > .zero, coolDownStatuses.contains(status) { return .coolDown(retryAfter) }
+    return failureStatuses.contains(status) ? .failure : .nothing
+  }
 }
 
 /// How an upstream is asked.

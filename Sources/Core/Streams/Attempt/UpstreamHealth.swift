@@ -106,12 +106,37 @@ package struct UpstreamHealth: Sendable {
   package mutating func completed(at now: MonotonicTime) { truncationsInRow = 0 }
 
   /// An attempt came to nothing: a cool-down, a failure or neither, as the fault says.
-  package mutating func attemptFailed(_ fault: AttemptFault, at now: MonotonicTime) {
-    if let wait = fault.retryAfter, wait > .zero, fault.status == 429 || fault.status == 503 {
-      coolDown(until: now + wait, at: now)
+  ///
+  /// - Parameter hasClientCredentials: whether the request carried the client's own credentials alone.
+  package mutating func attemptFailed(
+    _ fault: AttemptFault, hasClientCredentials: Bool = false, at now: MonotonicTime
+  ) {
+    if let status = fault.status {
+      note(status, retryAfter: fault.retryAfter, hasClientCredentials: hasClientCredentials, at: now)
     } else if fault.blamesUpstream {
       failed(at: now)
     }
+  }
+
+  /// A response went to the client as it was, whatever its status.
+  package mutating func answered(
+    _ status: Int, retryAfter: Nanoseconds?, hasClientCredentials: Bool, at now: MonotonicTime
+  ) {
+    let meaning = note(status, retryAfter: retryAfter, hasClientCredentials: hasClientCredentials, at: now)
+    if meaning == .nothing { succeeded(at: now) }
+  }
+
+  @discardableResult
+  private mutating func note(
+    _ status: Int, retryAfter: Nanoseconds?, hasClientCredentials: Bool, at now: MonotonicTime
+  ) -> HealthPolicy.StatusMeaning {
+    let meaning = policy.meaning(of: status, retryAfter: retryAfter, hasClientCredentials: hasClientCredentials)
+    switch meaning {
+    case .nothing: break
+    case .failure: failed(at: now)
+    case .coolDown(let wait): coolDown(until: now + wait, at: now)
+    }
+    return meaning
   }
 
   /// An attempt failed by the upstream's fault.

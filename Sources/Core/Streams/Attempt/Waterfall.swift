@@ -44,8 +44,12 @@ package struct Waterfall: Sendable {
 
   private let order: [Int]
   private let policy: WaterfallPolicy
-  /// Whether anything but an event stream is a failure. May become known with the request's body.
-  package var expectsStream: Bool
+  private var request: AttemptRequest
+  /// Whether an event stream is expected. May become known with the request's body.
+  package var expectsStream: Bool {
+    get { request.expectsStream }
+    set { request.expectsStream = newValue }
+  }
   private var mayReplay: Bool
   /// Whether the client is still sending its request: no limit runs but that of the connection.
   private var awaitsClient: Bool
@@ -63,21 +67,23 @@ package struct Waterfall: Sendable {
   package private(set) var phase = AttemptPhase.connect
   /// One for each attempt that failed.
   package private(set) var reports: [AttemptReport] = []
+  /// Whether another upstream was left, and was not asked because the request may have had its effect.
+  package private(set) var mayHaveHadEffect = false
   /// Whether the client's stream was opened before there was a good response.
   package private(set) var isOpenEarly = false
 
   /// - Parameters:
   ///   - order: the upstreams by index, the best one first (`UpstreamOrder`).
-  ///   - expectsStream: whether anything but an event stream is a failure.
+  ///   - request: what is asked.
   ///   - mayReplay: whether the request can be sent again.
   ///   - awaitsClient: whether the request's body is not here in full; `requestWasSent(at:)` follows.
   package init(
-    order: [Int], policy: WaterfallPolicy, expectsStream: Bool, mayReplay: Bool, awaitsClient: Bool = false,
+    order: [Int], policy: WaterfallPolicy, request: AttemptRequest, mayReplay: Bool, awaitsClient: Bool = false,
     startedAt: MonotonicTime
   ) {
     self.order = order
     self.policy = policy
-    self.expectsStream = expectsStream
+    self.request = request
     self.mayReplay = mayReplay
     self.awaitsClient = awaitsClient
     self.startedAt = startedAt
@@ -134,36 +140,17 @@ package struct Waterfall: Sendable {
   }
 
   /// Says what a response's head means.
-  ///
-  /// - Parameters:
-  ///   - isEventStream: by its content type.
-  ///   - isEmpty: whether the head says already that there is no body.
-  ///   - retryAfter: the head's `Retry-After`, from now.
-  package mutating func receivedHead(
-    status: Int, isEventStream: Bool, isEmpty: Bool = false, retryAfter: Nanoseconds?, at now: MonotonicTime
-  ) -> HeadVerdict {
-    let isGood = (200..<300).contains(status)
-    if !policy.isTransparent || isOpenEarly {
-      if AttemptFault.movesOn(status: status) || (isOpenEarly && !isGood) {
-        return .moveOn(.status(status, retryAfter: retryAfter))
-      }
-      if isGood, let fault = fault(ofGood: status, isEventStream: isEventStream, isEmpty: isEmpty) {
-        return .moveOn(fault)
-      }
+  package mutating func receivedHead(_ answer: Answer, at now: MonotonicTime) -> HeadVerdict {
+    switch answer.meaning(for: request, under: policy, isOpenEarly: isOpenEarly) {
+    case .relay: return .relay
+    case .stream: return .open
+    case .next(let fault), .refuse(let fault): return .moveOn(fault)
+    case .gate:
+      entered(.firstEvent, at: now)
+      // A request that expects no stream may have waited for longer than an event may take.
+      if !expectsStream { limitsStartAt = now }
+      return .gate
     }
-    guard isGood, isEventStream else { return .relay }
-    if policy.gate == .head { return .open }
-    entered(.firstEvent, at: now)
-    // A request that expects no stream may have waited for longer than an event may take.
-    if !expectsStream { limitsStartAt = now }
-    return .gate
-  }
-
-  private func fault(ofGood status: Int, isEventStream: Bool, isEmpty: Bool) -> AttemptFault? {
-    // To an EventSource 204 is an answer: it stops (WHATWG HTML, 9.2.3). It can't be given on an open stream.
-    if status == 204 { return isOpenEarly ? .emptyBody : nil }
-    if isEventStream { return isEmpty ? .emptyBody : nil }
-    return expectsStream || isOpenEarly ? .wrongContentType : nil
   }
 
   /// The attempt is over without a response that the client gets.
@@ -180,8 +167,10 @@ package struct Waterfall: Sendable {
     if let retryAfter = fault.retryAfter {
       smallestRetryAfter = min(smallestRetryAfter ?? retryAfter, retryAfter)
     }
-    guard fault.movesOn, !isSpent, !isLast else {
+    let mayRepeat = policy.mayRepeat(request, after: fault, in: phase)
+    guard mayRepeat, !isSpent, !isLast else {
       state = .over
+      mayHaveHadEffect = !mayRepeat && !isLast && fault.leavesEffectOpen
       return .exhausted
     }
     position += 1
@@ -205,7 +194,9 @@ package struct Waterfall: Sendable {
   package mutating func timePassed(at now: MonotonicTime) -> TimeVerdict {
     var next = now + .seconds(3600)
     guard state == .attempting else { return .quiet(until: next) }
-    if let deadline = deadline(asLast: isLast) {
+    // An upstream is let go for being slow only where the request may be made again.
+    let mayRepeat = policy.mayRepeat(request, after: .timedOut, in: phase)
+    if let deadline = deadline(asLast: isLast || !mayRepeat) {
       if deadline <= now { return .attemptTimedOut }
       next = min(next, deadline)
     }

@@ -40,6 +40,8 @@ package struct WaterfallPolicy: Equatable, Sendable {
   package var commitsInLegacy = false
   /// The most bytes that the gate holds. A response that has not been found bad by then goes to the client.
   package var preambleLimit = 64 << 10
+  /// When a request is made again.
+  package var retry = RetryPolicy()
   /// What counts for an upstream that has no timeouts of its own.
   package var timeouts = AttemptTimeouts()
   /// Whether there is one upstream and no gate: its answers are passed on as they are, errors too. There is nothing to
