@@ -1,7 +1,6 @@
 /**
- * Node's fetch before Node 24 takes a chunked body for whole when its connection closes before the last chunk, if the
- * answer said `Connection: close`. The body alone does not tell; that the socket had ended before the body did, does.
- * Elsewhere this does nothing.
+ * Node's fetch before Node 24 takes a body for whole when its connection is reset, or closes before the last chunk, if
+ * the answer said `Connection: close`. The body alone does not tell; that the socket was over before the body was, does.
  */
 
 /** @typedef {{ isBroken: boolean }} Track */
@@ -27,7 +26,7 @@ function listen(channels) {
   on("client:sendHeaders", ({ socket }, entry) => (entry.socket = socket));
   on("request:headers", ({ response }, entry) => (entry.isChunked = /transfer-encoding,chunked/i.test(`${response.headers}`)));
   on("request:trailers", (_, { track, socket, isChunked }) => {
-    if (track && isChunked && socket) track.isBroken = socket.readableEnded;
+    if (track && socket) track.isBroken = !!socket.errored || (!!isChunked && socket.readableEnded);
   });
 }
 

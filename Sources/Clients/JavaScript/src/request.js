@@ -68,7 +68,8 @@ export class Requests {
     if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
     /** @type {RequestInit & { duplex?: string }} */
     const init = { method: asking.isResume ? "GET" : this.method, headers, signal: asking.signal };
-    if (!asking.isResume && body != null) this._setBody(init, headers);
+    if (asking.isResume) headers.delete("Content-Type");
+    else if (body != null) this._setBody(init, headers);
     this._say(url, headers, asking);
     const fetch = () => this._fetch(url, init);
     return framing ? (await framing).watched(url, /** @type {string} */ (init.method), asking.track, fetch) : fetch();

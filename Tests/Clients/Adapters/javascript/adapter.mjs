@@ -100,4 +100,5 @@ async function main() {
   process.exit(0);
 }
 
-if (typeof document === "undefined") main();
+const isProgram = globalThis.process?.argv[1]?.endsWith("adapter.mjs");
+if (isProgram) main();

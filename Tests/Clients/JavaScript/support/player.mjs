@@ -39,7 +39,7 @@ class Requests {
  * @returns a play: `url`, `requests`, `deletes`, `preflights`, `left` (when clients left), `close()`
  */
 export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHeaders = true } = {}) {
-  const the = { requests: [], deletes: [], preflights: [], left: [], open: 0, sockets: new Set() };
+  const the = { requests: [], deletes: [], preflights: [], left: [], ended: [], begun: [], open: 0, sockets: new Set() };
   let taken = 0;
   const server = net.createServer((socket) => {
     the.sockets.add(socket);
@@ -69,7 +69,9 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
 
   async function serve(socket, exchange, number) {
     const { end = "finish", framing = "chunked", status = 200, segments = [], stall = 0, keep } = exchange;
-    if (end === "refuse") return socket.destroy();
+    the.begun[number] = performance.now();
+    const over = () => (the.ended[number] = performance.now());
+    if (end === "refuse") return over(), socket.destroy();
     const isChunked = framing === "chunked" && status !== 204;
     let isLeft = false;
     const closed = new Promise((resolve) => socket.once("close", () => resolve((isLeft = true))));
@@ -79,7 +81,7 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
       the.left[number] = performance.now();
     });
     await Promise.race([sleep(stall), closed]);
-    if (isLeft || end === "drop") return socket.destroy();
+    if (isLeft || end === "drop") return over(), socket.destroy();
     if (exchange.early) socket.write("HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n");
     const lines = [`HTTP/${framing === "close10" ? "1.0" : "1.1"} ${status} X`];
     for (const [name, value] of exchange.headers || []) lines.push(`${name}: ${value}`);
@@ -108,6 +110,7 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
     if (end === "hold") await Promise.race([sleep(exchange.hold ?? 8000), closed]);
     else if (end === "fin" || end === "rst") await sleep(30);
     else if (isChunked) socket.write("0\r\n\r\n");
+    over();
     if (end === "rst") return socket.resetAndDestroy();
     if (!(keep && end === "finish")) socket.end();
   }

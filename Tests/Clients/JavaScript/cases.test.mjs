@@ -1,0 +1,58 @@
+// The client libraries' common cases: what a server sends, and what any client must deliver, ask for, and end with.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { run } from "../Adapters/javascript/adapter.mjs";
+import { play } from "./support/player.mjs";
+
+const { cases } = JSON.parse(readFileSync(new URL("../Python/cases.json", import.meta.url), "utf8"));
+const DEFAULTS = { retryBaseMs: 40, retryMaxMs: 2000, maxRetries: 3, headTimeoutMs: 5000 };
+// Whether a run that never said so was cancelled nobody knows: the caller left.
+const OUTCOMES = { "cancel-of-an-unknown-run": "aborted" };
+const utf8 = (text) => (text === undefined ? null : Buffer.from(text, "latin1").toString("utf8"));
+
+function checkResult({ name: title, expect }, { events, notices, result }, took) {
+  assert.deepEqual(events, expect.events);
+  assert.deepEqual([result.outcome, result.complete], [OUTCOMES[title] || expect.outcome, expect.complete]);
+  assert.equal(result.error && result.error.code, expect.error);
+  const given = {
+    verified: result.verified, error_status: result.error?.status, last_event_id: result.lastEventId, notices, bytes: result.bytes,
+  };
+  for (const [name, value] of Object.entries(given)) if (name in expect) assert.deepEqual(value, expect[name], name);
+  if (!expect.duration_ms) return;
+  const [least, most] = expect.duration_ms;
+  assert.ok(took >= least && took <= most, `it took ${took} ms`);
+}
+
+function checkRequest(wanted, the, number) {
+  const seen = the.requests[number];
+  for (const [name, value] of Object.entries(wanted.header || {})) assert.equal(seen.fields[name] ?? null, value);
+  if ("last_event_id" in wanted) assert.equal(utf8(seen.fields["last-event-id"]), wanted.last_event_id);
+  for (const name of ["method", "body"]) if (name in wanted) assert.equal(seen[name], wanted[name]);
+  if ("path" in wanted) assert.equal(seen.target, `/${wanted.path}`);
+  if (!wanted.gap_ms) return;
+  const gap = seen.at - Math.min(...[the.ended[number - 1], the.left[number - 1]].filter(Boolean));
+  assert.ok(gap >= wanted.gap_ms[0] && gap <= wanted.gap_ms[1], `request ${number + 1} came after ${gap} ms`);
+}
+
+async function check(given) {
+  const { client = {}, server, deletes, expect } = given;
+  const the = await play(server, { deletes });
+  try {
+    const began = performance.now();
+    const answer = await run({ method: "GET", ...client, url: the.url, options: { ...DEFAULTS, ...client.options } });
+    checkResult(given, answer, performance.now() - began);
+    assert.equal(the.requests.length, expect.requests);
+    (expect.request || []).forEach((wanted, number) => wanted && checkRequest(wanted, the, number));
+    if ("deletes" in expect) assert.deepEqual(the.deletes.map(({ target }) => target.slice(0, 16)), Array(expect.deletes).fill("/api/agents/run/"));
+    if (!("left_within_ms" in expect)) return;
+    for (let waited = 0; the.left[0] === undefined && waited < 1000; waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.ok(the.left[0] - the.begun[0] <= expect.left_within_ms, "the client left too late");
+  } finally {
+    await the.close();
+  }
+}
+
+test("common cases", { concurrency: 8 }, async (context) => {
+  await Promise.all(cases.map((each) => context.test(`${each.name}: ${each.why}`, () => check(each))));
+});
