@@ -1,10 +1,10 @@
 // Runs browser/*.js in Chromium, by WebDriver. Ends with a line "N passed, N failed".
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
-import { readFileSync, rmSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { startBrowser } from "./support/chromium.mjs";
 import { play } from "./support/player.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -18,7 +18,12 @@ function bundleReact() {
     import { renderToString } from "react-dom/server.browser"; import { flushSync } from "react-dom";
     const { ${names} } = React; export { ${names}, createRoot, hydrateRoot, renderToString, flushSync };`;
   const args = ["--bundle", "--format=esm", '--define:process.env.NODE_ENV="development"'];
-  return execFileSync("esbuild", args, { input, maxBuffer: 1 << 26, cwd: "/usr/share/nodejs", env: { ...process.env, NODE_PATH: "/usr/share/nodejs" } });
+  return execFileSync("esbuild", args, {
+    input,
+    maxBuffer: 1 << 26,
+    cwd: "/usr/share/nodejs",
+    env: { ...process.env, NODE_PATH: "/usr/share/nodejs" },
+  });
 }
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>tests</title><div id="root"></div>
@@ -37,7 +42,8 @@ async function serve() {
     open,
   });
   const server = createServer(async (request, response) => {
-    const send = (type, body) => response.writeHead(200, { "Content-Type": type, "Cache-Control": "no-store" }).end(body);
+    const send = (type, body) =>
+      response.writeHead(200, { "Content-Type": type, "Cache-Control": "no-store" }).end(body);
     if (request.method === "POST" && request.url === "/_play") {
       let text = "";
       for await (const piece of request) text += piece;
@@ -45,7 +51,9 @@ async function serve() {
       plays.push(await play(exchanges, options));
       return send("application/json", JSON.stringify({ number: plays.length - 1, url: plays.at(-1).url }));
     }
-    if (request.url.startsWith("/_report/")) return send("application/json", JSON.stringify(report(plays[request.url.split("/")[2]])));
+    if (request.url.startsWith("/_report/")) {
+      return send("application/json", JSON.stringify(report(plays[request.url.split("/")[2]])));
+    }
     if (request.url === "/react.js") return send("text/javascript", react);
     if (request.url.startsWith("/page.html")) return send("text/html", PAGE);
     try {
@@ -57,39 +65,6 @@ async function serve() {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { origin: `http://127.0.0.1:${server.address().port}`, plays };
-}
-
-/** Chromium behind chromedriver. */
-async function startBrowser() {
-  const profile = mkdtempSync(path.join(tmpdir(), "fermata-chromium-"));
-  const driver = spawn("chromedriver", ["--port=0"], { stdio: ["ignore", "pipe", "ignore"] });
-  const port = await new Promise((resolve, reject) => {
-    let text = "";
-    driver.stdout.on("data", (piece) => {
-      text += piece;
-      const found = /started successfully on port (\d+)/.exec(text);
-      if (found) resolve(found[1]);
-    });
-    driver.on("exit", () => reject(new Error(`chromedriver ended: ${text}`)));
-  });
-  const ask = async (method, where, body) => {
-    const answer = await fetch(`http://127.0.0.1:${port}${where}`, { method, body: body && JSON.stringify(body) });
-    const { value } = await answer.json();
-    if (value && value.error) throw new Error(`${value.error}: ${value.message}`);
-    return value;
-  };
-  const args = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", `--user-data-dir=${profile}`];
-  const { sessionId } = await ask("POST", "/session", {
-    capabilities: { alwaysMatch: { browserName: "chrome", "goog:chromeOptions": { args, binary: "/usr/bin/chromium" } } },
-  });
-  return {
-    do: (method, where, body) => ask(method, `/session/${sessionId}${where}`, body),
-    async stop() {
-      await ask("DELETE", `/session/${sessionId}`).catch(() => {});
-      driver.kill();
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-    },
-  };
 }
 
 const only = process.argv[2] || "";

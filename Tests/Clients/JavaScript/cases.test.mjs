@@ -16,7 +16,11 @@ function checkResult({ name: title, expect }, { events, notices, result }, took)
   assert.deepEqual([result.outcome, result.complete], [OUTCOMES[title] || expect.outcome, expect.complete]);
   assert.equal(result.error && result.error.code, expect.error);
   const given = {
-    verified: result.verified, error_status: result.error?.status, last_event_id: result.lastEventId, notices, bytes: result.bytes,
+    verified: result.verified,
+    error_status: result.error?.status,
+    last_event_id: result.lastEventId,
+    notices,
+    bytes: result.bytes,
   };
   for (const [name, value] of Object.entries(given)) if (name in expect) assert.deepEqual(value, expect[name], name);
   if (!expect.duration_ms) return;
@@ -44,9 +48,16 @@ async function check(given) {
     checkResult(given, answer, performance.now() - began);
     assert.equal(the.requests.length, expect.requests);
     (expect.request || []).forEach((wanted, number) => wanted && checkRequest(wanted, the, number));
-    if ("deletes" in expect) assert.deepEqual(the.deletes.map(({ target }) => target.slice(0, 16)), Array(expect.deletes).fill("/api/agents/run/"));
+    if ("deletes" in expect) {
+      assert.deepEqual(
+        the.deletes.map(({ target }) => target.slice(0, 16)),
+        Array(expect.deletes).fill("/api/agents/run/"),
+      );
+    }
     if (!("left_within_ms" in expect)) return;
-    for (let waited = 0; the.left[0] === undefined && waited < 1000; waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let waited = 0; the.left[0] === undefined && waited < 1000; waited += 10) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     assert.ok(the.left[0] - the.begun[0] <= expect.left_within_ms, "the client left too late");
   } finally {
     await the.close();

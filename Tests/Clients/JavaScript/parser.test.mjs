@@ -13,9 +13,11 @@ function parse(pieces, { whole = false, ...options } = {}) {
 const bytes = (text) => new TextEncoder().encode(text);
 
 test("the same events come out wherever the bytes are cut", () => {
-  const text = "\ufeffid: 1\r\nevent: a\r\ndata: \u00e4\u20ac\ud83d\ude00\r\n\r\n:c\rdata:x\rdata: y\r\rid\ndata\n\ndata: z\r\n\r\n";
+  const text =
+    "\ufeffid: 1\r\nevent: a\r\ndata: ä€😀\r\n\r\n:c\rdata:x\rdata: y\r\rid\ndata\n\ndata: z\r\n\r\n";
   const { events } = parse([bytes(text)]);
-  assert.deepEqual(events, [["a", "ä€😀", "1"], ["message", "x\ny", "1"], ["message", "", ""], ["message", "z", ""]]);
+  const [second, third] = [["message", "x\ny", "1"], ["message", "", ""]];
+  assert.deepEqual(events, [["a", "ä€😀", "1"], second, third, ["message", "z", ""]]);
   const all = bytes(text);
   for (let at = 0; at <= all.length; at++) {
     assert.deepEqual(parse([all.slice(0, at), all.slice(at)]).events, events, `cut at ${at}`);
@@ -60,7 +62,9 @@ test("the limit is in bytes, for all lines of an event together", () => {
 });
 
 test("comments that ended do not count against the limit", () => {
-  const { isRead, events } = parse([...Array(2000).fill(bytes(": keepalive\n")), bytes("data: a\n\n")], { maxEventBytes: 1000 });
+  const { isRead, events } = parse([...Array(2000).fill(bytes(": keepalive\n")), bytes("data: a\n\n")], {
+    maxEventBytes: 1000,
+  });
   assert.equal(isRead.at(-1), true);
   assert.equal(events.length, 1);
 });

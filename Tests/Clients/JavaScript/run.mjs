@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { sizes } from "./sizes.mjs";
@@ -26,7 +26,12 @@ function missing(name, what) {
 const has = (program) => spawnSync("sh", ["-c", `command -v "${program}"`]).status === 0;
 
 function run(program, args, options = {}) {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", cwd: root, maxBuffer: 1 << 28, ...options });
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    encoding: "utf8",
+    cwd: root,
+    maxBuffer: 1 << 28,
+    ...options,
+  });
   return { isRight: status === 0, text: `${stdout || ""}${stderr || ""}` };
 }
 
@@ -43,24 +48,36 @@ function counted(name, program, args, pattern, options) {
   const [, good, bad] = pattern.exec(text) || [];
   passed += Number(good || 0);
   failed += Number(bad || 0) || (isRight ? 0 : 1);
-  console.log(`${isRight ? "ok  " : "FAIL"} ${name}: ${good || 0} passed, ${bad || 0} failed${isRight ? "" : `\n${text}`}`);
+  console.log(
+    `${isRight ? "ok  " : "FAIL"} ${name}: ${good || 0} passed, ${bad || 0} failed${isRight ? "" : `\n${text}`}`,
+  );
 }
 
 console.log(`node ${process.version}`);
 step("types are strict", "tsc", ["-p", library]);
-if (existsSync(path.join(here, "types/tsconfig.json"))) step("declarations and sources agree", "tsc", ["-p", path.join(here, "types")]);
+if (existsSync(path.join(here, "types/tsconfig.json"))) {
+  step("declarations and sources agree", "tsc", ["-p", path.join(here, "types")]);
+}
 const deno = process.env.DENO || "deno";
-step("types are strict for the newest TypeScript", deno, ["check", "--quiet", `${library}/src/index.js`, `${library}/src/parser.js`]);
+step("types are strict for the newest TypeScript", deno, [
+  "check",
+  "--quiet",
+  `${library}/src/index.js`,
+  `${library}/src/parser.js`,
+]);
 
 if (!has("esbuild")) missing("sizes", "esbuild");
 else for (const { name, bytes, limit } of sizes(library)) check(`${name}: ${bytes} of ${limit} bytes`, bytes <= limit);
 
 if (!has("npm")) missing("what is published", "npm");
 else {
-  const { files } = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: library, encoding: "utf8" }))[0];
+  const { files } =
+    JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: library, encoding: "utf8" }))[0];
   const names = new Set(files.map((file) => file.path));
   const manifest = JSON.parse(readFileSync(path.join(library, "package.json"), "utf8"));
-  const exported = Object.values(manifest.exports).flatMap((value) => (typeof value === "string" ? [value] : Object.values(value)));
+  const exported = Object.values(manifest.exports).flatMap((
+    value,
+  ) => (typeof value === "string" ? [value] : Object.values(value)));
   for (const name of [...exported, "./README.md", "./CHANGELOG.md", "./LICENSE"]) {
     check(`${name} is published`, names.has(name.slice(2)));
   }
@@ -78,11 +95,14 @@ if (existsSync(path.join(here, "browser.mjs"))) {
 
 if (!existsSync(path.join(shared, "run.py"))) missing("given cases", shared);
 else {
-  for (const adapter of [process.execPath, ...(has(deno) ? [`${deno} run --allow-all`] : [])]) {
-    const command = run(path.join(root, "Tests/Clients/Adapters/run"), ["javascript"], { env: { ...process.env, NODE: adapter } }).text.trim();
-    const port = String(20000 + (process.pid % 10000));
-    const args = [path.join(shared, "run.py"), "--all", "--port", port, "--adapter", command];
-    counted(`given cases with ${path.basename(adapter)}`, "python3", args, /(\d+) passed, (\d+) failed/, {
+  const folder = path.join(root, "Tests/Clients/Adapters/javascript");
+  const adapters = { node: `${process.execPath} ${folder}/adapter.mjs` };
+  if (has(deno)) adapters.deno = `${deno} run --allow-all ${folder}/adapter.mjs`;
+  if (has("chromedriver") && has("chromium")) adapters.Chromium = `${process.execPath} ${folder}/chromium.mjs`;
+  let port = 20000 + (process.pid % 10000);
+  for (const [name, adapter] of Object.entries(adapters)) {
+    const args = [path.join(shared, "run.py"), "--all", "--port", String(port++), "--adapter", adapter];
+    counted(`given cases in ${name}`, "python3", args, /(\d+) passed, (\d+) failed/, {
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" },
     });
   }

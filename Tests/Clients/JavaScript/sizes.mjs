@@ -6,7 +6,11 @@ import path from "node:path";
 import { gzipSync } from "node:zlib";
 
 const PARTS = [
-  { name: "core", code: 'export { openStream, SSE_EVENTS, FermataStreamError } from "./src/index.js"', limit: 10 * 1024 },
+  {
+    name: "core",
+    code: 'export { openStream, SSE_EVENTS, FermataStreamError } from "./src/index.js"',
+    limit: 10 * 1024,
+  },
   { name: "parser", code: 'export { createParser } from "./src/parser.js"', limit: 1.2 * 1024 },
 ];
 
@@ -19,14 +23,23 @@ export function sizes(library) {
       const input = path.join(library, `.size-${name}.js`);
       writeFileSync(input, code);
       try {
-        execFileSync("esbuild", [...args, "--metafile=" + path.join(folder, "meta.json"), input], { stdio: "pipe", cwd: library });
+        execFileSync("esbuild", [...args, "--metafile=" + path.join(folder, "meta.json"), input], {
+          stdio: "pipe",
+          cwd: library,
+        });
       } finally {
         rmSync(input);
       }
       const { outputs } = JSON.parse(readFileSync(path.join(folder, "meta.json"), "utf8"));
       const entry = Object.keys(outputs).find((key) => outputs[key].entryPoint);
-      const loaded = [entry, ...outputs[entry].imports.filter(({ kind }) => kind === "import-statement").map((part) => part.path)];
-      const bytes = loaded.reduce((sum, file) => sum + gzipSync(readFileSync(path.resolve(library, file)), { level: 9 }).length, 0);
+      const loaded = [
+        entry,
+        ...outputs[entry].imports.filter(({ kind }) => kind === "import-statement").map((part) => part.path),
+      ];
+      const bytes = loaded.reduce(
+        (sum, file) => sum + gzipSync(readFileSync(path.resolve(library, file)), { level: 9 }).length,
+        0,
+      );
       return { name, bytes, limit: Math.floor(limit) };
     });
   } finally {

@@ -2,12 +2,16 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import test, { afterEach, beforeEach } from "node:test";
 import { FermataStreamError, openStream } from "../../../Sources/Clients/JavaScript/src/index.js";
-import { GRACEFUL, collect, fakeClock, fakeFetch, fakeLogger } from "./support/fakes.mjs";
+import { collect, fakeClock, fakeFetch, fakeLogger, GRACEFUL } from "./support/fakes.mjs";
 
 const URL = "http://example.test/stream";
+// What Node needs is loaded when it is first needed, by a clock that these tests do not move.
+await import("../../../Sources/Clients/JavaScript/src/framing.js");
+
 const ID = GRACEFUL["X-Stream-Id"];
 const token = (number) => `id: ${ID}.${number}\ndata: ${number}\n\n`;
-const end = (members) => `event: stream_end\ndata: ${JSON.stringify({ type: "stream_end", outcome: "completed", ...members })}\n\n`;
+const end = (members) =>
+  `event: stream_end\ndata: ${JSON.stringify({ type: "stream_end", outcome: "completed", ...members })}\n\n`;
 
 let clock;
 let net;
@@ -77,7 +81,9 @@ test("half of a pause is left to chance, and the server's retry is the base", as
 test("Retry-After as a date is kept, and one that is too long is told", async () => {
   const { stream } = open();
   await clock.settle();
-  net.calls[0].respond(new Response("{}", { status: 503, headers: { "Retry-After": new Date(clock.now() + 20000).toUTCString() } }));
+  net.calls[0].respond(
+    new Response("{}", { status: 503, headers: { "Retry-After": new Date(clock.now() + 20000).toUTCString() } }),
+  );
   await clock.advance(18000);
   assert.equal(net.calls.length, 1);
   await clock.advance(3000);
@@ -354,14 +360,19 @@ test("an error tells what the gateway said, by code and in detail", async () => 
   const { stream, items } = open({ logger, headers: { Authorization: "Bearer secret" } });
   await clock.settle();
   const call = net.calls[0].answer(GRACEFUL);
-  call.write(`event: error\ndata: {"type":"error","source":"gateway","error":{"code":"idle_timeout","message":"silent"}}\n\n`);
+  call.write(
+    `event: error\ndata: {"type":"error","source":"gateway","error":{"code":"idle_timeout","message":"silent"}}\n\n`,
+  );
   call.write(end({ outcome: "idle_timeout", events: 0, lastEventId: "", runId: "run-7" }));
   call.end();
   const [error] = await items;
   assert.ok(error instanceof FermataStreamError);
   assert.deepEqual([error.code, error.isRetryable, error.detail.message], ["idle_timeout", true, "silent"]);
   assert.equal(error.result, await stream.done);
-  assert.deepEqual(logger.lines.find(({ level }) => level === "error").metadata, { runId: "run-7", errorData: { code: "idle_timeout" } });
+  assert.deepEqual(logger.lines.find(({ level }) => level === "error").metadata, {
+    runId: "run-7",
+    errorData: { code: "idle_timeout" },
+  });
   assert.ok(!JSON.stringify(logger.lines).includes("secret"));
 });
 
@@ -378,7 +389,11 @@ test("a handler or logger that throws does not end the stream", async () => {
 });
 
 test("a wrong option throws at once", () => {
-  for (const options of [{ optIn: "always" }, { order: "id" }, { headTimeout: -1 }, { deadTimeout: "never" }, { highWater: "1" }]) {
+  for (
+    const options of [{ optIn: "always" }, { order: "id" }, { headTimeout: -1 }, { deadTimeout: "never" }, {
+      highWater: "1",
+    }]
+  ) {
     assert.throws(() => openStream(URL, options), TypeError, JSON.stringify(options));
   }
   assert.throws(() => openStream("not a url"), TypeError);
@@ -400,12 +415,17 @@ test("text, json, events and a readable stream read the same stream", async () =
     const taken = take(stream);
     await clock.settle();
     const call = calls[0].answer(GRACEFUL);
-    call.write(`data: {"t":"a"}\n\nevent: stream_reset\ndata: {"type":"stream_reset","reason":"epoch"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`);
+    call.write(
+      `data: {"t":"a"}\n\nevent: stream_reset\ndata: {"reason":"epoch"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`,
+    );
     call.write(end({ events: 2, lastEventId: "" }));
     call.end();
     return taken;
   };
-  assert.equal(await read((stream) => stream.text((event) => (event.data[0] === "{" ? event.json().t : undefined))), "b");
+  assert.equal(
+    await read((stream) => stream.text((event) => (event.data[0] === "{" ? event.json().t : undefined))),
+    "b",
+  );
   const all = async (items) => {
     const taken = [];
     for await (const item of items) taken.push(item);
@@ -430,7 +450,11 @@ test("an id of any script is sent as UTF-8", async () => {
 });
 
 test("by the query nothing is added to the fields, and the caller's query stays as it is", async () => {
-  const stream = openStream("http://example.test/s?sig=a%20b", { fetch: net.fetch, optIn: "query", lastEventId: "a&b" });
+  const stream = openStream("http://example.test/s?sig=a%20b", {
+    fetch: net.fetch,
+    optIn: "query",
+    lastEventId: "a&b",
+  });
   await clock.settle();
   assert.equal(net.calls[0].url, "http://example.test/s?sig=a%20b&stream_end=1&last_event_id=a%26b");
   assert.deepEqual([...net.calls[0].headers.keys()], ["accept"]);

@@ -1,7 +1,7 @@
 /**
  * What is known of a stream: how many events came, which was the last, how it ended. Bytes and clocks are elsewhere.
  */
-import { SSE_EVENTS, gatewayId, isError, members, terminals } from "./rules.js";
+import { gatewayId, isError, members, SSE_EVENTS, terminals } from "./rules.js";
 
 /**
  * @typedef {import("./index.js").StreamOptions} StreamOptions
@@ -167,7 +167,11 @@ export class Account {
     this._foreign = null;
     this._mayRepeat = false;
     this._recent = [];
-    this._recentSize = this._base = this._counted = this._number = 0;
+    this._recentSize =
+      this._base =
+      this._counted =
+      this._number =
+        0;
     this.lastId = this.terminal = "";
     this._last = null;
     this._lost = value.reason === "evicted";

@@ -1,5 +1,5 @@
 // @ts-self-types="./eventsource.d.ts"
-import { Stream, checkOptions } from "./stream.js";
+import { checkOptions, Stream } from "./stream.js";
 
 /**
  * @typedef {import("./index.js").EventSourceOptions} EventSourceOptions
@@ -31,7 +31,9 @@ export class FermataEventSource extends EventTarget {
     /** @type {((event: any) => void) | null} */
     this.onerror = null;
     this._origin = "";
-    const requestInit = withCredentials ? { ...rest.requestInit, credentials: /** @type {const} */ ("include") } : rest.requestInit;
+    const requestInit = withCredentials
+      ? { ...rest.requestInit, credentials: /** @type {const} */ ("include") }
+      : rest.requestInit;
     this._stream = new Stream(url, { ...checkOptions(rest), requestInit, ...this._handlers(rest) }, true);
     this.url = this._stream.url;
     /** @type {Promise<StreamResult>} */
@@ -71,7 +73,9 @@ export class FermataEventSource extends EventTarget {
       // It is in the result.
     }
     const { outcome, error } = await this.done;
-    if (this.readyState !== CLOSED) this._become(CLOSED, "error", { outcome, status: error ? error.status : undefined, error });
+    if (this.readyState !== CLOSED) {
+      this._become(CLOSED, "error", { outcome, status: error ? error.status : undefined, error });
+    }
   }
 
   /** @param {StreamEvent} item */

@@ -1,18 +1,24 @@
 /**
  * Node's fetch before Node 24 takes a body for whole when its connection is reset, or closes before the last chunk, if
- * the answer said `Connection: close`. The body alone does not tell; that the socket was over before the body was, does.
+ * the answer said `Connection: close`. The body alone does not tell; that the socket was over before it does.
  */
 
-/** @typedef {{ isBroken: boolean }} Track */
+/**
+ * @typedef {{ isBroken: boolean }} Track
+ * @typedef {{ track?: Track, socket?: any, isChunked?: boolean }} Entry
+ */
 
 /** @type {Map<string, Track[]>} */
 const waiting = new Map();
-/** @type {WeakMap<object, { track?: Track, socket?: any, isChunked?: boolean }>} */
+/** @type {WeakMap<object, Entry>} */
 const known = new WeakMap();
 
 /** @param {any} channels `node:diagnostics_channel` */
 function listen(channels) {
-  /** @param {string} name @param {(message: any, entry: { track?: Track, socket?: any, isChunked?: boolean }) => void} act */
+  /**
+   * @param {string} name
+   * @param {(message: any, entry: Entry) => void} act
+   */
   const on = (name, act) =>
     channels.subscribe(`undici:${name}`, (/** @type {any} */ message) => {
       const entry = known.get(message.request);
@@ -24,7 +30,10 @@ function listen(channels) {
     if (track) known.set(request, { track });
   });
   on("client:sendHeaders", ({ socket }, entry) => (entry.socket = socket));
-  on("request:headers", ({ response }, entry) => (entry.isChunked = /transfer-encoding,chunked/i.test(`${response.headers}`)));
+  on(
+    "request:headers",
+    ({ response }, entry) => (entry.isChunked = /transfer-encoding,chunked/i.test(`${response.headers}`)),
+  );
   on("request:trailers", (_, { track, socket, isChunked }) => {
     if (track && socket) track.isBroken = !!socket.errored || (!!isChunked && socket.readableEnded);
   });

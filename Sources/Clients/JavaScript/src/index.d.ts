@@ -22,8 +22,18 @@ export declare const SSE_EVENTS: {
 
 /** How the gateway says that a stream ended. */
 export type ServerOutcome =
-  | "completed" | "incomplete" | "upstream_error" | "upstream_truncated" | "first_token_timeout" | "idle_timeout"
-  | "event_too_large" | "cancelled" | "draining" | "gateway_error" | "client_stalled" | "replaced_by_new_stream"
+  | "completed"
+  | "incomplete"
+  | "upstream_error"
+  | "upstream_truncated"
+  | "first_token_timeout"
+  | "idle_timeout"
+  | "event_too_large"
+  | "cancelled"
+  | "draining"
+  | "gateway_error"
+  | "client_stalled"
+  | "replaced_by_new_stream"
   | "run_too_large";
 
 /**
@@ -38,7 +48,14 @@ export type ServerOutcome =
  * - `aborted`: the caller left
  */
 export type ClientOutcome =
-  | "cut" | "missing_events" | "ended" | "empty" | "no_stream" | "timeout" | "event_too_large" | "upstream_error"
+  | "cut"
+  | "missing_events"
+  | "ended"
+  | "empty"
+  | "no_stream"
+  | "timeout"
+  | "event_too_large"
+  | "upstream_error"
   | "aborted";
 
 export type Outcome = ServerOutcome | ClientOutcome | (string & {});
@@ -276,7 +293,8 @@ export interface RetryInfo {
 export interface FermataStream extends AsyncIterable<StreamEvent | StreamReset> {
   readonly state: State;
   /**
-   * How it ended, once its connection is free (a second after the end at most). It never rejects. It reads nothing: without a consumer, reading stops at `highWater`.
+   * How it ended, once its connection is free (a second after the end at most). It never rejects. It reads nothing:
+   * without a consumer, reading stops at `highWater`.
    */
   readonly done: Promise<StreamResult>;
   /** The first answer's head. It rejects if there is none; nobody has to look. */

@@ -1,5 +1,5 @@
 // @ts-self-types="./index.d.ts"
-import { Stream, checkOptions } from "./stream.js";
+import { checkOptions, Stream } from "./stream.js";
 
 export { FermataEventSource } from "./eventsource.js";
 export { createParser } from "./parser.js";

@@ -150,8 +150,9 @@ class EventParser {
     const data = this._data;
     this._clear();
     if (id !== null) this.lastEventId = id;
-    if (data !== null) this._options.onEvent({ type: type || "message", data, id: this.lastEventId }, !!type, id !== null);
-    else if (id !== null && this._options.onId) this._options.onId(id);
+    if (data !== null) {
+      this._options.onEvent({ type: type || "message", data, id: this.lastEventId }, !!type, id !== null);
+    } else if (id !== null && this._options.onId) this._options.onId(id);
   }
 }
 

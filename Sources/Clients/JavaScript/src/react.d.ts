@@ -1,7 +1,14 @@
 import type { FermataStreamError, StreamEvent, StreamOptions, StreamResult } from "./index.js";
 
 export type AgentStreamStatus =
-  | "idle" | "connecting" | "streaming" | "completing" | "reconnecting" | "done" | "error" | "cancelled";
+  | "idle"
+  | "connecting"
+  | "streaming"
+  | "completing"
+  | "reconnecting"
+  | "done"
+  | "error"
+  | "cancelled";
 
 export interface UseAgentStreamOptions<P = StreamEvent> extends StreamOptions {
   /** With another key, address, method or body (if it is a string) another stream is opened. */
@@ -56,7 +63,8 @@ export interface AgentStream<P = StreamEvent> extends AgentStreamSnapshot<P> {
  * React 18 or later. One request in StrictMode too.
  */
 export declare function useAgentStream<P = StreamEvent>(
-  url: string | null, options?: UseAgentStreamOptions<P>
+  url: string | null,
+  options?: UseAgentStreamOptions<P>,
 ): AgentStream<P>;
 
 /** The same without React, for other views. */

@@ -1,6 +1,6 @@
 // @ts-self-types="./react.d.ts"
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
-import { AgentStreamStore, IDLE, identityOf, isSame } from "./store.js";
+import { AgentStreamStore, identityOf, IDLE, isSame } from "./store.js";
 
 export { AgentStreamStore };
 
@@ -31,6 +31,6 @@ export function useAgentStream(url, options = {}) {
   const shown = isShown ? snapshot : identity ? CONNECTING : IDLE;
   return useMemo(
     () => ({ ...shown, cancel: store.cancel, restart: store.restart, close: store.close }),
-    [shown, store]
+    [shown, store],
   );
 }

@@ -8,7 +8,8 @@
 
 // See framing.js. Bun and Deno call themselves Node as well.
 const { versions } = /** @type {any} */ (globalThis).process ?? {};
-const framing = versions?.node && !versions.bun && !versions.deno && parseInt(versions.node) < 24 && import("./framing.js");
+const framing = versions?.node && !versions.bun && !versions.deno && parseInt(versions.node) < 24 &&
+  import("./framing.js");
 
 const isPage = typeof document !== "undefined" && typeof location !== "undefined";
 
@@ -94,7 +95,9 @@ export class Requests {
   /** @param {string | null} streamId */
   _streamPath(streamId) {
     const { streamPath = "/fermata/streams/{id}" } = this._options;
-    return this.resume === "same-url" || !streamId ? this.url : streamPath.replace("{id}", encodeURIComponent(streamId));
+    return this.resume === "same-url" || !streamId
+      ? this.url
+      : streamPath.replace("{id}", encodeURIComponent(streamId));
   }
 
   /** @param {number} attempt */

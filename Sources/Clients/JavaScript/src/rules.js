@@ -16,7 +16,7 @@ export const SSE_EVENTS = Object.freeze(
     CONTROL: "control",
     STREAM_END: "stream_end",
     STREAM_RESET: "stream_reset",
-  })
+  }),
 );
 
 /** @implements {StreamEvent} */

@@ -6,26 +6,17 @@ import { Clock } from "./clock.js";
 import { Keepalive } from "./keepalive.js";
 import { enter, leave } from "./page.js";
 import { createParser } from "./parser.js";
-import { Requests, refusal } from "./request.js";
+import { refusal, Requests } from "./request.js";
+import { Report } from "./report.js";
 import { FermataStreamError, isFailure } from "./result.js";
-import { ServerEvent, isWorthAnotherTry, pause, retryAfter } from "./rules.js";
+import { isWorthAnotherTry, pause, retryAfter, ServerEvent } from "./rules.js";
 
 /**
  * @typedef {import("./index.js").StreamOptions} StreamOptions
- * @typedef {import("./index.js").StreamResult} StreamResult
- * @typedef {import("./index.js").State} State
- * @typedef {import("./index.js").OpenInfo} OpenInfo
  * @typedef {import("./index.js").Mode} Mode
  * @typedef {import("./result.js").Failure} Failure
  * @typedef {import("./account.js").Verdict} Verdict
- *
- * @typedef {object} Sink
- * @property {(item: import("./index.js").StreamEvent | import("./index.js").StreamReset) => void} item
- * @property {(info: OpenInfo) => void} open
- * @property {(name: "onState" | "onLate" | "onRetry", value?: any) => void} tell
- * @property {(result: StreamResult, released: Promise<void> | undefined) => void} finish
- * @property {() => boolean} isFull
- * @property {() => Promise<void>} room
+ * @typedef {import("./report.js").Sink} Sink
  */
 
 const LONGEST_RETRY = 300000;
@@ -35,7 +26,7 @@ const noop = () => {};
 const whenAborted = (signal) =>
   new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 
-export class Session {
+export class Session extends Report {
   /**
    * @param {string | URL} url
    * @param {StreamOptions} options
@@ -43,27 +34,20 @@ export class Session {
    * @param {Sink} sink
    */
   constructor(url, options, isFeed, sink) {
-    this._options = options;
+    super(options, sink, new Account(options, isFeed, (item) => sink.item(item)));
     this._isFeed = isFeed;
-    this._sink = sink;
     this._requests = new Requests(url, options);
     this.url = this._requests.url.href;
-    this.account = new Account(options, isFeed, (item) => sink.item(item));
     this._retry = { base: 1000, max: 30000, attempts: 5, retryAfterMax: 120000, random: Math.random, ...options.retry };
     this._clock = new Clock();
     // What a slow consumer does not prolong.
     this._limits = new Clock();
-    /** @type {State} */
-    this.state = "connecting";
-    this.bytes = 0;
-    this._attempts = 0;
     this._tries = 0;
     this._wasOpen = false;
     this._hasRenewed = false;
     this._track = { isBroken: false };
     this._isCancelling = false;
     this._isSuspended = false;
-    this._isOver = false;
     /** The last connection is free, or gone. @type {Promise<void> | undefined} */
     this._released = undefined;
     /** @type {AbortController | undefined} */
@@ -303,8 +287,7 @@ export class Session {
     const timer = setTimeout(() => controller.abort(), 1000);
     if (typeof timer === "object") /** @type {any} */ (timer).unref();
     let piece;
-    do piece = await reader.read().catch(() => null);
-    while (piece && !piece.done);
+    do piece = await reader.read().catch(() => null); while (piece && !piece.done);
     clearTimeout(timer);
   }
 
@@ -379,39 +362,6 @@ export class Session {
     this._endPause();
   }
 
-  /** @param {State} state */
-  _setState(state) {
-    if (this.state === state || this._isOver) return;
-    this.state = state;
-    this._sink.tell("onState", state);
-  }
-
-  _runId() {
-    const { end, streamId } = this.account;
-    return (end && end.runId) || this._options.runId || streamId || null;
-  }
-
-  /**
-   * @param {Verdict} verdict
-   * @param {Failure} failure
-   */
-  _error(verdict, failure) {
-    return new FermataStreamError(this._result(verdict), { detail: this.account.detail, ...failure });
-  }
-
-  /**
-   * @param {Verdict} verdict
-   * @returns {StreamResult}
-   */
-  _result({ outcome, verified = false, reason }) {
-    const { total: events, lastId: lastEventId, streamId, mode, end } = this.account;
-    return {
-      outcome, complete: outcome === "completed", verified, reason: reason || null, events, bytes: this.bytes, lastEventId, streamId,
-      runId: this._runId(), mode: /** @type {Mode | null} */ (mode), attempts: this._attempts,
-      end: /** @type {any} */ (end), error: null,
-    };
-  }
-
   /**
    * @param {Verdict} verdict
    * @param {Failure} [failure]
@@ -430,7 +380,9 @@ export class Session {
     this._isOver = true;
     this._clean();
     const { error } = result;
-    if (error && result.end) this.log("error", "Agent run error", { runId: result.runId, errorData: { code: error.code } });
+    if (error && result.end) {
+      this.log("error", "Agent run error", { runId: result.runId, errorData: { code: error.code } });
+    }
     this.log(outcome === "aborted" ? "debug" : "info", "SSE end", { outcome, events, bytes });
     this._sink.finish(result, this._released);
   }
@@ -443,19 +395,5 @@ export class Session {
     leave(this);
     this._endPause();
     if (this._controller) this._controller.abort();
-  }
-
-  /**
-   * @param {"debug" | "info" | "warn" | "error"} level
-   * @param {string} message
-   * @param {Record<string, unknown>} metadata
-   */
-  log(level, message, metadata) {
-    const { logger } = this._options;
-    try {
-      if (logger) logger[level](message, metadata);
-    } catch {
-      // A logger that throws must not end the stream.
-    }
   }
 }

@@ -12,12 +12,23 @@ import { openStream } from "./index.js";
 
 /** @type {Snapshot} */
 export const IDLE = Object.freeze({
-  status: "idle", partials: Object.freeze([]), lastEventId: "", isComplete: false, bytesReceived: 0, result: null,
-  error: null, streamId: null, isLate: false, partialsDropped: 0,
+  status: "idle",
+  partials: Object.freeze([]),
+  lastEventId: "",
+  isComplete: false,
+  bytesReceived: 0,
+  result: null,
+  error: null,
+  streamId: null,
+  isLate: false,
+  partialsDropped: 0,
 });
 
 const STATUS = /** @type {const} */ ({
-  connecting: "connecting", open: "streaming", completing: "completing", reconnecting: "reconnecting",
+  connecting: "connecting",
+  open: "streaming",
+  completing: "completing",
+  reconnecting: "reconnecting",
 });
 const noop = () => {};
 
@@ -157,8 +168,19 @@ export class AgentStreamStore {
   _start() {
     this.identity = identityOf(this._url, this.options);
     this._facts = { status: "connecting", isLate: false, partialsDropped: 0 };
-    const { key, enabled, select, reduce, throttle, maxPartials, maxPartialBytes, onEvent, onFinish, onUnmount, ...options } =
-      this.options;
+    const {
+      key,
+      enabled,
+      select,
+      reduce,
+      throttle,
+      maxPartials,
+      maxPartialBytes,
+      onEvent,
+      onFinish,
+      onUnmount,
+      ...options
+    } = this.options;
     /** @type {FermataStream | undefined} */
     let stream = undefined;
     stream = openStream(this._url, {
@@ -201,7 +223,13 @@ export class AgentStreamStore {
     }
     const result = await stream.done;
     if (stream !== this._stream) return;
-    this._facts = { ...this._facts, status: statusOf(result), result, error: result.error, isComplete: result.complete };
+    this._facts = {
+      ...this._facts,
+      status: statusOf(result),
+      result,
+      error: result.error,
+      isComplete: result.complete,
+    };
     this._commit();
     this._call("onFinish", result);
   }
@@ -230,7 +258,9 @@ export class AgentStreamStore {
     this._sizes.push(size);
     this._size += size;
     let dropped = 0;
-    while (this._sizes.length - dropped > maxPartials || (this._size > maxPartialBytes && dropped < this._sizes.length - 1)) {
+    while (
+      this._sizes.length - dropped > maxPartials || (this._size > maxPartialBytes && dropped < this._sizes.length - 1)
+    ) {
       this._size -= this._sizes[dropped++];
     }
     if (!dropped) return;

@@ -261,7 +261,14 @@ const CHOICES = [
 ];
 /** @type {(keyof StreamOptions)[]} */
 const NUMBERS = [
-  "headTimeout", "firstTokenTimeout", "endWait", "hardEndWait", "cancelWait", "orderWait", "timeout", "maxEventBytes",
+  "headTimeout",
+  "firstTokenTimeout",
+  "endWait",
+  "hardEndWait",
+  "cancelWait",
+  "orderWait",
+  "timeout",
+  "maxEventBytes",
   "highWater",
 ];
 

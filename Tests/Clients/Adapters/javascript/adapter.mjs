@@ -2,13 +2,41 @@
 import { FermataEventSource, openStream } from "../../../../Sources/Clients/JavaScript/src/index.js";
 
 const FEATURES = [
-  "feed", "resume", "post", "cancel", "abort", "timers", "order", "filter", "dedupe", "redirect", "dynamic-headers",
-  "unicode-id", "early-hints", "bytes", "backoff",
+  "feed",
+  "resume",
+  "post",
+  "cancel",
+  "abort",
+  "timers",
+  "order",
+  "filter",
+  "dedupe",
+  "redirect",
+  "dynamic-headers",
+  "unicode-id",
+  "early-hints",
+  "bytes",
+  "backoff",
 ];
-const SAME = ["optIn", "resume", "streamPath", "runPath", "lastEventId", "idempotencyKey", "maxEventBytes", "order", "filterStreamId"];
+const SAME = [
+  "optIn",
+  "resume",
+  "streamPath",
+  "runPath",
+  "lastEventId",
+  "idempotencyKey",
+  "maxEventBytes",
+  "order",
+  "filterStreamId",
+];
 const TIMES = {
-  headTimeoutMs: "headTimeout", firstTokenTimeoutMs: "firstTokenTimeout", deadTimeoutMs: "deadTimeout",
-  endWaitMs: "endWait", hardEndWaitMs: "hardEndWait", cancelWaitMs: "cancelWait", orderWaitMs: "orderWait",
+  headTimeoutMs: "headTimeout",
+  firstTokenTimeoutMs: "firstTokenTimeout",
+  deadTimeoutMs: "deadTimeout",
+  endWaitMs: "endWait",
+  hardEndWaitMs: "hardEndWait",
+  cancelWaitMs: "cancelWait",
+  orderWaitMs: "orderWait",
 };
 const RETRIES = { retryBaseMs: "base", retryMaxMs: "max", maxRetries: "attempts", retryAfterMaxMs: "retryAfterMax" };
 
@@ -74,7 +102,11 @@ export async function run(job) {
   const notices = [];
   const options = optionsOf(job, notices);
   const profile = job.options && job.options.profile === "feed" ? follow : read;
-  const { outcome, complete, verified, error, lastEventId, bytes, streamId, mode } = await profile(job, options, events);
+  const { outcome, complete, verified, error, lastEventId, bytes, streamId, mode } = await profile(
+    job,
+    options,
+    events,
+  );
   const told = error && { code: error.code, status: error.status, retryAfterMs: error.retryAfter };
   return { events, notices, result: { outcome, complete, verified, error: told, lastEventId, bytes, streamId, mode } };
 }

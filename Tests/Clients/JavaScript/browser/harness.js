@@ -46,8 +46,18 @@ const PLAIN = [["Content-Type", "text/event-stream"]];
 const GRACEFUL = [...PLAIN, ["X-Stream-Mode", "graceful"], ["X-Stream-Id", ID]];
 export const graceful = (segments, more = {}) => ({ headers: GRACEFUL, segments, ...more });
 export const plain = (segments, more = {}) => ({ headers: PLAIN, segments, ...more });
-export const token = (number, wait = 0) => ({ text: `id: ${ID}.${number}\nevent: token\ndata: {"n":${number}}\n\n`, wait });
+export const token = (number, wait = 0) => ({
+  text: `id: ${ID}.${number}\nevent: token\ndata: {"n":${number}}\n\n`,
+  wait,
+});
 export function streamEnd(events, members = {}, more = {}) {
-  const all = { type: "stream_end", outcome: "completed", events, lastEventId: events ? `${ID}.${events}` : "", resumable: false, ...members };
+  const all = {
+    type: "stream_end",
+    outcome: "completed",
+    events,
+    lastEventId: events ? `${ID}.${events}` : "",
+    resumable: false,
+    ...members,
+  };
   return { text: `event: stream_end\ndata: ${JSON.stringify(all)}\n\n`, ...more };
 }

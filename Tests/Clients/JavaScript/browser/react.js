@@ -1,4 +1,4 @@
-import { StrictMode, createElement, createRoot, hydrateRoot, renderToString } from "react";
+import { createElement, createRoot, hydrateRoot, renderToString, StrictMode } from "react";
 import { useAgentStream } from "fermata-client/react";
 import { equal, graceful, ID, play, sleep, streamEnd, test, token, until } from "./harness.js";
 
@@ -98,7 +98,9 @@ test("React: leaving may cancel the run", async () => {
 
 test("React: another stream shows nothing of the one before", async () => {
   const first = await play([graceful([token(1), ...Array.from({ length: 50 }, (_, at) => token(at + 2, 20))])]);
-  const second = await play([graceful([{ text: "data: 1000\n\n" }, { text: "data: 1001\n\n", wait: 300 }, streamEnd(2, { lastEventId: "" })])]);
+  const second = await play([
+    graceful([{ text: "data: 1000\n\n" }, { text: "data: 1001\n\n", wait: 300 }, streamEnd(2, { lastEventId: "" })]),
+  ]);
   const options = { select: (event) => Number(event.data) || event.json().n };
   const view = show({ url: first.url, options });
   await until("an event", () => view.last()?.partials.length >= 3);
@@ -113,7 +115,11 @@ test("React: another stream shows nothing of the one before", async () => {
 });
 
 test("React: an error is an error, never a stream that goes on for ever", async () => {
-  const refused = { status: 503, headers: [["Content-Type", "application/json"]], segments: [{ text: '{"error":{"code":"overload"}}' }] };
+  const refused = {
+    status: 503,
+    headers: [["Content-Type", "application/json"]],
+    segments: [{ text: '{"error":{"code":"overload"}}' }],
+  };
   const { url } = await play([refused, refused, refused]);
   const view = show({ url, options: fast });
   await until("the error", () => view.last()?.status === "error");
@@ -129,14 +135,21 @@ test("React: restart begins anew, cancel stops, and both stay the same functions
   const { restart, cancel, close } = view.last();
   restart();
   await until("the second one", () => view.last().status === "streaming" && view.last().partials.length === 1);
-  equal([view.last().restart === restart, view.last().cancel === cancel, view.last().close === close], [true, true, true]);
+  equal([view.last().restart === restart, view.last().cancel === cancel, view.last().close === close], [
+    true,
+    true,
+    true,
+  ]);
   await cancel();
   await until("cancelled", () => view.last().status === "cancelled");
   equal([view.last().error, (await report()).deletes.length], [null, 1]);
 });
 
 test("React: a reset empties what is shown", async () => {
-  const reset = { text: `event: stream_reset\ndata: {"type":"stream_reset","reason":"epoch","streamId":"${ID}","oldest":null}\n\n`, wait: 200 };
+  const reset = {
+    text: `event: stream_reset\ndata: {"type":"stream_reset","reason":"epoch","streamId":"${ID}","oldest":null}\n\n`,
+    wait: 200,
+  };
   const { url } = await play([graceful([token(1), token(2), reset, token(1), streamEnd(1)])]);
   const view = show({ url, options: { select } });
   await until("done", () => view.last()?.status === "done");
@@ -145,7 +158,9 @@ test("React: a reset empties what is shown", async () => {
 });
 
 test("React: what is kept is bounded", async () => {
-  const { url } = await play([graceful([{ text: Array.from({ length: 100 }, (_, at) => token(at + 1).text).join("") }, streamEnd(100)])]);
+  const { url } = await play([
+    graceful([{ text: Array.from({ length: 100 }, (_, at) => token(at + 1).text).join("") }, streamEnd(100)]),
+  ]);
   const view = show({ url, options: { select, maxPartials: 10 } });
   await until("done", () => view.last()?.status === "done");
   equal([view.last().partials, view.last().partialsDropped], [[91, 92, 93, 94, 95, 96, 97, 98, 99, 100], 90]);
@@ -154,7 +169,10 @@ test("React: what is kept is bounded", async () => {
 test("React: reduce makes what is shown, with the latest handlers", async () => {
   const { url } = await play([graceful([token(1), token(2, 300), streamEnd(2)])]);
   const seen = [];
-  const options = (name) => ({ reduce: (all, event) => [...all, `${name}${event.json().n}`], onEvent: () => seen.push(name) });
+  const options = (name) => ({
+    reduce: (all, event) => [...all, `${name}${event.json().n}`],
+    onEvent: () => seen.push(name),
+  });
   const view = show({ url, options: options("a") });
   await until("the first", () => view.last()?.partials.length === 1);
   view.render({ url, options: options("b") });

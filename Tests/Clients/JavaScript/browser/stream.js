@@ -1,5 +1,18 @@
 import { FermataEventSource, openStream } from "fermata-client";
-import { coverPage, equal, graceful, ID, plain, play, pretend, sleep, streamEnd, test, token, until } from "./harness.js";
+import {
+  coverPage,
+  equal,
+  graceful,
+  ID,
+  plain,
+  play,
+  pretend,
+  sleep,
+  streamEnd,
+  test,
+  token,
+  until,
+} from "./harness.js";
 
 const fast = { retry: { base: 40 } };
 
@@ -76,7 +89,12 @@ test("a page that goes gives its connection up, and goes on when it comes back, 
 });
 
 test("a stream that can't be resumed stays when the page goes", async () => {
-  const { url, report } = await play([plain([{ text: 'data: {"n":1}\n\n' }, { text: 'data: {"n":2}\n\ndata: {"n":0}\n\nevent: done\ndata: {"n":3}\n\n', wait: 500 }])]);
+  const { url, report } = await play([
+    plain([{ text: 'data: {"n":1}\n\n' }, {
+      text: 'data: {"n":2}\n\ndata: {"n":0}\n\nevent: done\ndata: {"n":3}\n\n',
+      wait: 500,
+    }]),
+  ]);
   const stream = openStream(url);
   const reading = read(stream);
   await until("the first event", () => stream.eventsReceived === 1);
@@ -86,7 +104,9 @@ test("a stream that can't be resumed stays when the page goes", async () => {
 });
 
 test("cancelling stops the run by its name", async () => {
-  const { url, report } = await play([graceful([token(1), streamEnd(1, { outcome: "cancelled" }, { until: "delete" })])]);
+  const { url, report } = await play([
+    graceful([token(1), streamEnd(1, { outcome: "cancelled" }, { until: "delete" })]),
+  ]);
   const stream = openStream(url);
   const reading = read(stream);
   await until("the first event", () => stream.eventsReceived === 1);
@@ -106,16 +126,27 @@ test("leaving a loop ends the request at once", async () => {
 });
 
 test("an EventSource reconnects, and closes at 204", async () => {
-  const { url, report } = await play([plain([{ text: "id: 1\ndata: a\n\n" }]), plain([{ text: "id: 2\nevent: x\ndata: b\n\ndata: lost" }]), { status: 204 }]);
+  const { url, report } = await play([
+    plain([{ text: "id: 1\ndata: a\n\n" }]),
+    plain([{ text: "id: 2\nevent: x\ndata: b\n\ndata: lost" }]),
+    { status: 204 },
+  ]);
   const source = new FermataEventSource(url, fast);
   const seen = [];
   source.onopen = () => seen.push("open");
   source.onmessage = ({ data, lastEventId }) => seen.push(`${data} ${lastEventId}`);
-  source.addEventListener("x", ({ data, lastEventId, origin }) => seen.push(`x ${data} ${lastEventId} ${origin === new URL(url).origin}`));
+  source.addEventListener(
+    "x",
+    ({ data, lastEventId, origin }) => seen.push(`x ${data} ${lastEventId} ${origin === new URL(url).origin}`),
+  );
   source.onerror = ({ target, outcome }) => seen.push(`error ${target.readyState} ${outcome}`);
   await source.done;
   await sleep(20);
   equal(seen, ["open", "a 1", "error 0 cut", "open", "x b 2 true", "error 0 cut", "error 2 ended"]);
-  equal((await report()).requests.map(({ target }) => target), ["/s?stream_end=1", "/s?stream_end=1&last_event_id=1", "/s?stream_end=1&last_event_id=2"]);
+  equal((await report()).requests.map(({ target }) => target), [
+    "/s?stream_end=1",
+    "/s?stream_end=1&last_event_id=1",
+    "/s?stream_end=1&last_event_id=2",
+  ]);
   equal([source.readyState, source.CLOSED, FermataEventSource.CLOSED], [2, 2, 2]);
 });

@@ -77,7 +77,12 @@ export function fakeFetch() {
             // It was over.
           }
         });
-        resolve(new Response(status === 204 ? null : body, { status, headers: { "Content-Type": "text/event-stream", ...headers } }));
+        resolve(
+          new Response(status === 204 ? null : body, {
+            status,
+            headers: { "Content-Type": "text/event-stream", ...headers },
+          }),
+        );
         call.write = (text) => controller.enqueue(encoder.encode(text));
         call.end = () => controller.close();
         call.break = (error = new TypeError("terminated")) => controller.error(error);

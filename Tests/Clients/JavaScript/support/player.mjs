@@ -2,12 +2,15 @@
 import net from "node:net";
 
 const ALLOW =
-  "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, Retry-After\r\n";
+  "Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, " +
+  "Retry-After\r\n";
 const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
 function payload(segment) {
   if (segment.hex !== undefined) return Buffer.from(segment.hex, "hex");
-  if (segment.repeat) return Buffer.from((segment.text || "") + segment.repeat[0].repeat(segment.repeat[1]) + (segment.tail || ""));
+  if (segment.repeat) {
+    return Buffer.from((segment.text || "") + segment.repeat[0].repeat(segment.repeat[1]) + (segment.tail || ""));
+  }
   return Buffer.from(segment.text);
 }
 
@@ -39,7 +42,16 @@ class Requests {
  * @returns a play: `url`, `requests`, `deletes`, `preflights`, `left` (when clients left), `close()`
  */
 export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHeaders = true } = {}) {
-  const the = { requests: [], deletes: [], preflights: [], left: [], ended: [], begun: [], open: 0, sockets: new Set() };
+  const the = {
+    requests: [],
+    deletes: [],
+    preflights: [],
+    left: [],
+    ended: [],
+    begun: [],
+    open: 0,
+    sockets: new Set(),
+  };
   let taken = 0;
   const server = net.createServer((socket) => {
     the.sockets.add(socket);
@@ -53,7 +65,9 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
   function answer(socket, request) {
     if (request.method === "OPTIONS") {
       the.preflights.push(request);
-      const names = allowHeaders ? `Access-Control-Allow-Headers: ${request.fields["access-control-request-headers"]}\r\n` : "";
+      const names = allowHeaders
+        ? `Access-Control-Allow-Headers: ${request.fields["access-control-request-headers"]}\r\n`
+        : "";
       return socket.write(`HTTP/1.1 204 X\r\n${allow}Access-Control-Allow-Methods: *\r\n${names}\r\n`);
     }
     if (request.method === "DELETE") {
@@ -74,7 +88,7 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
     if (end === "refuse") return over(), socket.destroy();
     const isChunked = framing === "chunked" && status !== 204;
     let isLeft = false;
-    const closed = new Promise((resolve) => socket.once("close", () => resolve((isLeft = true))));
+    const closed = new Promise((resolve) => socket.once("close", () => resolve(isLeft = true)));
     the.open++;
     closed.then(() => {
       the.open--;
@@ -97,7 +111,9 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
       return isTaken ? undefined : Promise.race([new Promise((resolve) => socket.once("drain", resolve)), closed]);
     };
     for (const segment of segments) {
-      for (let waited = 0; segment.until === "delete" && !the.deletes.length && waited < 5000; waited += 10) await sleep(10);
+      for (let waited = 0; segment.until === "delete" && !the.deletes.length && waited < 5000; waited += 10) {
+        await sleep(10);
+      }
       if (segment.wait) await Promise.race([sleep(segment.wait), closed]);
       if (isLeft) return;
       const data = payload(segment);
@@ -135,12 +151,26 @@ export const token = (number, id = ID) => `id: ${id}.${number}\nevent: token\nda
 /** stream_end, as text. */
 export function streamEnd(members = {}) {
   const all = {
-    type: "stream_end", streamId: ID, runId: ID, outcome: "completed", reason: "the backend ended its stream", events: 0,
-    bytes: 0, lastEventId: "", resumable: false, partialEvent: false, message: "Stream ending", ...members,
+    type: "stream_end",
+    streamId: ID,
+    runId: ID,
+    outcome: "completed",
+    reason: "the backend ended its stream",
+    events: 0,
+    bytes: 0,
+    lastEventId: "",
+    resumable: false,
+    partialEvent: false,
+    message: "Stream ending",
+    ...members,
   };
   return `event: stream_end\ndata: ${JSON.stringify(all)}\n\n`;
 }
 
 /** An exchange of the gateway's with these texts. */
-export const graceful = (texts, more = {}) => ({ headers: GRACEFUL, segments: texts.map((text) => ({ text })), ...more });
+export const graceful = (texts, more = {}) => ({
+  headers: GRACEFUL,
+  segments: texts.map((text) => ({ text })),
+  ...more,
+});
 export const plain = (texts, more = {}) => ({ headers: PLAIN, segments: texts.map((text) => ({ text })), ...more });
