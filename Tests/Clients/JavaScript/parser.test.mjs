@@ -13,8 +13,7 @@ function parse(pieces, { whole = false, ...options } = {}) {
 const bytes = (text) => new TextEncoder().encode(text);
 
 test("the same events come out wherever the bytes are cut", () => {
-  const text =
-    "\ufeffid: 1\r\nevent: a\r\ndata: ä€😀\r\n\r\n:c\rdata:x\rdata: y\r\rid\ndata\n\ndata: z\r\n\r\n";
+  const text = "\ufeffid: 1\r\nevent: a\r\ndata: ä€😀\r\n\r\n:c\rdata:x\rdata: y\r\rid\ndata\n\ndata: z\r\n\r\n";
   const { events } = parse([bytes(text)]);
   const [second, third] = [["message", "x\ny", "1"], ["message", "", ""]];
   assert.deepEqual(events, [["a", "ä€😀", "1"], second, third, ["message", "z", ""]]);

@@ -55,9 +55,10 @@ function counted(name, program, args, pattern, options) {
 
 console.log(`node ${process.version}`);
 step("types are strict", "tsc", ["-p", library]);
-if (existsSync(path.join(here, "types/tsconfig.json"))) {
-  step("declarations and sources agree", "tsc", ["-p", path.join(here, "types")]);
-}
+step("callers' code is checked as they write it", "tsc", ["-p", path.join(here, "types")]);
+if (existsSync("/usr/share/nodejs/@types/react")) {
+  step("the hook's, too", "tsc", ["-p", path.join(here, "types/tsconfig.react.json")]);
+} else missing("the hook's types", "node-types-react");
 const deno = process.env.DENO || "deno";
 step("types are strict for the newest TypeScript", deno, [
   "check",
@@ -83,6 +84,8 @@ else {
   }
 }
 
+const programs = [process.env.FERMATA_PROGRAM, `${root}/.build/debug/fermata`, `${root}/.build/release/fermata`];
+if (!programs.some((name) => name && existsSync(name))) missing("in front of a real gateway", "a built gateway");
 const units = readdirSync(here).filter((name) => name.endsWith(".test.mjs")).map((name) => path.join(here, name));
 counted("unit tests", process.execPath, ["--test", "--test-reporter=tap", ...units], /# pass (\d+)\n# fail (\d+)/);
 

@@ -13,18 +13,30 @@ const waiting = new Map();
 /** @type {WeakMap<object, Entry>} */
 const known = new WeakMap();
 
+/** Channels that nobody holds are forgotten, and fetch is loaded at its first call. @type {any[]} */
+const held = [];
+
 /** @param {any} channels `node:diagnostics_channel` */
 function listen(channels) {
+  /**
+   * @param {string} name
+   * @param {(message: any) => void} act
+   */
+  const subscribe = (name, act) => {
+    const channel = channels.channel(`undici:${name}`);
+    held.push(channel);
+    channel.subscribe(act);
+  };
   /**
    * @param {string} name
    * @param {(message: any, entry: Entry) => void} act
    */
   const on = (name, act) =>
-    channels.subscribe(`undici:${name}`, (/** @type {any} */ message) => {
+    subscribe(name, (message) => {
       const entry = known.get(message.request);
       if (entry) act(message, entry);
     });
-  channels.subscribe("undici:request:create", (/** @type {any} */ { request }) => {
+  subscribe("request:create", ({ request }) => {
     const tracks = waiting.get(`${request.method} ${request.origin}${request.path}`);
     const track = tracks && tracks.shift();
     if (track) known.set(request, { track });
@@ -44,7 +56,7 @@ const { getBuiltinModule } = /** @type {any} */ (globalThis).process;
 // Older ones have it by import only. By a variable, so that bundlers for pages do not look for it.
 const ready = getBuiltinModule
   ? listen(getBuiltinModule(name))
-  : import(/* @vite-ignore */ `node:${name}`).then(listen, () => {});
+  : import(/* @vite-ignore */ `node:${name}`).then(listen).catch(() => {});
 
 /**
  * Does `fetch` and watches how its body ends.
