@@ -9,7 +9,7 @@ const PARTS = [
   {
     name: "core",
     code: 'export { openStream, SSE_EVENTS, FermataStreamError } from "./src/index.js"',
-    limit: 10 * 1024,
+    limit: 9.5 * 1024,
   },
   { name: "parser", code: 'export { createParser } from "./src/parser.js"', limit: 1.2 * 1024 },
 ];

@@ -69,7 +69,7 @@ export class Account {
     const { order, filterStreamId } = this._options;
     if (order !== "index" && !filterStreamId) return;
     const { Sorter } = await import("./sorter.js");
-    this._sorter = new Sorter(this._options, this._deliver);
+    this._sorter = new Sorter(this._options, this._deliver, members, gatewayId);
   }
 
   /**

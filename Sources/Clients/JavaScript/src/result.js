@@ -19,17 +19,6 @@ import { isRetryable } from "./rules.js";
  * @property {unknown} [cause]
  */
 
-/** @type {Record<string, string>} */
-const MESSAGES = {
-  cut: "the stream was cut before its end",
-  missing_events: "events are missing",
-  ended: "the stream ended, and nothing said that it was complete",
-  no_stream: "the answer is no event stream",
-  timeout: "there was no answer in time",
-  event_too_large: "an event is larger than allowed",
-  upstream_error: "the server told of an error",
-};
-
 export class FermataStreamError extends Error {
   /**
    * @param {StreamResult} result
@@ -37,7 +26,7 @@ export class FermataStreamError extends Error {
    */
   constructor(result, failure) {
     const { outcome, reason } = result;
-    super(failure.message || reason || MESSAGES[outcome] || `the stream ended with ${outcome}`);
+    super(failure.message || reason || `the stream's outcome is ${outcome}`);
     this.name = "FermataStreamError";
     /** @type {string} */
     this.code = (outcome === "no_stream" && failure.code) || outcome;

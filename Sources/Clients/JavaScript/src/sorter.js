@@ -1,8 +1,6 @@
 /**
  * Order by `index` and filter by `streamId`, for backends whose events say so. Both are off unless asked for.
  */
-import { gatewayId, members } from "./rules.js";
-
 /**
  * @typedef {import("./index.js").StreamOptions} StreamOptions
  * @typedef {import("./index.js").StreamEvent} StreamEvent
@@ -17,8 +15,12 @@ export class Sorter {
   /**
    * @param {StreamOptions} options
    * @param {(event: StreamEvent) => void} deliver
+   * @param {typeof import("./rules.js").members} members passed on, so that this file needs no other
+   * @param {typeof import("./rules.js").gatewayId} gatewayId
    */
-  constructor(options, deliver) {
+  constructor(options, deliver, members, gatewayId) {
+    this._members = members;
+    this._gatewayId = gatewayId;
     this._filter = options.filterStreamId;
     this._sorts = options.order === "index";
     this._wait = options.orderWait === undefined ? 2000 : options.orderWait;
@@ -47,13 +49,13 @@ export class Sorter {
   /** @param {StreamEvent} event */
   take(event) {
     if (!this._filter && !this._sorts) return this._deliver(event);
-    const { streamId, index } = members(event);
+    const { streamId, index } = this._members(event);
     if (this._filter && typeof streamId === "string") {
       this._only = this._only || streamId;
       if (streamId !== this._only) return;
     }
     if (!this._sorts) return this._deliver(event);
-    if (!Number.isInteger(index) || gatewayId(event.id)) {
+    if (!Number.isInteger(index) || this._gatewayId(event.id)) {
       this.flush();
       return this._deliver(event);
     }

@@ -28,7 +28,7 @@ export class Stream {
   constructor(url, options, isFeed) {
     this._options = options;
     const { highWater = DEFAULT_HIGH_WATER } = options;
-    this._highWater = highWater;
+    this._highWater = Math.max(highWater, 1);
     /** @type {(StreamEvent | StreamReset)[]} */
     this._queue = [];
     this._first = 0;
@@ -253,44 +253,28 @@ function resetError(reset) {
   return Object.assign(new Error(`the stream began anew: ${reset.reason}`), { code: "stream_reset", reset });
 }
 
-/** @type {[keyof StreamOptions, unknown[]][]} */
-const CHOICES = [
-  ["optIn", ["auto", "header", "query", "off"]],
-  ["resume", ["auto", "same-url", "off"]],
-  ["order", ["arrival", "index"]],
-];
-/** @type {(keyof StreamOptions)[]} */
-const NUMBERS = [
-  "headTimeout",
-  "firstTokenTimeout",
-  "endWait",
-  "hardEndWait",
-  "cancelWait",
-  "orderWait",
-  "timeout",
-  "maxEventBytes",
-  "highWater",
-];
+const isTime = (/** @type {any} */ value) => value >= 0 && typeof value === "number";
+/** @type {Record<string, (value: any) => boolean>} */
+const CHECKS = {
+  optIn: (value) => /^(auto|header|query|off)$/.test(value),
+  resume: (value) => /^(auto|same-url|off)$/.test(value),
+  order: (value) => /^(arrival|index)$/.test(value),
+  deadTimeout: (value) => value > 0 || /^(auto|off)$/.test(value),
+};
+for (
+  const name of ["headTimeout", "firstTokenTimeout", "endWait", "hardEndWait", "cancelWait", "orderWait", "timeout"]
+) {
+  CHECKS[name] = isTime;
+}
+CHECKS.maxEventBytes = CHECKS.highWater = isTime;
 
 /**
  * Refuses options that can't be meant.
  * @param {StreamOptions} options
  */
 export function checkOptions(options) {
-  for (const [name, allowed] of CHOICES) {
-    if (options[name] !== undefined && !allowed.includes(options[name])) {
-      throw new TypeError(`${name} is one of ${allowed.join(", ")}`);
-    }
-  }
-  for (const name of NUMBERS) {
-    const value = options[name];
-    if (value !== undefined && !(typeof value === "number" && value >= 0)) {
-      throw new TypeError(`${name} is a number that is not negative`);
-    }
-  }
-  const { deadTimeout = "auto" } = options;
-  if (!["auto", "off"].includes(String(deadTimeout)) && !(Number(deadTimeout) > 0)) {
-    throw new TypeError("deadTimeout is a number above 0, auto or off");
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined && CHECKS[name]?.(value) === false) throw new TypeError(`${name} can't be ${value}`);
   }
   return options;
 }
