@@ -45,6 +45,42 @@ import Testing
     #expect(error("{\"flags\":{}}", requiring: [.streamClosing])?.first.pointer.description == "/flags")
   }
 
+  @Test func `a file whose variants are no modes is refused where modes are needed`() {
+    func file(_ variant: String) -> String {
+      "{\"flags\":{\"stream-closing\":{\"state\":\"ENABLED\",\"variants\":{\"legacy\":\"a\",\"\(variant)\":\"b\"}}}}"
+    }
+    #expect(error(file("shield"), requiring: [.streamClosing]) == nil)
+    #expect(error(file("gracefull")) == nil)
+    let fault = error(file("gracefull"), requiring: [.streamClosing])?.first
+    #expect(fault?.pointer.description == "/flags/stream-closing/variants/gracefull")
+    #expect(fault?.message.contains("did you mean \"graceful\"?") == true)
+    #expect(FlagLinter.lint([UInt8](file("gracefull").utf8)).contains { $0.severity == .error })
+  }
+
+  @Test(arguments: [
+    ("7", "7"), ("release 7 ~", "release 7 ~"), ("a\\\"b", "a\\\"b"), ("a\nb{} 1\n", "a?b{} 1?"), ("\u{1B}[2J", "?[2J"),
+    ("é", "?"), (String(repeating: "x", count: 200), String(repeating: "x", count: 128)),
+  ])
+  func `a file is called by its version, of which 128 printable bytes are shown`(_ version: String, _ name: String)
+    throws
+  {
+    let document: JSONValue = ["flags": [:], "metadata": ["version": .string(version)]]
+    let set = try FlagSet(parsing: document.serialized(.compact))
+    #expect(set.version == version && set.name == name)
+    let isTold = FlagLinter.lint(document.serialized(.compact)).contains {
+      $0.pointer.description == "/metadata/version" && $0.severity == .warning
+    }
+    #expect(isTold == (version != name))
+  }
+
+  @Test func `a file without a version is called by its short hash, and no file at all built-in`() throws {
+    for text in ["{\"flags\":{}}", "{\"flags\":{},\"metadata\":{\"version\":\"\"}}"] {
+      let set = try FlagSet(parsing: [UInt8](text.utf8))
+      #expect(set.name == set.hash.prefix(12) && set.name.count == 12)
+    }
+    #expect(FlagSet.builtIn.name == "built-in")
+  }
+
   @Test func `rules beyond the limits are refused`() throws {
     func file(_ rule: String) -> String {
       "{\"flags\":{\"f\":{\"state\":\"ENABLED\",\"variants\":{\"a\":1},\"targeting\":\(rule)}}}"

@@ -156,6 +156,21 @@ func line(_ start: String, in text: String) -> String? {
 }
 
 @Suite struct PrometheusTextTests {
+  @Test func `a label's value of any text stays one value on one line`() {
+    var out = ByteBuffer()
+    let forged = "1\"} 1\nfermata_forged 7\n# \\"
+    PrometheusText.write(
+      "info", "gauge", "A \"help\".\nx", [([("version", forged), ("hash", "h")], 1), ([], 2.5)], to: &out)
+    let golden = #"""
+      # HELP info A "help".\nx
+      # TYPE info gauge
+      info{version="1\"} 1\nfermata_forged 7\n# \\",hash="h"} 1
+      info 2.5
+
+      """#
+    #expect(String(decoding: out.toArray(), as: UTF8.self) == golden)
+  }
+
   @Test func `the exposition is the golden text`() {
     var define = RegistryBuilder()
     let opened = define.counter("opened_total", "A \\ and a\nline.")

@@ -14,6 +14,9 @@ package final class FlagSet: Sendable {
   package let hash: String
   /// `metadata.version`, "" when the file has none.
   package let version: String
+  /// What people, log lines and metrics call this file: its version, or its short hash when it has none. At most 128
+  /// bytes, all of them printable ASCII.
+  package let name: String
   /// `metadata.flagSetId`, "" when the file has none.
   package let identifier: String
   package let generation: FractionalGeneration
@@ -48,9 +51,7 @@ package final class FlagSet: Sendable {
       } catch {
         faults.append(error)
       }
-      for key in required where !flags.contains(where: { $0.key == key.description }) {
-        faults.append(FlagFault(JSONPointer(["flags"]), "the flag \"\(key)\" is missing"))
-      }
+      faults += Self.faults(of: required, among: flags)
     }
     faults = FlagFile.placed(faults, in: parsed)
     guard !faults.contains(where: { $0.severity == .error }) else { throw FlagFileError(faults: faults) }
@@ -61,12 +62,41 @@ package final class FlagSet: Sendable {
     let metadata = document["metadata"]
     self.hash = hash
     self.version = metadata?["version"]?.string ?? ""
+    self.name = Self.name(version: self.version, hash: hash)
     self.identifier = metadata?["flagSetId"]?.string ?? ""
     self.generation = metadata?["fractional"]?.string.flatMap(FractionalGeneration.init) ?? .v2
     self.warnings = warnings
     self.document = document
     self.flags = flags
     self.positions = Dictionary(flags.enumerated().map { ($1.key, $0) }, uniquingKeysWith: { $1 })
+  }
+
+  /// What keeps a file from being used by a program that needs the flags `required`.
+  private static func faults(of required: [FlagKey], among flags: [FlagDefinition]) -> [FlagFault] {
+    required.flatMap { key -> [FlagFault] in
+      guard let flag = flags.first(where: { $0.key == key.description }) else {
+        return [FlagFault(JSONPointer(["flags"]), "the flag \"\(key)\" is missing")]
+      }
+      return key.strangeVariants(of: flag)
+    }
+  }
+
+  /// The most bytes of a name.
+  static let nameLimit = 128
+
+  static func name(version: String, hash: String) -> String {
+    if version.isEmpty { return hash.isEmpty ? "built-in" : String(hash.prefix(12)) }
+    let shown = version.unicodeScalars.prefix(nameLimit).map { scalar in
+      isPrintable(scalar) ? Character(scalar) : "?"
+    }
+    return String(shown)
+  }
+
+  private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool { (0x20...0x7E).contains(scalar.value) }
+
+  /// Whether the version is shown as it is.
+  var hasPlainVersion: Bool {
+    version.unicodeScalars.count <= Self.nameLimit && version.unicodeScalars.allSatisfy(Self.isPrintable)
   }
 
   /// The file's limits: 1 MiB, and rules of the deepest kind inside flags inside the file.

@@ -13,6 +13,20 @@ package struct FlagKey: Hashable, Sendable, CustomStringConvertible {
 
   /// The flag that decides how a stream is closed.
   package static let streamClosing = FlagKey(known: "stream-closing")
+
+  /// The variants that have a meaning; `nil` where any has.
+  var knownVariants: [String]? { self == .streamClosing ? ["legacy", "shield", "graceful"] : nil }
+
+  /// A variant without a meaning is most likely a known one, misspelt.
+  func strangeVariants(of flag: FlagDefinition) -> [FlagFault] {
+    guard let known = knownVariants else { return [] }
+    let pointer = JSONPointer(["flags", description, "variants"])
+    return flag.variants.filter { !known.contains($0.name) }.map { variant in
+      let hint = Spelling.nearest(to: variant.name, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+      let names = known.joined(separator: ", ")
+      return FlagFault(pointer.appending(variant.name), "is none of the modes \(names)\(hint)")
+    }
+  }
 }
 
 /// What a flag said for one context, in OpenFeature's terms.

@@ -20,6 +20,24 @@ package enum PrometheusText {
     }
   }
 
+  /// A metric that is no registry's: its kind's word, and a value for each set of labels.
+  ///
+  /// - Parameter samples: labels with values of any text, which is escaped here.
+  package static func write(
+    _ name: String, _ kind: StaticString, _ help: String, _ samples: [(labels: [(String, String)], value: Double)],
+    to out: inout ByteBuffer
+  ) {
+    out.append("# HELP \(name) \(escaped(help, quotes: false))\n# TYPE \(name) ")
+    out.append(kind)
+    out.append("\n")
+    for sample in samples {
+      let labels = sample.labels.map { "\($0)=\"\(escaped($1))\"" }.joined(separator: ",")
+      writeName(name, "", labels, to: &out)
+      append(sample.value, to: &out)
+      out.append(UInt8(ascii: "\n"))
+    }
+  }
+
   private static func writeOpen(
     _ metric: MetricDefinition, _ open: OpenLabel, _ snapshot: MetricSnapshot, to out: inout ByteBuffer
   ) {

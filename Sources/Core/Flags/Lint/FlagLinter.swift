@@ -40,6 +40,11 @@ private struct Advice {
       self.flag(flag, source?.object ?? JSONObject(), pointer)
     }
     generation(of: set)
+    if !set.hasPlainVersion {
+      warn(
+        JSONPointer(["metadata", "version"]),
+        "should be at most \(FlagSet.nameLimit) printable ASCII characters; logs and metrics show \"\(set.name)\"")
+    }
   }
 
   private mutating func flag(_ flag: FlagDefinition, _ source: JSONObject, _ pointer: JSONPointer) {
@@ -50,6 +55,7 @@ private struct Advice {
     for variant in flag.variants where !Self.isPortableName(variant.name) {
       warn(pointer.appending("variants").appending(variant.name), "the name should be made of A-Z a-z 0-9 _ . : -")
     }
+    faults += FlagKey(flag.key)?.strangeVariants(of: flag) ?? []
     if source["defaultVariant"] == "" { warn(pointer.appending("defaultVariant"), "say null, or leave it out") }
     guard let targeting = source["targeting"] else { return }
     faults += PortableProfile.faults(in: targeting, at: pointer.appending("targeting"))
