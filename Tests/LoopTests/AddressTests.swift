@@ -54,6 +54,23 @@ import Testing
   }
 }
 
+@Suite struct OverlapTests {
+  @Test(arguments: [
+    ("127.0.0.1:80", "127.0.0.1:80", true), ("127.0.0.1:80", "127.0.0.1:81", false),
+    ("127.0.0.1:80", "127.0.0.2:80", false), ("0.0.0.0:80", "127.0.0.1:80", true), ("0.0.0.0:80", "0.0.0.0:80", true),
+    ("0.0.0.0:80", "[::1]:80", false), ("[::]:80", "127.0.0.1:80", true), ("[::]:80", "[::1]:80", true),
+    ("[::]:80", "0.0.0.0:80", true), ("[::1]:80", "127.0.0.1:80", false), ("[::1]:80", "[::1]:80", true),
+    ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", true), ("127.0.0.1:0", "127.0.0.1:0", false),
+    ("0.0.0.0:0", "127.0.0.1:0", false),
+  ])
+  func `two listeners overlap when a connection could go to either`(
+    _ left: String, _ right: String, _ overlap: Bool
+  ) throws {
+    let (left, right) = try (#require(SocketAddress(parsing: left)), #require(SocketAddress(parsing: right)))
+    #expect(left.overlaps(right) == overlap && right.overlaps(left) == overlap)
+  }
+}
+
 @Suite struct ResolverTests {
   @Test func `literals are answered at once`() throws {
     let resolver = Resolver(loop: try EventLoop())

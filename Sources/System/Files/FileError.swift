@@ -30,6 +30,15 @@ package enum FileError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether reading the same file again may go well though nobody changes it.
+  package var mayPass: Bool {
+    switch self {
+    case .changedWhileReading: true
+    case .system(_, _, let error): error.isOutOfDescriptors || [EIO, ENOMEM, ESTALE].contains(error.code)
+    default: false
+    }
+  }
+
   package var description: String {
     switch self {
     case .notFound(let path): "\(path): no such file"

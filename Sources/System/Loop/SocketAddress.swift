@@ -83,6 +83,19 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     family == .v4 ? low >> 24 == 127 : high == 0 && low == 1
   }
 
+  /// Every address of the machine.
+  package var isWildcard: Bool { high == 0 && low == 0 }
+
+  /// Whether two listeners, one here and one at `other`, would want the same connections. A wildcard of IPv6 takes those
+  /// of IPv4 too. Port 0 becomes one that is free.
+  package func overlaps(_ other: SocketAddress) -> Bool {
+    guard port == other.port, port != 0 else { return false }
+    let (left, right) = (unmapped, other.unmapped)
+    if left.isWildcard { return left.family == .v6 || right.family == .v4 || right.isWildcard }
+    if right.isWildcard { return right.family == .v6 || left.family == .v4 }
+    return left == right
+  }
+
   /// Whether the first `length` bits of both addresses are the same.
   func sharesPrefix(_ length: Int, with other: SocketAddress) -> Bool {
     guard family == other.family else { return false }

@@ -4,7 +4,7 @@ import Time
 
 /// A listening socket: hands accepted connections to one closure, on its loop.
 ///
-/// Several listeners (of several loops or processes) may share one port; the kernel spreads connections over them.
+/// Several listeners (of several loops or processes) may share one port, if all of them do so.
 package final class Listener {
   /// Connections accepted in one go before the loop's other work has its turn.
   static let acceptsPerTurn = 64
@@ -12,6 +12,14 @@ package final class Listener {
   static let backlogLimit = 65536
   /// How long to leave the socket alone when there is no descriptor even to turn a client away.
   static let pauseWhenOutOfDescriptors = Nanoseconds.milliseconds(100)
+
+  /// Who else may listen at the address.
+  package enum Sharing: Sendable {
+    /// Nobody.
+    case exclusive
+    /// Other listeners that share it too, of this process or another of the same user; the kernel spreads connections.
+    case shared
+  }
 
   package let loop: EventLoop
   /// Where it listens, with the port the kernel picked for port 0.
@@ -35,12 +43,12 @@ package final class Listener {
   ///   - options: inherited by every connection.
   ///   - accepted: gets each connection, not reading yet. A connection that isn't kept is closed.
   package init(
-    loop: EventLoop, address: SocketAddress, backlog: Int = 4096, options: SocketOptions = SocketOptions(),
-    accepted: @escaping (TCPConnection) -> Void
+    loop: EventLoop, address: SocketAddress, sharing: Sharing = .shared, backlog: Int = 4096,
+    options: SocketOptions = SocketOptions(), accepted: @escaping (TCPConnection) -> Void
   ) throws(SocketError) {
     self.loop = loop
     self.accepted = accepted
-    let descriptor = try Self.listen(at: address, backlog: backlog, options: options)
+    let descriptor = try Self.listen(at: address, sharing, backlog: backlog, options: options)
     self.descriptor = descriptor
     localAddress = (try? SocketCalls.localAddress(of: descriptor).get()) ?? address
     reserve = Self.openReserve()
@@ -85,23 +93,42 @@ package final class Listener {
   }
 
   private static func listen(
-    at address: SocketAddress, backlog: Int, options: SocketOptions
+    at address: SocketAddress, _ sharing: Sharing, backlog: Int, options: SocketOptions
   ) throws(SocketError) -> Int32 {
+    let descriptor = try bound(to: address, sharing)
+    options.apply(to: descriptor)
+    var failure: SystemError?
+    if Glibc.listen(descriptor, Int32(clamping: backlog)) != 0 { failure = .last }
+    if let failure {
+      Glibc.close(descriptor)
+      throw SocketError(failure)
+    }
+    return descriptor
+  }
+
+  private static func bound(to address: SocketAddress, _ sharing: Sharing) throws(SocketError) -> Int32 {
     let descriptor: Int32
     switch SocketCalls.makeStream(for: address) {
     case .success(let made): descriptor = made
     case .failure(let error): throw SocketError(error)
     }
     _ = SocketCalls.set(descriptor, level: SOL_SOCKET, option: SO_REUSEADDR, to: 1)
-    _ = SocketCalls.set(descriptor, level: SOL_SOCKET, option: SO_REUSEPORT, to: 1)
-    options.apply(to: descriptor)
-    var failure = SocketCalls.bind(descriptor, to: address)
-    if failure == nil, Glibc.listen(descriptor, Int32(clamping: backlog)) != 0 { failure = .last }
-    if let failure {
+    if sharing == .shared { _ = SocketCalls.set(descriptor, level: SOL_SOCKET, option: SO_REUSEPORT, to: 1) }
+    if let failure = SocketCalls.bind(descriptor, to: address) {
       Glibc.close(descriptor)
       throw SocketError(failure)
     }
     return descriptor
+  }
+
+  /// Whether somebody listens at `address`, whoever it is. Listeners that share it don't find each other otherwise.
+  package static func isTaken(_ address: SocketAddress) -> Bool {
+    do throws(SocketError) {
+      Glibc.close(try bound(to: address, .exclusive))
+      return false
+    } catch {
+      return error == .addressInUse
+    }
   }
 
   private static func openReserve() -> Int32 {

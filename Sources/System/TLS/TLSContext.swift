@@ -1,4 +1,5 @@
 import COpenSSL
+import Glibc
 import Loop
 
 /// What many connections have in common: trusted certificates, an identity, and for clients the latest session.
@@ -6,6 +7,13 @@ import Loop
 /// May be shared by loops. TLS 1.2 is the oldest version that is spoken, renegotiation is refused.
 @safe
 package final class TLSContext: @unchecked Sendable {
+  /// The one file that the system's certificates may be in; those in its folder are looked up when one is needed.
+  package static var systemRootFile: String? {
+    let variable = unsafe X509_get_default_cert_file_env().flatMap { unsafe getenv($0) }
+    return unsafe (variable ?? UnsafeMutablePointer(mutating: X509_get_default_cert_file()))
+      .map { unsafe String(cString: $0) }
+  }
+
   enum Role { case client, server }
 
   // Counted and locked by OpenSSL; not changed once made.
