@@ -65,7 +65,8 @@ extension EndToEnd {
       let directory = try ScratchDirectory()
       directory.write(
         "fermata.json5",
-        "{ upstream: 'http://h:1', listen: '127.0.0.1:1', workers: 3, stream: { idle: '1m', keepalive: '2s' } }")
+        "{ upstream: 'http://127.0.0.1:9', listen: '127.0.0.1:1', workers: 3, stream: { idle: '1m', keepalive: '2s' } }"
+      )
       let run = try Program.run(
         ["check", "--config", directory["fermata.json5"], "--workers", "5"],
         environment: [

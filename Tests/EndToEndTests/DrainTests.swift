@@ -90,7 +90,7 @@ extension EndToEnd {
     @Test func `a second process takes the port over without a lost request`() async throws {
       try await World.with { world in
         let second = try await GatewayProcess.start(
-          ["--upstream", world.backend.url], listen: "\(world.gateway.address)", clients: world.clients)
+          ["--upstream", world.backend.url, "--share"], listen: "\(world.gateway.address)", clients: world.clients)
         #expect(second.address == world.gateway.address)
         let long = world.open("/?events=3&interval=200&complete=done")
         #expect(await long.receives("data:"))

@@ -58,6 +58,24 @@ import Testing
     #expect(try ConfigurationTests.faults(document(members)) == [path])
   }
 
+  @Test func `a reload keeps the sessions of upstreams whose settings and files are the same`() throws {
+    let certificates = try Self.certificates.get()
+    let identity = try certificates.identity("renewed", for: "DNS:gateway.example")
+    let members =
+      "url: \"https://h\", tls: { certificate: \"\(identity.certificate)\", key: \"\(identity.key)\" }"
+    let first = try ConfigurationTests.decode(document(members))
+    func reloaded() throws -> UpstreamSettings {
+      try #require(first.reloading(try ConfigurationTests.decode(document(members))).inForce.upstreams.first)
+    }
+    let same = try reloaded()
+    #expect(same.tls?.context === first.upstreams[0].tls?.context && same.isSameBackend(as: first.upstreams[0]))
+    // A new certificate under the old name.
+    _ = try certificates.identity("renewed", for: "DNS:gateway.example")
+    let renewed = try reloaded()
+    #expect(renewed.tls?.context !== first.upstreams[0].tls?.context)
+    #expect(!renewed.isSameBackend(as: first.upstreams[0]))
+  }
+
   @Test func `a file that can't be used is named, and nothing of it is quoted`() throws {
     let certificates = try Self.certificates.get()
     let identity = try certificates.identity("mixed", for: "DNS:gateway.example")

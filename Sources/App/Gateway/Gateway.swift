@@ -15,6 +15,8 @@ package final class Gateway {
   /// Why it can't start; says what to do.
   package struct StartError: Error, CustomStringConvertible {
     package let description: String
+    /// Whether a file is wrong, so that trying again does not help.
+    package var isOfFile = false
   }
 
   package let loop: EventLoop
@@ -25,10 +27,15 @@ package final class Gateway {
   let guardKeeper: GuardKeeper
   let hub: RunHub
   private(set) var workers: [WorkerHandle] = []
-  private let log: WorkerLog
+  let log: WorkerLog
   private let logWriter: LogWriter
   private let reload: () -> Result<Configuration, ConfigurationError>
-  private var admin: AdminServer?
+  var admin: AdminServer?
+  private let reserve = DescriptorReserve()
+  private var reloadRetry: Timer?
+  private var lastReloadFault: String?
+  /// What the last reload brought and only a restart puts in force.
+  private(set) var restartNeeds: [RestartNeed] = []
   private var watches: [SignalWatch] = []
   private var logFlush: Timer?
   /// What the drain has still to do.
@@ -40,7 +47,7 @@ package final class Gateway {
   package private(set) var exitStatus: Int32 = 0
   /// Where clients connect; known when it is started.
   package private(set) var address: SocketAddress?
-  package private(set) var adminAddress: SocketAddress?
+  package var adminAddress: SocketAddress?
 
   /// - Parameter reload: reads the configuration again, for SIGHUP.
   package init(
@@ -54,12 +61,12 @@ package final class Gateway {
     settings = Settings(configuration)
     log = WorkerLog(writer: logWriter, level: configuration.logLevel)
     do {
-      flags = try FlagStore(settings: configuration.flags, loop: loop, log: log)
+      flags = try FlagStore(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
     } catch {
-      throw StartError(description: error.description)
+      throw StartError(description: error.description, isOfFile: true)
     }
     hub = RunHub(memory: configuration.runs.memory)
-    guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log)
+    guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
     guardKeeper.flagsChanged(flags.current.flagSet)
   }
 
@@ -70,6 +77,7 @@ package final class Gateway {
     SignalWatch.ignoreBrokenPipes()
     let configuration = settings.configuration
     var address = configuration.listen
+    try Listeners.claim(configuration)
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
@@ -92,7 +100,7 @@ package final class Gateway {
     try watchSignals()
     log.write(.info, "started", at: loop.wallTime()) { line in
       line.field("listen", address.description)
-      line.field("admin", adminAddress?.description ?? "")
+      line.field("admin", (adminAddress ?? configuration.admin.listen).description)
       line.field("workers", workers.count)
       line.field("flags", flags.current.version)
       line.field("libevent", EventLoop.libeventVersion)
@@ -106,19 +114,6 @@ package final class Gateway {
     let configured = settings.configuration.limits.connections
     let all = configured > 0 ? configured : max(16, Host.raiseDescriptorLimit() / 2 - 100)
     return max(1, all / settings.configuration.workers)
-  }
-
-  private func startAdmin(_ admin: AdminSettings) throws(StartError) {
-    let server = AdminServer(loop: loop, token: admin.token) { [unowned self] request, respond in
-      answerAdmin(request, respond)
-    }
-    do {
-      try server.listen(at: admin.listen)
-    } catch {
-      throw StartError(description: "the admin listener can't start on \(admin.listen): \(error)")
-    }
-    self.admin = server
-    adminAddress = server.localAddress
   }
 
   private func watchSignals() throws(StartError) {
@@ -153,21 +148,44 @@ package final class Gateway {
 
   // MARK: - Reload
 
+  /// Reads the flags and the configuration again. What is wrong, or can't be read now, changes nothing.
   private func reloadConfiguration() {
+    reloadRetry = nil
     flags.reload()
-    switch reload() {
-    case .success(let configuration):
-      configurationReloadFailed = false
-      let settings = Settings(configuration)
-      self.settings = settings
-      for worker in workers { worker.adopt(settings) }
-      log.level = configuration.logLevel
-      log.write(.info, "configuration_reloaded", at: loop.wallTime()) { _ in }
+    switch reserve.lend({ reload() }) {
+    case .success(let configuration): adopt(configuration)
     case .failure(let error):
+      // Without a free descriptor no file can be read: that says nothing of the files.
+      if reserve.isShort { reloadLater() }
+      if !configurationReloadFailed || error.description != lastReloadFault { tell(error) }
+      lastReloadFault = error.description
       configurationReloadFailed = true
-      log.write(.error, "configuration_reload_failed", at: loop.wallTime()) { line in
-        line.field("reason", error.description)
-      }
+    }
+  }
+
+  private func tell(_ error: ConfigurationError) {
+    log.write(.error, "configuration_reload_failed", at: loop.wallTime()) { line in
+      line.field("reason", error.description)
+    }
+  }
+
+  private func reloadLater() {
+    let timer = Timer(loop: loop) { [unowned self] in reloadConfiguration() }
+    timer.schedule(after: .milliseconds(200))
+    reloadRetry = timer
+  }
+
+  private func adopt(_ wanted: Configuration) {
+    configurationReloadFailed = false
+    let (inForce, needs) = settings.configuration.reloading(wanted)
+    restartNeeds = needs
+    let settings = Settings(inForce)
+    self.settings = settings
+    for worker in workers { worker.adopt(settings) }
+    log.level = inForce.logLevel
+    admin?.token = inForce.admin.token
+    log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
+      if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
     }
   }
 
@@ -182,6 +200,7 @@ package final class Gateway {
       line.field("seconds", settings.configuration.drain.seconds)
     }
     log.flush()
+    handOverAdmin()
     remaining = workers.count
     for worker in workers {
       worker.drain { [bound = LoopBound(self, loop: loop), mailbox = loop.mailbox] in
@@ -204,7 +223,8 @@ package final class Gateway {
     if remaining == 0 { stop() }
   }
 
-  private func after(_ delay: Nanoseconds, _ body: @escaping () -> Void) {
+  /// Does `body` later, unless the process ends before.
+  func after(_ delay: Nanoseconds, _ body: @escaping () -> Void) {
     let timer = Timer(loop: loop, handler: body)
     timer.schedule(after: delay)
     timers.append(timer)
@@ -219,91 +239,9 @@ package final class Gateway {
     logFlush?.cancel()
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
+    reloadRetry?.cancel()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }
     log.flush()
     loop.stop()
-  }
-}
-
-/// A worker as the main thread sees it: only through its mailbox.
-final class WorkerHandle {
-  private let thread: LoopThread
-  private let worker: LoopBound<Worker>
-  let address: SocketAddress
-
-  private init(thread: LoopThread, worker: LoopBound<Worker>, address: SocketAddress) {
-    self.thread = thread
-    self.worker = worker
-    self.address = address
-  }
-
-  /// Starts a worker and waits until it listens.
-  static func start(
-    index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, connectionLimit: Int, address: SocketAddress
-  ) throws(Gateway.StartError) -> WorkerHandle {
-    let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
-    let thread: LoopThread
-    do {
-      thread = try LoopThread.start(name: "worker-\(index)") { loop in
-        let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
-        let worker = Worker(
-          index: index, loop: loop, settings: settings, flags: flags, metrics: metrics, log: log,
-          hub: hub, connectionLimit: connectionLimit)
-        do {
-          try worker.listen(at: address)
-          started.put(.success((LoopBound(worker, loop: loop), worker.localAddress ?? address)))
-          worker.flushLogRegularly()
-        } catch {
-          started.put(.failure(Gateway.StartError(description: "can't listen on \(address): \(error)")))
-          loop.stop()
-        }
-      }
-    } catch {
-      throw Gateway.StartError(description: "no thread for worker \(index): \(error)")
-    }
-    let (worker, bound) = try started.take().get()
-    return WorkerHandle(thread: thread, worker: worker, address: bound)
-  }
-
-  func adopt(_ flags: FlagSnapshot) {
-    thread.mailbox.post { [worker] in worker.value.adopt(flags) }
-  }
-
-  func adopt(_ settings: Settings) {
-    thread.mailbox.post { [worker] in worker.value.adopt(settings) }
-  }
-
-  func setRolledBack(_ isRolledBack: Bool) {
-    thread.mailbox.post { [worker] in worker.value.isRolledBack = isRolledBack }
-  }
-
-  func drain(_ completion: @escaping @Sendable () -> Void) {
-    thread.mailbox.post { [worker] in worker.value.drain(completion) }
-  }
-
-  func endStreams(jitter: Nanoseconds) {
-    thread.mailbox.post { [worker] in worker.value.endStreams(jitter: jitter) }
-  }
-
-  func endRuns() {
-    thread.mailbox.post { [worker] in worker.value.endRuns() }
-  }
-
-  /// Asks the worker for something and hands it to `body` on the asking loop.
-  func ask<Answer: Sendable>(
-    from loop: EventLoop, _ question: @escaping @Sendable (Worker) -> Answer,
-    then body: LoopBound<(Answer) -> Void>
-  ) {
-    let home = loop.mailbox
-    thread.mailbox.post { [worker] in
-      let answer = question(worker.value)
-      home.post { body.value(answer) }
-    }
-  }
-
-  func stop() {
-    thread.mailbox.post { [worker] in worker.value.stop() }
-    thread.join()
   }
 }

@@ -24,9 +24,9 @@ final class Worker {
   let hub: RunHub
   /// The runs whose readers are on this loop.
   private(set) lazy var runs = RunRoster(worker: self, hub: hub)
-  private(set) var settings: Settings
+  /// What requests begin with now.
+  private(set) var inForce: LoopSettings
   private(set) var flags: FlagSnapshot
-  private(set) var pools: [UpstreamPool] = []
   let plainRules = ResponseRules()
   let streamRules = StreamRules()
 
@@ -53,7 +53,7 @@ final class Worker {
     self.index = index
     self.hub = hub
     self.loop = loop
-    self.settings = settings
+    inForce = LoopSettings(withoutPools: settings)
     self.flags = flags
     self.metrics = metrics
     self.log = log
@@ -69,10 +69,10 @@ final class Worker {
 
   /// Takes a new configuration. What is running keeps what it started with.
   func adopt(_ settings: Settings) {
-    self.settings = settings
-    for pool in pools { pool.retire() }
-    pools = settings.upstreams.map { UpstreamPool($0, worker: self) }
-    for pool in pools { pool.start() }
+    let old = pools
+    inForce = LoopSettings(settings, keeping: old) { UpstreamPool($0, worker: self) }
+    for pool in old where !pools.contains(where: { $0 === pool }) { pool.retire() }
+    for pool in pools where !old.contains(where: { $0 === pool }) { pool.start() }
     log.level = settings.configuration.logLevel
     runs.settingsChanged()
   }
@@ -81,6 +81,8 @@ final class Worker {
     self.flags = flags
   }
 
+  var settings: Settings { inForce.shared }
+  var pools: [UpstreamPool] { inForce.pools }
   var lingerTime: Nanoseconds { settings.linger }
   var flagVersion: String { flags.version }
   /// Whether the flag was switched off for good: then streams that are already graceful close the old way too.
@@ -89,12 +91,14 @@ final class Worker {
   var isRolledBack = false
 
   /// The variant that the flag gives a client.
-  func decide(for request: borrowing RequestHead, capability: Capability, route: Route) -> ModeDecision {
+  func decide(
+    for request: borrowing RequestHead, capability: Capability, route: Route, identity: IdentitySettings
+  ) -> ModeDecision {
     if let fixed = flags.fixed {
       return ModeDecision(variant: count(fixed), clientKey: nil)
     }
     let context = ClientIdentity.context(
-      of: request, capability: capability, route: route, settings: settings.configuration.identity,
+      of: request, capability: capability, route: route, settings: identity,
       seconds: loop.wallTime().milliseconds / 1000)
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
     let decision = flags.decide(in: context)
@@ -114,13 +118,15 @@ final class Worker {
     return variant
   }
 
-  /// The backends of a route in the order in which they are tried now.
-  func order(of route: Route) -> [Int] {
-    guard route.candidates.count > 1 else { return route.upstreams }
-    let candidates = route.candidates.map { candidate in
-      let pool = pools[candidate.upstream]
+  /// The route's candidates in the order in which they are tried now.
+  ///
+  /// - Parameter pools: theirs.
+  func order(of route: Route, _ pools: [UpstreamPool]) -> [Int] {
+    guard pools.count > 1 else { return route.fileOrder }
+    let candidates = zip(route.candidates, pools).enumerated().map { index, member in
+      let (candidate, pool) = member
       return UpstreamOrder.Candidate(
-        upstream: candidate.upstream, tier: candidate.tier, weight: candidate.weight, busy: pool.busy,
+        upstream: index, tier: candidate.tier, weight: candidate.weight, busy: pool.busy,
         health: pool.health.state(at: loop.now))
     }
     return UpstreamOrder.choose(candidates, random: UInt64.random(in: .min ... .max))

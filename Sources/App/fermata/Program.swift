@@ -1,15 +1,5 @@
 import Glibc
 
-/// The statuses that the program ends with.
-enum ExitStatus {
-  static let success: Int32 = 0
-  static let failure: Int32 = 1
-  /// The command line is wrong.
-  static let usage: Int32 = 2
-  /// A configuration or flag file is wrong.
-  static let invalidFile: Int32 = 3
-}
-
 /// Finds the verb and runs it.
 enum Program {
   static let version = "0.1.0"
@@ -27,7 +17,9 @@ enum Program {
       Terminal.print(overview)
       return ExitStatus.success
     case "--version", "version":
-      Terminal.print("fermata \(version) (libevent \(LibeventRelease.installed.description))")
+      let libevent = LibeventRelease.installed
+      Terminal.print("fermata \(version) (libevent \(libevent.description))")
+      if let warning = libevent.warning { Terminal.error("fermata: warning: \(warning)") }
       return ExitStatus.success
     default: break
     }

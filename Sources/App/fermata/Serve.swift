@@ -15,6 +15,8 @@ extension Verb {
         --listen ADDR:PORT   where clients connect; default 127.0.0.1:8080 (FERMATA_LISTEN)
         --admin ADDR:PORT    health, metrics, streams and flags; default 127.0.0.1:8081 (FERMATA_ADMIN_LISTEN)
         --flags FILE         the flag file, watched while it runs; default: everything at legacy (FERMATA_FLAGS_FILE)
+        --share              let other processes listen at the same address too, and take the operators' port when it is
+                             free: for a restart without a gap, of processes that all have it (FERMATA_SHARE=true)
         --workers N          event loops; default: one per processor (FERMATA_WORKERS)
         --config FILE        everything else, JSON5; "fermata check" tells what is in force (FERMATA_CONFIG)
 
@@ -22,38 +24,15 @@ extension Verb {
       has a variable: FERMATA_ and its path, as in FERMATA_STREAM_IDLE=2m.
 
       Signals: SIGHUP reads the configuration and the flags again; SIGTERM drains and ends, a second one ends at once.
-      Logs go to standard error, one JSON object a line. Exit status: 0 after a drain, 1 if it could not start,
-      2 for a wrong command line, 3 for a wrong file.
+      Logs go to standard error, one JSON object a line.
+
+      \(ExitStatus.help(of: "serve"))
       """
   ) { arguments in
     do throws(Arguments.Mistake) {
       return Server(sources: try SettingSources.commandLine(arguments)).run()
     } catch {
       return misused("serve", error)
-    }
-  }
-
-  static let check = Verb(
-    name: "check", summary: "say what configuration is in force, or what is wrong with it",
-    help: """
-      usage: fermata check [--config FILE] [any option of "fermata serve"]
-
-      Prints the effective configuration as JSON (secrets left out), or each mistake with its path. Exit status: 0 if
-      "fermata serve" would take it, 3 if not.
-      """
-  ) { arguments in
-    do throws(Arguments.Mistake) {
-      let sources = try SettingSources.commandLine(arguments)
-      switch sources.load() {
-      case .success(let configuration):
-        Terminal.print(configuration.summary)
-        return ExitStatus.success
-      case .failure(let error):
-        Terminal.error(error.description)
-        return ExitStatus.invalidFile
-      }
-    } catch {
-      return misused("check", error)
     }
   }
 }
@@ -65,9 +44,10 @@ extension SettingSources {
       "--upstream": "upstream", "--listen": "listen", "--admin": "admin.listen", "--flags": "flags.file",
       "--workers": "workers",
     ]
-    let parsed = try Arguments(arguments, options: Set(paths.keys).union(["--config"]))
+    let parsed = try Arguments(arguments, options: Set(paths.keys).union(["--config"]), switches: ["--share"])
     var sources = SettingSources(environment: Host.environment)
     if let file = parsed["--config"] { sources.file = file }
+    if parsed.has("--share") { sources.override("share", with: "true", from: "--share") }
     for (option, path) in paths {
       if let value = parsed[option] { sources.override(path, with: value, from: option) }
     }
@@ -100,7 +80,7 @@ private struct Server {
     } catch {
       logWriter.close()
       Terminal.error("fermata serve: \(error)")
-      return ExitStatus.failure
+      return (error as? Gateway.StartError)?.isOfFile == true ? ExitStatus.invalidFile : ExitStatus.failure
     }
   }
 }

@@ -69,10 +69,11 @@ package final class GatewayProcess: Sendable {
   ///
   /// - Parameter arguments: of `fermata serve`, beyond the listeners.
   package static func start(
-    _ arguments: [String], environment: [String: String] = [:], listen: String = "127.0.0.1:0", clients: ClientLoop
+    _ arguments: [String], environment: [String: String] = [:], listen: String = "127.0.0.1:0",
+    admin adminAddress: String = "127.0.0.1:0", clients: ClientLoop
   ) async throws -> GatewayProcess {
     let directory = try ScratchDirectory()
-    let words = [Program.path, "serve", "--listen", listen, "--admin", "127.0.0.1:0"] + arguments
+    let words = [Program.path, "serve", "--listen", listen, "--admin", adminAddress] + arguments
     // Hundreds of processes would leave hundreds of coverage profiles.
     var variables = ["FERMATA_WORKERS": "2", "FERMATA_DRAIN": "3s", "LLVM_PROFILE_FILE": "/dev/null"]
     variables.merge(environment) { _, new in new }

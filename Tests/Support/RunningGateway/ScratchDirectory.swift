@@ -40,7 +40,8 @@ package final class ScratchDirectory: Sendable {
     rename(self[name + ".new"], self[name])
   }
 
-  static func bytes(_ path: String) -> [UInt8]? {
+  /// The contents of a file anywhere, or `nil` when it can't be read.
+  package static func bytes(_ path: String) -> [UInt8]? {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
     defer { close(file) }

@@ -24,12 +24,19 @@ extension Gateway {
     case "/runs":
       gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
-    case "/config": respond(.json(settings.configuration.summary))
+    case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
       let paths = ["/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/flags"]
       respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
+  }
+
+  /// What is in force, and beside it what was loaded and is not.
+  private var configurationDocument: JSONValue {
+    var object = settings.configuration.document
+    object["restartNeeded"] = .array(restartNeeds.map(\.document))
+    return .object(object)
   }
 
   private var readiness: AdminResponse {
@@ -63,22 +70,11 @@ extension Gateway {
   /// What the main thread itself knows.
   private func appendGatewayMetrics(to out: inout ByteBuffer) {
     let now = loop.wallTime()
-    func gauge(_ name: StaticString, _ help: StaticString, _ value: Double, labels: String = "") {
-      out.append("# HELP ")
-      out.append(name)
-      out.append(" ")
-      out.append(help)
-      out.append("\n# TYPE ")
-      out.append(name)
-      out.append(" gauge\n")
-      out.append(name)
-      out.append(labels)
-      out.append(" ")
-      out.append(JSONValue.number(value).text())
-      out.append("\n")
+    func gauge(_ name: String, _ help: String, _ value: Double, labels: [(String, String)] = []) {
+      PrometheusText.write(name, "gauge", help, [(labels, value)], to: &out)
     }
-    let (version, set) = (flags.current.version, flags.current.flagSet)
-    let labels = "{version=\"\(version)\",hash=\"\(set.hash)\",generation=\"\(set.generation.rawValue)\"}"
+    let set = flags.current.flagSet
+    let labels = [("version", set.name), ("hash", set.hash), ("generation", set.generation.rawValue)]
     gauge("fermata_flags_info", "The flags in force.", 1, labels: labels)
     let stale = flags.staleSince.map { Double(now.milliseconds - $0.milliseconds) / 1000 } ?? 0
     gauge("fermata_flags_stale_seconds", "Since when the flag file is not what is in force; 0 when it is.", stale)
@@ -86,6 +82,9 @@ extension Gateway {
     gauge(
       "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
       configurationReloadFailed ? 1 : 0)
+    gauge(
+      "fermata_config_restart_needed", "Settings of the last reload that only a restart puts in force.",
+      Double(restartNeeds.count))
     if let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document) {
       gauge("fermata_rollout_phase", "The phase of the rollout, from 0.", Double(rollout.index))
       let isStopped = rollout.status == .held || rollout.status == .rolledBack
@@ -101,14 +100,14 @@ extension Gateway {
   }
 
   private func counters(to out: inout ByteBuffer) {
-    out.append("# HELP fermata_guard_trips_total Times that the guard acted.\n")
-    out.append("# TYPE fermata_guard_trips_total counter\nfermata_guard_trips_total ")
-    out.append(decimal: guardKeeper.trips)
-    out.append("\n# HELP fermata_guard_checks_total Comparisons of the cohorts, by metric and verdict.\n")
-    out.append("# TYPE fermata_guard_checks_total counter\n")
-    for (labels, count) in guardKeeper.checks.sorted(by: { $0.key < $1.key }) {
-      out.append("fermata_guard_checks_total{\(labels)} \(count)\n")
+    PrometheusText.write(
+      "fermata_guard_trips_total", "counter", "Times that the guard acted.", [([], Double(guardKeeper.trips))], to: &out
+    )
+    let checks = guardKeeper.checks.sorted { $0.key < $1.key }.map { check in
+      (labels: [("metric", check.key.metric), ("verdict", check.key.verdict)], value: Double(check.value))
     }
+    PrometheusText.write(
+      "fermata_guard_checks_total", "counter", "Comparisons of the cohorts, by metric and verdict.", checks, to: &out)
   }
 
   private func streamsDocument(_ lists: [[StreamDescription]]) -> JSONValue {

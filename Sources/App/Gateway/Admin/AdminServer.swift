@@ -9,7 +9,8 @@ final class AdminServer {
   typealias Respond = (AdminResponse) -> Void
 
   let loop: EventLoop
-  let token: String?
+  /// May change while it runs.
+  var token: String?
   /// Answers a request, perhaps later.
   let handler: (AdminRequest, @escaping Respond) -> Void
   private var listener: Listener?
@@ -27,7 +28,7 @@ final class AdminServer {
   }
 
   func listen(at address: SocketAddress) throws(SocketError) {
-    listener = try Listener(loop: loop, address: address) { [unowned self] connection in
+    listener = try Listener(loop: loop, address: address, sharing: .exclusive) { [unowned self] connection in
       guard connections.count < Self.limit else { return connection.close() }
       let admin = AdminConnection(connection: connection, server: self)
       connections[ObjectIdentifier(admin)] = admin
@@ -36,6 +37,12 @@ final class AdminServer {
   }
 
   var localAddress: SocketAddress? { listener?.localAddress }
+
+  /// Leaves the port to another process; answers that are under way are finished.
+  func stopListening() {
+    listener?.closeAfterBacklog()
+    listener = nil
+  }
 
   func close() {
     listener?.close()

@@ -9,6 +9,8 @@ package struct Configuration: Sendable {
   /// Where clients connect.
   package var listen = SocketAddress.loopback(port: 8080)
   package var admin = AdminSettings()
+  /// Whether other processes may listen at `listen` too: for restarts without a gap.
+  package var isShared = false
   /// Event loops, one thread each.
   package var workers = 1
   package var flags = FlagSettings()
@@ -53,6 +55,7 @@ extension Configuration {
 
   private mutating func read(_ reader: JSONReader, _ secrets: SecretSource) {
     listen = reader.address("listen") ?? listen
+    isShared = reader.bool("share", default: isShared)
     workers = reader.int("workers", in: 1...256, default: workers)
     drain = reader.duration("drain", default: drain)
     if let name = reader.string("logLevel") {
@@ -63,6 +66,10 @@ extension Configuration {
       }
     }
     admin = AdminSettings(reader.nested("admin"), secrets: secrets)
+    if listen.overlaps(admin.listen) {
+      reader.fault(
+        at: "admin.listen", "\(admin.listen) and \"listen\", \(listen), are the same place; choose another port")
+    }
     flags = FlagSettings(reader.nested("flags"))
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))

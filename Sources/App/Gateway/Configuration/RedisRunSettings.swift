@@ -40,6 +40,9 @@ package struct RedisRunSettings: Sendable {
     }
   }
 
+  /// Takes over what was made for an earlier configuration from the same settings.
+  mutating func reuse(_ old: RedisRunSettings?) { tls?.reuse(old?.tls) }
+
   private mutating func readUse(_ reader: JSONReader) {
     redis.prefix = reader.string("prefix") ?? redis.prefix
     redis.usesHashTags = reader.bool("hashTags", default: redis.usesHashTags)

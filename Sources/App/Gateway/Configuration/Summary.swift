@@ -11,9 +11,10 @@ extension Configuration {
     JSONValue.object(document).text(.pretty)
   }
 
-  private var document: JSONObject {
+  var document: JSONObject {
     var object = JSONObject()
     object["listen"] = .string(listen.description)
+    object["share"] = .bool(isShared)
     object["workers"] = JSONValue(workers)
     object["drain"] = .string(drain.text)
     object["logLevel"] = .string("\(logLevel)")

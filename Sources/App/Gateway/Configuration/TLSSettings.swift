@@ -1,3 +1,5 @@
+import Files
+import Flags
 import JSON
 package import TLS
 
@@ -7,10 +9,13 @@ package struct TLSSettings: Sendable {
   /// Made with the settings, so that a file that can't be used is a mistake of the configuration. All workers share it,
   /// and with it the sessions that they resume.
   package private(set) var context: TLSContext
+  /// What was in the files when they were read: a certificate is renewed under the same name.
+  private let contents: [String]
 
   /// What is used where the configuration says nothing: the system's roots, and the name in the URL.
   /// - Throws: when the system's certificates can't be read.
   init() throws(TLSError) {
+    contents = Self.contents(client)
     context = try TLSContext(client: client)
   }
 
@@ -27,12 +32,27 @@ package struct TLSSettings: Sendable {
       reader.fault("key", "is of no use without \"certificate\"")
     }
     if !client.verifiesPeer, client.roots != nil { reader.fault("roots", "is of no use while \"verify\" is false") }
+    // Read before OpenSSL does: if a file changes in between, the next reload sees that.
+    contents = Self.contents(client)
     do throws(TLSError) {
       context = try TLSContext(client: client)
     } catch {
       reader.fault(Self.member(client, to: error), error.description)
       return nil
     }
+  }
+
+  /// Hashes of the files, "" for one that can't be read.
+  private static func contents(_ client: TLSClientSettings) -> [String] {
+    [client.roots ?? TLSContext.systemRootFile, client.identity?.certificate, client.identity?.key].map { path in
+      path.flatMap { try? readFile($0, limit: 16 << 20).bytes }.map { SHA256.hexadecimal($0) } ?? ""
+    }
+  }
+
+  /// Takes over the context of `old` if it was made from the same settings and files, and with it the sessions that
+  /// were kept.
+  mutating func reuse(_ old: TLSSettings?) {
+    if let old, old.client == client, old.contents == contents { context = old.context }
   }
 
   /// The member that is to blame for `error`.

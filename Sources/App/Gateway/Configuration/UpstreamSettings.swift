@@ -91,6 +91,14 @@ package struct UpstreamSettings: Sendable {
     self.url = url
   }
 
+  /// Whether connections to the one, and what is known of it, serve the other as well. What is left out (the weight, the
+  /// times of attempts) belongs to the routes.
+  package func isSameBackend(as other: UpstreamSettings) -> Bool {
+    name == other.name && url == other.url && headers == other.headers && removedHeaders == other.removedHeaders
+      && health == other.health && connectTimeout == other.connectTimeout && idleConnections == other.idleConnections
+      && idleTimeout == other.idleTimeout && preservesHost == other.preservesHost && tls?.context === other.tls?.context
+  }
+
   /// The headers as fields for requests.
   package var overrides: Fields {
     var fields = Fields()

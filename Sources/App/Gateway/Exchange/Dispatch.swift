@@ -31,7 +31,9 @@ final class Dispatch {
   private(set) var request: RequestHead
   private let forwarded: ForwardedClient
   private let body: RequestBody?
-  /// The worker's pools when it began: a new configuration numbers them anew.
+  /// What the request began with.
+  private let settings: LoopSettings
+  /// Of the route's candidates, in their order.
   private let pools: [UpstreamPool]
   private var owner: (any DispatchOwner)?
   private var waterfall: Waterfall
@@ -57,8 +59,8 @@ final class Dispatch {
   }
 
   init(
-    request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, owner: any DispatchOwner,
-    worker: Worker
+    request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
+    owner: any DispatchOwner, worker: Worker
   ) {
     self.request = request
     self.body = body
@@ -66,10 +68,11 @@ final class Dispatch {
     self.route = route
     self.owner = owner
     self.worker = worker
-    pools = worker.pools
+    self.settings = settings
+    pools = settings.pools(of: route)
     lastActivity = worker.loop.now
     waterfall = Waterfall(
-      order: worker.order(of: route), policy: route.policy,
+      order: worker.order(of: route, pools), policy: route.policy,
       request: AttemptRequest(
         effect: request.method.effect,
         expectsStream: request.method != .head
@@ -92,7 +95,7 @@ final class Dispatch {
     perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
   }
 
-  private func timeouts(of upstream: Int) -> AttemptTimeouts? { route.timeouts(of: upstream) }
+  private func timeouts(of candidate: Int) -> AttemptTimeouts? { route.timeouts(of: candidate) }
 
   private func perform(_ step: Waterfall.Step) {
     switch step {
@@ -332,7 +335,7 @@ final class Dispatch {
 
   /// Until when a lone backend may take to answer.
   private var patience: MonotonicTime {
-    let limit = worker.settings.configuration.limits.bodyTimeout
+    let limit = settings.configuration.limits.bodyTimeout
     let wait = waterfall.expectsStream ? route.settings.stream.watchdogs.firstToken : limit
     return lastActivity + (wait > .zero ? wait : limit)
   }

@@ -6,7 +6,7 @@ import Streams
 /// Why there is no good response, and what the client is told.
 struct DispatchFailure {
   let reports: [AttemptReport]
-  /// The names of all backends, by index.
+  /// The names of the route's backends, by their index among its candidates.
   let upstreams: [String]
   /// Seconds after which asking again may help.
   let retryAfter: Int

@@ -18,12 +18,12 @@ extension Exchange {
   /// - Returns: false when a route may serve it.
   func serve(_ endpoint: RunEndpoint, _ request: RequestHead) -> Bool {
     var asked = RunRequest(
-      request, captures: PathCaptures(), settings: RunSettings(), common: worker.settings.configuration.runs)
+      request, captures: PathCaptures(), settings: RunSettings(), common: settings.configuration.runs)
     if case .read(_, isStrict: true) = endpoint { asked.isByStream = true }
-    cors = worker.settings.runPolicy(for: request)
+    cors = settings.shared.runPolicy(for: request)
     guard let place = endpoint.place(for: asked, in: worker.hub.directory) else {
       if serveShared(endpoint, request, asked) { return true }
-      if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil { return false }
+      if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")
       return true
     }
@@ -47,7 +47,7 @@ extension Exchange {
   /// The run has turned out to be this route's.
   func serve(_ route: Route) {
     self.route = route
-    cors = worker.settings.runPolicy(of: route)
+    cors = settings.shared.runPolicy(of: route)
   }
 
   func answer(_ state: RunSummary?) {

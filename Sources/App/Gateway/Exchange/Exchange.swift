@@ -23,6 +23,8 @@ final class Exchange: DispatchOwner {
   }
 
   let worker: Worker
+  /// What was in force when the request came: it is served with that to its end.
+  let settings: LoopSettings
   let connection: ClientConnection
   var client: ClientConnection? { connection }
   let method: HTTP.Method
@@ -52,6 +54,7 @@ final class Exchange: DispatchOwner {
   init(request: consuming RequestHead, client: ClientConnection, worker: Worker) {
     self.worker = worker
     connection = client
+    settings = worker.inForce
     bodyFraming = request.framing
     hasWholeRequest = !request.framing.mayHaveBytes
     method = request.method
@@ -70,14 +73,14 @@ final class Exchange: DispatchOwner {
     if request.fields.wentThrough(ViaName.own) {
       return refuse(.loopDetected, 508, "loop_detected", "the request has come back to the gateway that passed it on")
     }
-    if let endpoint = RunEndpoint(request, settings: worker.settings), serve(endpoint, request) { return }
-    if let fields = RunEndpoint.preflight(request, settings: worker.settings) { return answerEmpty(with: fields) }
+    if let endpoint = RunEndpoint(request, settings: settings.shared), serve(endpoint, request) { return }
+    if let fields = RunEndpoint.preflight(request, settings: settings.shared) { return answerEmpty(with: fields) }
     serveByRoute(request)
   }
 
   /// Gives the request to the first route that takes it.
   func serveByRoute(_ request: RequestHead) {
-    guard let match = worker.settings.match(request) else {
+    guard let match = settings.shared.match(request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }
     if let preflight = match.preflight { return answerEmpty(with: preflight) }
@@ -97,7 +100,8 @@ final class Exchange: DispatchOwner {
       body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit)
     }
     let dispatch = Dispatch(
-      request: request, body: body, from: connection.forwarded, route: route, owner: self, worker: worker)
+      request: request, body: body, from: connection.forwarded, route: route, settings: settings, owner: self,
+      worker: worker)
     self.dispatch = dispatch
     dispatch.begin()
   }
@@ -173,7 +177,7 @@ final class Exchange: DispatchOwner {
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
     if let opening { return opening }
-    let opening = StreamOpening(request: request, route: route, worker: worker)
+    let opening = StreamOpening(request: request, route: route, settings: settings, worker: worker)
     self.opening = opening
     return opening
   }
@@ -358,7 +362,7 @@ final class Exchange: DispatchOwner {
     case .streaming: return relay?.timePassed(now)
     case .dispatching: return dispatch?.timePassed(now)
     case .relaying:
-      let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
+      let due = lastActivity + settings.configuration.limits.bodyTimeout
       if now < due || isUpstreamPaused { return max(due, now + .seconds(1)) }
       end(.failed(.timedOut))
       connection.endResponse(.cut, &worker.loop.scratch.buffer)

@@ -18,8 +18,8 @@ package struct RouteCandidate: Sendable, Equatable {
 package final class Route: Sendable {
   package let settings: RouteSettings
   package let candidates: [RouteCandidate]
-  /// The candidates' upstreams, in the order of the file.
-  let upstreams: [Int]
+  /// The candidates' indexes.
+  let fileOrder: [Int]
   let classifier: EventClassifier
   /// The request header that says whether a client understands `stream_end`, lower case.
   let capabilityHeader: String?
@@ -33,7 +33,7 @@ package final class Route: Sendable {
     self.settings = settings
     self.candidates = candidates
     self.capabilityHeader = settings.capabilityHeader ?? capabilityHeader
-    upstreams = candidates.map(\.upstream)
+    fileOrder = Array(candidates.indices)
     classifier = EventClassifier(
       dialect: settings.stream.dialect, completionNames: settings.stream.completionEvents)
   }
@@ -59,8 +59,9 @@ package final class Route: Sendable {
     return path.match(request.path)
   }
 
-  func timeouts(of upstream: Int) -> AttemptTimeouts {
-    candidates.first { $0.upstream == upstream }?.timeouts ?? policy.timeouts
+  /// - Parameter candidate: its index.
+  func timeouts(of candidate: Int) -> AttemptTimeouts {
+    candidate < candidates.count ? candidates[candidate].timeouts : policy.timeouts
   }
 }
 

@@ -17,21 +17,25 @@ struct StreamOpening {
   let capability: Capability
   private(set) var mode: Mode
   private let decision: ModeDecision
+  /// The revision of the flags that decided.
+  private let flagVersion: String
   let prefersStreamEnd: Bool
   /// The backend's own id that the client goes on from; empty when it has none.
   private let backendID: [UInt8]
 
-  init(request: borrowing RequestHead, route: Route, worker: Worker) {
-    let settings = worker.settings.configuration
+  init(request: borrowing RequestHead, route: Route, settings: LoopSettings, worker: Worker) {
     let fields = request.fields
     let prefers = Self.prefers(fields)
     let header = route.capabilityHeader.flatMap { fields.truth(named: $0) }
     let query = Self.query(request)
-    capability = settings.capability.detector.detect(prefers: prefers, header: header, query: query) { name in
+    capability = settings.configuration.capability.detector.detect(prefers: prefers, header: header, query: query) {
+      name in
       fields.string(named: name)
     }
     prefersStreamEnd = prefers == true
-    decision = worker.decide(for: request, capability: capability, route: route)
+    flagVersion = worker.flagVersion
+    decision = worker.decide(
+      for: request, capability: capability, route: route, identity: settings.configuration.identity)
     mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
     let lastID = mode == .graceful ? RunRequest.lastEventID(of: request) : nil
     backendID = lastID.flatMap { EventID(parsing: $0.span) == nil ? $0 : nil } ?? []
@@ -79,7 +83,7 @@ struct StreamOpening {
     return EventStream(
       id: id, run: run, reader: reader,
       clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt, askedAt: askedAt), capability: capability,
-      decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
+      decision: decision, flagVersion: flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
 
@@ -100,7 +104,7 @@ struct StreamOpening {
     }
     return EventStream(
       id: id, run: nil, reader: reader, clock: StreamClock(limits: settings.watchdogs.ofClient, openedAt: openedAt),
-      capability: capability, decision: decision, flagVersion: worker.flagVersion, openedAt: openedAt,
+      capability: capability, decision: decision, flagVersion: flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
 

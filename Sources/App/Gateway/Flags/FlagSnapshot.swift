@@ -1,3 +1,4 @@
+import Files
 package import Flags
 import Streams
 package import Time
@@ -42,7 +43,28 @@ package final class FlagSnapshot: Sendable {
   }
 
   /// What operators call this revision.
-  package var version: String { flagSet.version.isEmpty ? "built-in" : flagSet.version }
+  package var version: String { flagSet.name }
+
+  /// Bytes that a flag file may have.
+  static let fileLimit = 1 << 20
+
+  /// Says what is wrong with the file of `settings`, where the program would not start with it; `nil` when it would.
+  package static func fault(of settings: FlagSettings) -> String? {
+    guard let path = settings.file, !settings.startsWithoutFile else { return nil }
+    do {
+      _ = try FlagSet(parsing: try readFile(path, limit: fileLimit).bytes, requiring: [.streamClosing])
+      return nil
+    } catch let error as FlagFileError {
+      return describe("\(path): \(error.first)")
+    } catch {
+      return describe("\(error)")
+    }
+  }
+
+  static func describe(_ fault: String) -> String {
+    "the flag file can't be used: \(fault)\n"
+      + "(set flags.startWithout to start with everything at legacy; \"fermata flags lint\" tells more)"
+  }
 
   func decide(in context: EvaluationContext) -> FlagDecision {
     FlagDecision(flagSet.evaluate(.streamClosing, context))

@@ -28,24 +28,30 @@ final class FlagStore {
   private var debounce: Timer?
   private var poll: Timer?
   private var identity: FileStat?
+  /// Whether the file could not be read for a reason that may pass: it is tried again, though it does not change.
+  private var isUnread = false
   private var lastBadHash: String?
+  private let reserve: DescriptorReserve
 
   /// Long enough for a writer to finish, short enough that nobody waits.
   private static let settleTime = Nanoseconds.milliseconds(30)
   /// For file systems that tell nothing of changes.
   private static let pollInterval = Nanoseconds.seconds(2)
+  /// Until a file is tried again that could not be read just now.
+  private static let retryInterval = Nanoseconds.milliseconds(200)
 
-  init(settings: FlagSettings, loop: EventLoop, log: WorkerLog) throws(LoadError) {
+  init(
+    settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve
+  ) throws(LoadError) {
     self.loop = loop
     self.log = log
+    self.reserve = reserve
     path = settings.file
     current = FlagSnapshot(.builtIn, loadedAt: loop.wallTime())
     guard let path else { return }
     reload()
     if let fault, !settings.startsWithoutFile {
-      throw LoadError(
-        description: "the flag file can't be used: \(fault)\n"
-          + "(set flags.startWithout to start with everything at legacy; \"fermata flags lint\" tells more)")
+      throw LoadError(description: FlagSnapshot.fault(of: settings) ?? FlagSnapshot.describe(fault))
     }
     startWatching(path)
   }
@@ -58,18 +64,19 @@ final class FlagStore {
       if debounce?.isScheduled == false { debounce?.schedule(after: Self.settleTime) }
     }
     poll = Timer(loop: loop) { [unowned self] in
-      if (try? FileStat(path)) != identity { reload() }
-      poll?.schedule(after: Self.pollInterval)
+      if isUnread || (try? FileStat(path)) != identity { reload() }
+      poll?.schedule(after: isUnread ? Self.retryInterval : Self.pollInterval)
     }
-    poll?.schedule(after: Self.pollInterval)
+    poll?.schedule(after: isUnread ? Self.retryInterval : Self.pollInterval)
   }
 
   /// Reads the file if it may have changed.
   func reload() {
     guard let path else { return }
     identity = try? FileStat(path)
+    isUnread = false
     do {
-      let bytes = try readFile(path, limit: 1 << 20).bytes
+      let bytes = try reserve.lend { try readFile(path, limit: FlagSnapshot.fileLimit).bytes }
       let hash = SHA256.hexadecimal(bytes)
       if hash == current.flagSet.hash { return accepted() }
       let set = try FlagSet(parsing: bytes, requiring: [.streamClosing])
@@ -77,7 +84,7 @@ final class FlagStore {
       loads += 1
       accepted()
       log.write(.info, "flags_loaded", at: loop.wallTime()) { line in
-        line.field("version", set.version)
+        line.field("version", current.version)
         line.field("hash", set.hash)
         line.field("warnings", set.warnings.count)
       }
@@ -85,8 +92,14 @@ final class FlagStore {
     } catch let error as FlagFileError {
       refused(error.first.description, identity: "\(error)")
     } catch {
+      if let error = error as? FileError, error.mayPass { readLater() }
       refused("\(error)", identity: "\(error)")
     }
+  }
+
+  private func readLater() {
+    isUnread = true
+    poll?.schedule(after: Self.retryInterval)
   }
 
   private func accepted() {
@@ -97,11 +110,11 @@ final class FlagStore {
 
   /// Keeps the last good flags; one log line for each new fault.
   private func refused(_ reason: String, identity: String) {
-    failures += 1
     fault = reason
     if staleSince == nil { staleSince = loop.wallTime() }
     guard lastBadHash != identity else { return }
     lastBadHash = identity
+    failures += 1
     log.write(.error, "flags_refused", at: loop.wallTime()) { line in
       line.field("file", path ?? "")
       line.field("reason", reason)

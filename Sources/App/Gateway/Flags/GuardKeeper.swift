@@ -20,7 +20,17 @@ final class GuardKeeper {
   private var latest = CohortCounts()
   private var phaseStart = CohortCounts()
   private(set) var trips = 0
-  private(set) var checks: [String: Int] = [:]
+  /// One comparison's metric and verdict.
+  struct Check: Hashable, Comparable {
+    let metric: String
+    let verdict: String
+
+    static func < (left: Check, right: Check) -> Bool {
+      (left.metric, left.verdict) < (right.metric, right.verdict)
+    }
+  }
+
+  private(set) var checks: [Check: Int] = [:]
   /// Told when `isRollingBack` changes.
   var onChange: (Bool) -> Void = { _ in }
 
@@ -32,8 +42,12 @@ final class GuardKeeper {
   private let configured: GuardPolicy
   private let loop: EventLoop
   private let log: WorkerLog
+  private let reserve: DescriptorReserve
+  /// Whether the file has what must survive a restart.
+  private var isSaved = true
 
-  init(settings: FlagSettings, loop: EventLoop, log: WorkerLog) {
+  init(settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
+    self.reserve = reserve
     self.loop = loop
     self.log = log
     configured = settings.guardPolicy
@@ -65,7 +79,7 @@ final class GuardKeeper {
     let wasRollingBack = isRollingBack
     guard
       let transition = machine.fileChanged(
-        revision: flags.version, hash: flags.hash, acknowledged: acknowledged)
+        revision: flags.name, hash: flags.hash, acknowledged: acknowledged)
     else { return }
     apply([transition], wasRollingBack: wasRollingBack)
   }
@@ -77,13 +91,14 @@ final class GuardKeeper {
     finder.take(answers.flatMap(\.sightings), into: &retries)
     all.add(retries)
     latest = all
+    if !isSaved { save() }
     let now = loop.readClock()
     guard now - lastLook >= machine.policy.interval else { return }
     lastLook = now
     let wasRollingBack = isRollingBack
     let transitions = machine.look(treated: all.treated, control: all.control, at: loop.wallTime())
     for report in machine.reports {
-      checks["metric=\"\(report.metric.rawValue)\",verdict=\"\(report.verdict.rawValue)\"", default: 0] += 1
+      checks[Check(metric: report.metric.rawValue, verdict: report.verdict.rawValue), default: 0] += 1
     }
     apply(transitions, wasRollingBack: wasRollingBack)
   }
@@ -129,9 +144,16 @@ final class GuardKeeper {
 
   private func save() {
     guard let stateFile else { return }
-    do {
-      try AtomicFile.replace(stateFile, with: machine.json.serialized(.compact))
+    let wasSaved = isSaved
+    do throws(FileError) {
+      try reserve.lend { () throws(FileError) in
+        try AtomicFile.replace(stateFile, with: machine.json.serialized(.compact))
+      }
+      isSaved = true
     } catch {
+      // Tried again with each look at the workers' counts; told once.
+      isSaved = false
+      guard wasSaved else { return }
       log.write(.error, "guard_state_not_saved", at: loop.wallTime()) { line in
         line.field("file", stateFile)
         line.field("reason", "\(error)")

@@ -10,7 +10,7 @@ import Time
 extension RunEntry {
   /// Reads a run that may be another replica's.
   func seek(_ stream: StreamID, _ request: Digest?) {
-    guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return foreign(request) }
+    guard let redis, let id = RunID(stream.description) else { return foreign(request) }
     waitsForStore = true
     redis.store.lookup(id) { [self] result in
       guard waitsForStore else { return }
@@ -28,7 +28,7 @@ extension RunEntry {
   ///
   /// - Parameter name: the run's id, or its stream's.
   func follow(_ name: String) {
-    guard let redis = worker.runs.redis, let id = RunID(name) else {
+    guard let redis, let id = RunID(name) else {
       return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
     }
     waitsForStore = true
@@ -61,7 +61,7 @@ extension RunEntry {
 
   /// Looks for a run that another replica may know by a name that the client gives.
   func seekByName(_ request: Digest?) {
-    guard let redis = worker.runs.redis, !redis.isAway else { return goOn(request) }
+    guard let redis, !redis.isAway else { return goOn(request) }
     waitsForStore = true
     guard asked.wish.lastID != nil, let key = asked.key else { return seekByClientStream(request, redis) }
     redis.store.find(key) { [self] result in
@@ -100,7 +100,7 @@ extension RunEntry {
 
   /// Makes the run this replica's, then starts it.
   func claim(_ stream: StreamID, _ request: Digest?) {
-    guard let redis = worker.runs.redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
+    guard let redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
     waitsForStore = true
     guard let key = asked.key, let wanted = asked.digest(ofKeyed: request) else {
       return own(id, stream, request, nil, redis)
@@ -186,7 +186,7 @@ extension RunEntry {
     worker.log.write(.warning, "run_store_lost", at: worker.loop.wallTime()) { line in
       line.field("streamId") { stream.write(to: &$0) }
       line.field("route", route.settings.name)
-      line.field("reason", worker.runs.redis?.lastFault ?? "")
+      line.field("reason", redis?.lastFault ?? "")
     }
     switch settings.whenStoreFails {
     case .degrade: start(stream, request, isDegraded: true)
@@ -210,7 +210,7 @@ extension Exchange {
   /// - Returns: false when there is no store, or a route of workers' runs serves the path.
   func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
     guard let redis = worker.runs.redis else { return false }
-    if case .read(_, isStrict: false) = endpoint, let route = worker.settings.match(request)?.route,
+    if case .read(_, isStrict: false) = endpoint, let route = settings.shared.match(request)?.route,
       let runs = route.settings.runs, runs.isFedByWorkers
     {
       return false
@@ -283,7 +283,7 @@ extension Exchange {
   }
 
   private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead) {
-    if case .read(_, isStrict: false) = endpoint, worker.settings.match(request) != nil {
+    if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil {
       phase = .dispatching
       return serveByRoute(request)
     }
@@ -306,7 +306,7 @@ extension Exchange {
 
   /// The route that a run was opened on, which knows where its events come from; where that is gone, one of its kind.
   private func routeOfShared(_ meta: RunMeta) -> Route? {
-    let routes = worker.settings.routes.filter { route in
+    let routes = settings.shared.routes.filter { route in
       guard let runs = route.settings.runs else { return false }
       return meta.source == .worker ? runs.isFedByWorkers : runs.store == .redis
     }

@@ -18,6 +18,8 @@ final class RunEntry {
   private let opening: StreamOpening
   var asked: RunRequest
   private let body: RequestBody?
+  /// The store that the request began with; a reload may have brought another meanwhile.
+  let redis: RedisClient?
   /// Whether an answer of the store is waited for.
   var waitsForStore = false
   /// Until the store is asked again.
@@ -38,7 +40,7 @@ final class RunEntry {
     default: return nil
     }
     let worker = exchange.worker
-    asked = RunRequest(head, captures: captures, settings: settings, common: worker.settings.configuration.runs)
+    asked = RunRequest(head, captures: captures, settings: settings, common: exchange.settings.configuration.runs)
     opening = exchange.decideOpening(head, route)
     self.head = head
     self.route = route
@@ -46,6 +48,7 @@ final class RunEntry {
     self.exchange = exchange
     self.connection = connection
     self.worker = worker
+    redis = settings.needsRedis ? worker.runs.redis : nil
     lastActivity = worker.loop.now
     if settings.source != .upstream, head.method != .get { return nil }
     body = head.framing.mayHaveBytes ? RequestBody(framing: head.framing, replayLimit: route.replayLimit) : nil
@@ -164,6 +167,7 @@ final class RunEntry {
     settings = place.settings
     worker = exchange.worker
     opening = exchange.decideOpening(head, route)
+    redis = nil
     lastActivity = worker.loop.now
     body = nil
   }
@@ -200,7 +204,8 @@ final class RunEntry {
       made = worker.runs.makeLog(for: identity, settings: settings)
     }
     let source = UpstreamSource(
-      head, body: body, from: connection.forwarded, stream: stream, log: made.log, route: route, worker: worker)
+      head, body: body, from: connection.forwarded, stream: stream, log: made.log, route: route,
+      settings: exchange.settings, worker: worker)
     self.source = source
     let run = LoggedRun(
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
@@ -258,7 +263,7 @@ final class RunEntry {
     if let reader { return reader.timePassed(now) }
     if waitsForStore { return now + .seconds(1) }
     guard isGathering else { return nil }
-    let due = lastActivity + worker.settings.configuration.limits.bodyTimeout
+    let due = lastActivity + exchange.settings.configuration.limits.bodyTimeout
     if now < due { return min(due, now + .seconds(1)) }
     isGathering = false
     exchange.refuse(.headTimeout, 408, "body_timeout", "the request's body took too long")

@@ -62,8 +62,10 @@ final class RunRoster {
     connect()
   }
 
-  /// Whether a run needs that way to the store.
-  func uses(_ client: RedisClient) -> Bool { runs.values.contains { $0.uses(client) } }
+  /// Whether a run needs that way to the store, or a request that waits for its body or for an answer of the store.
+  func uses(_ client: RedisClient) -> Bool {
+    runs.values.contains { $0.uses(client) } || worker.clients.contains { $0.activeExchange?.entry?.redis === client }
+  }
 
   /// The log of a new run, and whether its readers may see at once what it takes in.
   func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {

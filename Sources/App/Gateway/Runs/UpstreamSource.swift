@@ -28,7 +28,7 @@ final class UpstreamSource: RunSource {
 
   init(
     _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
-    route: Route, worker: Worker
+    route: Route, settings: LoopSettings, worker: Worker
   ) {
     self.route = route
     self.worker = worker
@@ -37,7 +37,8 @@ final class UpstreamSource: RunSource {
     parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     memory = log.memory
     clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
-    dispatch = Dispatch(request: request, body: body, from: forwarded, route: route, owner: self, worker: worker)
+    dispatch = Dispatch(
+      request: request, body: body, from: forwarded, route: route, settings: settings, owner: self, worker: worker)
   }
 
   var isOwner: Bool { true }

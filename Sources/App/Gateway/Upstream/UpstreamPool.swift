@@ -21,6 +21,8 @@ final class UpstreamPool: DeadlineMember {
   private var checker: UpstreamChecker?
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
+  /// The configuration has it no more: who began with it may still ask it, and leaves nothing behind.
+  private var isRetired = false
 
   init(_ settings: UpstreamSettings, worker: Worker) {
     self.settings = settings
@@ -138,6 +140,7 @@ final class UpstreamPool: DeadlineMember {
 
   /// The configuration has no such backend any more.
   func retire() {
+    isRetired = true
     closeAll()
     checker?.cancel()
     checker = nil
@@ -166,7 +169,7 @@ final class UpstreamPool: DeadlineMember {
   }
 
   func keep(_ connection: UpstreamConnection) {
-    guard idle.count < settings.idleConnections, !worker.isStopping else { return connection.close() }
+    guard idle.count < settings.idleConnections, !isRetired, !worker.isStopping else { return connection.close() }
     idle.append(connection)
     if deadline == nil {
       deadline = worker.loop.deadlines.add(self, at: worker.loop.now + settings.idleTimeout)

@@ -26,7 +26,7 @@ struct BenchOptions {
       --quick              one round of 2 s with fewer streams: a first impression
       --json               for programs, all runs included
 
-    Exit status: 0 if all was measured and no stream failed, 1 otherwise, 2 for a wrong command line.
+    \(ExitStatus.help(of: "bench"))
     """
 
   init(_ arguments: [String]) throws(Arguments.Mistake) {

@@ -17,8 +17,9 @@ extension Verb {
       that hangs up at the completion event and a new one that waits for stream_end, while the flag is switched from
       legacy to shield to graceful and then killed. Takes about four seconds.
 
-      Exit status: 0 if everything it shows is as promised, 1 if something is not or it could not start, 2 for a wrong
-      command line. Colours only on a terminal, and not with NO_COLOR.
+      Colours only on a terminal, and not with NO_COLOR.
+
+      \(ExitStatus.help(of: "demo"))
       """
   ) { arguments in
     do throws(Arguments.Mistake) {

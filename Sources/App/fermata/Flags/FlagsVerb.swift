@@ -99,13 +99,7 @@ extension FlagsVerb {
       """ + exitCodes
   }
 
-  private var exitCodes: String {
-    """
-
-    Exit: 0 done, 1 internal error, 2 wrong command line, 3 invalid file, 4 revision conflict or locked, 5 no such flag
-    or rollout, 6 refused by state or guard, 7 input or output failed, 8 timed out, 9 regression, 10 "eval --test" false.
-    """
-  }
+  private var exitCodes: String { "\n" + ExitStatus.help(of: "flags") }
 
   static var overview: String {
     let width = all.map(\.name.count).max() ?? 0

@@ -20,13 +20,9 @@ extension Verb {
       random part of it, and gives up after five attempts in a row that brought no new event of the backend's. A server
       that begins another stream at that path is left at once.
 
-      Events go to standard output, everything else to standard error. Exit status:
-        0  the server said "completed", and everything that it counted has come
-        1  there was no stream: no connection, or an answer that is no event stream
-        2  the command line is wrong
-        4  the stream ended and the server said how, but it was not "completed"
-        5  something is missing: a cut without stream_end, or fewer events than it counts
-        6  the stream ended cleanly without stream_end, so nothing can be checked
+      Events go to standard output, everything else to standard error.
+
+      \(ExitStatus.help(of: "tail"))
       """
   ) { arguments in
     do throws(Arguments.Mistake) {

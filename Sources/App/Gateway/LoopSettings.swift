@@ -1,0 +1,37 @@
+/// A configuration as one loop uses it. A request holds the one that it began with, and takes all that it needs from
+/// there to its end, whatever is reloaded meanwhile.
+final class LoopSettings {
+  let shared: Settings
+  /// One for each of the configuration's upstreams, in their order.
+  let pools: [UpstreamPool]
+  /// By the identity of the route: one of another configuration has none here.
+  private let poolsByRoute: [ObjectIdentifier: [UpstreamPool]]
+
+  /// - Parameters:
+  ///   - kept: pools of earlier settings; those whose upstream has not changed are used further.
+  ///   - make: makes a pool for an upstream that has none.
+  init(_ shared: Settings, keeping kept: [UpstreamPool], make: (UpstreamSettings) -> UpstreamPool) {
+    self.shared = shared
+    let named = Dictionary(kept.map { ($0.settings.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let pools = shared.upstreams.map { upstream in
+      if let pool = named[upstream.name], pool.settings.isSameBackend(as: upstream) { return pool }
+      return make(upstream)
+    }
+    self.pools = pools
+    poolsByRoute = Dictionary(
+      shared.routes.map { route in (ObjectIdentifier(route), route.candidates.map { pools[$0.upstream] }) },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Of a loop that has no pools yet.
+  init(withoutPools shared: Settings) {
+    self.shared = shared
+    pools = []
+    poolsByRoute = [:]
+  }
+
+  var configuration: Configuration { shared.configuration }
+
+  /// The pools of the route's candidates, in their order.
+  func pools(of route: Route) -> [UpstreamPool] { poolsByRoute[ObjectIdentifier(route)] ?? [] }
+}

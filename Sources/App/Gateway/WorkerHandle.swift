@@ -1,0 +1,90 @@
+import Files
+import Flags
+import Loop
+import Processes
+import Sockets
+import Telemetry
+import Time
+
+/// A worker as the main thread sees it: only through its mailbox.
+final class WorkerHandle {
+  private let thread: LoopThread
+  private let worker: LoopBound<Worker>
+  let address: SocketAddress
+
+  private init(thread: LoopThread, worker: LoopBound<Worker>, address: SocketAddress) {
+    self.thread = thread
+    self.worker = worker
+    self.address = address
+  }
+
+  /// Starts a worker and waits until it listens.
+  static func start(
+    index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
+    hub: RunHub, connectionLimit: Int, address: SocketAddress
+  ) throws(Gateway.StartError) -> WorkerHandle {
+    let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
+    let thread: LoopThread
+    do {
+      thread = try LoopThread.start(name: "worker-\(index)") { loop in
+        let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
+        let worker = Worker(
+          index: index, loop: loop, settings: settings, flags: flags, metrics: metrics, log: log,
+          hub: hub, connectionLimit: connectionLimit)
+        do {
+          try worker.listen(at: address)
+          started.put(.success((LoopBound(worker, loop: loop), worker.localAddress ?? address)))
+          worker.flushLogRegularly()
+        } catch {
+          started.put(.failure(Gateway.StartError(description: "can't listen on \(address): \(error)")))
+          loop.stop()
+        }
+      }
+    } catch {
+      throw Gateway.StartError(description: "no thread for worker \(index): \(error)")
+    }
+    let (worker, bound) = try started.take().get()
+    return WorkerHandle(thread: thread, worker: worker, address: bound)
+  }
+
+  func adopt(_ flags: FlagSnapshot) {
+    thread.mailbox.post { [worker] in worker.value.adopt(flags) }
+  }
+
+  func adopt(_ settings: Settings) {
+    thread.mailbox.post { [worker] in worker.value.adopt(settings) }
+  }
+
+  func setRolledBack(_ isRolledBack: Bool) {
+    thread.mailbox.post { [worker] in worker.value.isRolledBack = isRolledBack }
+  }
+
+  func drain(_ completion: @escaping @Sendable () -> Void) {
+    thread.mailbox.post { [worker] in worker.value.drain(completion) }
+  }
+
+  func endStreams(jitter: Nanoseconds) {
+    thread.mailbox.post { [worker] in worker.value.endStreams(jitter: jitter) }
+  }
+
+  func endRuns() {
+    thread.mailbox.post { [worker] in worker.value.endRuns() }
+  }
+
+  /// Asks the worker for something and hands it to `body` on the asking loop.
+  func ask<Answer: Sendable>(
+    from loop: EventLoop, _ question: @escaping @Sendable (Worker) -> Answer,
+    then body: LoopBound<(Answer) -> Void>
+  ) {
+    let home = loop.mailbox
+    thread.mailbox.post { [worker] in
+      let answer = question(worker.value)
+      home.post { body.value(answer) }
+    }
+  }
+
+  func stop() {
+    thread.mailbox.post { [worker] in worker.value.stop() }
+    thread.join()
+  }
+}
