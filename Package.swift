@@ -137,7 +137,9 @@ let running: [Target] = [
   tests(
     "GatewayTests",
     ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
-  tests("EndToEndTests", ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "TLS", "Processes", "Time"]),
+  tests(
+    "EndToEndTests",
+    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "TLS", "Processes", "Time"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 
@@ -152,6 +154,8 @@ let fuzzers: [Target] =
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
     fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
     fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
+    fuzzer("FuzzRedisAnswers", ["RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop", "Sockets"]),
+    fuzzer("FuzzRunState", ["RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop", "Sockets"]),
   ]
 
 let package = Package(

@@ -29,6 +29,10 @@ final class RedisProcess: Sendable {
     var password: String?
     /// Has nothing when it is started again.
     var isForgetful = false
+    /// Nobody has seen it before: keys have to be waited for.
+    var isNew = false
+    /// More options.
+    var options: [String] = []
     /// Speaks TLS alone, with this certificate.
     var identity: TLSIdentity?
   }
@@ -39,6 +43,13 @@ final class RedisProcess: Sendable {
     // Below those that the system gives to outgoing connections.
     port = Int.random(in: 20_000..<32_000)
     try await restart()
+    if !setup.isNew { try growOld() }
+  }
+
+  /// Makes the life of its data an old one, so that no key has to be waited for.
+  func growOld() throws {
+    let script = "return redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') .. ' 0')"
+    try cli("EVAL", script, "1", "ai:epoch")
   }
 
   /// What a gateway's configuration names.
@@ -68,7 +79,7 @@ final class RedisProcess: Sendable {
       [
         "redis-server", "--bind", "127.0.0.1", "--dir", directory.path, "--save", "",
         "--appendonly", setup.isForgetful ? "no" : "yes", "--appendfsync", "always", "--logfile", directory["log"],
-      ] + options
+      ] + options + setup.options
     try child.withLock { $0 = try ChildProcess(arguments) }
     let isReady = try await eventually(within: .seconds(20)) {
       if child.withLock({ $0?.wait(timeout: .milliseconds(1)) }) != nil {
@@ -87,6 +98,8 @@ final class RedisProcess: Sendable {
       child = nil
     }
   }
+
+  func signal(_ signal: Int32) { child.withLock { $0?.signal(signal) } }
 
   @discardableResult
   func cli(_ arguments: String...) throws -> String {

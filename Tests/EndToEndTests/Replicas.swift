@@ -25,6 +25,8 @@ struct Replicas: Sendable {
     var saidPassword: String?
     /// Behind the address in Redis's URL.
     var path = ""
+    /// Another address that leads to Redis.
+    var url: String?
     var script: @Sendable (RecordedRequest) -> Script
 
     init(script: @escaping @Sendable (RecordedRequest) -> Script) {
@@ -49,8 +51,14 @@ struct Replicas: Sendable {
   static func with(_ setup: Setup, _ body: (Replicas) async throws -> Void) async throws {
     let redis = try await RedisProcess(setup.server)
     defer { redis.kill() }
+    try await with(setup, redis, body)
+  }
+
+  /// The same with a Redis that is there already.
+  static func with(_ setup: Setup, _ redis: RedisProcess, _ body: (Replicas) async throws -> Void) async throws {
     let worldSetup = World.Setup(
-      variant: setup.variant, configuration: setup.configuration(redis.url(password: setup.saidPassword) + setup.path),
+      variant: setup.variant,
+      configuration: setup.configuration(setup.url ?? redis.url(password: setup.saidPassword) + setup.path),
       script: setup.script)
     try await World.with(worldSetup) { world in
       let arguments = ["--flags", world.flags.path, "--config", world.flags.directory["fermata.json5"]]
@@ -96,6 +104,11 @@ struct Replicas: Sendable {
     let request = ClientRequest(
       method, target, fields: [.acceptsEvents, .prefersStreamEnd] + fields, body: Array(body.utf8))
     return world.clients.open(request, from: (gateway ?? other).address, behaviour: behaviour)
+  }
+
+  /// A POST with an idempotency key.
+  func post(_ key: String, to target: String = "/", of gateway: GatewayProcess) -> LiveStream {
+    open(target, of: gateway, method: "POST", fields: [.idempotencyKey(key), .authorization("Bearer me")], body: "{}")
   }
 
   /// The id of the first stream that a gateway has opened.

@@ -220,7 +220,7 @@ import Time
 
   init() throws { test = try TestLoop() }
 
-  /// Answers the greeting's two commands well, and the next one with `answer`.
+  /// Answers the greeting's four commands well, and the next one with `answer`.
   private func answerOf(_ answer: [UInt8], closes: Bool = false, trickles: Bool = false) throws -> KeptReply {
     var ears: [BrokenServer] = []
     let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) {
@@ -305,7 +305,7 @@ private final class BrokenServer: ConnectionHandler {
 
   func connectionReceived(_ input: InputBuffer) {
     pieces += 1
-    let bytes = pieces == 1 ? Array(":1\r\n+PONG\r\n".utf8) : answer
+    let bytes = pieces == 1 ? Array("$0\r\n\r\n$0\r\n\r\n:1\r\n+PONG\r\n".utf8) : answer
     if pieces == 2, trickles { return trickle(answer[...]) }
     connection.write(bytes.span)
     if pieces == 1 { return }

@@ -57,6 +57,20 @@ import Time
     #expect(Int(try server.cli("TTL", "ai:run:run-1:state")) ?? 0 > 3000)
   }
 
+  @Test(arguments: ["9223372036854775807", "99999999999999999999999", "-5", "x"])
+  func `no number in a run's state is too large`(number: String) throws {
+    let client = client("a")
+    defer { client.close() }
+    for place in 1...3 {
+      try server.cli("HSET", "ai:run:run-1:state", "readers:\(place)", "\(number) 9223372036854775807")
+    }
+    for name in ["attempts", "milliseconds"] { try server.cli("HSET", "ai:run:run-1:state", name, number) }
+    try server.cli("HSET", "ai:run:run-1:state", "state", "ended")
+    let status = try standing(client).status
+    #expect(status.readers == (number == "9223372036854775807" ? Int.max : 0))
+    #expect(status.progress?.attempts == Int(number) ?? 0)
+  }
+
   @Test func `many changes are one command`() throws {
     let owner = client("a")
     defer { owner.close() }

@@ -3,6 +3,7 @@ package import Files
 import Flags
 package import Loop
 import Processes
+import RedisLog
 import Sockets
 import Streams
 import Telemetry
@@ -76,6 +77,7 @@ package final class Gateway {
   package func start() throws(StartError) {
     SignalWatch.ignoreBrokenPipes()
     let configuration = settings.configuration
+    try refuseUnsupportedRedis()
     var address = configuration.listen
     try Listeners.claim(configuration)
     for index in 0..<configuration.workers {
@@ -107,6 +109,19 @@ package final class Gateway {
     }
     log.flush()
     flushRegularly()
+  }
+
+  /// A Redis that is away may come; one that runs can never be kept on is a mistake.
+  private func refuseUnsupportedRedis() throws(StartError) {
+    guard let wanted = settings.configuration.runs.redis else { return }
+    let refusal: String?
+    do {
+      refusal = RedisProbe.refusal(
+        of: wanted.redis, tls: wanted.context, on: try EventLoop(), within: .milliseconds(1500))
+    } catch {
+      throw StartError(description: "no event loop: \(error)")
+    }
+    if let refusal { throw StartError(description: "runs.redis.url: \(refusal)") }
   }
 
   /// Just under half of the descriptors that the process may open: each stream needs two.

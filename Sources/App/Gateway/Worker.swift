@@ -239,6 +239,7 @@ final class Worker {
     shard.set(metrics.runsActive, to: Double(runs.running))
     // One loop tells what is shared.
     if index == 0 { shard.set(metrics.runBytes, to: Double(hub.budget.used)) }
+    runs.countStore()
     for pool in pools { pool.showState() }
     return shard.snapshot()
   }

@@ -31,6 +31,9 @@ package enum Outcome: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether the gateway itself ended the run, for a reason of its own: whoever asks for the same again may have another.
+  package var isGatewaysOwn: Bool { self == .draining || self == .gatewayError }
+
   /// Whether a graceful client is told by an `error` event too. What the backend said in-band is not said twice, and
   /// what the client or the operator wanted is no error.
   package var isToldAsError: Bool {

@@ -6,9 +6,10 @@ package import TLS
 /// channels.
 package final class RedisClient {
   package let loop: EventLoop
-  package let settings: RedisSettings
+  package private(set) var settings: RedisSettings
   package let store: RunStore
-  private let transport: any RedisTransport
+  private let dialer: Dialer
+  private var transport: any RedisTransport
 
   private var connections: [RedisConnection]
   private var madeFollower: RedisFollower?
@@ -21,11 +22,8 @@ package final class RedisClient {
   package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
     self.loop = loop
     self.settings = settings
-    if let tls {
-      transport = EncryptedRedisTransport(dialer: dialer, host: settings.host, port: settings.port, context: tls)
-    } else {
-      transport = PlainRedisTransport(dialer: dialer, host: settings.host, port: settings.port)
-    }
+    self.dialer = dialer
+    transport = Self.makeTransport(settings, dialer, tls)
     let redis = Self.makeConnection("commands", loop: loop, transport: transport, settings: settings)
     store = RunStore(redis: redis, settings: settings)
     connections = [redis]
@@ -76,12 +74,16 @@ package final class RedisClient {
   /// What was wrong when Redis was last not to be had; never with a password in it.
   package var lastFault: String? { store.redis.lastFault }
 
+  /// Why it can't be used or does not do what it is asked: what was wrong with the connection, or what Redis last
+  /// refused. Never with a password in it.
+  package var fault: String {
+    (isReady ? store.redis.lastRefusal : nil) ?? lastFault ?? store.redis.lastRefusal ?? "no connection yet"
+  }
+
   /// What has happened on all its connections.
   package var counts: RedisConnection.Counts {
     connections.reduce(into: RedisConnection.Counts()) { sum, connection in
-      sum.commands += connection.counts.commands
-      sum.failures += connection.counts.failures
-      sum.losses += connection.counts.losses
+      sum.add(connection.counts)
     }
   }
 
@@ -90,12 +92,41 @@ package final class RedisClient {
 
   /// Ends all connections. What waits for an answer gets a failure; what follows runs is not called any more.
   package func close() {
+    store.life.close()
     madeCancelWatch?.close()
     madeClientStreams?.close()
     madeStatusBoard?.close()
     madeChannels?.close()
     madeFollower?.close()
     for connection in connections { connection.close() }
+  }
+
+  /// Takes over another account, other time limits and another trust for the same Redis: for all connections, those of
+  /// runs that are going on too.
+  package func adopt(_ wanted: RedisSettings, tls: TLSContext?) {
+    settings = settings.withAccount(of: wanted)
+    transport = Self.makeTransport(settings, dialer, tls)
+    for connection in connections {
+      connection.limits = Self.limits(settings)
+      var greeting = connection.greeting
+      greeting.user = settings.user
+      greeting.password = settings.password
+      connection.adopt(greeting, over: transport)
+    }
+  }
+
+  private static func makeTransport(
+    _ settings: RedisSettings, _ dialer: Dialer, _ tls: TLSContext?
+  ) -> any RedisTransport {
+    guard let tls else { return PlainRedisTransport(dialer: dialer, host: settings.host, port: settings.port) }
+    return EncryptedRedisTransport(dialer: dialer, host: settings.host, port: settings.port, context: tls)
+  }
+
+  private static func limits(_ settings: RedisSettings) -> RedisConnection.Limits {
+    var limits = RedisConnection.Limits()
+    limits.connect = settings.connectTimeout
+    limits.command = settings.commandTimeout
+    return limits
   }
 
   private func makeConnection(_ purpose: String) -> RedisConnection {
@@ -113,9 +144,7 @@ package final class RedisClient {
     greeting.database = settings.database
     // Redis takes no spaces in a name.
     greeting.name = settings.clientName.isEmpty ? "" : "\(settings.clientName)-\(purpose)"
-    var limits = RedisConnection.Limits()
-    limits.connect = settings.connectTimeout
-    limits.command = settings.commandTimeout
-    return RedisConnection(loop: loop, transport: transport, greeting: greeting, limits: limits)
+    greeting.allowsCluster = settings.usesHashTags
+    return RedisConnection(loop: loop, transport: transport, greeting: greeting, limits: limits(settings))
   }
 }

@@ -29,6 +29,21 @@ package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
 
   package init() {}
 
+  /// Whether both name the same data on the same server, whatever account they use.
+  package func isSamePlace(as other: RedisSettings) -> Bool {
+    host == other.host && port == other.port && usesTLS == other.usesTLS && database == other.database
+  }
+
+  /// The same with another's account and time limits of a connection.
+  package func withAccount(of other: RedisSettings) -> RedisSettings {
+    var settings = self
+    settings.user = other.user
+    settings.password = other.password
+    settings.connectTimeout = other.connectTimeout
+    settings.commandTimeout = other.commandTimeout
+    return settings
+  }
+
   /// Never with the password in it.
   package var description: String {
     let scheme = usesTLS ? "rediss" : "redis"

@@ -40,7 +40,15 @@ extension Gateway {
   }
 
   private var readiness: AdminResponse {
-    isDraining ? .json(status: 503, #"{"status":"draining"}"#) : .json(#"{"status":"ready"}"#)
+    if isDraining { return .json(status: 503, #"{"status":"draining"}"#) }
+    guard let redis = settings.configuration.runs.redis else { return .json(#"{"status":"ready"}"#) }
+    let fault = hub.store.fault
+    let isReady = fault == nil || !redis.isNeededForReadiness
+    let document: JSONValue = [
+      "status": isReady ? "ready" : "redis_lost",
+      "redis": fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"],
+    ]
+    return .json(status: isReady ? 200 : 503, document.text())
   }
 
   /// Asks every worker and calls `completion` with all answers.

@@ -6,6 +6,8 @@ import Time
 /// Where the runs that all replicas know are kept.
 package struct RedisRunSettings: Sendable {
   package private(set) var redis: RedisSettings
+  /// Whether the process is not ready while Redis is away.
+  private(set) var isNeededForReadiness = false
   /// Of `rediss`.
   private(set) var tls: TLSSettings?
   private var password: Secret?
@@ -51,6 +53,7 @@ package struct RedisRunSettings: Sendable {
     redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? redis.commandTimeout
     redis.patience = reader.duration("patience", in: Self.times) ?? redis.patience
     redis.lease = reader.duration("lease", in: .seconds(1)...Nanoseconds.seconds(3600)) ?? redis.lease
+    isNeededForReadiness = reader.bool("readiness", default: false)
     // Two renewals may be lost.
     redis.renewal = Nanoseconds(redis.lease.value * 3 / 10)
   }
@@ -64,7 +67,8 @@ package struct RedisRunSettings: Sendable {
       "url": .string(redis.description), "password": password.map { .string($0.description) } ?? .null,
       "prefix": .string(redis.prefix), "hashTags": .bool(redis.usesHashTags), "ttl": .string(redis.timeToLive.text),
       "connectTimeout": .string(redis.connectTimeout.text), "commandTimeout": .string(redis.commandTimeout.text),
-      "patience": .string(redis.patience.text), "lease": .string(redis.lease.text), "tls": tls?.document ?? .null,
+      "patience": .string(redis.patience.text), "lease": .string(redis.lease.text),
+      "readiness": .bool(isNeededForReadiness), "tls": tls?.document ?? .null,
     ]
   }
 }

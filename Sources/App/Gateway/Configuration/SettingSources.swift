@@ -28,6 +28,7 @@ package struct SettingSources: Sendable {
     "limits.connections", "runs.memory", "runs.principalHeader", "runs.streamPath", "runs.runPath", "runs.readPath",
     "runs.redis.url", "runs.redis.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
     "runs.redis.connectTimeout", "runs.redis.commandTimeout", "runs.redis.patience", "runs.redis.lease",
+    "runs.redis.readiness",
     "runs.redis.tls.roots", "runs.redis.tls.verify", "runs.redis.tls.serverName", "runs.redis.tls.certificate",
     "runs.redis.tls.key",
     "stream.dialect", "stream.keepaliveInLegacy",

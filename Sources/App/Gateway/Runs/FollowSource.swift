@@ -64,7 +64,10 @@ final class FollowSource: RunSource {
   func begin(feeding run: LoggedRun) {
     self.run = run
     feed = makeFeed()
-    if isWorkers { redis.cancelWatch.watch(id, handler: self) }
+    if isWorkers {
+      redis.cancelWatch.watch(id, handler: self)
+      redis.store.life.add(self)
+    }
     // A channel never says that all was heard.
     if isWorkers, settings.source == .pubsub || settings.source == .bullmq { wantTurn() }
   }
@@ -85,7 +88,9 @@ final class FollowSource: RunSource {
     run = nil
     guard let feed = feed.take() else { return }
     feed.cancel()
-    if isWorkers { redis.cancelWatch.stop(id) }
+    guard isWorkers else { return }
+    redis.cancelWatch.stop(id)
+    redis.store.life.remove(self)
   }
 
   func cancel() { redis.store.requestCancel(id) { _ in } }
@@ -197,13 +202,18 @@ extension FollowSource: RunFeedHandler {
   func runStoreLost() {
     guard let run else { return }
     if run.isOpen { return run.storeLostForReaders() }
-    worker.runs.note(.warning, "run_store_lost", of: run)
+    worker.runs.noteStoreLoss(of: run)
     run.failed(.stopped(reason: "the store of runs can't be reached"))
   }
 
   func runStoreBack() {
     if let run { worker.runs.note(.info, "run_store_recovered", of: run) }
   }
+}
+
+extension FollowSource: StoreLifeObserver {
+  /// Whose run it is must not be forgotten while somebody reads it.
+  func storeMayHaveForgotten() { redis.store.adopt(id, meta: meta) { _ in } }
 }
 
 extension FollowSource: TurnMember, CancelHandler {

@@ -6,9 +6,21 @@ import Telemetry
 extension LoggedRun: EventLogObserver {
   private static let storeIsAway = "the store of runs can't be reached"
 
+  /// What is wrong with the store, for people.
+  var storeFault: String { notice?.redis.fault ?? "" }
+
+  /// Whether its events can still be read when this process is gone.
+  var outlivesProcess: Bool {
+    switch settings.source {
+    // What was published on a channel is kept nowhere else.
+    case .pubsub where home == .aWorker, .bullmq where home == .aWorker: false
+    default: isShared
+    }
+  }
+
   /// The same for the copy of a run that is written elsewhere: whether it goes on there can't be known.
   func storeLostForReaders() {
-    worker.runs.note(.warning, "run_store_lost", of: self)
+    worker.runs.noteStoreLoss(of: self)
     isDegraded = true
     for reader in readers { reader.finish(.gatewayError, reason: Self.storeIsAway) }
   }
@@ -19,7 +31,7 @@ extension LoggedRun: EventLogObserver {
   }
 
   func storeLost() {
-    worker.runs.note(.warning, "run_store_lost", of: self)
+    worker.runs.noteStoreLoss(of: self)
     isDegraded = true
     switch settings.whenStoreFails {
     case .degrade: ownership?.log.goOnWithoutStore()

@@ -26,6 +26,13 @@ final class RunDirectory: Sendable {
   private struct Table {
     var places: [StreamID: RunPlace] = [:]
     var aliases: [Digest: StreamID] = [:]
+    /// Runs that this gateway has ended for a reason of its own: a request under their key may start another.
+    var failed: Set<StreamID> = []
+
+    /// The run under a name, unless it has failed.
+    func place(of alias: Digest) -> RunPlace? {
+      aliases[alias].flatMap { failed.contains($0) ? nil : places[$0] }
+    }
   }
 
   private let table = Mutex(Table())
@@ -36,7 +43,7 @@ final class RunDirectory: Sendable {
   func claim(_ place: RunPlace, unlessTaken key: Digest?) -> RunPlace? {
     let identity = place.identity
     return table.withLock { table in
-      if let key, let stream = table.aliases[key], let place = table.places[stream] { return place }
+      if let key, let place = table.place(of: key) { return place }
       table.places[identity.stream] = place
       for alias in identity.aliases { table.aliases[alias] = identity.stream }
       return nil
@@ -51,13 +58,27 @@ final class RunDirectory: Sendable {
   }
 
   /// Aliases are hashes over the principal too.
-  func find(alias: Digest) -> RunPlace? {
-    table.withLock { table in table.aliases[alias].flatMap { table.places[$0] } }
+  ///
+  /// - Parameter startsAnew: the request would rather start another run than read one that has failed.
+  func find(alias: Digest, startsAnew: Bool = false) -> RunPlace? {
+    table.withLock { table in
+      startsAnew ? table.place(of: alias) : table.aliases[alias].flatMap { table.places[$0] }
+    }
   }
+
+  /// The gateway has ended the run for a reason of its own.
+  func noteFailure(of stream: StreamID) {
+    table.withLock { table in
+      if table.places[stream] != nil { table.failed.insert(stream) }
+    }
+  }
+
+  func hasFailed(_ stream: StreamID) -> Bool { table.withLock { $0.failed.contains(stream) } }
 
   func remove(_ identity: RunIdentity) {
     table.withLock { table in
       table.places[identity.stream] = nil
+      table.failed.remove(identity.stream)
       // Another run may have taken a name over.
       for alias in identity.aliases where table.aliases[alias] == identity.stream { table.aliases[alias] = nil }
     }

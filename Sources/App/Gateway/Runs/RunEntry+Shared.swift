@@ -18,9 +18,36 @@ extension RunEntry {
       switch result {
       case .failure: storeIsAway()
       case .success(let state):
-        guard let meta = state.meta, meta.principal == asked.principal else { return foreign(request) }
+        guard let meta = state.meta, meta.principal == asked.principal else {
+          return onceSettled(redis, request) { [self] in foreign(request) }
+        }
         read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
       }
+    }
+  }
+
+  /// Does `body`, which takes it that no run is meant, unless Redis may have lost what it knew of one: then the run is
+  /// looked for again, until whoever has it has had the time to say so.
+  private func onceSettled(_ redis: RedisClient, _ request: Digest?, _ body: @escaping () -> Void) {
+    waitsForStore = true
+    redis.store.remainingWait { [self] result in
+      guard waitsForStore else { return }
+      waitsForStore = false
+      guard case .success(let left) = result, left > .zero else { return body() }
+      findAgain(in: left, request, redis)
+    }
+  }
+
+  /// Looks for the run again, from the beginning, when `left` has passed or somebody may have said whose it is.
+  private func findAgain(in left: Nanoseconds, _ request: Digest?, _ redis: RedisClient) {
+    let since = waitingSince ?? worker.loop.now
+    waitingSince = since
+    // A Redis that loses its data again and again is as good as none.
+    guard worker.loop.now - since < redis.settings.lease + .seconds(2) else { return storeIsAway() }
+    waitsForStore = true
+    ask(again: min(left, .milliseconds(250))) { [self] in
+      waitsForStore = false
+      find(request)
     }
   }
 
@@ -77,6 +104,9 @@ extension RunEntry {
     guard let own = asked.wish.clientStream else { return seekFailed(request) }
     redis.clientStreams.find(own) { [self] result in
       guard waitsForStore else { return }
+      if case .success(nil) = result {
+        return onceSettled(redis, request) { [self] in goOn(request) }
+      }
       guard case .success(let use?) = result, asked.wish.lastID != nil || (request != nil && request == use.request)
       else { return seekFailed(request) }
       redis.store.lookup(use.run) { [self] result in
@@ -120,8 +150,11 @@ extension RunEntry {
         if asked.idempotencyKey != nil, let stream = StreamID(parsing: run.description.utf8Span.span) {
           asked.repeats(stream)
         }
-        join(run, redis, tries: 60)
-      case .failure: storeFailed(stream, request)
+        join(run, (key, wanted), request, redis, tries: 60)
+      case .success(.wait(let left)):
+        waitsForStore = false
+        findAgain(in: left, request, redis)
+      case .failure(let error): storeFailed(stream, request, error)
       }
     }
   }
@@ -134,11 +167,15 @@ extension RunEntry {
       principal: asked.principal, stream: stream, created: worker.loop.wallTime(), route: route.settings.name)
     redis.store.claim(id, token: token, meta: meta) { [self] result in
       guard case .success(.mine) = result else {
-        if waitsForStore { storeFailed(stream, request) }
+        var fault: RedisError?
+        if case .failure(let error) = result { fault = error }
+        if waitsForStore { storeFailed(stream, request, fault) }
         return
       }
       let log = worker.runs.makeSharedLog(id, of: stream, redis, settings: settings)
-      let ownership = RunOwnership(of: id, token: token, meta: meta, idempotency: key, log: log, redis: redis)
+      let ownership = RunOwnership(
+        of: id, token: token, meta: meta, idempotency: key,
+        clientStream: asked.wish.clientStream.map { ($0, request) }, log: log, redis: redis)
       guard waitsForStore else { return ownership.giveUp() }
       waitsForStore = false
       start(stream, request, ownership: ownership)
@@ -146,9 +183,12 @@ extension RunEntry {
   }
 
   /// Reads the run that the first request of this key has started, here or elsewhere. It may be just beginning.
-  private func join(_ id: RunID, _ redis: RedisClient, tries: Int) {
+  private func join(
+    _ id: RunID, _ key: (key: Digest, request: Digest), _ request: Digest?, _ redis: RedisClient, tries: Int
+  ) {
     if let stream = StreamID(parsing: id.description.utf8Span.span),
-      let place = worker.hub.directory.find(stream, of: asked.principal)
+      let place = worker.hub.directory.find(stream, of: asked.principal),
+      !asked.startsAnew || !worker.hub.directory.hasFailed(stream)
     {
       waitsForStore = false
       return attach(to: place)
@@ -157,6 +197,11 @@ extension RunEntry {
       guard waitsForStore else { return }
       if case .success(let state) = result, let meta = state.meta, meta.principal == asked.principal {
         waitsForStore = false
+        if asked.startsAnew, state.end?.outcome.isGatewaysOwn == true {
+          // Whoever read it has been told. Of several that come now one gets the key.
+          redis.store.releaseIdempotency(key.key, run: id, request: key.request)
+          return findAgain(in: .milliseconds(1), request, redis)
+        }
         // Another loop of this process may have begun it meanwhile.
         if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
         return read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
@@ -164,7 +209,7 @@ extension RunEntry {
       var cost = 1
       if case .failure = result { cost = 20 }
       guard tries >= cost else { return storeIsAway() }
-      ask(again: .milliseconds(50)) { [self] in join(id, redis, tries: tries - cost) }
+      ask(again: .milliseconds(50)) { [self] in join(id, key, request, redis, tries: tries - cost) }
     }
   }
 
@@ -181,12 +226,13 @@ extension RunEntry {
 
   // MARK: - Without the store
 
-  private func storeFailed(_ stream: StreamID, _ request: Digest?) {
+  private func storeFailed(_ stream: StreamID, _ request: Digest?, _ error: RedisError? = nil) {
     waitsForStore = false
+    worker.shard.increment(worker.metrics.redis.storeLosses)
     worker.log.write(.warning, "run_store_lost", at: worker.loop.wallTime()) { line in
       line.field("streamId") { stream.write(to: &$0) }
       line.field("route", route.settings.name)
-      line.field("reason", redis?.lastFault ?? "")
+      line.field("reason", error?.reason ?? redis?.fault ?? "")
     }
     switch settings.whenStoreFails {
     case .degrade: start(stream, request, isDegraded: true)
@@ -247,7 +293,7 @@ extension Exchange {
   private func serve(
     _ endpoint: RunEndpoint, named: RunID?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
   ) {
-    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request) }
+    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request, redis) }
     serve(endpoint, of: id, request, asked, redis)
   }
 
@@ -259,7 +305,7 @@ extension Exchange {
       guard case .success(let state) = result else { return storeIsAway() }
       // A worker's run that nobody has read yet is nobody's.
       let isTheirs = state.meta.map { $0.principal == asked.principal } ?? (state.last != nil)
-      guard isTheirs else { return sharedRunIsUnknown(endpoint, request) }
+      guard isTheirs else { return sharedRunIsUnknown(endpoint, request, redis) }
       switch endpoint {
       case .read: readShared(id, state.meta, request, asked, redis)
       case .stop: stopShared(id, isOver: state.end != nil, redis)
@@ -282,12 +328,17 @@ extension Exchange {
     }
   }
 
-  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead) {
+  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead, _ redis: RedisClient) {
     if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil {
       phase = .dispatching
       return serveByRoute(request)
     }
-    refuse(.noRoute, 404, "unknown_run", "there is no such run")
+    redis.store.remainingWait { [weak self] result in
+      guard let self, phase == .inRun else { return }
+      // Redis has lost data, and whoever has the run may not have said so again yet.
+      guard case .success(.zero) = result else { return storeIsAway() }
+      refuse(.noRoute, 404, "unknown_run", "there is no such run")
+    }
   }
 
   private func readShared(

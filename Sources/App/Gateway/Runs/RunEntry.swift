@@ -22,6 +22,8 @@ final class RunEntry {
   let redis: RedisClient?
   /// Whether an answer of the store is waited for.
   var waitsForStore = false
+  /// Since when the request waits because the store may have lost what it knew of it.
+  var waitingSince: MonotonicTime?
   /// Until the store is asked again.
   var retry: Timer?
   /// Whether the request's body is waited for.
@@ -100,16 +102,23 @@ final class RunEntry {
 
   private func decide(_ gathered: RequestBody?) {
     if let name = asked.workerRun { return follow(name) }
-    let request = digest(of: gathered)
-    if let key = asked.idempotencyKey, let place = worker.hub.directory.find(alias: key) {
+    find(digest(of: gathered))
+  }
+
+  /// Finds the run that the request means by what is known here, then by what other replicas know.
+  func find(_ request: Digest?) {
+    let directory = worker.hub.directory
+    if let key = asked.idempotencyKey, let place = directory.find(alias: key, startsAnew: asked.startsAnew) {
       return repeated(place, request)
     }
     if let lastStream = asked.lastStream {
-      if let place = worker.hub.directory.find(lastStream, of: asked.principal) { return attach(to: place) }
+      if let place = directory.find(lastStream, of: asked.principal) { return attach(to: place) }
       return settings.store == .redis ? seek(lastStream, request) : foreign(request)
     }
-    if let name = asked.name, let place = worker.hub.directory.find(alias: name) { return attach(to: place) }
-    if let own = asked.wish.clientStream, let place = worker.hub.directory.find(alias: own),
+    if let name = asked.name, let place = directory.find(alias: name, startsAnew: asked.startsAnew) {
+      return attach(to: place)
+    }
+    if let own = asked.wish.clientStream, let place = directory.find(alias: own, startsAnew: asked.startsAnew),
       asked.wish.lastID != nil || (request != nil && request == place.identity.request)
     {
       return attach(to: place)

@@ -7,6 +7,7 @@ package final class RunHub: Sendable {
   let directory = RunDirectory()
   let budget: RunBudget
   private let loops = Mutex<[Int: Neighbour]>([:])
+  private let standings = Mutex<[Int: StoreStanding]>([:])
 
   private struct Neighbour {
     let mailbox: Mailbox
@@ -24,6 +25,17 @@ package final class RunHub: Sendable {
 
   func leave(_ worker: Worker) {
     _ = loops.withLock { $0.removeValue(forKey: worker.index) }
+  }
+
+  /// Notes whether a loop has the store that all replicas share.
+  func note(_ standing: StoreStanding, of index: Int) { standings.withLock { $0[index] = standing } }
+
+  /// Whether all loops that want the store have it: the first of them that has not says why.
+  var store: StoreStanding {
+    standings.withLock { standings in
+      let known = standings.sorted { $0.key < $1.key }.map(\.value)
+      return known.first { $0.fault != nil } ?? (known.contains(.connected) ? .connected : .unknown)
+    }
   }
 
   /// Has the worker `index` run `body` on its loop, after what was asked of it before.

@@ -12,6 +12,7 @@ final class RunOwnership {
   private let token: StreamID
   private let meta: RunMeta
   private let idempotency: (key: Digest, request: Digest)?
+  private let clientStream: (name: Digest, request: Digest?)?
   // Held until it is over, not weakly: what is held weakly is dearer to retain, which every event of a run does.
   private var run: LoggedRun?
   private var lease: RunLease?
@@ -21,14 +22,16 @@ final class RunOwnership {
   ///   - token: the one that the run was claimed with.
   ///   - meta: the same.
   ///   - idempotency: what the run was started by, if that was claimed too.
+  ///   - clientStream: the client's own name for the run's stream, if it has one.
   init(
-    of id: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)?, log: RedisLog,
-    redis: RedisClient
+    of id: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)?,
+    clientStream: (name: Digest, request: Digest?)?, log: RedisLog, redis: RedisClient
   ) {
     self.id = id
     self.token = token
     self.meta = meta
     self.idempotency = idempotency
+    self.clientStream = clientStream
     self.log = log
     self.redis = redis
   }
@@ -40,7 +43,9 @@ final class RunOwnership {
   }
 
   private func makeLease() -> RunLease {
-    RunLease(store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency) { [self] in
+    RunLease(
+      store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency, clientStream: clientStream
+    ) { [self] in
       run?.ownershipLost()
     }
   }

@@ -267,7 +267,7 @@ final class RunReader {
 
   private func finish(_ stream: EventStream, _ end: EndRecord) {
     // What is in this process's memory goes with it.
-    let isResumable = run.isKept && (end.outcome != .draining || !run.isImmediate)
+    let isResumable = run.isKept && (end.outcome != .draining || run.outlivesProcess)
     let streamEnd = StreamEnd(
       stream: stream.id, run: run.ownID, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)

@@ -67,6 +67,9 @@ struct RunRequest {
     Digest([Array("name".utf8), Array(principal.description.utf8), Array(name.utf8)])
   }
 
+  /// Whether it wants the answer from its beginning, and so has no use for a run that the gateway itself has ended.
+  var startsAnew: Bool { wish.lastID == nil }
+
   /// Whether another request may mean the same run, so that its body has to be compared.
   var comparesBodies: Bool { idempotencyKey != nil || wish.clientStream != nil }
 

@@ -56,6 +56,9 @@ final class RunRoster {
   /// owners of other replicas, who look for it again, for dead.
   func connect() { _ = redis }
 
+  /// Brings what is known of the store into the numbers, just before they are read.
+  func countStore() { shared.count() }
+
   /// There is a new configuration.
   func settingsChanged() {
     shared.settingsChanged()
@@ -163,6 +166,7 @@ final class RunRoster {
 
   func ended(_ run: LoggedRun, _ end: EndRecord) {
     guard run.isOwner else { return }
+    if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
     while let oldest = ended.first, runs[oldest] == nil { _ = ended.popFirst() }
     // Routes keep runs for different times.
     if ended.count > 2 * runs.count + 64 { ended.keep { runs[$0] != nil } }
@@ -172,10 +176,19 @@ final class RunRoster {
     worker.runLeft()
   }
 
-  func note(_ level: LogLevel, _ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil) {
+  /// The run's events can't be stored or read.
+  func noteStoreLoss(of run: LoggedRun) {
+    worker.shard.increment(worker.metrics.redis.storeLosses)
+    note(.warning, "run_store_lost", of: run, because: run.storeFault)
+  }
+
+  func note(
+    _ level: LogLevel, _ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil, because fault: String? = nil
+  ) {
     worker.log.write(level, event, at: worker.loop.wallTime()) { line in
       line.field("streamId") { run.stream.write(to: &$0) }
       line.field("route", run.route.settings.name)
+      if let fault { line.field("reason", fault) }
       guard let end else { return }
       line.field("outcome", end.outcome.rawValue)
       line.field("reason", end.reason)

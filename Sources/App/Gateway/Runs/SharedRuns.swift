@@ -1,6 +1,7 @@
 import Loop
 import RedisLog
 import Streams
+import Telemetry
 import Time
 
 /// One loop's way to the runs that all replicas know.
@@ -13,28 +14,38 @@ final class SharedRuns {
   private var cleaning: Timer?
   private var queues: [String: BullMQQueue] = [:]
   private var isClosed = false
+  private var watch: StoreWatch?
+  /// What the clients that are closed had counted.
+  private var formerCounts = RedisConnection.Counts()
+  /// What the metrics have of it.
+  private var shownCounts = RedisConnection.Counts()
 
   init(worker: Worker) {
     self.worker = worker
   }
 
-  /// Made when it is first asked for; another one after a reload that has changed something.
+  /// Made when it is first asked for; another one after a reload that names another place or other keys.
   var client: RedisClient? {
     guard !isClosed, let wanted = worker.settings.configuration.runs.redis else { return nil }
-    if let current, let source, source.redis == wanted.redis, source.context === wanted.context { return current }
-    retireCurrent()
+    if let current, source != nil { return current }
     let made = RedisClient(loop: worker.loop, dialer: worker.dialer, settings: wanted.redis, tls: wanted.context)
     current = made
     source = wanted
     made.start()
+    if watch == nil { watch = StoreWatch(worker: worker) { [weak self] in self?.current } }
     return made
   }
 
-  /// Gives up what the new configuration has no use for, as soon as the runs of the old one are over.
+  /// Takes a new account to every connection, those of runs that are going on too, and gives up what the new configuration
+  /// has no use for as soon as the runs of the old one are over.
   func settingsChanged() {
-    guard let source else { return }
-    let wanted = worker.settings.configuration.runs.redis
-    if source.redis != wanted?.redis || source.context !== wanted?.context { retireCurrent() }
+    guard let wanted = worker.settings.configuration.runs.redis else { return retireCurrent() }
+    let clients = retired.map(\.client) + (current.map { [$0] } ?? [])
+    for client in clients where client.settings.isSamePlace(as: wanted.redis) {
+      client.adopt(wanted.redis, tls: wanted.context)
+    }
+    guard let current, current.settings != wanted.redis else { return }
+    retireCurrent()
   }
 
   private func retireCurrent() {
@@ -57,6 +68,7 @@ final class SharedRuns {
     let now = worker.loop.now
     retired.removeAll { client, since in
       guard now - since >= client.settings.commandTimeout + .seconds(4), !worker.runs.uses(client) else { return false }
+      formerCounts.add(client.counts)
       client.close()
       return true
     }
@@ -70,9 +82,21 @@ final class SharedRuns {
     return queue
   }
 
+  /// Brings what the clients have counted into the metrics.
+  func count() {
+    var counts = formerCounts
+    for (client, _) in retired { counts.add(client.counts) }
+    if let current { counts.add(current.counts) }
+    worker.metrics.redis.show(counts, since: shownCounts, in: worker.shard)
+    worker.shard.set(worker.metrics.redis.connected, to: current?.isReady == true ? 1 : 0)
+    shownCounts = counts
+  }
+
   func close() {
     isClosed = true
     cleaning = nil
+    watch?.close()
+    watch = nil
     for (client, _) in retired { client.close() }
     retired = []
     current?.close()

@@ -87,6 +87,7 @@ package struct GatewayMetrics: Sendable {
   let runBytes: Gauge
   let runs: Family<Counter, Outcome>
   let resumes: Family<Counter, ResumeResult>
+  let redis: RedisMetrics
   package let upstreams: UpstreamMetrics
 
   package init() {
@@ -150,6 +151,7 @@ package struct GatewayMetrics: Sendable {
     resumes = define.counters(
       "fermata_resumes_total", "Requests that went on from an event: with what came next, with a reset, with 204.",
       by: "result")
+    redis = RedisMetrics(&define)
     upstreams = UpstreamMetrics(&define)
     registry = define.build()
   }

@@ -5,51 +5,11 @@ package import Time
 
 /// One connection to Redis, made anew when it is lost. Commands are answered in the order they are sent.
 ///
-/// What is sent in one turn of the loop leaves in one write, but for large commands, which are not copied first. Commands that may wait while others are on their way leave
-/// when those are answered: the busier Redis and this loop are, the more of them share a write, a wake-up and a read at
-/// either end. Every command is answered, by Redis or by an error: when
-/// the connection is lost all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
+/// Commands sent in one turn of the loop leave in one write; large ones at once, without a copy. Commands that may wait
+/// leave when those in flight are answered: the busier Redis and this loop are, the more of them share a write, a
+/// wake-up and a read at either end. Every command is answered, by Redis or by an error: when the connection is lost
+/// all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
 package final class RedisConnection {
-  /// What an established connection is told first.
-  package struct Greeting: Sendable {
-    package var user: String?
-    package var password: String?
-    package var database = 0
-    /// Seen in `CLIENT LIST`; empty for none.
-    package var name = ""
-
-    package init() {}
-  }
-
-  package struct Limits: Sendable {
-    /// For making a connection, greeting included.
-    package var connect = Nanoseconds.seconds(3)
-    /// For the answer to a command; one that is late loses the connection.
-    package var command = Nanoseconds.seconds(5)
-    /// While there is no connection commands wait for one, until there has been none for this long. Then they fail at
-    /// once.
-    package var patience = Nanoseconds.seconds(1)
-    /// Commands without an answer, and bytes that wait for the turn to be written.
-    package var commands = 100_000
-    package var bytes = 64 << 20
-    /// The pause after a failure; doubled from one to the next.
-    package var shortestPause = Nanoseconds.milliseconds(100)
-    package var longestPause = Nanoseconds.seconds(5)
-
-    package init() {}
-  }
-
-  package struct Counts: Equatable, Sendable {
-    /// Commands that were taken.
-    package var commands: UInt64 = 0
-    /// Connections that could not be made.
-    package var failures: UInt64 = 0
-    /// Connections that were lost once they were made.
-    package var losses: UInt64 = 0
-
-    package init() {}
-  }
-
   enum State {
     /// Nothing was sent yet. → connecting
     case idle
@@ -71,9 +31,9 @@ package final class RedisConnection {
   }
 
   package let loop: EventLoop
-  package let limits: Limits
-  let greeting: Greeting
-  private let transport: any RedisTransport
+  package internal(set) var limits: Limits
+  var greeting: Greeting
+  var transport: any RedisTransport
 
   var state = State.idle
   var connection: (any Connection)?
@@ -93,6 +53,8 @@ package final class RedisConnection {
   /// Whether more waits for Redis to be read than is good.
   private var isHeldBack = false
   private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
+  /// Told of a new connection before all others; what it sends goes ahead of the commands that wait for the connection.
+  weak var forerunner: (any RedisConnectionObserver)?
   /// When the connection was lost, or first wanted.
   private var downSince: MonotonicTime?
   private var opened: MonotonicTime
@@ -102,9 +64,13 @@ package final class RedisConnection {
   private var handle: DeadlineHandle?
 
   /// What has happened since the beginning.
-  package private(set) var counts = Counts()
+  package internal(set) var counts = Counts()
   /// What was wrong when a connection last could not be made or was lost; for people.
   package private(set) var lastFault: String?
+  /// Which error Redis answered last, and its text; for people.
+  package internal(set) var lastRefusal: String?
+  /// What the server said about itself in the last greeting.
+  package internal(set) var server = RedisServerInfo()
   /// Redis's number for this connection (`CLIENT ID`), while it is ready.
   package internal(set) var clientID: Int64?
   /// Gets all that comes, instead of the senders: for connections that subscribe to channels.
@@ -232,6 +198,9 @@ package final class RedisConnection {
   /// Whether what is not written yet is to be written in this turn.
   private var leavesNow: Bool { isUrgent || pending.count <= unwritten || output.count >= Self.enough }
 
+  /// How long after Redis's return others may need to find it.
+  private static let longestReturn = Nanoseconds.seconds(10)
+
   /// Bytes that are worth a write of their own.
   private static let enough = 64 << 10
   /// Bytes of memory that are kept for what comes next.
@@ -291,16 +260,31 @@ package final class RedisConnection {
   func becameReady() {
     state = .ready
     if let downSince, counts.failures + counts.losses > 0 {
-      // Their pauses have grown with the time that it was away.
+      // Their tries may each have taken as long as making a connection may.
       let absence = loop.now - downSince
-      let due = loop.now + min(absence + absence, limits.longestPause + limits.command)
+      let due = loop.now + min(absence + absence, Self.longestReturn)
       // A connection that is lost again at once was not away for long by itself.
       othersDue = max(othersDue ?? due, due)
     }
     failures = 0
     downSince = nil
+    putFirst { forerunner?.redisBecameReady() }
     for observer in observers.values { observer.redisBecameReady() }
     wantTurn()
+  }
+
+  /// Has the commands that `body` sends leave before those that wait.
+  private func putFirst(_ body: () -> Void) {
+    var waiting = ByteBuffer()
+    var owners = Queue<Pending>()
+    swap(&waiting, &output)
+    swap(&owners, &pending)
+    let count = unwritten
+    unwritten = 0
+    body()
+    unwritten += count
+    if output.isEmpty { swap(&waiting, &output) } else { output.append(waiting.span) }
+    while let owner = owners.popFirst() { pending.append(owner) }
   }
 
   /// Gives the transport up, fails what was sent, and pauses.
@@ -353,6 +337,11 @@ package final class RedisConnection {
       if let listener { return listener(reply) }
       guard let entry = pending.popFirst() else {
         return lose(.protocolViolation("an answer without a command"))
+      }
+      if reply.isError, let reason = refused(reply) {
+        // The command fails with the connection: it may be asked again, over another one.
+        lose(.connectionLost(reason))
+        return entry.receiver.redisAnswered(.failure(.connectionLost(reason)), tag: entry.tag)
       }
       entry.receiver.redisAnswered(.success(reply), tag: entry.tag)
     case .idle, .connecting, .pausing, .closed: break

@@ -18,6 +18,9 @@ package final class FollowedRun: RunFeed {
   private var timesMissing = 0
   private var ownerMissingSince: MonotonicTime?
   private var isClosing = false
+  /// Whether the run is read though its first events are gone: nobody will write them again.
+  private var startsLate = false
+  private var retry: Timer?
 
   init(run: RunID, source: RunSource, follower: RedisFollower, handler: any RunFeedHandler) {
     self.run = run
@@ -32,7 +35,33 @@ package final class FollowedRun: RunFeed {
 
   package func cancel() {
     handler = nil
+    retry?.cancel()
+    retry = nil
     stream?.cancel()
+  }
+
+  // MARK: - Whether the beginning is still to come
+
+  /// The first entry is not the run's first. A Redis that was just emptied gets the beginning again from the run's owner.
+  private func waitForBeginning() {
+    stream?.cancel()
+    stream = nil
+    follower.store.remainingWait { [self] result in
+      guard handler != nil else { return }
+      switch result {
+      case .success(.zero), .failure(.refused): startsLate = true
+      case .success, .failure: break
+      }
+      let timer = Timer(loop: follower.loop) { [self] in readAgain() }
+      timer.schedule(after: .milliseconds(startsLate ? 1 : 100))
+      retry = timer
+    }
+  }
+
+  private func readAgain() {
+    retry = nil
+    guard handler != nil else { return }
+    stream = follower.follow(follower.store.keys.events(of: run), after: .zero, reader: self)
   }
 
   private func end(_ tell: (any RunFeedHandler) -> Void) {
@@ -58,10 +87,21 @@ package final class FollowedRun: RunFeed {
       return
     }
     isClosing = true
-    follower.store.closeOrphan(run) { [weak self] _ in
-      // The end comes like every other entry.
-      self?.isClosing = false
+    follower.store.closeOrphan(run) { [weak self] result in
+      guard let self else { return }
+      // The end comes like every other entry, if it could be written.
+      isClosing = false
+      if case .failure(.refused(let text)) = result, RedisFault(text.utf8Span.span).refusesWrites { endHere() }
     }
+  }
+
+  /// The owner is gone and Redis takes no end (it is full, say): readers of this loop are told, instead of waiting for what
+  /// nobody can write.
+  private func endHere() {
+    let record = EndRecord(
+      outcome: .gatewayError, reason: "the gateway that had the run is gone, and Redis takes no writes", events: number,
+      bytes: bytes, upstreamIsComplete: false)
+    end { $0.runEnded(record) }
   }
 }
 
@@ -74,6 +114,10 @@ extension FollowedRun: StreamReader {
     }
     if let record = EndRecord(entry, events: number, bytes: bytes) {
       end { entry.hasNoStream ? $0.runHasNoStream(record) : $0.runEnded(record) }
+      return 0
+    }
+    if source == .gateway, lastBlock == nil, !startsLate, !entry.isFirst {
+      waitForBeginning()
       return 0
     }
     let before = bytes
@@ -110,7 +154,7 @@ extension FollowedRun: StreamReader {
 
   /// What a worker wrote.
   private func receiveEvent(_ entry: RunEntry) {
-    number += 1
+    number &+= 1
     // Not the loop's scratch buffer: whoever gets the block may write to that.
     var text = ByteBuffer()
     entry.writeBlock(to: &text)

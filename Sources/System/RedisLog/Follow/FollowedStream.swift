@@ -160,11 +160,5 @@ extension FollowedStream: RedisReceiver {
 
 extension RedisReply {
   /// An error that says more about Redis at this moment than about the command.
-  var isTransientError: Bool {
-    isError
-      && withBytes { text in
-        text.hasPrefix("LOADING") || text.hasPrefix("BUSY") || text.hasPrefix("MASTERDOWN")
-          || text.hasPrefix("TRYAGAIN") || text.hasPrefix("OOM") || text.hasPrefix("UNBLOCKED")
-      }
-  }
+  var isTransientError: Bool { isError && withBytes { RedisFault($0) }.isTransient }
 }

@@ -6,6 +6,8 @@ extension RedisLog {
   func check() {
     progress = .checking
     knownLosses = store.redis.counts.losses
+    if doubts != settledDoubts { dropIfBeheaded() }
+    askedDoubts = doubts
     send(.check) { command in
       command.append("XREVRANGE")
       command.append(key)
@@ -16,8 +18,30 @@ extension RedisLog {
     }
   }
 
+  /// Redis may have been emptied and have got what came later: the beginning is written again too, as far as it is kept.
+  private func dropIfBeheaded() {
+    guard memory.start == .beginning, storedID > .zero else { return }
+    var first: EntryID?
+    _ = memory.read(from: .beginning) { _, head in
+      first = EntryID.zero.id(ofNext: head)
+      return false
+    }
+    guard let first else { return }
+    send(.other) { command in
+      command.begin(Script.dropIfBeheaded, keys: key)
+      command.append { first.write(to: &$0) }
+    }
+  }
+
+  /// Looks at what Redis has, unless it is being looked at or written to.
+  func checkIfDoubtful() {
+    guard doubts != settledDoubts, !isClosed, storedID > .zero, case .idle = progress else { return }
+    check()
+  }
+
   func checked(_ result: Result<RedisReply, RedisError>) {
     guard case .success(let reply) = result, reply.kind == .array else { return fail() }
+    settledDoubts = askedDoubts
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
     guard let entry = RunEntry(element) else { return fail() }
@@ -71,6 +95,13 @@ extension RedisLog {
       (place, found) = (next, behind)
     }
     return place == id ? found : nil
+  }
+}
+
+extension RedisLog: StoreLifeObserver {
+  package func storeMayHaveForgotten() {
+    doubts &+= 1
+    checkIfDoubtful()
   }
 }
 

@@ -35,7 +35,7 @@ package final class RedisLog: EventLog {
   }
 
   /// What an answer belongs to: the tag of its command.
-  enum Request: UInt64 { case batch, check }
+  enum Request: UInt64 { case batch, check, other }
 
   /// Redis does nothing else while it stores a batch, and who wants one of its events gets them all.
   private static let batchLimit = LogRoom(entries: 1 << 14, bytes: 256 << 10)
@@ -66,8 +66,12 @@ package final class RedisLog: EventLog {
   private var isWaiting = false
   /// How often the connection had been lost when Redis was last asked what it has.
   var knownLosses: UInt64
+  /// How often Redis may have lost what was stored, and for how many of these it was looked at.
+  var doubts: UInt64 = 0
+  var settledDoubts: UInt64 = 0
+  var askedDoubts: UInt64 = 0
   private var isTurnDue = false
-  private var isClosed = false
+  private(set) var isClosed = false
   private var isStoreLost = false
   /// Readers get what memory has.
   private var followsMemory = false
@@ -86,6 +90,7 @@ package final class RedisLog: EventLog {
     lastProgress = store.redis.loop.now
     knownLosses = store.redis.counts.losses
     memory.pin = .beginning
+    store.life.add(self)
   }
 
   // MARK: - What is in it
@@ -165,6 +170,7 @@ package final class RedisLog: EventLog {
     progress = .detached
     memory.pin = nil
     store.redis.remove(self)
+    store.life.remove(self)
     if let handle { loop.deadlines.remove(handle) }
     handle = nil
   }
@@ -191,7 +197,7 @@ package final class RedisLog: EventLog {
     guard case .idle = progress, hasPending else { return }
     guard store.redis.hasRoom else { return store.redis.add(self) }
     // Behind another connection there may be a Redis that has less than was acknowledged.
-    guard knownLosses == store.redis.counts.losses else { return check() }
+    guard knownLosses == store.redis.counts.losses, doubts == settledDoubts else { return check() }
     guard stored >= memory.start else { return abandon() }
     let batch = nextBatch()
     // The first batch and the last set when the key expires; in between the lease keeps it alive.
@@ -276,6 +282,7 @@ package final class RedisLog: EventLog {
     isEndStored = isEndStored || batch.hasEnd
     progress = .idle
     moveOn(to: batch.end, batch.lastID)
+    checkIfDoubtful()
   }
 
   /// Notes that everything in front of `position` is stored.

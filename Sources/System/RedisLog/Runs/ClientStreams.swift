@@ -25,6 +25,7 @@ package final class ClientStreams {
     watch = KeyWatch(store: store, channels: channels, channel: keys.clientChannel) { message in
       Digest(parsing: message).map { keys.clientStream(of: $0) }
     }
+    store.life.add(self)
   }
 
   /// Makes the name a new reader's: the one that had it is told, on whichever replica it is.
@@ -35,11 +36,12 @@ package final class ClientStreams {
   ) -> ClientStreamHold {
     let token = String(UInt64.random(in: .min ... .max), radix: 36)
     let key = store.keys.clientStream(of: name)
-    let hold = ClientStreamHold(key: key, token: token, handler: handler, watch: watch)
+    let value = Self.value(token, run, request)
+    let hold = ClientStreamHold(key: key, token: token, value: value, handler: handler, watch: watch)
     store.redis.send { command in
       command.append("SET")
       command.append(key)
-      command.append("\(token) \(run) \(request?.description ?? "-")")
+      command.append(value)
       command.append("PX")
       command.append(store.lifetime)
     } completion: { result in
@@ -57,6 +59,14 @@ package final class ClientStreams {
     return hold
   }
 
+  private static func value(_ token: String, _ run: RunID, _ request: Digest?) -> String {
+    "\(token) \(run) \(request?.description ?? "-")"
+  }
+
+  /// What stands under a name that nobody reads by now.
+  static func valueWithoutReader(of run: RunID, _ request: Digest?) -> String { value(nobody, run, request) }
+  fileprivate static let nobody = "-"
+
   /// What the client has last read under the name; `nil` when nothing is known of it.
   package func find(_ name: Digest, _ completion: @escaping (Result<Use?, RedisError>) -> Void) {
     store.ask { [store] command in
@@ -72,19 +82,30 @@ package final class ClientStreams {
     }
   }
 
-  package func close() { watch.close() }
+  package func close() {
+    store.life.remove(self)
+    watch.close()
+  }
+}
+
+extension ClientStreams: StoreLifeObserver {
+  package func storeMayHaveForgotten() {
+    for case let hold as ClientStreamHold in watch.all { store.keep(hold.key, hold.value) }
+  }
 }
 
 /// A reader's hold on its client's name for its stream.
 package final class ClientStreamHold: KeyHandler {
-  private let key: String
+  let key: String
+  let value: String
   private let token: String
   private var handler: (any ClientStreamHandler)?
   private unowned let watch: KeyWatch
 
-  init(key: String, token: String, handler: any ClientStreamHandler, watch: KeyWatch) {
+  init(key: String, token: String, value: String, handler: any ClientStreamHandler, watch: KeyWatch) {
     self.key = key
     self.token = token
+    self.value = value
     self.handler = handler
     self.watch = watch
   }
@@ -98,7 +119,10 @@ package final class ClientStreamHold: KeyHandler {
 
   func keyHolds(_ value: RedisReply, _ key: String) {
     let isOurs = value.withBytes { value in
-      value.firstIndex(of: 0x20).map { value.extracting(first: $0).equals(token.utf8Span.span) } ?? false
+      guard let space = value.firstIndex(of: 0x20) else { return false }
+      let holder = value.extracting(first: space)
+      // Nobody's: the run's gateway has written it for a Redis that had lost it.
+      return holder.equals(token.utf8Span.span) || holder.equals(ClientStreams.nobody.utf8Span.span)
     }
     if !isOurs { handler?.clientStreamWasTaken() }
   }

@@ -68,7 +68,7 @@ extension EntryID {
   func id(behind piece: LogPiece) -> EntryID {
     let others = UInt64(piece.others)
     let follows = !piece.hasEvent && high == piece.lastNumber
-    return EntryID(piece.lastNumber, follows ? low + others : others)
+    return EntryID(piece.lastNumber, follows ? low &+ others : others)
   }
 
   /// The id of the run's end when this is the last block's.

@@ -56,6 +56,9 @@ final class KeyWatch {
     if handlers[key] === handler { stop(key) }
   }
 
+  /// Those who watch a key.
+  var all: [any KeyHandler] { Array(handlers.values) }
+
   func close() {
     handlers = [:]
     channels.remove(self, from: channel)

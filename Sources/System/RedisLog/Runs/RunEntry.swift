@@ -56,6 +56,9 @@ struct RunEntry {
     }
   }
 
+  /// Whether it has the first block of a gateway's run.
+  var isFirst: Bool { preceding.map { $0 == .zero } ?? (id <= EntryID(1, 0)) }
+
   /// What a gateway's block is.
   var head: EntryHead {
     var kind = id.low == 0 ? EntryKind.event : .other

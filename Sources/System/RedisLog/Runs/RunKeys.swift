@@ -29,6 +29,8 @@ package struct RunKeys: Equatable, Sendable {
   package var clientChannel: String { "\(prefix)client" }
   /// The run that an idempotency key started.
   package func idempotency(of key: Digest) -> String { "\(prefix)idem:\(key.description)" }
+  /// Which life of Redis's data this is (`StoreLife`).
+  package var epoch: String { "\(prefix)epoch" }
   /// The channel on which it is told that some run's `cancel` was set.
   package var cancelChannel: String { "\(prefix)run:cancel" }
 

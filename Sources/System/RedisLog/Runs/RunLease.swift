@@ -12,6 +12,7 @@ package final class RunLease {
   private let token: StreamID
   private let meta: RunMeta
   private let idempotency: (key: Digest, request: Digest)?
+  private let clientStream: (name: Digest, request: Digest?)?
   private var handle: DeadlineHandle?
   private var isAsking = false
   private var isOver = false
@@ -21,20 +22,23 @@ package final class RunLease {
   ///   - token: the one that the run was claimed with.
   ///   - meta: the one that the run was claimed with, for a Redis that loses it.
   ///   - idempotency: the key that started the run, which is to live as long as the run does, and the request.
+  ///   - clientStream: the client's own name for the run's stream, for a Redis that loses it, and the request.
   ///   - lost: called once, when another has taken the run or ended it: whatever this owner does with it from then on
   ///     nobody sees.
   package init(
     store: RunStore, run: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)? = nil,
-    lost: @escaping () -> Void
+    clientStream: (name: Digest, request: Digest?)? = nil, lost: @escaping () -> Void
   ) {
     self.store = store
     self.run = run
     self.token = token
     self.meta = meta
     self.idempotency = idempotency
+    self.clientStream = clientStream
     self.lost = lost
     let loop = store.redis.loop
     handle = loop.deadlines.add(self, at: loop.now + store.settings.renewal)
+    store.life.add(self)
   }
 
   /// Gives the run up, which has ended or could not be begun. Its keys stay for their time to live.
@@ -64,6 +68,7 @@ package final class RunLease {
   private func end() {
     isOver = true
     lost = nil
+    store.life.remove(self)
     if let handle { store.redis.loop.deadlines.remove(handle) }
     handle = nil
   }
@@ -94,7 +99,14 @@ package final class RunLease {
   }
 }
 
-extension RunLease: RedisReceiver, DeadlineMember {
+extension RunLease: RedisReceiver, DeadlineMember, StoreLifeObserver {
+  package func storeMayHaveForgotten() {
+    guard !isOver else { return }
+    renew()
+    guard let (name, request) = clientStream else { return }
+    store.keep(store.keys.clientStream(of: name), ClientStreams.valueWithoutReader(of: run, request))
+  }
+
   package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
     guard tag == Request.renew.rawValue, !isOver else { return }
     isAsking = false

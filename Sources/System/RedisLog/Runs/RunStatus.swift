@@ -56,7 +56,8 @@ extension RunStatus {
       // `<count> <until when it counts>`
       let parts = value.split(separator: " ").map { Int64($0) }
       if parts.count == 2, let count = parts[0], let until = parts[1], count > 0, until > now {
-        readers += Int(clamping: count)
+        let (sum, overflows) = readers.addingReportingOverflow(Int(clamping: count))
+        readers = overflows ? .max : sum
       }
     }
     wish = fields[Self.wishField].flatMap { DisconnectPolicy(parsing: Array($0.utf8).span) }
@@ -64,6 +65,18 @@ extension RunStatus {
     progress = Progress(
       phase: phase, attempts: fields["attempts"].flatMap { Int($0) } ?? 0,
       milliseconds: fields["milliseconds"].flatMap { Int($0) })
+  }
+}
+
+extension RedisReply {
+  /// What `TIME` answers, in milliseconds; 0 when this is no such answer.
+  fileprivate var serverTime: Int64 {
+    guard let (seconds, rest) = firstTwo, let seconds = Int64(seconds.text), let rest = Int64(rest.text) else {
+      return 0
+    }
+    let (milliseconds, overflows) = seconds.multipliedReportingOverflow(by: 1000)
+    let (time, overflowsAgain) = milliseconds.addingReportingOverflow(rest / 1000)
+    return overflows || overflowsAgain ? 0 : time
   }
 }
 
@@ -88,8 +101,7 @@ extension RunStore {
     ask { command in
       command.append("TIME")
     } completion: { result in
-      guard case .success(let reply) = result, let (seconds, rest) = reply.firstTwo else { return }
-      now = (Int64(seconds.text) ?? 0) * 1000 + (Int64(rest.text) ?? 0) / 1000
+      if case .success(let reply) = result { now = reply.serverTime }
     }
     ask { [self] command in
       command.append("XLEN")

@@ -18,6 +18,8 @@ package final class RunStore {
     case mine
     /// This run was started under the key, by this request.
     case attach(RunID, request: Digest)
+    /// Nobody holds the key, but Redis may have lost that somebody does. To be asked again after this time.
+    case wait(Nanoseconds)
   }
 
   package enum OrphanClose: Int64, Sendable {
@@ -30,11 +32,13 @@ package final class RunStore {
   package let redis: RedisConnection
   package let keys: RunKeys
   package let settings: RedisSettings
+  package let life: StoreLife
 
   package init(redis: RedisConnection, settings: RedisSettings) {
     self.redis = redis
     self.settings = settings
     keys = RunKeys(prefix: settings.prefix, usesHashTags: settings.usesHashTags)
+    life = StoreLife(redis: redis, settings: settings, key: keys.epoch)
   }
 
   var lifetime: Int { Self.milliseconds(settings.timeToLive) }
@@ -139,9 +143,11 @@ package final class RunStore {
   /// Ends a run in its log whose owner's lease has run out. For runs that gateways feed.
   package func closeOrphan(_ run: RunID, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void) {
     redis.send { command in
-      command.begin(Script.closeOrphan, keys: keys.owner(of: run), keys.events(of: run), keys.meta(of: run))
+      let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run)]
+      command.begin(Script.closeOrphan, keys: ofRun + life.keys)
       command.append(lifetime)
       command.append(Self.orphanEnd)
+      life.writeArguments(to: command)
     } completion: { result in
       completion(Self.expect(result) { $0.integer.flatMap(OrphanClose.init(rawValue:)) })
     }
@@ -170,6 +176,17 @@ package final class RunStore {
     }
   }
 
+  /// For how long what others hold may be missing, because Redis has lost data a moment ago; zero when it is not known
+  /// to have.
+  package func remainingWait(_ completion: @escaping (Result<Nanoseconds, RedisError>) -> Void) {
+    ask { [self] command in
+      command.begin(Script.wait, keys: life.keys)
+      life.writeArguments(to: command)
+    } completion: { [self] result in
+      completion(Self.expect(result) { $0.integer.map { $0 > 0 ? wait(of: $0) : .zero } })
+    }
+  }
+
   // MARK: - Cancelling
 
   /// Asks whoever has the run, worker or gateway, to stop it. Says nothing about whether there is such a run.
@@ -194,19 +211,22 @@ package final class RunStore {
 
   // MARK: - Idempotency
 
-  /// Notes that `run` is started by `request` under an idempotency key, unless another was before.
+  /// Notes that `run` is started by `request` under an idempotency key, unless another was before, or may have been
+  /// without Redis still knowing it.
   package func claimIdempotency(
     _ key: Digest, run: RunID, request: Digest, timeToLive: Nanoseconds? = nil,
     _ completion: @escaping (Result<IdempotencyClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(Script.keepFirst, keys: keys.idempotency(of: key))
+      command.begin(Script.keepFirst, keys: [keys.idempotency(of: key)] + life.keys)
       command.append("\(run) \(request.description)")
       command.append(timeToLive.map { Self.milliseconds($0) } ?? lifetime)
-    } completion: { result in
+      life.writeArguments(to: command)
+    } completion: { [self] result in
       completion(
         Self.expect(result) { reply in
           if reply.isNull { return .mine }
+          if let left = reply.integer { return .wait(wait(of: left)) }
           return reply.withBytes { value in
             guard let space = value.firstIndex(of: 0x20), let run = RunID(parsing: value.extracting(first: space)),
               let request = Digest(parsing: value.extracting(droppingFirst: space + 1))
@@ -215,6 +235,12 @@ package final class RunStore {
           }
         })
     }
+  }
+
+  /// At most a lease, whatever Redis says.
+  private func wait(of milliseconds: Int64) -> Nanoseconds {
+    let longest = Int64(Self.milliseconds(settings.lease))
+    return .milliseconds(Int(max(1, min(milliseconds, longest))))
   }
 
   /// The run that was started under a key with `claimIdempotency`; `nil` when there is none.
@@ -239,6 +265,16 @@ package final class RunStore {
     }
   }
 
+  /// Keeps a key alive, and gives it this value again if Redis has lost it.
+  func keep(_ key: String, _ value: String) {
+    redis.send { command in
+      command.begin(Script.keepLiving, keys: key)
+      command.append(value)
+      command.append(lifetime)
+    } completion: { _ in
+    }
+  }
+
   // MARK: - Answers
 
   /// Sends a command that may be carried out twice: once more when the connection was lost before its answer came, which
@@ -259,7 +295,7 @@ package final class RunStore {
     switch result {
     case .failure(let error): return .failure(error)
     case .success(let reply):
-      if reply.isError { return .failure(.refused(reply.text)) }
+      if reply.isError { return .failure(.refused(reply.errorText)) }
       guard let value = read(reply) else { return .failure(.refused("an unexpected answer")) }
       return .success(value)
     }

@@ -52,23 +52,53 @@ enum Script {
     return redis.call('DEL', KEYS[1])
     """
 
+  /// A function for other scripts: for how many milliseconds the keys that others hold may still be missing. Begins a
+  /// life of the data where there is no marker, or another server's.
+  /// Its arguments: the marker's key or nothing, the server's `run_id` if that is known, the lease.
+  private static let remainingWait = """
+    local function wait(key, server, lease)
+      if not key then return 0 end
+      local time = redis.call('TIME')
+      local now = time[1] * 1000 + math.floor(time[2] / 1000)
+      local id, since = string.match(redis.call('GET', key) or '', '^(%w*) (%d+)$')
+      if not id or (server ~= '' and id ~= '' and id ~= server) or tonumber(since) > now then
+        redis.call('SET', key, server .. ' ' .. string.format('%.0f', now))
+        return tonumber(lease)
+      end
+      return math.max(0, since + lease - now)
+    end
+
+    """
+
+  /// Tells the marker of the data's life. Keys: the marker. Arguments: the server's `run_id`, the lease.
+  static let epoch =
+    remainingWait + """
+      wait(KEYS[1], ARGV[1], ARGV[2])
+      return redis.call('GET', KEYS[1])
+      """
+
+  /// Keys: the marker, or none. Arguments: the server's `run_id`, the lease.
+  static let wait = remainingWait + "return wait(KEYS[1], ARGV[1], ARGV[2])"
+
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
   /// an owner that was only slow can't write anything behind it.
-  /// Keys: owner, events, meta. Arguments: time to live, the end record but for its counts.
-  static let closeOrphan: StaticString = """
-    if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-    local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-    local number = '0'
-    if last then
-      for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 1 end end
-      number = string.match(last[1], '^%d+')
-    end
-    redis.call('XADD', KEYS[2], '18446744073709551615-0', 'end', ARGV[2] .. ',"events":' .. number .. '}')
-    redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
-    redis.call('PEXPIRE', KEYS[2], ARGV[1])
-    redis.call('PEXPIRE', KEYS[3], ARGV[1])
-    return 2
-    """
+  /// Keys: owner, events, meta, the marker of the data's life. Arguments: time to live, the end record but for its counts,
+  /// the server's `run_id`, the lease.
+  static let closeOrphan =
+    remainingWait + """
+      if redis.call('EXISTS', KEYS[1]) == 1 or wait(KEYS[4], ARGV[3], ARGV[4]) > 0 then return 0 end
+      local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+      local number = '0'
+      if last then
+        for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 1 end end
+        number = string.match(last[1], '^%d+')
+      end
+      redis.call('XADD', KEYS[2], '18446744073709551615-0', 'end', ARGV[2] .. ',"events":' .. number .. '}')
+      redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
+      redis.call('PEXPIRE', KEYS[2], ARGV[1])
+      redis.call('PEXPIRE', KEYS[3], ARGV[1])
+      return 2
+      """
 
   /// Ends a run that workers feed: 0 it has ended, or the last entry is another than was seen; 1 it has now.
   /// Keys: events. Arguments: time to live where there is none, the last entry seen or nothing, the end record.
@@ -106,13 +136,29 @@ enum Script {
     return redis.call('PEXPIRE', KEYS[1], ARGV[1])
     """
 
-  /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there.
-  /// Keys: the key. Arguments: value, time to live.
-  static let keepFirst: StaticString = """
-    if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return false end
-    local value = redis.call('GET', KEYS[1])
-    if value == ARGV[1] then return false end
-    return value
+  /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there. Where the key may
+  /// be another's all the same, for how many milliseconds.
+  /// Keys: the key, the marker of the data's life. Arguments: value, time to live, the server's `run_id`, the lease.
+  static let keepFirst =
+    remainingWait + """
+      local value = redis.call('GET', KEYS[1])
+      if value == ARGV[1] then return false end
+      if value then return value end
+      local left = wait(KEYS[2], ARGV[3], ARGV[4])
+      if left > 0 then return left end
+      redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+      return false
+      """
+
+  /// Drops the events of a run whose beginning is gone, so that its owner can write all of them again.
+  /// Keys: events. Arguments: the id of the first entry if it is one block.
+  static let dropIfBeheaded: StaticString = """
+    local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+    if not first or first[1] == ARGV[1] then return 0 end
+    for i = 1, #first[2], 2 do if first[2][i] == 'a' and first[2][i + 1] == '0-0' then return 0 end end
+    local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+    for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 0 end end
+    return redis.call('DEL', KEYS[1])
     """
 
   /// Prolongs a key that has this value, or none. Keys: the key. Arguments: value, time to live.
@@ -131,6 +177,13 @@ enum Script {
 
 extension RedisCommand {
   func begin(_ script: StaticString, keys: String...) {
+    append("EVAL")
+    append(script)
+    append(keys.count)
+    for key in keys { append(key) }
+  }
+
+  func begin(_ script: String, keys: [String]) {
     append("EVAL")
     append(script)
     append(keys.count)

@@ -1,0 +1,50 @@
+import Bytes
+
+/// What a server says about itself (`INFO server`, `INFO replication`), as far as that matters here. Empty where the
+/// account may not ask.
+package struct RedisServerInfo: Equatable, Sendable {
+  /// Another one each time that the server is started.
+  package private(set) var runID = ""
+  /// `standalone`, `cluster` or `sentinel`.
+  package private(set) var mode = ""
+  /// `master` or `slave`.
+  package private(set) var role = ""
+
+  package init() {}
+
+  /// Takes in the lines `name:value` of one answer.
+  package mutating func read(_ text: Span<UInt8>) {
+    for line in String(copying: text).split(whereSeparator: \.isNewline) {
+      guard let colon = line.firstIndex(of: ":") else { continue }
+      let value = line[line.index(after: colon)...]
+      switch line[..<colon] {
+      case "run_id": runID = Self.word(value)
+      case "redis_mode": mode = Self.word(value)
+      case "role": role = Self.word(value)
+      default: break
+      }
+    }
+  }
+
+  /// What goes into a key and into messages: letters and digits.
+  private static func word(_ text: Substring) -> String {
+    String(text.prefix(64).filter { $0.isASCII && ($0.isLetter || $0.isNumber) })
+  }
+
+  /// Whether runs can never be kept on such a server, so that it is a mistake to have named it.
+  package var isUnsupported: Bool { mode == "sentinel" || mode == "cluster" }
+
+  /// Why runs can't be kept on it.
+  ///
+  /// - Parameter allowsCluster: there is a proxy that finds each key's node.
+  package func refusal(allowsCluster: Bool) -> String? {
+    if mode == "sentinel" {
+      return "this is a Redis Sentinel, which keeps no data; name the address of the master that it watches"
+    }
+    if mode == "cluster", !allowsCluster {
+      return "this is a node of a Redis Cluster, which is not supported without a proxy; "
+        + "with one, set runs.redis.hashTags"
+    }
+    return role == "slave" ? "this is a replica; runs are kept on a master" : nil
+  }
+}

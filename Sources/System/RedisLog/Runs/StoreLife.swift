@@ -1,0 +1,103 @@
+import Bytes
+import Loop
+package import Time
+
+/// Who keeps something in Redis that has to be written again when Redis has lost it.
+package protocol StoreLifeObserver: AnyObject {
+  /// The connection is back, or Redis has begun another life: what was written may be gone.
+  func storeMayHaveForgotten()
+}
+
+/// Notices that Redis may have lost data: it was restarted, emptied (`FLUSHALL`), or replaced by a replica.
+///
+/// The key `epoch` names the life of the data: the server's `run_id`, and when that life was first seen, by Redis's own
+/// clock. Where the key is missing, or names another server, a new life begins. In its first lease no key is given away
+/// and no run is closed (`Script.remainingWait`), while every gateway writes its keys again: at the head of a new
+/// connection, and within a second where the connection has stayed.
+package final class StoreLife {
+  private static let interval = Nanoseconds.seconds(1)
+
+  private let redis: RedisConnection
+  private let settings: RedisSettings
+  let key: String
+  private var observers: [ObjectIdentifier: any StoreLifeObserver] = [:]
+  private var handle: DeadlineHandle?
+  private var isAsking = false
+  /// The marker that was last read.
+  private var marker: [UInt8]?
+  private var hasConnected = false
+  /// Lives that have begun since the first marker was read.
+  package private(set) var changes: UInt64 = 0
+
+  init(redis: RedisConnection, settings: RedisSettings, key: String) {
+    self.redis = redis
+    self.settings = settings
+    self.key = key
+    redis.forerunner = self
+  }
+
+  /// Whether the marker is used. Not in a cluster, where each node has a life of its own and a script may not name keys
+  /// of several.
+  private var isWatched: Bool { !settings.usesHashTags }
+
+  package func add(_ observer: any StoreLifeObserver) { observers[ObjectIdentifier(observer)] = observer }
+  package func remove(_ observer: any StoreLifeObserver) { observers[ObjectIdentifier(observer)] = nil }
+
+  /// The key, for a script that asks how long to wait; empty when it need not.
+  var keys: [String] { isWatched ? [key] : [] }
+
+  /// What such a script is told behind its own arguments.
+  func writeArguments(to command: RedisCommand) {
+    command.append(redis.server.runID)
+    command.append(RunStore.milliseconds(settings.lease))
+  }
+
+  /// Nobody is told any more.
+  func close() {
+    observers = [:]
+    if let handle { redis.loop.deadlines.remove(handle) }
+    handle = nil
+  }
+
+  private func tellAll() {
+    for observer in Array(observers.values) { observer.storeMayHaveForgotten() }
+  }
+
+  private func look() {
+    guard isWatched, redis.isReady, !isAsking else { return }
+    isAsking = true
+    redis.send(to: self) { command in
+      command.begin(Script.epoch, keys: keys)
+      writeArguments(to: command)
+    }
+  }
+}
+
+extension StoreLife: RedisConnectionObserver, RedisReceiver, DeadlineMember {
+  package func redisBecameReady() {
+    isAsking = false
+    look()
+    if hasConnected { tellAll() }
+    hasConnected = true
+    if handle == nil, isWatched { handle = redis.loop.deadlines.add(self, at: redis.loop.now + Self.interval) }
+  }
+
+  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
+    isAsking = false
+    guard case .success(let reply) = result, reply.kind == .bulk else { return }
+    let bytes = reply.bytes
+    defer { marker = bytes }
+    guard let marker, marker != bytes else { return }
+    changes &+= 1
+    tellAll()
+  }
+
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    if redis.isClosed {
+      handle = nil
+      return nil
+    }
+    look()
+    return now + Self.interval
+  }
+}

@@ -1,0 +1,203 @@
+import Bytes
+import Loop
+import RedisLog
+import SSE
+import Sockets
+import Streams
+import Time
+
+/// Any bytes, as a Redis might send them from the greeting on, in answer to everything that is asked of runs:
+/// - nothing traps, and no number overflows;
+/// - each question is answered once, by an answer or by a failure;
+/// - what is followed comes in order, each block once, and nothing comes behind the end;
+/// - the result does not depend on how the bytes are cut, as far as the blocks go.
+@c(LLVMFuzzerTestOneInput)
+func fuzzRedisAnswers(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+  let input = Array(UnsafeBufferPointer(start: data, count: size))
+  guard input.count <= 16 << 10, let loop = Shared.loop else { return 0 }
+  let whole = Conversation(on: loop).play(input) { _ in input.count }
+  var pieces = PieceLengths(seed: input)
+  let cut = Conversation(on: loop).play(input) { _ in pieces.next() }
+  precondition(whole == cut, "the cut changes what is read: \(whole) \(cut)")
+  return 0
+}
+
+enum Shared {
+  nonisolated(unsafe) static let loop = try? EventLoop()
+}
+
+/// One connection on which everything is asked, and what came of it.
+final class Conversation {
+  private let loop: EventLoop
+  private let transport = FakeTransport()
+  private var asked = 0
+  private var answered = 0
+
+  init(on loop: EventLoop) { self.loop = loop }
+
+  func play(_ input: [UInt8], pieceLength: (Int) -> Int) -> [String] {
+    var settings = RedisSettings()
+    settings.pendingLimit = 1 << 16
+    let redis = RedisConnection(loop: loop, transport: transport)
+    let store = RunStore(redis: redis, settings: settings)
+    let follower = RedisFollower(store: store, blocking: redis)
+    let recorder = Recorder()
+    redis.start()
+    transport.connect(on: loop)
+    askEverything(of: store)
+    if let run = RunID("r") {
+      _ = follower.follow(run, source: .gateway, handler: recorder)
+      _ = follower.follow(run, source: .worker, handler: Recorder())
+    }
+    askEverything(of: store)
+    var offset = 0
+    while offset < input.count, let connection = transport.connection, !connection.isClosed {
+      let end = min(offset + max(1, pieceLength(offset)), input.count)
+      connection.deliver(Array(input[offset..<end]))
+      offset = end
+    }
+    follower.close()
+    redis.close()
+    LastTurns(of: loop).run()
+    precondition(answered == asked, "\(answered) answers to \(asked) questions")
+    return recorder.blocks
+  }
+
+  private func ask<Value>(_ begin: (@escaping (Result<Value, RedisError>) -> Void) -> Void) {
+    asked += 1
+    begin { _ in self.answered += 1 }
+  }
+
+  private func askEverything(of store: RunStore) {
+    guard let run = RunID("r") else { return }
+    let (key, token) = (Digest([[1]]), StreamID(random: (1, 2)))
+    let meta = RunMeta(principal: key, stream: token, created: WallTime(milliseconds: 1))
+    ask { store.standing(of: run, $0) }
+    ask { store.lookup(run, $0) }
+    ask { store.claim(run, token: token, meta: meta, $0) }
+    ask { store.claimIdempotency(key, run: run, request: key, $0) }
+    ask { store.adopt(run, meta: meta, $0) }
+    ask { store.find(key, $0) }
+    ask { store.closeOrphan(run, $0) }
+    ask { store.remainingWait($0) }
+  }
+}
+
+/// Runs the loop until what waits for its turn has had it: a question that is asked again needs a second one.
+final class LastTurns: TurnMember {
+  private let loop: EventLoop
+  private var left = 4
+
+  init(of loop: EventLoop) { self.loop = loop }
+
+  func run() {
+    loop.callAfterThisCallback(self)
+    loop.run()
+  }
+
+  func turnCame() {
+    left -= 1
+    if left > 0 { loop.callAfterThisCallback(self) } else { loop.stop() }
+  }
+}
+
+/// Checks what a feed promises.
+final class Recorder: RunFeedHandler {
+  private(set) var blocks: [String] = []
+  private var log = MemoryLog(of: StreamID(random: (1, 2)))
+  private var isOver = false
+  private var number: UInt64?
+
+  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+    precondition(!isOver, "a block behind the end")
+    if let number { precondition(head.number == number &+ (head.kind.isEvent ? 1 : 0), "a gap") }
+    number = head.number
+    blocks.append("\(head.number) \(head.kind) \([UInt8](copying: block))")
+    _ = log.append(block, head)
+  }
+
+  func runEnded(_ end: EndRecord) {
+    precondition(!isOver, "two ends")
+    isOver = true
+    _ = log.finish(end)
+    blocks.append("\(end)")
+  }
+
+  func runVanished() {
+    precondition(!isOver, "two ends")
+    isOver = true
+  }
+
+  func runStoreLost() {}
+  func runStoreBack() {}
+}
+
+/// Gives out a connection that nothing is connected to.
+final class FakeTransport: RedisTransport {
+  private(set) var connection: FakeConnection?
+  private var completion: ((Result<any Connection, RedisError>) -> Void)?
+
+  func open(
+    timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
+  ) -> () -> Void {
+    self.completion = completion
+    return {}
+  }
+
+  func connect(on loop: EventLoop) {
+    let made = FakeConnection(loop: loop)
+    connection = made
+    let completion = completion
+    self.completion = nil
+    completion?(.success(made))
+  }
+}
+
+final class FakeConnection: Connection {
+  let loop: EventLoop
+  var handler: (any ConnectionHandler)?
+  private(set) var isClosed = false
+  var lowWaterMark = 0
+
+  init(loop: EventLoop) { self.loop = loop }
+
+  func deliver(_ bytes: [UInt8]) {
+    _ = loop.input.fill(bytes.span)
+    handler?.connectionReceived(loop.input)
+  }
+
+  func startReading() {}
+  func pauseReading() {}
+  var isReading: Bool { true }
+  var hasPeerFinished: Bool { false }
+  func write(_ bytes: Span<UInt8>) {}
+  var queuedBytes: Int { 0 }
+  func finishWriting() {}
+  var hasFinishedWriting: Bool { false }
+  var sendProgress: SendProgress { SendProgress(queued: 0, unacknowledged: 0) }
+  var lastWriteProgress: MonotonicTime { loop.now }
+
+  func close() {
+    isClosed = true
+    handler = nil
+  }
+
+  func reset() { close() }
+  var hasFailed: Bool { isClosed }
+  var peerAddress: SocketAddress { .loopback(port: 1) }
+  var localAddress: SocketAddress { .loopback(port: 2) }
+}
+
+/// Piece lengths from 1 to 16 that follow from the input, so that a crash can be repeated from its bytes alone.
+struct PieceLengths {
+  private var state: UInt64
+
+  init(seed: [UInt8]) {
+    state = seed.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+  }
+
+  mutating func next() -> Int {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return Int(state >> 60) + 1
+  }
+}
