@@ -139,7 +139,7 @@ let running: [Target] = [
     ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests(
     "EndToEndTests",
-    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "TLS", "Processes", "Time"]),
+    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS", "Processes", "Time"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 

@@ -22,10 +22,12 @@ extension EndToEnd {
     }
 
     @Test func `a backend that sends no head in time is 504`() async throws {
-      let settings = ["stream.firstToken": "300ms"]
+      let settings = ["defaults.timeouts.head": "300ms", "stream.firstToken": "10s"]
       try await World.with("graceful", settings: settings, Script([.stall])) { world in
         let result = await world.fetchNew()
         #expect(result.status == 504 && result.end == .clean)
+        #expect(result.text.contains(#""limit":"timeouts.head""#) && result.text.contains("in time (timeouts.head)"))
+        #expect(await eventually { world.gateway.logText.contains(#""limit":"timeouts.head""#) })
         #expect(await eventually { world.backend.openRequests == 0 })
       }
     }

@@ -3,6 +3,7 @@ import FoundationEssentials
 import Gateway
 import Harness
 import JSON
+import Streams
 import TLS
 import Testing
 import Time
@@ -171,6 +172,12 @@ import Time
     }
     #expect(Set(written).subtracting(documented) == [], "not documented")
     #expect(documented.filter { !source.contains($0) } == [], "not written")
+  }
+
+  @Test func `the table of clocks has every limit under the name that is logged`() throws {
+    let page = try Self.text("docs/configuration.md")
+    let table = try #require(page.split(separator: "### Which clock runs when").last?.split(separator: "\n## ").first)
+    for limit in TimeLimit.allCases { #expect(table.contains("`\(limit.rawValue)`"), "\(limit)") }
   }
 
   @Test func `the protocol names every refusal`() throws {

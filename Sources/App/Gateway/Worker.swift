@@ -135,10 +135,17 @@ final class Worker {
   // MARK: - Clients
 
   func listen(at address: SocketAddress) throws(SocketError) {
-    let listener = try Listener(loop: loop, address: address) { [unowned self] connection in accepted(connection) }
+    var options = SocketOptions()
+    options.unsentLimit = Self.unsentLimit
+    let listener = try Listener(loop: loop, address: address, options: options) { [unowned self] connection in
+      accepted(connection)
+    }
     self.listener = listener
     runs.connect()
   }
+
+  /// Bytes of one client's answers that the kernel takes before it has sent them.
+  private static let unsentLimit = 128 << 10
 
   var localAddress: SocketAddress? { listener?.localAddress }
 

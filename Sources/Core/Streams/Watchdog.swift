@@ -4,6 +4,9 @@ package import Time
 package struct Watchdogs: Equatable, Sendable {
   /// From the request to the backend that answers until the first event. 0 or less: none, here and below.
   package var firstToken = Nanoseconds.seconds(35)
+  /// The same for clients in legacy: none unless it was asked for. They wait as long as they would without the gateway,
+  /// as long as the backend says anything at all.
+  package var firstTokenInLegacy = Nanoseconds.zero
   /// The longest silence of the backend after that.
   package var idle = Nanoseconds.seconds(55)
   /// The longest silence towards a client before a comment line is sent.
@@ -16,6 +19,13 @@ package struct Watchdogs: Equatable, Sendable {
   package var linger = Nanoseconds.seconds(5)
 
   package init() {}
+
+  /// Those of a stream in `mode`.
+  package func serving(_ mode: Mode) -> Watchdogs {
+    var limits = self
+    if mode == .legacy { limits.firstToken = firstTokenInLegacy }
+    return limits
+  }
 }
 
 /// The stamps that the watchdogs of one stream compare. Nothing is re-armed when an event passes: a stamp is stored,
@@ -53,6 +63,9 @@ package struct StreamClock: Sendable {
     backendAt = self.askedAt
     sentAt = self.askedAt
   }
+
+  /// The longest time that the client may take nothing.
+  package var clientStall: Nanoseconds { limits.clientStall }
 
   /// When the backend last sent something.
   package var lastSignOfBackend: MonotonicTime { backendAt }
@@ -114,5 +127,18 @@ package struct StreamClock: Sendable {
     if passed(limits.idle, since: isPaused || waitsForFirst ? nil : backendAt) { return .idleTimeout }
     if keepsAlive, passed(limits.keepalive, since: stalledSince == nil ? sentAt : nil) { return .keepaliveIsDue }
     return .quiet(until: next)
+  }
+}
+
+extension StreamClock.Verdict {
+  /// How the verdict ends a stream whose backend it blames, or whose time is up; `nil` for the others.
+  package var ending: (outcome: Outcome, limit: TimeLimit, reason: String)? {
+    switch self {
+    case .firstTokenTimeout:
+      (.firstTokenTimeout, .streamFirstToken, TimeLimit.streamFirstToken.ending("the backend sent no event in time"))
+    case .idleTimeout: (.idleTimeout, .idle, TimeLimit.idle.ending("the backend was silent for too long"))
+    case .totalTimeout: (.cancelled, .total, TimeLimit.total.ending("the stream's total time is up"))
+    case .clientStalled, .keepaliveIsDue, .quiet: nil
+    }
   }
 }

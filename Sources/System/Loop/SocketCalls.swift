@@ -1,6 +1,15 @@
 import CLibevent
 import Glibc
 
+/// See `SocketCalls.peerSign(of:)`.
+package enum PeerSign: Sendable {
+  case none
+  /// It has sent its FIN: it may still read.
+  case finished
+  /// It has reset the connection, or both directions are over.
+  case gone
+}
+
 /// The socket calls that carry an address, or that the Glibc module leaves out. Descriptors come back
 /// non-blocking and close-on-exec.
 package enum SocketCalls {
@@ -64,6 +73,32 @@ package enum SocketCalls {
     var count: Int32 = 0
     _ = unsafe ioctl(descriptor, UInt(TIOCOUTQ), &count)
     return Int(count)
+  }
+
+  /// Bytes that the peer's kernel has acknowledged since the connection was made; 0 where the kernel doesn't say.
+  package static func acknowledgedBytes(of descriptor: Int32) -> UInt64 {
+    unsafe withUnsafeTemporaryAllocation(byteCount: tcpInfoLength, alignment: 8) { buffer in
+      var length = socklen_t(tcpInfoLength)
+      let result = unsafe getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, buffer.baseAddress, &length)
+      guard result == 0, Int(length) >= tcpInfoLength else { return 0 }
+      return unsafe buffer.load(fromByteOffset: acknowledgedOffset, as: UInt64.self)
+    }
+  }
+
+  // `tcpi_bytes_acked` in the kernel's `struct tcp_info` (linux/tcp.h), which is part of its interface for programs. glibc's
+  // copy of the structure ends before it.
+  private static let acknowledgedOffset = 120
+  private static let tcpInfoLength = 128
+
+  /// What the peer has said, read or not: nothing, that it sends no more, or that the connection is over.
+  ///
+  /// For a socket that is not read from: its FIN may stand behind bytes that nobody takes.
+  package static func peerSign(of descriptor: Int32) -> PeerSign {
+    let hungUp: Int16 = 0x2000  // POLLRDHUP, which the Glibc module leaves out.
+    var interest = pollfd(fd: descriptor, events: hungUp, revents: 0)
+    guard unsafe poll(&interest, 1, 0) > 0 else { return .none }
+    if interest.revents & Int16(POLLERR | POLLHUP) != 0 { return .gone }
+    return interest.revents & hungUp != 0 ? .finished : .none
   }
 
   /// Makes closing the descriptor a reset for the peer.

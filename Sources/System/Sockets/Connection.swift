@@ -45,7 +45,7 @@ package protocol Connection: AnyObject {
 
   func startReading()
   /// Stops reading, so that the kernel's buffers fill and the peer has to wait. A peer that goes away meanwhile is
-  /// noticed at the next write or when reading starts again.
+  /// noticed at the next write, when reading starts again, or by `peerSign`.
   func pauseReading()
   var isReading: Bool { get }
   /// The peer's FIN has been seen.
@@ -69,6 +69,10 @@ package protocol Connection: AnyObject {
   /// The FIN has been handed to the kernel.
   var hasFinishedWriting: Bool { get }
   var sendProgress: SendProgress { get }
+  /// Bytes that the peer's kernel has acknowledged since the connection was made; over TLS, those of its records.
+  var acknowledgedBytes: UInt64 { get }
+  /// What the peer has said, even if it stands behind input that is not read.
+  var peerSign: PeerSign { get }
   /// When the socket last took something out of the queue, or the queue began; the loop's coarse time.
   var lastWriteProgress: MonotonicTime { get }
 

@@ -13,7 +13,7 @@ package enum CloseResult: String, Sendable, CaseIterable {
 }
 
 /// Ends a connection so that its last bytes arrive: sends what is queued, then FIN, then reads and drops input until
-/// the peer's FIN or a time limit, and closes.
+/// the peer's FIN or a time limit, and closes. The limit begins anew as long as the peer takes what was sent.
 ///
 /// Closing at once would answer unread input with RST, which makes the peer's kernel throw away what it has not yet
 /// handed to its program.
@@ -22,7 +22,11 @@ package final class LingeringClose {
   static let inputLimit = 1024 * 1024
 
   private let connection: any Connection
-  private let end: MonotonicTime
+  /// How long the peer may acknowledge nothing, or say nothing once it has everything.
+  private let timeout: Nanoseconds
+  private var end: MonotonicTime
+  /// What the peer had acknowledged when that was last looked at.
+  private var acknowledged: UInt64
   private let resets: Bool
   private var completion: ((CloseResult) -> Void)?
   private var handle: DeadlineHandle?
@@ -49,7 +53,9 @@ package final class LingeringClose {
     self.connection = connection
     self.completion = completion
     self.resets = resets
+    self.timeout = timeout
     end = connection.loop.readClock() + timeout
+    acknowledged = connection.acknowledgedBytes
   }
 
   private func start() {
@@ -100,6 +106,15 @@ extension LingeringClose: ConnectionHandler {
 }
 
 extension LingeringClose: DeadlineMember {
+  /// Whether the peer has taken something since this was last asked. Then it has its time again.
+  private func hasProgressed(at now: MonotonicTime) -> Bool {
+    let before = acknowledged
+    acknowledged = connection.acknowledgedBytes
+    guard acknowledged > before else { return false }
+    end = now + timeout
+    return true
+  }
+
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     let isComplete = (resets || connection.hasFinishedWriting) && connection.sendProgress.isComplete
     if connection.hasFailed || connection.isClosed {
@@ -107,6 +122,7 @@ extension LingeringClose: DeadlineMember {
     } else if connection.hasPeerFinished || resets, isComplete {
       finish(isAnswered ? .confirmed : .acked)
     } else if now >= end {
+      if !isComplete, hasProgressed(at: now) { return end }
       finish(isComplete ? .acked : .lingerTimeout)
     } else {
       return now

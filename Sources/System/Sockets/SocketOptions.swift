@@ -25,6 +25,9 @@ package struct SocketOptions: Sendable {
   /// The kernel counts a peer that has closed its window, too: one that is alive and merely reads nothing is ended
   /// then. So this must be longer than any stall that is to be forgiven.
   package var userTimeout: Nanoseconds? = .seconds(300)
+  /// Bytes that the kernel takes before it has sent them (TCP_NOTSENT_LOWAT); `nil` lets it take megabytes. What waits
+  /// longer than that is in this process's queue, where it is counted, and where a peer that takes nothing is seen.
+  package var unsentLimit: Int?
   /// The kernel's buffers in bytes; `nil` leaves the sizes to the kernel.
   package var sendBuffer: Int?
   package var receiveBuffer: Int?
@@ -45,6 +48,7 @@ package struct SocketOptions: Sendable {
       set(tcp, TCP_KEEPCNT, Self.whole(Int64(keepAlive.count), per: 1))
     }
     if let userTimeout { set(tcp, TCP_USER_TIMEOUT, Self.whole(userTimeout.value, per: 1_000_000)) }
+    if let unsentLimit { set(tcp, TCP_NOTSENT_LOWAT, Self.whole(Int64(unsentLimit), per: 1)) }
     if let sendBuffer { set(SOL_SOCKET, SO_SNDBUF, Self.whole(Int64(sendBuffer), per: 1)) }
     if let receiveBuffer { set(SOL_SOCKET, SO_RCVBUF, Self.whole(Int64(receiveBuffer), per: 1)) }
   }

@@ -56,6 +56,12 @@ package final class TCPConnection: Connection {
     return SendProgress(queued: queue.count, unacknowledged: SocketCalls.unacknowledgedBytes(of: descriptor))
   }
 
+  package var acknowledgedBytes: UInt64 {
+    isClosed || hasFailed ? 0 : SocketCalls.acknowledgedBytes(of: descriptor)
+  }
+
+  package var peerSign: PeerSign { isClosed || hasFailed ? .gone : SocketCalls.peerSign(of: descriptor) }
+
   package func startReading() {
     guard !isClosed, !hasFailed, !hasPeerFinished, let watch, !watch.isReading else { return }
     if !watch.startReading() { failLater(.last) }

@@ -81,6 +81,12 @@ package final class TLSConnection: Connection {
     return SendProgress(queued: queue.count, unacknowledged: SocketCalls.unacknowledgedBytes(of: descriptor))
   }
 
+  package var acknowledgedBytes: UInt64 {
+    isClosed || hasFailed ? 0 : SocketCalls.acknowledgedBytes(of: descriptor)
+  }
+
+  package var peerSign: PeerSign { isClosed || hasFailed ? .gone : SocketCalls.peerSign(of: descriptor) }
+
   package func startReading() {
     guard !isClosed, !hasFailed, !hasPeerFinished, !wantsInput else { return }
     wantsInput = true

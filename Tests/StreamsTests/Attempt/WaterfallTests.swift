@@ -48,6 +48,7 @@ struct WaterfallTests {
   func `every fault in every phase is reported, and the next upstream is tried`(
     phase: AttemptPhase, fault: AttemptFault
   ) {
+    func limit(_ phase: AttemptPhase) -> TimeLimit? { fault == .timedOut && phase < .head ? .connect : nil }
     var waterfall = Waterfall.begun(gate: .firstToken)
     waterfall.entered(phase, at: at(0.5))
     #expect(waterfall.phase == phase)
@@ -58,9 +59,9 @@ struct WaterfallTests {
     #expect(waterfall.failed(fault, at: at(2)) == .exhausted)
     #expect(
       waterfall.reports == [
-        AttemptReport(upstream: 7, phase: phase, fault: fault, milliseconds: 1250),
-        AttemptReport(upstream: 3, phase: phase, fault: fault, milliseconds: 750),
-        AttemptReport(upstream: 5, phase: .connect, fault: fault, milliseconds: 0),
+        AttemptReport(upstream: 7, phase: phase, fault: fault, milliseconds: 1250, limit: limit(phase)),
+        AttemptReport(upstream: 3, phase: phase, fault: fault, milliseconds: 750, limit: limit(phase)),
+        AttemptReport(upstream: 5, phase: .connect, fault: fault, milliseconds: 0, limit: limit(.connect)),
       ])
     #expect(waterfall.failed(fault, at: at(3)) == .exhausted, "nothing comes after the end")
     #expect(waterfall.reports.count == 3)
@@ -190,7 +191,7 @@ struct WaterfallHeadTests {
       $0.commitAfter = .seconds(1)
     }
     waterfall.entered(.head, at: at(0))
-    #expect(waterfall.timePassed(at: at(300)) == .quiet(until: at(3900)), "never opened early, nor held to a budget")
+    #expect(waterfall.timePassed(at: at(29)) == .quiet(until: at(30)), "never opened early, nor held to a budget")
     #expect(waterfall.failed(.cut, at: at(31)) == .exhausted)
   }
 

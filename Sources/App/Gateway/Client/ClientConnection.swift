@@ -9,8 +9,8 @@ import Time
 /// One client's HTTP/1.1 connection: reads requests one after the other, gives each an `Exchange`, writes its answer.
 ///
 /// Lives on one loop. Pipelined requests wait until the answer before them is done.
-final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
-  private enum State {
+final class ClientConnection: ConnectionHandler, TurnMember {
+  enum State {
     /// Waits for a request's head. → exchanging, closing, closed
     case awaitingHead
     /// A request has its exchange. → awaitingHead, closing, closed
@@ -27,24 +27,26 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   /// Our place among the worker's clients.
   var rosterIndex = -1
 
-  private var state = State.awaitingHead
+  var state = State.awaitingHead
   private var parser: RequestHeadParser
   /// Takes the request's body out of its framing while `hasBody`.
   private var body = BodyDecoder(framing: .none, side: .request)
-  private var hasBody = false
+  var hasBody = false
   private var backlog = ByteBuffer()
-  private var exchange: Exchange?
+  var exchange: Exchange?
   private var deadline: DeadlineHandle?
-  private var idleSince: MonotonicTime
-  private var headSince: MonotonicTime?
-  private var requests = 0
-  private var peerHasFinished = false
+  var idleSince: MonotonicTime
+  var headSince: MonotonicTime?
+  var requests = 0
+  var peerHasFinished = false
+  /// Whether the client of this exchange, which is not read from, was found to have ended its side.
+  var peerWasProbed = false
 
   /// The answer that is being written.
   var response: ResponseChannel
   private var closesAfterResponse = false
   /// The close of the answer that was written last, until it is known how it went.
-  private var measured: MeasuredClose?
+  var measured: MeasuredClose?
 
   init(connection: any Connection, worker: Worker) {
     self.connection = connection
@@ -57,7 +59,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     deadline = worker.loop.deadlines.add(self, at: worker.loop.now + limits.headTimeout)
   }
 
-  private var limits: LimitSettings { worker.settings.configuration.limits }
+  var limits: LimitSettings { worker.settings.configuration.limits }
   /// Whether it has had an answer on this connection.
   var wasServed: Bool { requests > (exchange == nil ? 0 : 1) }
   var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
@@ -65,8 +67,11 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   var activeExchange: Exchange? { exchange }
   var queuedBytes: Int { connection.queuedBytes }
   var hasPeerFinished: Bool { peerHasFinished }
-  /// When the client's socket last took something that had been queued.
-  var lastWriteProgress: MonotonicTime { connection.lastWriteProgress }
+
+  /// Looks at whether the client takes what is queued for it.
+  func look(with watch: inout SendWatch, _ now: MonotonicTime) {
+    watch.look(acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
+  }
 
   func setLowWaterMark(_ bytes: Int) { connection.lowWaterMark = bytes }
 
@@ -109,6 +114,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     state = .exchanging
     response.open()
     headSince = nil
+    peerWasProbed = false
     requests += 1
     worker.shard.increment(worker.metrics.requests)
     hasBody = head.framing.mayHaveBytes
@@ -150,12 +156,15 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
   private func keepForLater(_ input: InputBuffer, from offset: Int) {
     guard state == .exchanging || state == .awaitingHead else { return }
     backlog.append(input.slice(offset..<input.count))
-    connection.pauseReading()
+    pauseReading()
     // The request before it may have been answered on the spot: then it is its turn as soon as we have returned.
     if state == .awaitingHead { worker.loop.callAfterThisCallback(self) }
   }
 
-  func pauseReading() { connection.pauseReading() }
+  func pauseReading() {
+    connection.pauseReading()
+    if state == .exchanging { wakeUp(at: worker.loop.now) }
+  }
 
   func resumeReading() {
     if backlog.isEmpty, state == .exchanging || state == .awaitingHead { connection.startReading() }
@@ -196,13 +205,26 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     }
   }
 
-  private func peerFailed() {
+  func peerFailed() {
     switch state {
     case .awaitingHead:
       measured.take()?.peerReset()
       close()
     case .exchanging: exchangeWasAbandoned()
     case .closing, .closed: break
+    }
+  }
+
+  /// Nothing is read from the client, so its end has to be asked for.
+  func lookAtPeer() {
+    switch connection.peerSign {
+    case .none: break
+    case .finished:
+      guard !peerWasProbed else { return }
+      peerWasProbed = true
+      // What stands before its end is the next request, or more of this one's body: it may go on listening.
+      exchange?.clientHalfClosed()
+    case .gone: peerFailed()
     }
   }
 
@@ -346,45 +368,7 @@ final class ClientConnection: ConnectionHandler, DeadlineMember, TurnMember {
     worker.clientLeft(self)
   }
 
-  // MARK: - Time
-
   private func wakeUp(at time: MonotonicTime) {
     if let deadline { worker.loop.deadlines.move(deadline, to: time) }
-  }
-
-  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    let next: MonotonicTime?
-    switch state {
-    case .awaitingHead: next = waitedForHead(now)
-    case .exchanging:
-      if let exchange { next = exchange.timePassed(now) } else { next = waitedForFlush(now) }
-    case .closing, .closed: next = nil
-    }
-    // What was done may have changed the state: then the next tick looks at the new one.
-    return state == .closing || state == .closed ? nil : next ?? now
-  }
-
-  private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
-    measured.take()?.stoppedWaiting(isAcknowledged: connection.sendProgress.isComplete)
-    if let since = headSince {
-      let due = since + limits.headTimeout
-      if now < due { return due }
-      worker.shard.increment(worker.metrics.refusals[.headTimeout])
-      refuse(status: 408, code: "head_timeout", detail: "the request's head took too long")
-      return nil
-    }
-    let due = idleSince + (requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)
-    if now < due { return due }
-    close()
-    return nil
-  }
-
-  /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
-  private func waitedForFlush(_ now: MonotonicTime) -> MonotonicTime? {
-    if measured?.hasProgressed(to: connection.queuedBytes) == true { return now + limits.stallTimeout }
-    measured.take()?.stoppedWaiting()
-    connection.reset()
-    close()
-    return nil
   }
 }

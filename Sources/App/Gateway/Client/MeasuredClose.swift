@@ -1,5 +1,6 @@
 import Sockets
 import Streams
+import Time
 
 /// What a close is counted under.
 struct CloseLabel {
@@ -17,7 +18,7 @@ struct MeasuredClose {
   private let books: StreamBooks
   /// Whether the socket has taken the last byte.
   private(set) var isFlushed = false
-  private var queuedAtLastLook = 0
+  private var sendWatch = SendWatch()
 
   init(
     _ closing: (machine: ClosingMachine, label: CloseLabel)?, then action: ClosingMachine.AfterFlush, books: StreamBooks
@@ -36,10 +37,10 @@ struct MeasuredClose {
     return machine.queueEmptied()
   }
 
-  /// Whether a client that still has to take `queued` bytes has taken some of them since this was last asked.
-  mutating func hasProgressed(to queued: Int) -> Bool {
-    defer { queuedAtLastLook = queued }
-    return queuedAtLastLook == 0 || queued < queuedAtLastLook
+  /// Whether a client that still has something to take has taken nothing for `limit`.
+  mutating func isStalled(_ client: ClientConnection, for limit: Nanoseconds, at now: MonotonicTime) -> Bool {
+    client.look(with: &sendWatch, now)
+    return sendWatch.isStalled(for: limit, at: now)
   }
 
   // MARK: - How it went

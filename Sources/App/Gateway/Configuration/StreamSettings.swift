@@ -57,6 +57,7 @@ extension Watchdogs {
   /// A duration of 0 switches a watchdog off.
   mutating func read(_ reader: JSONReader) {
     firstToken = reader.duration("firstToken", default: firstToken)
+    if reader.has("firstToken") { firstTokenInLegacy = firstToken }
     idle = reader.duration("idle", default: idle)
     keepalive = reader.duration("keepalive", default: keepalive)
     total = reader.duration("total", default: total)

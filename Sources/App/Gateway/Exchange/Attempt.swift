@@ -31,8 +31,11 @@ struct Attempt: ~Copyable {
   mutating func upstreamLeft() { upstream = nil }
 
   /// It gave no good response.
+  ///
+  /// - Parameter limit: the time limit that ended it, if one did.
   consuming func failed(
-    _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route
+    _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route,
+    limit: TimeLimit?
   ) {
     let (worker, timeline) = (pool.worker, timeline)
     let now = worker.loop.now
@@ -42,6 +45,7 @@ struct Attempt: ~Copyable {
       line.field("upstream", pool.settings.name)
       line.field("phase", phase.rawValue)
       line.field("reason", fault.reason)
+      line.field("limit", ifPresent: limit?.rawValue)
       line.field("detail", ifPresent: fault.detail)
       if let status = fault.status { line.field("status", status) }
       line.field("milliseconds", Int((now - timeline.startedAt).milliseconds))

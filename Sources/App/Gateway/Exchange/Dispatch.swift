@@ -42,7 +42,8 @@ final class Dispatch {
   /// The backend that is being asked, or whose response was good.
   private var attempt: Attempt?
   private var hasSentContinue = false
-  private var lastActivity: MonotonicTime
+  /// Whether the backend takes the request's body.
+  private var sendWatch = SendWatch()
   /// The response that the gate holds back.
   private var held: HeldResponse?
 
@@ -70,7 +71,6 @@ final class Dispatch {
     self.worker = worker
     self.settings = settings
     pools = settings.pools(of: route)
-    lastActivity = worker.loop.now
     waterfall = Waterfall(
       order: worker.order(of: route, pools), policy: route.policy,
       request: AttemptRequest(
@@ -78,6 +78,11 @@ final class Dispatch {
         expectsStream: request.method != .head
           && request.fields.containsElement(.accept, named: "text/event-stream")),
       mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: worker.loop.now)
+  }
+
+  private var acceptsAnswer: Bool {
+    request.fields.containsElement(.accept, named: "text/event-stream")
+      && request.fields.containsElement(.accept, named: "application/json")
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
@@ -91,6 +96,7 @@ final class Dispatch {
   // MARK: - Attempts
 
   func begin() {
+    waterfall.acceptsAnswer = acceptsAnswer
     if let body, body.isComplete { readWish(body) }
     perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
   }
@@ -157,8 +163,11 @@ final class Dispatch {
   private func attemptFailed(_ fault: AttemptFault) {
     guard phase != .committed, phase != .over else { return }
     held = nil
-    attempt.take()?.failed(fault, of: request, in: waterfall.phase, on: route)
-    perform(waterfall.failed(fault, at: worker.loop.readClock()))
+    sendWatch.caughtUp()
+    let phase = waterfall.phase
+    let step = waterfall.failed(fault, at: worker.loop.readClock())
+    attempt.take()?.failed(fault, of: request, in: phase, on: route, limit: waterfall.reports.last?.limit)
+    perform(step)
     owner?.dispatchNeedsTime()
   }
 
@@ -186,7 +195,6 @@ final class Dispatch {
   ///
   /// - Returns: whether more of it can be taken now.
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
-    lastActivity = worker.loop.now
     guard let body, phase != .over else { return true }
     let isForwarded = upstream != nil
     if !body.append(input.slice(range), isForwarded: isForwarded) { waterfall.bodyOutgrewReplay() }
@@ -207,7 +215,8 @@ final class Dispatch {
 
   /// The backend takes the request's body again.
   func upstreamDrained() {
-    lastActivity = worker.loop.now
+    // It is given its whole time from here on, if this was the end of it.
+    if body?.isComplete == true { waterfall.requestWasSent(at: worker.loop.now) }
     owner?.dispatchTakesBody()
   }
 
@@ -216,7 +225,6 @@ final class Dispatch {
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
     guard phase == .awaitingHead, let upstream else { return }
     let now = worker.loop.readClock()
-    lastActivity = now
     attempt?.timeline.headAt = now
     let answer = head.answer(to: request, framing: framing, at: worker.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
@@ -239,8 +247,10 @@ final class Dispatch {
 
   /// Whether a stream is asked for shows in the bodies of some requests only.
   private func readWish(_ body: RequestBody) {
-    guard !waterfall.expectsStream, method != .head else { return }
-    waterfall.expectsStream = body.withKept { StreamRequest.asksForStream($0) }
+    guard !waterfall.expectsStream || waterfall.acceptsAnswer, method != .head else { return }
+    guard body.withKept({ StreamRequest.asksForStream($0) }) else { return }
+    waterfall.expectsStream = true
+    waterfall.acceptsAnswer = false
   }
 
   private func warnOfEncoding() {
@@ -280,7 +290,6 @@ final class Dispatch {
   func pauseResponse() { upstream?.pauseReading() }
 
   func resumeResponse() {
-    lastActivity = worker.loop.now
     upstream?.resumeReading()
   }
 
@@ -323,9 +332,9 @@ final class Dispatch {
     guard phase != .committed, phase != .over else { return now + .seconds(3600) }
     switch waterfall.timePassed(at: now) {
     case .quiet(let until):
-      guard route.policy.isTransparent else { return until }
-      let due = patience
-      if now < due { return min(due, until) }
+      guard let look = lookAtBody(now) else { return until }
+      if look > now { return min(look, until) }
+      waterfall.passed(.body)
       attemptFailed(.timedOut)
     case .attemptTimedOut: attemptFailed(.timedOut)
     case .openNow: owner?.dispatchIsLate()
@@ -333,11 +342,20 @@ final class Dispatch {
     return now
   }
 
-  /// Until when a lone backend may take to answer.
-  private var patience: MonotonicTime {
+  /// Looks at whether the backend takes the request's body.
+  ///
+  /// - Returns: when to look again: `now` when it has taken nothing for too long; `nil` when there is no body.
+  private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
+    guard body != nil, phase == .awaitingHead, let upstream else { return nil }
     let limit = settings.configuration.limits.bodyTimeout
-    let wait = waterfall.expectsStream ? route.settings.stream.watchdogs.firstToken : limit
-    return lastActivity + (wait > .zero ? wait : limit)
+    if upstream.queuedBytes == 0 {
+      sendWatch.caughtUp()
+    } else {
+      let connection = upstream.connection
+      sendWatch.look(
+        acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
+    }
+    return sendWatch.isStalled(for: limit, at: now) ? now : now + SendWatch.pause(of: limit)
   }
 }
 
@@ -346,7 +364,6 @@ extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard phase == .gated else { return }
     let now = worker.loop.readClock()
-    lastActivity = now
     guard let verdict = held?.gate.receive(input.slice(range)) else { return }
     if held?.gate.hasFirstEvent == true {
       attempt?.timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)

@@ -16,9 +16,14 @@ struct DispatchFailure {
   let mayHaveHadEffect: Bool
 
   private var lastFault: AttemptFault? { reports.last?.fault }
+  /// The time limit that ended the last attempt.
+  private var lastLimit: TimeLimit? { reports.last?.limit }
 
   /// For `stream_end`, where the stream was opened already.
-  var summary: String { "no backend gave a stream: \(lastFault?.reason ?? "none was asked")" }
+  var summary: String {
+    let sentence = "no backend gave a stream: \(lastFault?.reason ?? "none was asked")"
+    return lastLimit?.ending(sentence) ?? sentence
+  }
 
   var refusal: Refusal {
     guard isTold else { return .upstreamsExhausted }
@@ -54,7 +59,14 @@ struct DispatchFailure {
     }
     guard isTransparent else { return "none of the \(reports.count) backends that were tried gave a good response" }
     switch lastFault {
-    case .timedOut where refusal == .upstreamTimeout: return "the backend did not answer in time"
+    case .timedOut:
+      let sentence =
+        switch lastLimit {
+        case .body: "the backend did not take the request's body in time"
+        case .connect, nil: "the backend can't be reached in time"
+        default: "the backend did not answer in time"
+        }
+      return lastLimit?.ending(sentence) ?? sentence
     case .malformed(let what): return "the backend's answer is malformed: \(what)"
     case .cut: return "the backend closed the connection before it answered"
     default: return "the backend can't be reached"
@@ -86,6 +98,7 @@ struct DispatchFailure {
           attempt["upstream"] = .string(upstreams[report.upstream])
           attempt["phase"] = .string(report.phase.rawValue)
           attempt["reason"] = .string(report.fault.reason)
+          attempt["limit"] = report.limit.map { .string($0.rawValue) }
           attempt["status"] = report.fault.status.map { JSONValue($0) }
           attempt["milliseconds"] = JSONValue(report.milliseconds)
           return .object(attempt)

@@ -13,6 +13,8 @@ final class EventStream {
   private var tally = StreamTally()
   let reader: any Reader
   var clock: StreamClock
+  /// Whether the client takes what is queued for it.
+  private var sendWatch = SendWatch()
   var closing = ClosingMachine()
   let capability: Capability
   /// Whether the guard judges it, and in which arm.
@@ -119,10 +121,18 @@ final class EventStream {
   }
 
   /// Looks at whether the client takes what is queued for it.
-  func look(at client: ClientConnection, _ now: MonotonicTime) {
-    guard client.queuedBytes > 0 else { return clock.clientCaughtUp(at: now) }
+  ///
+  /// - Returns: when to look again.
+  func look(at client: ClientConnection, _ now: MonotonicTime) -> MonotonicTime {
+    guard client.queuedBytes > 0 else {
+      sendWatch.caughtUp()
+      clock.clientCaughtUp(at: now)
+      return now + .seconds(3600)
+    }
     clock.clientBlocked(at: now)
-    clock.clientProgressed(at: client.lastWriteProgress)
+    client.look(with: &sendWatch, now)
+    if let progressAt = sendWatch.progressAt { clock.clientProgressed(at: progressAt) }
+    return now + SendWatch.pause(of: clock.clientStall)
   }
 
   /// Sends a comment line, so that nobody on the way takes the silence for an end.

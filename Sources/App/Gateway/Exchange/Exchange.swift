@@ -45,11 +45,13 @@ final class Exchange: DispatchOwner {
   var entry: RunEntry?
   /// Decided once, when it is first asked for.
   private var opening: StreamOpening?
-  private var isClientPaused = false
-  private var isUpstreamPaused = false
+  var isClientPaused = false
+  var isUpstreamPaused = false
   var lastActivity: MonotonicTime
+  /// Whether the client takes what is queued of an answer that is no stream.
+  var sendWatch = SendWatch()
   private let bodyFraming: BodyFraming
-  private var hasWholeRequest: Bool
+  var hasWholeRequest: Bool
 
   init(request: consuming RequestHead, client: ClientConnection, worker: Worker) {
     self.worker = worker
@@ -145,6 +147,7 @@ final class Exchange: DispatchOwner {
   func dispatchTakesBody() {
     guard isClientPaused else { return }
     isClientPaused = false
+    lastActivity = worker.loop.now
     connection.resumeReading()
   }
 
@@ -348,26 +351,6 @@ final class Exchange: DispatchOwner {
     worker.shard.increment(worker.metrics.refusals[refusal])
     connection.refuse(
       status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
-  }
-
-  // MARK: - Time
-
-  /// Looks at the clocks.
-  ///
-  /// - Returns: when to look again; `nil` when the exchange is over.
-  func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
-    switch phase {
-    case .over: return nil
-    case .inRun: return entry?.timePassed(now)
-    case .streaming: return relay?.timePassed(now)
-    case .dispatching: return dispatch?.timePassed(now)
-    case .relaying:
-      let due = lastActivity + settings.configuration.limits.bodyTimeout
-      if now < due || isUpstreamPaused { return max(due, now + .seconds(1)) }
-      end(.failed(.timedOut))
-      connection.endResponse(.cut, &worker.loop.scratch.buffer)
-      return nil
-    }
   }
 }
 

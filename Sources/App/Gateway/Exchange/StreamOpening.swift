@@ -82,8 +82,8 @@ struct StreamOpening {
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     return EventStream(
       id: id, run: run, reader: reader,
-      clock: StreamClock(limits: settings.watchdogs, openedAt: openedAt, askedAt: askedAt), capability: capability,
-      decision: decision, flagVersion: flagVersion, openedAt: openedAt,
+      clock: StreamClock(limits: settings.watchdogs.serving(mode), openedAt: openedAt, askedAt: askedAt),
+      capability: capability, decision: decision, flagVersion: flagVersion, openedAt: openedAt,
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
 

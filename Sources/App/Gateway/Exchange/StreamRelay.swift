@@ -98,15 +98,17 @@ final class StreamRelay {
     }
     let look = dispatch.timePassed(now)
     guard exchange.relay === self else { return nil }
-    stream.look(at: connection, now)
+    let clientLook = stream.look(at: connection, now)
     let mayKeepAlive = stream.mayKeepAlive
-    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive) {
-    // No comment line inside an event: the next look is soon.
-    case .quiet(let until): return min(until, look, stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until)
+    let verdict = stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive)
+    switch verdict {
+    case .quiet(let until):
+      // No comment line inside an event: the next look is soon.
+      let next = stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until
+      return min(until, look, clientLook, next)
     case .keepaliveIsDue: return stream.keepAlive(connection, books: worker.books, at: now)
-    case .firstTokenTimeout: finish(.firstTokenTimeout, reason: "the backend sent no event in time")
-    case .idleTimeout: finish(.idleTimeout, reason: "the backend was silent for too long")
-    case .totalTimeout: finish(.cancelled, reason: "the stream's total time is up")
+    case .firstTokenTimeout, .idleTimeout, .totalTimeout:
+      if let ending = verdict.ending { finish(ending.outcome, reason: ending.reason) }
     case .clientStalled:
       exchange.end(.ended(.clientGone))
       worker.books.clientStalled(stream)

@@ -108,10 +108,10 @@ final class FollowSource: RunSource {
       finish(sum.outcome, "the worker has said nothing behind its terminal")
     } else if events == 0, limits.firstToken > .zero, silence >= limits.firstToken {
       cancel()
-      finish(.firstTokenTimeout, Self.silenceReason)
+      finish(.firstTokenTimeout, TimeLimit.streamFirstToken.ending(Self.silenceReason))
     } else if events > 0, limits.idle > .zero, silence >= limits.idle {
       cancel()
-      finish(sum.hasError ? .upstreamError : .idleTimeout, Self.silenceReason)
+      finish(sum.hasError ? .upstreamError : .idleTimeout, TimeLimit.idle.ending(Self.silenceReason))
     }
     return now + .milliseconds(500)
   }

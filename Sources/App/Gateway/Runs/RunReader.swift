@@ -312,9 +312,9 @@ final class RunReader {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard state == .reading, let stream else { return state == .over ? nil : now + .seconds(1) }
-    stream.look(at: connection, now)
+    let look = stream.look(at: connection, now)
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
-    case .quiet(let until): return until
+    case .quiet(let until): return min(until, look)
     case .keepaliveIsDue:
       delivery?.completeLine(into: &worker.loop.scratch.buffer)
       return stream.keepAlive(connection, books: worker.books, at: now)

@@ -120,10 +120,10 @@ final class UpstreamSource: RunSource {
       run.end(.gatewayError, reason: "the stream had lost its attempt")
       return now
     }
-    switch clock.verdict(at: now, keepsAlive: false) {
-    case .firstTokenTimeout: run.end(.firstTokenTimeout, reason: "the backend sent no event in time")
-    case .idleTimeout: run.end(.idleTimeout, reason: "the backend was silent for too long")
-    case .totalTimeout: run.end(.cancelled, reason: "the stream's total time is up")
+    let verdict = clock.verdict(at: now, keepsAlive: false)
+    switch verdict {
+    case .firstTokenTimeout, .idleTimeout, .totalTimeout:
+      if let ending = verdict.ending { run.end(ending.outcome, reason: ending.reason) }
     case .quiet(let until): return min(until, look)
     case .clientStalled, .keepaliveIsDue: break
     }
@@ -149,9 +149,8 @@ extension UpstreamSource: DispatchOwner {
       return run.passOn(dispatch, head, framing, to: opener)
     }
     if run.isOpen { return clock.backendResumed(at: worker.loop.now) }
-    clock = StreamClock(
-      limits: route.settings.stream.watchdogs.ofBackend, openedAt: run.startedAt,
-      askedAt: dispatch.askedAt)
+    let limits = route.settings.stream.watchdogs.serving(opener?.mode ?? .graceful)
+    clock = StreamClock(limits: limits.ofBackend, openedAt: run.startedAt, askedAt: dispatch.askedAt)
     run.opened(head)
   }
 

@@ -32,6 +32,7 @@ enum FlagReason: String, MetricLabel, CaseIterable {
 package enum Refusal: String, MetricLabel, CaseIterable {
   case badRequest = "bad_request"
   case headTimeout = "head_timeout"
+  case bodyTimeout = "body_timeout"
   case noRoute = "no_route"
   case loopDetected = "loop_detected"
   case draining

@@ -87,7 +87,8 @@ final class StreamBooks {
 
   /// The client takes nothing any more; its connection is about to be broken.
   func clientStalled(_ stream: EventStream) {
-    closed(stream, outcome: .clientStalled, reason: "the client took nothing for too long")
+    closed(
+      stream, outcome: .clientStalled, reason: TimeLimit.clientStall.ending("the client took nothing for too long"))
     note(stream.closing.aborted(), CloseLabel(mode: stream.mode, cohort: nil))
   }
 

@@ -152,8 +152,13 @@ package struct AttemptReport: Equatable, Sendable {
   package var fault: AttemptFault
   /// From the attempt's start to its failure.
   package var milliseconds: Int
+  /// The time limit that ended it, if one did.
+  package var limit: TimeLimit?
 
-  package init(upstream: Int, phase: AttemptPhase, fault: AttemptFault, milliseconds: Int) {
+  package init(
+    upstream: Int, phase: AttemptPhase, fault: AttemptFault, milliseconds: Int, limit: TimeLimit? = nil
+  ) {
+    self.limit = limit
     self.upstream = upstream
     self.phase = phase
     self.fault = fault

@@ -50,6 +50,9 @@ package struct Waterfall: Sendable {
     get { request.expectsStream }
     set { request.expectsStream = newValue }
   }
+  /// Whether a plain answer is as welcome as a stream, as MCP's clients say of every call: then it has the time that
+  /// plain answers have.
+  package var acceptsAnswer = false
   private var mayReplay: Bool
   /// Whether the client is still sending its request: no limit runs but that of the connection.
   private var awaitsClient: Bool
@@ -65,6 +68,8 @@ package struct Waterfall: Sendable {
   private var saidOpenNow = false
   private var smallestRetryAfter: Nanoseconds?
   package private(set) var phase = AttemptPhase.connect
+  /// The limit that ends the attempt that runs.
+  private var passedLimit: TimeLimit?
   /// One for each attempt that failed.
   package private(set) var reports: [AttemptReport] = []
   /// Whether another upstream was left, and was not asked because the request may have had its effect.
@@ -120,6 +125,7 @@ package struct Waterfall: Sendable {
   private mutating func startAttempt(at now: MonotonicTime) -> Step {
     state = .attempting
     phase = .connect
+    passedLimit = nil
     attemptStartedAt = now
     limitsStartAt = now
     return .attempt(upstream: order[position])
@@ -148,7 +154,7 @@ package struct Waterfall: Sendable {
     case .gate:
       entered(.firstEvent, at: now)
       // A request that expects no stream may have waited for longer than an event may take.
-      if !expectsStream { limitsStartAt = now }
+      if !awaitsStream { limitsStartAt = now }
       return .gate
     }
   }
@@ -158,12 +164,12 @@ package struct Waterfall: Sendable {
     guard state == .attempting else { return .exhausted }
     let isSpent = budgetEnd.map { $0 <= now } ?? false
     // Not when it took longer than another would have been given: that was its own doing.
-    let wasCutShort = isSpent && deadline(asLast: false) == budgetEnd
+    let wasCutShort = isSpent && deadline(asLast: false)?.time == budgetEnd
     let milliseconds = Int((now - attemptStartedAt).value / 1_000_000)
     reports.append(
       AttemptReport(
         upstream: order[position], phase: phase, fault: fault == .timedOut && wasCutShort ? .budgetSpent : fault,
-        milliseconds: max(0, milliseconds)))
+        milliseconds: max(0, milliseconds), limit: fault == .timedOut ? limitPassed(wasCutShort) : nil))
     if let retryAfter = fault.retryAfter {
       smallestRetryAfter = min(smallestRetryAfter ?? retryAfter, retryAfter)
     }
@@ -176,6 +182,13 @@ package struct Waterfall: Sendable {
     position += 1
     return startAttempt(at: now)
   }
+
+  private func limitPassed(_ wasCutShort: Bool) -> TimeLimit? {
+    wasCutShort ? budgetLimit : passedLimit ?? (phase < .head ? .connect : nil)
+  }
+
+  /// A limit that is watched elsewhere ends the attempt; `failed(.timedOut, at:)` follows.
+  package mutating func passed(_ limit: TimeLimit) { passedLimit = limit }
 
   /// The request can't be sent again: the attempt that runs is the last one.
   package mutating func bodyOutgrewReplay() { mayReplay = false }
@@ -197,8 +210,11 @@ package struct Waterfall: Sendable {
     // An upstream is let go for being slow only where the request may be made again.
     let mayRepeat = policy.mayRepeat(request, after: .timedOut, in: phase)
     if let deadline = deadline(asLast: isLast || !mayRepeat) {
-      if deadline <= now { return .attemptTimedOut }
-      next = min(next, deadline)
+      if deadline.time <= now {
+        passedLimit = deadline.limit
+        return .attemptTimedOut
+      }
+      next = min(next, deadline.time)
     }
     if opensEarly {
       let due = startedAt + policy.commitAfter
@@ -211,32 +227,38 @@ package struct Waterfall: Sendable {
     return .quiet(until: next)
   }
 
+  private var awaitsStream: Bool { expectsStream && !acceptsAnswer }
+
   private var opensEarly: Bool {
-    expectsStream && !policy.isTransparent && !awaitsClient && !saidOpenNow && policy.commitAfter > .zero
+    awaitsStream && !policy.isTransparent && !awaitsClient && !saidOpenNow && policy.commitAfter > .zero
   }
 
   private var isLast: Bool { !mayReplay || position + 1 >= order.count }
 
   private var budgetEnd: MonotonicTime? {
-    let budget = expectsStream ? policy.budget : policy.answerBudget
+    let budget = awaitsStream ? policy.budget : policy.answerBudget
     return budget > .zero && !awaitsClient && !policy.isTransparent ? startedAt + budget : nil
   }
 
-  /// When the attempt that runs must be further than it is.
-  private func deadline(asLast isLast: Bool) -> MonotonicTime? {
+  private var budgetLimit: TimeLimit { awaitsStream ? .budget : .answerBudget }
+
+  /// When the attempt that runs must be further than it is, and the limit that says so.
+  ///
+  /// The last of several candidates has what is left of the budget. One that is alone has no budget, but its own limits.
+  private func deadline(asLast isLast: Bool) -> (time: MonotonicTime, limit: TimeLimit)? {
     let limits = (timeouts.isEmpty ? nil : timeouts[position]) ?? policy.timeouts
-    var due = budgetEnd
-    func bound(_ limit: Nanoseconds) {
-      guard limit > .zero else { return }
-      due = due.map { min($0, limitsStartAt + limit) } ?? limitsStartAt + limit
+    var due = budgetEnd.map { (time: $0, limit: budgetLimit) }
+    func bound(_ length: Nanoseconds, _ limit: TimeLimit) {
+      let time = limitsStartAt + length
+      if length > .zero, due.map({ time < $0.time }) ?? true { due = (time, limit) }
     }
-    if phase < .head { bound(limits.connect) }
-    if isLast || awaitsClient { return due }
-    if phase <= .head { bound(expectsStream ? limits.head : limits.answer) }
+    if phase < .head { bound(limits.connect, .connect) }
+    if awaitsClient || (isLast && !policy.isTransparent) { return due }
+    if phase <= .head { bound(awaitsStream ? limits.head : limits.answer, awaitsStream ? .head : .answer) }
     // Without a stream being expected, whether the answer has events shows with its head.
-    guard expectsStream || phase > .head else { return due }
-    if policy.gate != .head, phase <= .firstEvent { bound(limits.firstEvent) }
-    if policy.gate == .firstToken, phase <= .firstToken { bound(limits.firstToken) }
+    guard !policy.isTransparent, awaitsStream || phase > .head else { return due }
+    if policy.gate != .head, phase <= .firstEvent { bound(limits.firstEvent, .firstEvent) }
+    if policy.gate == .firstToken, phase <= .firstToken { bound(limits.firstToken, .firstToken) }
     return due
   }
 }

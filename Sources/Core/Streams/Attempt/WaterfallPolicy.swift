@@ -10,8 +10,9 @@ package enum GateCondition: String, CaseIterable, Sendable {
   case firstToken
 }
 
-/// The time limits of one attempt, each from the attempt's start; 0 or less: none. They let a slow upstream go while
-/// there is another one to try: the last one is held to `connect` alone.
+/// The time limits of one attempt, each from the attempt's start or, if the request's body came later, from that body's
+/// end; 0 or less: none. They let a slow upstream go while there is another one to try. The last of several is held to
+/// `connect` and what is left of the budget; a lone upstream, which has no budget, to `connect` and `head` or `answer`.
 package struct AttemptTimeouts: Equatable, Sendable {
   /// Until the request can be sent, the TLS handshake included.
   package var connect = Nanoseconds.seconds(5)
@@ -45,7 +46,7 @@ package struct WaterfallPolicy: Equatable, Sendable {
   /// What counts for an upstream that has no timeouts of its own.
   package var timeouts = AttemptTimeouts()
   /// Whether there is one upstream and no gate: its answers are passed on as they are, errors too. There is nothing to
-  /// share the budget with, so it does not count: how long a lone upstream may take is its stream's watchdogs' business.
+  /// share the budget with, so it does not count: `timeouts` says how long a lone upstream may take.
   package var isTransparent = false
 
   package init() {}

@@ -1,0 +1,70 @@
+import HTTP
+import Loop
+import Sockets
+import Streams
+import Telemetry
+import Time
+
+// The clocks of a client's connection.
+extension ClientConnection: DeadlineMember {
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    let next: MonotonicTime?
+    switch state {
+    case .awaitingHead: next = waitedForHead(now)
+    case .exchanging: next = waitedForAnswer(now)
+    case .closing, .closed: next = nil
+    }
+    // What was done may have changed the state: then the next tick looks at the new one.
+    return state == .closing || state == .closed ? nil : next ?? now
+  }
+
+  private func waitedForAnswer(_ now: MonotonicTime) -> MonotonicTime? {
+    guard let exchange else { return waitedForFlush(now) }
+    let next = exchange.timePassed(now)
+    guard state == .exchanging, self.exchange != nil, !connection.isReading, !peerHasFinished else { return next }
+    lookAtPeer()
+    return min(next ?? now, now + Self.peerLookInterval)
+  }
+
+  private static let peerLookInterval = Nanoseconds.milliseconds(250)
+
+  private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
+    if let next = waitedForAcknowledgement(now) { return next }
+    if let since = headSince {
+      let due = since + limits.headTimeout
+      if now < due { return due }
+      worker.shard.increment(worker.metrics.refusals[.headTimeout])
+      worker.limitPassed(.requestHead, route: nil)
+      refuse(
+        status: 408, code: "head_timeout", detail: TimeLimit.requestHead.ending("the request's head took too long"))
+      return nil
+    }
+    let due = idleSince + (requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)
+    if now < due { return due }
+    close()
+    return nil
+  }
+
+  /// The last answer is with the kernel. How its close went is counted when the client has it, or takes no more of it.
+  private func waitedForAcknowledgement(_ now: MonotonicTime) -> MonotonicTime? {
+    guard measured != nil else { return nil }
+    let isComplete = connection.sendProgress.isComplete
+    if !isComplete, measured?.isStalled(self, for: worker.lingerTime, at: now) == false {
+      return now + SendWatch.pause(of: worker.lingerTime)
+    }
+    measured.take()?.stoppedWaiting(isAcknowledged: isComplete)
+    return nil
+  }
+
+  /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
+  private func waitedForFlush(_ now: MonotonicTime) -> MonotonicTime? {
+    if measured?.isStalled(self, for: limits.stallTimeout, at: now) == false {
+      return now + SendWatch.pause(of: limits.stallTimeout)
+    }
+    worker.limitPassed(.clientStallInAnswer, route: nil)
+    measured.take()?.stoppedWaiting()
+    connection.reset()
+    close()
+    return nil
+  }
+}
