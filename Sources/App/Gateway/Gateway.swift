@@ -66,7 +66,7 @@ package final class Gateway {
     } catch {
       throw StartError(description: error.description, isOfFile: true)
     }
-    hub = RunHub(memory: configuration.runs.memory)
+    hub = RunHub(configuration)
     guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
     guardKeeper.flagsChanged(flags.current.flagSet)
   }
@@ -83,7 +83,7 @@ package final class Gateway {
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        hub: hub, connectionLimit: connectionLimit, address: address)
+        hub: hub, limits: connectionLimits, address: address)
       // With port 0 the first listener picks one, and the others share it.
       address = handle.address
       workers.append(handle)
@@ -124,11 +124,12 @@ package final class Gateway {
     if let refusal { throw StartError(description: "runs.redis.url: \(refusal)") }
   }
 
-  /// Just under half of the descriptors that the process may open: each stream needs two.
-  private var connectionLimit: Int {
-    let configured = settings.configuration.limits.connections
-    let all = configured > 0 ? configured : max(16, Host.raiseDescriptorLimit() / 2 - 100)
-    return max(1, all / settings.configuration.workers)
+  /// A loop's share of the descriptors that the process may open.
+  private var connectionLimits: ConnectionLimits {
+    let limits = settings.configuration.limits
+    return ConnectionLimits(
+      descriptors: Host.raiseDescriptorLimit(), clients: limits.connections, upstreams: limits.upstreamConnections,
+      loops: settings.configuration.workers)
   }
 
   private func watchSignals() throws(StartError) {

@@ -32,7 +32,8 @@ final class Worker {
 
   private var listener: Listener?
   private(set) var clients: [ClientConnection] = []
-  private var connectionLimit: Int
+  let room: ConnectionRoom
+  private(set) lazy var turns = FairTurns(loop: loop)
   private(set) var isDraining = false
   private(set) var isStopping = false
 
@@ -48,7 +49,7 @@ final class Worker {
 
   init(
     index: Int, loop: EventLoop, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, log: WorkerLog,
-    hub: RunHub, connectionLimit: Int
+    hub: RunHub, room: ConnectionRoom
   ) {
     self.index = index
     self.hub = hub
@@ -57,7 +58,7 @@ final class Worker {
     self.flags = flags
     self.metrics = metrics
     self.log = log
-    self.connectionLimit = connectionLimit
+    self.room = room
     dialer = Dialer(loop: loop)
     shard = MetricShard(metrics.registry)
     books = StreamBooks(loop: loop, metrics: metrics, shard: shard, log: log)
@@ -151,7 +152,7 @@ final class Worker {
 
   private func accepted(_ connection: TCPConnection) {
     shard.increment(metrics.connections)
-    if clients.count >= connectionLimit, !closeAnIdleClient() {
+    if !room.admitsClient(beside: clients.count) {
       shard.increment(metrics.refusals[.overload])
       return refuseQuickly(connection)
     }
@@ -178,16 +179,6 @@ final class Worker {
   private var lastForwarded: ForwardedClient?
   private var lastForwardedHost: SocketAddress?
   private var lastForwardedSettings: Settings?
-
-  /// Makes room by closing a connection that waits for its next request.
-  private func closeAnIdleClient() -> Bool {
-    // Bounded: under attack this runs for every connection.
-    for client in clients.suffix(64) where client.isIdle {
-      client.close()
-      return true
-    }
-    return false
-  }
 
   private func refuseQuickly(_ connection: TCPConnection) {
     var answer = ByteBuffer()
@@ -244,11 +235,36 @@ final class Worker {
     shard.set(metrics.streamsActive, to: Double(books.openStreams))
     shard.set(metrics.clients, to: Double(clients.count))
     shard.set(metrics.runsActive, to: Double(runs.running))
-    // One loop tells what is shared.
-    if index == 0 { shard.set(metrics.runBytes, to: Double(hub.budget.used)) }
     runs.countStore()
+    showBounds()
     for pool in pools { pool.showState() }
     return shard.snapshot()
+  }
+
+  private func showBounds() {
+    show(.clientConnections, used: clients.count + room.lingeringCount, limit: room.clientLimit)
+    show(.upstreamConnections, used: room.upstreams, limit: room.upstreamLimit)
+    // One loop tells what is shared.
+    guard index == 0 else { return }
+    shard.set(metrics.runBytes, to: Double(hub.budget.used))
+    show(.runMemory, used: hub.budget.used, limit: hub.budget.limit)
+    show(.unreadRuns, used: hub.unread.count, limit: hub.unread.limit)
+    show(.requestBodies, used: hub.bodies.used, limit: hub.bodies.limit)
+  }
+
+  private func show(_ bound: Bound, used: Int, limit: Int) {
+    shard.set(metrics.boundUse[bound], to: Double(used))
+    shard.set(metrics.boundLimits[bound], to: Double(limit))
+  }
+
+  /// Whether another connection to a backend may be needed now; see `ConnectionRoom`.
+  var admitsUpstreamRequest: Bool { room.admitsRequest(keeping: keptUpstreams) }
+  private var keptUpstreams: Int { pools.reduce(0) { $0 + $1.idleCount } }
+
+  /// Closes a connection that is kept for a backend's next request, so that one to another backend can be made.
+  func makeRoomForUpstream() {
+    guard room.upstreams >= room.upstreamLimit else { return }
+    pools.max { $0.idleCount < $1.idleCount }?.closeOldest()
   }
 
   // MARK: - Drain

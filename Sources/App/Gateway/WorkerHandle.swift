@@ -21,7 +21,7 @@ final class WorkerHandle {
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, connectionLimit: Int, address: SocketAddress
+    hub: RunHub, limits: ConnectionLimits, address: SocketAddress
   ) throws(Gateway.StartError) -> WorkerHandle {
     let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
     let thread: LoopThread
@@ -30,7 +30,7 @@ final class WorkerHandle {
         let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
         let worker = Worker(
           index: index, loop: loop, settings: settings, flags: flags, metrics: metrics, log: log,
-          hub: hub, connectionLimit: connectionLimit)
+          hub: hub, room: ConnectionRoom(limits))
         do {
           try worker.listen(at: address)
           started.put(.success((LoopBound(worker, loop: loop), worker.localAddress ?? address)))

@@ -37,6 +37,8 @@ package struct Fields: Sendable {
   }
 
   package var count: Int { entries.count }
+  /// Bytes of memory held.
+  package var memory: Int { bytes.capacity + entries.capacity * MemoryLayout<Entry>.stride }
   package var isEmpty: Bool { entries.isEmpty }
   package var indices: Range<Int> { 0..<entries.count }
 

@@ -39,12 +39,22 @@ package final class LingeringClose {
   /// It lives until `completion` has been called with the result (not before this returns); nothing need be kept.
   /// - Parameter resets: end with RST once the last byte is acknowledged, and send no FIN: the visible cut of a body
   ///   that would else end with the connection.
+  /// - Returns: what `endNow()` may be called on.
+  @discardableResult
   package static func begin(
     _ connection: any Connection, timeout: Nanoseconds = .seconds(5), resets: Bool = false,
     completion: @escaping (CloseResult) -> Void
-  ) {
+  ) -> LingeringClose {
     let close = LingeringClose(connection, timeout: timeout, resets: resets, completion: completion)
     close.start()
+    return close
+  }
+
+  /// Ends it before its time: its descriptor is needed. Does nothing when it has ended already.
+  package func endNow() {
+    if connection.hasFailed || connection.isClosed { return finish(.reset) }
+    let isComplete = (resets || connection.hasFinishedWriting) && connection.sendProgress.isComplete
+    finish(isComplete ? .acked : .lingerTimeout)
   }
 
   private init(

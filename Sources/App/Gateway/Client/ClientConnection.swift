@@ -26,6 +26,8 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   let forwarded: ForwardedClient
   /// Our place among the worker's clients.
   var rosterIndex = -1
+  /// Our place among those that are closed first when connections run short.
+  private var idlePlace: Lineup<ClientConnection>.Place?
 
   var state = State.awaitingHead
   private var parser: RequestHeadParser
@@ -78,7 +80,18 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   /// Has the exchange look at its clocks soon.
   func exchangeNeedsTime() { wakeUp(at: worker.loop.now) }
 
-  func start() { connection.startReading() }
+  func start() {
+    becomeIdle()
+    connection.startReading()
+  }
+
+  private func becomeIdle() {
+    if idlePlace == nil { idlePlace = worker.room.becameIdle(self) }
+  }
+
+  private func leaveIdle() {
+    if let place = idlePlace.take() { worker.room.isIdleNoMore(place) }
+  }
 
   // MARK: - Reading
 
@@ -93,10 +106,12 @@ final class ClientConnection: ConnectionHandler, TurnMember {
 
   private func readHead(_ input: InputBuffer, from offset: Int) {
     measured.take()?.peerWasDone()
+    leaveIdle()
     do {
       switch try parser.parse(input.slice(offset..<input.count)) {
       case .needMore:
-        guard headSince == nil, parser.hasPartialInput else { return }
+        guard parser.hasPartialInput else { return becomeIdle() }
+        guard headSince == nil else { return }
         headSince = worker.loop.now
         wakeUp(at: worker.loop.now + limits.headTimeout)
       case .complete(let head, let consumed):
@@ -300,7 +315,10 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     if measured?.isCounted == false { measured = nil }
     wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
     if worker.isDraining, backlog.isEmpty { return linger(resets: false) }
-    if backlog.isEmpty { return connection.startReading() }
+    if backlog.isEmpty {
+      becomeIdle()
+      return connection.startReading()
+    }
     // The loop's buffer may be in use above us.
     worker.loop.callAfterThisCallback(self)
   }
@@ -348,7 +366,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     guard state != .closing, state != .closed else { return }
     state = .closing
     let close = measured.take()
-    LingeringClose.begin(connection, timeout: worker.lingerTime, resets: resets) { close?.closed($0) }
+    worker.room.linger(connection, timeout: worker.lingerTime, resets: resets) { close?.closed($0) }
     leave()
   }
 
@@ -362,6 +380,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
 
   private func leave() {
     if state != .closing { state = .closed }
+    leaveIdle()
     response.close()
     exchange = nil
     if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }

@@ -14,7 +14,7 @@ extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
     "listen", "share", "workers", "admin.listen", "flags.file", "flags.guardState", "flags.guard", "runs.memory",
-    "limits.connections",
+    "runs.unread", "runs.unreadPerPrincipal", "limits.connections", "limits.upstreamConnections", "limits.bodies",
   ]
 
   /// What is in force when `wanted` is loaded while this is: all of it but what needs a restart.
@@ -26,7 +26,11 @@ extension Configuration {
     next.admin.listen = admin.listen
     next.flags = flags
     next.runs.memory = runs.memory
+    next.runs.unread = runs.unread
+    next.runs.unreadPerPrincipal = runs.unreadPerPrincipal
     next.limits.connections = limits.connections
+    next.limits.upstreamConnections = limits.upstreamConnections
+    next.limits.bodies = limits.bodies
     next.runs.redis?.reuse(runs.redis)
     for (index, upstream) in wanted.upstreams.enumerated() {
       next.upstreams[index].tls?.reuse(upstreams.first { $0.name == upstream.name }?.tls)

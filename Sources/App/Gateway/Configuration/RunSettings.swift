@@ -105,6 +105,9 @@ package struct RunSettings: Sendable, Equatable {
 package struct CommonRunSettings: Sendable {
   /// Bytes of memory for the logs of all runs together.
   package var memory = 1 << 30
+  /// Runs in all that go on though nobody reads them, and how many of them one principal may have.
+  package var unread = 1000
+  package var unreadPerPrincipal = 100
   /// The request header that says who a client is. `nil`: those in which providers expect keys do.
   package var principalHeader: String?
   /// Cookies and query parameters that say it too.
@@ -128,6 +131,8 @@ package struct CommonRunSettings: Sendable {
     guard let reader else { return }
     redis = RedisRunSettings(reader.nested("redis"), secrets: secrets)
     memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
+    unread = reader.int("unread", in: 0...1_000_000, default: unread)
+    unreadPerPrincipal = reader.int("unreadPerPrincipal", in: 0...1_000_000, default: unreadPerPrincipal)
     principalHeader = reader.fieldName("principalHeader")
     principalCookies = reader.tokens("principalCookies", expected: "the name of a cookie")
     principalQuery = reader.tokens("principalQuery", expected: "the name of a query parameter")
@@ -160,7 +165,8 @@ package struct CommonRunSettings: Sendable {
 
   var document: JSONValue {
     [
-      "memory": JSONValue(memory), "principalHeader": principalHeader.map { .string($0) } ?? .null,
+      "memory": JSONValue(memory), "unread": JSONValue(unread), "unreadPerPrincipal": JSONValue(unreadPerPrincipal),
+      "principalHeader": principalHeader.map { .string($0) } ?? .null,
       "principalCookies": .array(principalCookies.map { .string($0) }),
       "principalQuery": .array(principalQuery.map { .string($0) }),
       "streamPath": streamPath.map { .string($0.description) } ?? false,

@@ -112,6 +112,10 @@ package struct LimitSettings: Sendable {
   package var requestsPerConnection = 10_000
   /// Client connections in all; 0 means just under half of what the process may open.
   package var connections = 0
+  /// Connections to backends in all; 0 means what the clients' leave of what the process may open.
+  package var upstreamConnections = 0
+  /// Bytes of request bodies that are kept in all.
+  package var bodies = 256 << 20
 
   package init() {}
 
@@ -126,6 +130,8 @@ package struct LimitSettings: Sendable {
     stallTimeout = reader.duration("stallTimeout", default: stallTimeout)
     requestsPerConnection = reader.int("requestsPerConnection", in: 1...1_000_000_000, default: requestsPerConnection)
     connections = reader.int("connections", in: 0...1_000_000, default: connections)
+    upstreamConnections = reader.int("upstreamConnections", in: 0...1_000_000, default: upstreamConnections)
+    bodies = reader.byteSize("bodies", in: 1 << 16...1 << 44) ?? bodies
   }
 }
 

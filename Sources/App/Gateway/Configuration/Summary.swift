@@ -39,6 +39,7 @@ extension LimitSettings {
       "headTimeout": .string(headTimeout.text), "keepAliveTimeout": .string(keepAliveTimeout.text),
       "bodyTimeout": .string(bodyTimeout.text), "stallTimeout": .string(stallTimeout.text),
       "requestsPerConnection": JSONValue(requestsPerConnection), "connections": JSONValue(connections),
+      "upstreamConnections": JSONValue(upstreamConnections), "bodies": JSONValue(bodies),
     ]
   }
 }

@@ -16,6 +16,8 @@ protocol DispatchOwner: ResponseSink {
   func dispatchIsLate()
   /// Backends take the request's body (again).
   func dispatchTakesBody()
+  /// There is no memory for the request's body. Nothing was sent to a backend that could answer it.
+  func dispatchHasNoRoom()
   /// Another attempt has begun: its limits may end sooner than the last one's, so the clocks want looking at.
   func dispatchNeedsTime()
 }
@@ -197,7 +199,13 @@ final class Dispatch {
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
     guard let body, phase != .over else { return true }
     let isForwarded = upstream != nil
-    if !body.append(input.slice(range), isForwarded: isForwarded) { waterfall.bodyOutgrewReplay() }
+    switch body.append(input.slice(range), isForwarded: isForwarded) {
+    case .taken: break
+    case .outgrown: waterfall.bodyOutgrewReplay()
+    case .refused:
+      owner?.dispatchHasNoRoom()
+      return true
+    }
     guard let upstream else { return body.mayBeReplayed }
     upstream.send(body.isChunked ? input.chunk(around: range) : input.slice(range))
     return upstream.queuedBytes <= route.settings.stream.highWater

@@ -92,6 +92,7 @@ extension Exchange {
       failure.answer(on: connection, with: crossOriginFields)
     case .noStream:
       refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
+    case .noRoom: refuseForBodies()
     case .gone:
       refuse(.noRoute, 404, "unknown_stream", "there is no such stream")
     case .stopped(let reason):

@@ -35,7 +35,6 @@ final class Exchange: DispatchOwner {
   /// Needed until the response's head is here.
   var request: RequestHead?
   var route: Route?
-  private var body: RequestBody?
   var dispatch: Dispatch?
   /// Who may read the answer from a web page: the route's policy, or that of the runs' own paths.
   var cors: CORSPolicy?
@@ -98,14 +97,39 @@ final class Exchange: DispatchOwner {
     {
       return enter(entry)
     }
+    var body: RequestBody?
     if bodyFraming.mayHaveBytes {
-      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit)
+      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: worker.hub.bodies)
     }
+    dispatch(request, body, to: route)
+  }
+
+  /// Sends the request to a backend; what comes of the response goes straight to the client.
+  private func dispatch(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
+    guard worker.admitsUpstreamRequest else { return refuseForConnections() }
     let dispatch = Dispatch(
       request: request, body: body, from: connection.forwarded, route: route, settings: settings, owner: self,
       worker: worker)
     self.dispatch = dispatch
     dispatch.begin()
+  }
+
+  /// As many connections to backends are in use as there may be.
+  func refuseForConnections() {
+    refuse(.overload, 503, "overload", "too many requests are at backends", retryAfter: 1)
+  }
+
+  /// The memory for requests' bodies is used up.
+  func refuseForBodies() {
+    refuse(.overload, 503, "overload", "too many requests with bodies are under way", retryAfter: 1)
+  }
+
+  /// The memory for runs is used up: the stream goes on without one.
+  func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
+    entry = nil
+    phase = .dispatching
+    worker.shard.increment(worker.metrics.unkept)
+    dispatch(request, body, to: route)
   }
 
   /// Answers in the backend's place where there is nothing to say but the fields.
@@ -135,8 +159,8 @@ final class Exchange: DispatchOwner {
 
   func requestBodyEnded() {
     hasWholeRequest = true
-    entry?.bodyEnded()
-    dispatch?.bodyEnded()
+    // An entry may hand its body, which has ended then, to a dispatch.
+    if let entry { entry.bodyEnded() } else { dispatch?.bodyEnded() }
   }
 
   private func pauseClient() {
@@ -150,6 +174,8 @@ final class Exchange: DispatchOwner {
     lastActivity = worker.loop.now
     connection.resumeReading()
   }
+
+  func dispatchHasNoRoom() { refuseForBodies() }
 
   func dispatchNeedsTime() { connection.exchangeNeedsTime() }
 

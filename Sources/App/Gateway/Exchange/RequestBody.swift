@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import Streams
 
 /// A request's body on its way to backends: what has come of it is kept while it still has to be sent to one.
 final class RequestBody {
@@ -10,9 +11,22 @@ final class RequestBody {
   private(set) var mayBeReplayed: Bool
   private let limit: Int
   private var kept = ByteBuffer()
+  /// Shared by the bodies of all clients.
+  private let budget: any ByteBudget
+  /// What was taken of it: at least the memory of `kept`.
+  private var charged = 0
+
+  enum Taken {
+    case taken
+    /// It is too large now to be sent to another backend.
+    case outgrown
+    /// It would have to be kept, and all bodies together have no room for it.
+    case refused
+  }
 
   /// - Parameter replayLimit: bytes kept for other backends; 0 keeps nothing that was sent to one.
-  init(framing: BodyFraming, replayLimit: Int) {
+  init(framing: BodyFraming, replayLimit: Int, budget: any ByteBudget) {
+    self.budget = budget
     isChunked = framing == .chunked
     limit = replayLimit
     if case .length(let length) = framing {
@@ -22,25 +36,43 @@ final class RequestBody {
     }
   }
 
+  deinit { budget.giveBack(charged) }
+
   /// Bytes kept now.
   var keptBytes: Int { kept.count }
 
   /// Takes in a piece.
   ///
   /// - Parameter isForwarded: whether it is on its way to a backend already.
-  /// - Returns: false when it is the one that made the body too large to be sent twice.
-  func append(_ bytes: Span<UInt8>, isForwarded: Bool) -> Bool {
-    guard mayBeReplayed else {
-      if !isForwarded { kept.append(bytes) }
-      return true
-    }
-    if kept.count + bytes.count <= limit {
-      kept.append(bytes)
-      return true
-    }
+  func append(_ bytes: Span<UInt8>, isForwarded: Bool) -> Taken {
+    guard mayBeReplayed else { return isForwarded || keep(bytes) ? .taken : .refused }
+    if kept.count + bytes.count <= limit, keep(bytes) { return .taken }
     mayBeReplayed = false
-    if isForwarded { kept.release() } else { kept.append(bytes) }
-    return false
+    if isForwarded {
+      release()
+      return .outgrown
+    }
+    return keep(bytes) ? .outgrown : .refused
+  }
+
+  private func keep(_ bytes: Span<UInt8>) -> Bool {
+    let needed = kept.count + bytes.count
+    if needed > charged {
+      let wanted = max(needed, 2 * charged, Self.least)
+      guard budget.take(wanted - charged) else { return false }
+      charged = wanted
+      kept.reserve(wanted - kept.count)
+    }
+    kept.append(bytes)
+    return true
+  }
+
+  private static let least = 1024
+
+  private func release() {
+    kept.release()
+    budget.giveBack(charged)
+    charged = 0
   }
 
   func end() { isComplete = true }
@@ -55,7 +87,7 @@ final class RequestBody {
       }
       kept.withSpan { upstream.send($0) }
       if isChunked { Self.sendLineBreak(to: upstream) }
-      if !mayBeReplayed { kept.release() }
+      if !mayBeReplayed { release() }
     }
     if isComplete { sendEnd(to: upstream) }
   }
@@ -78,7 +110,7 @@ final class RequestBody {
   /// A backend has answered: no other will be asked.
   func forget() {
     mayBeReplayed = false
-    kept.release()
+    release()
   }
 
   /// Lends what is kept, for a look at what is asked.

@@ -52,6 +52,7 @@ final class LoggedRun {
   let home: RunHome
   private let budget: RunBudget
   private var attendance: Attendance
+  private var unread: UnreadPlace
   private var deadline: DeadlineHandle?
   private var endedAt: MonotonicTime?
   /// Whether what its owner holds is still on its way here.
@@ -68,6 +69,7 @@ final class LoggedRun {
     isOwner = source.isOwner
     home = source.home
     budget = worker.hub.budget
+    unread = UnreadPlace(among: worker.hub.unread, of: identity.principal)
     self.route = route
     self.settings = settings
     self.worker = worker
@@ -101,6 +103,7 @@ final class LoggedRun {
     guard state == .opening else { return }
     state = .open
     self.head = head
+    log.memory.charge(head.fields.memory)
     openWaiting(all: isOwner, at: worker.loop.now)
     for feeder in feeders { feeder.runOpened(head) }
     tellReplicas()
@@ -165,6 +168,7 @@ final class LoggedRun {
     guard state != .over else { return }
     if state == .opening { openForEnd(record) }
     state = .over
+    unread.leave()
     endedAt = worker.loop.now
     stopSource(result ?? .ended(record.outcome))
     log.finish(record)
@@ -231,6 +235,7 @@ final class LoggedRun {
   func attach(_ reader: RunReader) {
     readers.append(reader)
     attendance.came()
+    unread.leave()
     if let policy = reader.wish.policy { take(wish: policy) }
     tellReplicas()
     guard let head else { return }
@@ -266,20 +271,23 @@ final class LoggedRun {
     readers.remove(at: index)
     source?.readerLeft(reader)
     tellReplicas()
-    settle(attendance.left(at: worker.loop.now))
+    _ = attendance.left(at: worker.loop.now)
+    settle()
   }
 
   /// A copy on another loop wants what the log holds and will hold.
   func addCopy(_ feeder: RunFeeder) {
     feeders.append(feeder)
     attendance.came()
+    unread.leave()
     if let head { feeder.runOpened(head) }
   }
 
   func removeCopy(on home: Int) {
     guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
     feeders.remove(at: index)
-    settle(attendance.left(at: worker.loop.now))
+    _ = attendance.left(at: worker.loop.now)
+    settle()
   }
 
   /// How it stands.
@@ -301,8 +309,14 @@ final class LoggedRun {
     if state == .opening { failed(.gone) } else { end(.cancelled, reason: "its request was not complete") }
   }
 
-  private func settle(_ verdict: Attendance.Verdict) {
-    guard case .cancel = verdict else { return look() }
+  /// Whether it goes on: it is read, or is to go on unread and there is room for one more such run.
+  private func goesOn() -> Bool {
+    if case .cancel = attendance.verdict(at: worker.loop.now) { return false }
+    return attendance.readers > 0 || !isOwner || state == .over || unread.take()
+  }
+
+  private func settle() {
+    if goesOn() { return look() }
     if !isOwner { return vanish() }
     guard state != .over, !isReadElsewhere() else { return }
     leaveDeserted()
@@ -326,8 +340,7 @@ final class LoggedRun {
 
   /// Nobody reads it anywhere, unless somebody has come meanwhile.
   private func deserted() {
-    guard state != .over, case .cancel = attendance.verdict(at: worker.loop.now) else { return }
-    leaveDeserted()
+    if state != .over, !goesOn() { leaveDeserted() }
   }
 
   private func leaveDeserted() {
@@ -346,6 +359,7 @@ final class LoggedRun {
   func vanish() {
     let wasOver = state == .over
     state = .over
+    unread.leave()
     if !wasOver { stopSource(.ended(.clientGone)) }
     if endedAt == nil { tellReplicas() }
     ownership?.giveUp()
@@ -375,7 +389,7 @@ extension LoggedRun: DeadlineMember {
       }
       return max(due, now + .seconds(1))
     }
-    settle(attendance.verdict(at: now))
+    settle()
     if state == .over { return now }
     let next = source?.timePassed(now) ?? now
     if state == .over { return now }

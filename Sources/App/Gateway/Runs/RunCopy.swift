@@ -142,7 +142,7 @@ final class RunFeeder {
     if position < run.log.frontier {
       batch.isPart = true
       unfinished = run
-      run.worker.loop.callAfterThisCallback(self)
+      run.worker.turns.append(self)
     } else if let end = run.log.end {
       isOver = true
       batch.end = end

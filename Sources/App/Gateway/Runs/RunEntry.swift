@@ -51,7 +51,9 @@ final class RunEntry {
     self.worker = worker
     redis = settings.needsRedis ? worker.runs.redis : nil
     if settings.source != .upstream, head.method != .get { return nil }
-    body = head.framing.mayHaveBytes ? RequestBody(framing: head.framing, replayLimit: route.replayLimit) : nil
+    body =
+      head.framing.mayHaveBytes
+      ? RequestBody(framing: head.framing, replayLimit: route.replayLimit, budget: worker.hub.bodies) : nil
     let policy = asked.wish.policy ?? settings.onDisconnect
     let isPlain = policy == .cancel && asked.aliases.isEmpty && asked.lastStream == nil && asked.workerRun == nil
     if opening.mode != .graceful, isPlain { return nil }
@@ -73,7 +75,11 @@ final class RunEntry {
   /// - Returns: whether more of it can be taken now.
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
     guard isGathering, let body else { return source?.bodyReceived(input, range) ?? true }
-    _ = body.append(input.slice(range), isForwarded: false)
+    if body.append(input.slice(range), isForwarded: false) == .refused {
+      isGathering = false
+      exchange.refuseForBodies()
+      return true
+    }
     if body.keptBytes > settings.bodyLimit { refuseBody() }
     return true
   }
@@ -187,8 +193,19 @@ final class RunEntry {
   // MARK: - Opening
 
   func open(_ request: Digest?) {
+    guard worker.admitsUpstreamRequest else { return exchange.refuseForConnections() }
+    if worker.hub.budget.isTight { worker.runs.makeRoom() }
+    if worker.hub.budget.isShort { return goOnUnkept() }
     let stream = worker.nextStreamID()
     if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
+  }
+
+  /// There is no memory for another run. One that a key names must not be without its log: it could be made twice.
+  private func goOnUnkept() {
+    guard asked.key == nil else {
+      return exchange.refuse(.overload, 503, "overload", "the memory for runs is used up", retryAfter: 1)
+    }
+    exchange.goOnUnkept(head, body, to: route)
   }
 
   /// - Parameter ownership: of a run that is kept in Redis; `nil` when it is kept here alone.
@@ -247,6 +264,7 @@ final class RunEntry {
       run: run, wish: asked.wish, exchange: exchange, connection: connection, request: head,
       opening: isGraceful ? opening.stayingGraceful : opening)
     self.reader = reader
+    worker.runs.enter(reader)
     return reader
   }
 

@@ -6,6 +6,10 @@ import Synchronization
 package final class RunHub: Sendable {
   let directory = RunDirectory()
   let budget: RunBudget
+  /// For the bodies of requests that are kept.
+  let bodies: RunBudget
+  /// Runs that go on though nobody reads them.
+  let unread: UnreadRuns
   private let loops = Mutex<[Int: Neighbour]>([:])
   private let standings = Mutex<[Int: StoreStanding]>([:])
 
@@ -14,8 +18,10 @@ package final class RunHub: Sendable {
     let worker: LoopBound<Worker>
   }
 
-  init(memory: Int) {
-    budget = RunBudget(limit: memory)
+  init(_ configuration: Configuration) {
+    budget = RunBudget(limit: configuration.runs.memory)
+    bodies = RunBudget(limit: configuration.limits.bodies)
+    unread = UnreadRuns(limit: configuration.runs.unread, share: configuration.runs.unreadPerPrincipal)
   }
 
   func join(_ worker: Worker) {
@@ -60,7 +66,7 @@ package final class RunHub: Sendable {
   }
 }
 
-/// The memory that all logs together may hold.
+/// Memory that the clients of all loops share.
 final class RunBudget: ByteBudget {
   let limit: Int
   private let taken = Atomic<Int>(0)
@@ -73,6 +79,9 @@ final class RunBudget: ByteBudget {
   var used: Int { taken.load(ordering: .relaxed) }
   /// Whether runs that are over should make room.
   var isTight: Bool { used > limit - limit / 8 }
+
+  /// Whether so little is left, though those that are over have made room, that nothing new is to be kept.
+  var isShort: Bool { used > limit - limit / 16 }
 
   func take(_ count: Int) -> Bool {
     let (_, used) = taken.add(count, ordering: .relaxed)

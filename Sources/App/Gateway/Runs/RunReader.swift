@@ -50,7 +50,7 @@ final class RunReader {
   /// Bytes that may wait for the client before it is waited for.
   private let highWater: Int
   /// Whether the client takes less than the log holds.
-  private var isBlocked = false
+  private(set) var isBlocked = false
   private var isScheduled = false
   /// When an id of the backend's own that the log does not have yet is looked for again.
   private var nextSearch = MonotonicTime(nanoseconds: 0)
@@ -177,6 +177,7 @@ final class RunReader {
   func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
     guard state == .waiting else { return dispatch.cancel() }
     state = .over
+    worker.runs.forget(self)
     hold.take()?.leave()
     exchange.takeOver(dispatch, head, framing)
   }
@@ -189,9 +190,24 @@ final class RunReader {
   func advance() {
     guard state == .reading, !isBlocked, !isScheduled, let stream else { return }
     let log = run.log
-    if position < log.frontier {
+    let frontier = log.frontier
+    if frontier.bytes(since: position) > Self.shareOfTurn { return waitForTurn() }
+    sendNext(of: log, upTo: frontier, on: stream)
+  }
+
+  /// Bytes that a reader gets in one turn of the loop when it has more to catch up with.
+  private static let shareOfTurn = 64 << 10
+
+  private func waitForTurn() {
+    isScheduled = true
+    worker.turns.append(self)
+  }
+
+  private func sendNext(of log: any EventLog, upTo frontier: LogPosition, on stream: EventStream) {
+    if position < frontier {
       let scratch = worker.loop.scratch
-      let place = log.deliver(from: position, to: &delivery!, room: highWater, into: &scratch.buffer) {
+      let room = min(highWater, Self.shareOfTurn)
+      let place = log.deliver(from: position, to: &delivery!, room: room, into: &scratch.buffer) {
         send(&$0, on: stream)
         send($1, on: stream)
       }
@@ -201,11 +217,7 @@ final class RunReader {
       send(&scratch.buffer, on: stream)
     }
     if connection.queuedBytes > highWater { return block() }
-    if position < log.frontier {
-      // The others have their turn before the rest.
-      isScheduled = true
-      return worker.loop.callAfterThisCallback(self)
-    }
+    if position < log.frontier { return waitForTurn() }
     if log.hasEnd, let end = log.end { finish(with: end) }
   }
 
@@ -284,6 +296,7 @@ final class RunReader {
 
   private func leave() {
     state = .over
+    worker.runs.forget(self)
     hold.take()?.leave()
     exchange.readerLeft()
     run.detach(self)
@@ -331,7 +344,8 @@ final class RunReader {
 extension RunReader: TurnMember {
   func turnCame() {
     isScheduled = false
-    advance()
+    guard state == .reading, !isBlocked, let stream else { return }
+    sendNext(of: run.log, upTo: run.log.frontier, on: stream)
   }
 }
 

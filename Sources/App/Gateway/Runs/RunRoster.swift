@@ -11,8 +11,10 @@ final class RunRoster {
   private unowned let worker: Worker
   private let hub: RunHub
   private var runs: [StreamID: LoggedRun] = [:]
-  /// Runs that live here and are over, in the order of their ends; some may be forgotten already.
+  /// Runs that are over, in the order of their ends; some may be forgotten already.
   private var ended = Queue<StreamID>()
+  /// Readers by their client's own names for its stream.
+  private var named: [Digest: [RunReader]] = [:]
   private var askedForRoom: MonotonicTime?
   /// For the logs of this loop.
   private let pool = SegmentPool()
@@ -35,6 +37,7 @@ final class RunRoster {
 
   func add(_ run: LoggedRun) {
     runs[run.stream] = run
+    run.log.memory.charge(Self.memoryOfRun)
     if poolHandle == nil { poolHandle = worker.loop.deadlines.add(self, at: worker.loop.now + Self.trimInterval) }
   }
 
@@ -127,13 +130,20 @@ final class RunRoster {
     redis?.store.requestCancel(id) { _ in }
   }
 
+  /// Enters a reader under its client's own name for its stream, if it has one.
+  func enter(_ reader: RunReader) {
+    if let name = reader.wish.clientStream { named[name, default: []].append(reader) }
+  }
+
+  func forget(_ reader: RunReader) {
+    guard let name = reader.wish.clientStream, var readers = named.removeValue(forKey: name) else { return }
+    readers.removeAll { $0 === reader }
+    if !readers.isEmpty { named[name] = readers }
+  }
+
   /// Ends the streams of all readers that have the client's own name for its stream, but `reader`'s.
   func replaceReaders(of clientStream: Digest, with reader: RunReader?) {
-    for run in Array(runs.values) {
-      for other in run.readers where other !== reader && other.wish.clientStream == clientStream {
-        other.clientStreamWasTaken()
-      }
-    }
+    for other in named[clientStream] ?? [] where other !== reader { other.clientStreamWasTaken() }
     guard reader != nil else { return }
     hub.askOthers(than: worker) { $0.runs.replaceReaders(of: clientStream, with: nil) }
   }
@@ -152,8 +162,9 @@ final class RunRoster {
     // Those that are still read, or not stored yet, have another turn.
     for _ in 0..<min(ended.count, 16) {
       guard hub.budget.isTight, let stream = ended.popFirst() else { return }
-      guard let run = runs[stream], run.isOwner, run.isOver else { continue }
-      if run.isExpendable { run.vanish() } else { ended.append(stream) }
+      guard let run = runs[stream], run.isOver else { continue }
+      if hub.budget.isShort { run.endSlowReaders() }
+      if run.isExpendable, run.isOwner { run.vanish() } else { ended.append(stream) }
     }
   }
 
@@ -165,12 +176,12 @@ final class RunRoster {
   // MARK: - Books
 
   func ended(_ run: LoggedRun, _ end: EndRecord) {
-    guard run.isOwner else { return }
-    if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
     while let oldest = ended.first, runs[oldest] == nil { _ = ended.popFirst() }
     // Routes keep runs for different times.
     if ended.count > 2 * runs.count + 64 { ended.keep { runs[$0] != nil } }
     ended.append(run.stream)
+    guard run.isOwner else { return }
+    if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
     worker.shard.increment(worker.metrics.runs[end.outcome])
     note(.info, "run_ended", of: run, end)
     worker.runLeft()
@@ -201,6 +212,10 @@ final class RunRoster {
 
 // The memory that no run has needed for a while goes back.
 extension RunRoster: DeadlineMember {
+  /// What a run holds beside its events and its response's head: its objects, and its entries in tables. Measured, with a
+  /// name that its client gave it.
+  fileprivate static let memoryOfRun = 3 << 10
+
   fileprivate static let trimInterval = Nanoseconds.seconds(1)
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
@@ -208,5 +223,14 @@ extension RunRoster: DeadlineMember {
     if !runs.isEmpty || pool.bytes > 0 { return now + Self.trimInterval }
     poolHandle = nil
     return nil
+  }
+}
+
+extension LoggedRun {
+  /// It is over: ends the streams of clients that are too slow to take the rest while others need the memory.
+  func endSlowReaders() {
+    for reader in readers where reader.isBlocked {
+      reader.finish(.clientStalled, reason: "the run is over, the client is slow, and the memory for runs is short")
+    }
   }
 }

@@ -64,4 +64,6 @@ enum RunFailure {
   case gone
   /// It was stopped before there was anything to read.
   case stopped(reason: String)
+  /// There is no memory for its request.
+  case noRoom
 }

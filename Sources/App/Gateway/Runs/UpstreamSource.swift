@@ -167,6 +167,8 @@ extension UpstreamSource: DispatchOwner {
 
   func dispatchTakesBody() { opener?.takesBody() }
 
+  func dispatchHasNoRoom() { run?.failed(.noRoom) }
+
   func dispatchNeedsTime() { run?.look() }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {

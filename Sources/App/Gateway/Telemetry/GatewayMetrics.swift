@@ -43,6 +43,15 @@ package enum Refusal: String, MetricLabel, CaseIterable {
   case upstreamsExhausted = "upstreams_exhausted"
 }
 
+/// What all clients share and may use up.
+enum Bound: String, MetricLabel, CaseIterable {
+  case clientConnections = "client_connections"
+  case upstreamConnections = "upstream_connections"
+  case requestBodies = "request_bodies"
+  case runMemory = "run_memory"
+  case unreadRuns = "unread_runs"
+}
+
 /// What became of a request that went on from an event.
 enum ResumeResult: String, MetricLabel, CaseIterable {
   case live
@@ -86,6 +95,9 @@ package struct GatewayMetrics: Sendable {
   let orphans: Counter
   let runsActive: Gauge
   let runBytes: Gauge
+  let boundLimits: MetricRow<Gauge, Bound>
+  let boundUse: MetricRow<Gauge, Bound>
+  let unkept: Counter
   let runs: Family<Counter, Outcome>
   let resumes: Family<Counter, ResumeResult>
   let redis: RedisMetrics
@@ -148,6 +160,13 @@ package struct GatewayMetrics: Sendable {
       "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
     runsActive = define.gauge("fermata_runs_active", "Runs with a log that are not over.")
     runBytes = define.gauge("fermata_run_log_bytes", "Memory that the logs of all runs hold.")
+    boundLimits = MetricRow(
+      define.gauges(
+        "fermata_bound_limit", "The most that all clients together may use: connections, bytes or runs.", by: "bound"))
+    boundUse = MetricRow(
+      define.gauges("fermata_bound_used", "What they use now of each bound.", by: "bound"))
+    unkept = define.counter(
+      "fermata_unkept_streams_total", "Streams of runs that were not kept because the memory for runs was short.")
     runs = define.counters("fermata_runs_total", "Runs with a log that are over, by how they ended.", by: "outcome")
     resumes = define.counters(
       "fermata_resumes_total", "Requests that went on from an event: with what came next, with a reset, with 204.",

@@ -49,6 +49,7 @@ final class UpstreamConnection: ConnectionHandler {
     parser = ResponseHeadParser(limits: HeadLimits())
     idleSince = pool.worker.loop.now
     connection.handler = self
+    pool.worker.room.upstreamBegan()
   }
 
   var queuedBytes: Int { connection.queuedBytes }
@@ -217,6 +218,7 @@ final class UpstreamConnection: ConnectionHandler {
     guard state != .closed else { return }
     if state == .idle { pool.forget(self) }
     state = .closed
+    pool.worker.room.upstreamEnded()
     dispatch = nil
     sink = nil
     connection.close()

@@ -9,6 +9,7 @@ final class UpstreamDial {
   typealias Completion = (Result<any Connection, UpstreamConnectError>) -> Void
 
   private let settings: UpstreamSettings
+  private let room: ConnectionRoom
   private let end: MonotonicTime
   private var completion: Completion?
   private var dialing: DialAttempt?
@@ -17,9 +18,11 @@ final class UpstreamDial {
   var willSecure: (() -> Void)?
 
   /// - Parameter completion: called once, never before this returns, and not at all after `cancel()`.
-  init(_ settings: UpstreamSettings, dialer: Dialer, completion: @escaping Completion) {
+  init(_ settings: UpstreamSettings, dialer: Dialer, room: ConnectionRoom, completion: @escaping Completion) {
     self.settings = settings
     self.completion = completion
+    self.room = room
+    room.upstreamBegan()
     end = dialer.loop.now + settings.connectTimeout
     dialing = dialer.connect(
       host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
@@ -51,12 +54,13 @@ final class UpstreamDial {
   }
 
   private func finish(_ result: Result<any Connection, UpstreamConnectError>?) {
-    let completion = completion.take()
+    guard let completion = completion.take() else { return }
+    room.upstreamEnded()
     willSecure = nil
     dialing?.cancel()
     dialing = nil
     handshake?.cancel()
     handshake = nil
-    if let result { completion?(result) }
+    if let result { completion(result) }
   }
 }

@@ -190,8 +190,12 @@ final class UpstreamPool: DeadlineMember {
 
   /// Makes a new connection.
   func open(_ completion: @escaping (Result<any Connection, UpstreamConnectError>) -> Void) -> UpstreamDial {
-    UpstreamDial(settings, dialer: worker.dialer, completion: completion)
+    worker.makeRoomForUpstream()
+    return UpstreamDial(settings, dialer: worker.dialer, room: worker.room, completion: completion)
   }
+
+  /// Closes the connection that has been kept longest.
+  func closeOldest() { idle.first?.close() }
 
   func closeAll() {
     for connection in idle { connection.close() }

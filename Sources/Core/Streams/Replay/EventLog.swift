@@ -54,7 +54,7 @@ package protocol EventLog: AnyObject {
   func position(after number: UInt64) -> LogLookup
 
   /// Where a reader goes on whose last event had this `id` of the backend's own; `nil` when no event that is kept has it.
-  /// Looks at every entry.
+  /// The first look-up reads every entry that may have one; later ones pass over most segments.
   func position(afterBackendID id: Span<UInt8>) -> LogPosition?
 }
 
@@ -96,6 +96,8 @@ package struct LogPosition: Comparable, Hashable, Sendable {
 
   /// How many entries stand between an earlier place of the log and this one.
   package func entries(since earlier: Self) -> Int { Int(entry - earlier.entry) }
+  /// The bytes of those entries as they are kept.
+  package func bytes(since earlier: Self) -> Int { Int(truncatingIfNeeded: offset &- earlier.offset) }
   /// The bytes of their blocks.
   package func blockBytes(since earlier: Self) -> Int { Int(blockOffset - earlier.blockOffset) }
 

@@ -32,6 +32,8 @@ package final class MemoryLog: EventLog {
   private var room: Int
   /// The limit at which it has stopped taking entries.
   package private(set) var breach: LogLimit?
+  /// Bytes of the budget for what is not kept here.
+  private var charged = 0
   private var isClosed = false
   /// Neither ended nor closed nor in breach.
   private var takesMore = true
@@ -60,7 +62,12 @@ package final class MemoryLog: EventLog {
   }
 
   deinit {
-    budget?.giveBack(bytes)
+    budget?.giveBack(bytes + charged)
+  }
+
+  /// Counts memory that is held for the run beside its entries, until `retire`.
+  package func charge(_ count: Int) {
+    if let budget, budget.take(count) { charged += count }
   }
 
   package var start: LogPosition { sealed.first?.segment.start ?? open.start }
@@ -130,11 +137,22 @@ package final class MemoryLog: EventLog {
     var full = Segment(at: start)
     swap(&full, &open)
     if full.allocated > 0 { sealed.append(SealedSegment(full)) }
-    evict(toFit: size)
-    if let budget, !budget.take(size) { return false }
+    evict(downTo: limits.window - size)
+    guard let size = takeMemory(of: size, atLeast: Segment.overhead + count) else { return false }
     bytes += size
     open = Segment(makeMemory(size), at: start, following: preceding)
     return true
+  }
+
+  /// Takes `size` bytes of what all logs may have. When that is used up, the run's own oldest events make room, so that
+  /// it goes on: then a small segment may have to do.
+  private func takeMemory(of size: Int, atLeast least: Int) -> Int? {
+    guard let budget, !budget.take(size) else { return size }
+    for size in [size, max(least, Self.segmentSizes[0])] {
+      evict(downTo: bytes - size)
+      if budget.take(size) { return size }
+    }
+    return nil
   }
 
   private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, SegmentPool.pieceSize]
@@ -156,14 +174,16 @@ package final class MemoryLog: EventLog {
     sealed = []
     open = Segment(at: open.end)
     giveBack(bytes)
+    budget?.giveBack(charged)
+    charged = 0
   }
 
-  private func evict(toFit size: Int) {
+  private func evict(downTo target: Int) {
     var dropped = 0
     var held = bytes
-    while dropped < sealed.count, held > limits.window - size {
+    while dropped < sealed.count, held > target {
       if let pin, sealed[dropped].segment.end > pin { break }
-      held -= sealed[dropped].segment.allocated
+      held -= sealed[dropped].held
       dropped += 1
     }
     guard dropped > 0 else { return }
@@ -256,11 +276,25 @@ package final class MemoryLog: EventLog {
   }
 
   package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
-    if let position = open.position(afterBackendID: id) { return position }
+    var hashes: [UInt64] = []
+    if let position = open.position(afterBackendID: id, noting: &hashes) { return position }
+    let hash = IDFilter.hash(id)
     for piece in sealed.reversed() {
-      if let position = piece.segment.position(afterBackendID: id) { return position }
+      if let filter = piece.filter, !filter.mayHold(hash) { continue }
+      hashes.removeAll(keepingCapacity: true)
+      let position = piece.segment.position(afterBackendID: id, noting: &hashes)
+      if piece.filter == nil { keepFilter(of: hashes, for: piece) }
+      if let position { return position }
     }
     return nil
+  }
+
+  /// Each sealed segment is read for this once; later look-ups pass over most of them.
+  private func keepFilter(of hashes: [UInt64], for piece: SealedSegment) {
+    let size = IDFilter.size(for: hashes.count)
+    if size > 0, budget?.take(size) == false { return }
+    bytes += size
+    piece.filter = IDFilter(hashes)
   }
 
   /// How many sealed segments at the queue's front satisfy `belongs`, which no other does.

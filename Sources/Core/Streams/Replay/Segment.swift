@@ -241,15 +241,21 @@ struct Segment: ~Copyable {
     return position
   }
 
-  /// The place behind the last event with this `id` of its own.
-  func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
+  /// The place behind the last event with this `id` of its own; adds the hashes of all such ids to `hashes`.
+  func position(afterBackendID id: Span<UInt8>, noting hashes: inout [UInt64]) -> LogPosition? {
     var found: LogPosition?
     var position = start
     while position < end {
       let (word, block) = next(&position)
       if word.isFramed || word.kind == .partial { continue }
-      let isIt = buffer.withSpan { Event.id(of: $0.extracting(block), equals: id) }
-      if isIt { found = position }
+      buffer.withSpan {
+        let bytes = $0.extracting(block)
+        let event = Event(reading: bytes)
+        guard event.hasID else { return }
+        let own = bytes.extracting(event.id)
+        hashes.append(IDFilter.hash(own))
+        if own.equals(id) { found = position }
+      }
     }
     return found
   }
@@ -258,6 +264,10 @@ struct Segment: ~Copyable {
 /// A segment that nothing is added to any more.
 final class SealedSegment {
   fileprivate(set) var segment: Segment
+  /// Which ids of the backend's own are in it; `nil` until one was looked for.
+  var filter: IDFilter?
+  /// Bytes of memory held.
+  var held: Int { segment.allocated + (filter?.size ?? 0) }
 
   init(_ segment: consuming Segment) { self.segment = segment }
 

@@ -1,0 +1,58 @@
+import Streams
+import Testing
+
+/// What a log does when the memory of all logs is used up.
+@Suite struct SharedMemoryTests {
+  private let text = "data: \(String(repeating: "x", count: 990))\n\n"
+
+  @Test func `a run goes on without its oldest events, and whoever has kept up loses nothing`() {
+    let budget = CountingBudget(200 << 10)
+    let log = MemoryLog(of: Play.stream, budget: budget)
+    var position = log.start
+    for number in 1...2000 {
+      #expect(log.append(SeenEntry(event: UInt64(number), text)) == .kept)
+      let (seen, next) = log.entries(from: position)
+      #expect(seen.map(\.head.number) == [UInt64(number)])
+      position = next ?? .beginning
+    }
+    #expect(budget.most <= 200 << 10)
+    #expect(log.oldest ?? 0 > 1000)
+    #expect(log.position(after: 1) == .evicted(oldest: log.oldest))
+  }
+
+  @Test func `a small run beside a large one goes on too`() {
+    let budget = CountingBudget(100 << 10)
+    let large = MemoryLog(of: Play.stream, budget: budget)
+    var number: UInt64 = 0
+    while budget.taken < 85 << 10 {
+      number += 1
+      large.append(SeenEntry(event: number, text))
+    }
+    let small = MemoryLog(of: Play.stream, budget: budget)
+    for number in 1...100 { #expect(small.append(SeenEntry(event: UInt64(number), text)) == .kept) }
+    #expect(budget.most <= 100 << 10)
+  }
+
+  @Test func `what has yet to be stored elsewhere is not dropped: then the log is full`() {
+    let log = MemoryLog(of: Play.stream, budget: CountingBudget(100 << 10))
+    log.pin = .beginning
+    var number: UInt64 = 0
+    var result = AppendResult.kept
+    while result == .kept, number < 1000 {
+      number += 1
+      result = log.append(SeenEntry(event: number, text))
+    }
+    #expect(result == .full(.process) && log.oldest == 1)
+  }
+
+  @Test func `what is held beside the entries is counted until the log is given up`() {
+    let budget = CountingBudget(10_000)
+    let log = MemoryLog(of: Play.stream, budget: budget)
+    log.charge(3000)
+    #expect(budget.taken == 3000 && log.bytes == 0)
+    log.charge(8000)
+    #expect(budget.taken == 3000, "what does not fit is not taken")
+    log.retire()
+    #expect(budget.taken == 0)
+  }
+}
