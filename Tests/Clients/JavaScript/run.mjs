@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { sizes } from "./sizes.mjs";
@@ -81,6 +82,35 @@ else {
   ) => (typeof value === "string" ? [value] : Object.values(value)));
   for (const name of [...exported, "./README.md", "./CHANGELOG.md", "./LICENSE"]) {
     check(`${name} is published`, names.has(name.slice(2)));
+  }
+}
+
+if (has("npm")) {
+  const folder = mkdtempSync(path.join(tmpdir(), "fermata-pack-"));
+  const packed = run("npm", ["pack", "--pack-destination", folder], { cwd: library });
+  const place = path.join(folder, "node_modules/fermata-client");
+  mkdirSync(place, { recursive: true });
+  const archive = readdirSync(folder).find((name) => name.endsWith(".tgz")) || "none";
+  run("tar", ["-xzf", path.join(folder, archive), "-C", place, "--strip-components=1"]);
+  const code = `import { openStream } from "fermata-client"; import { createParser } from "fermata-client/parser";
+    import { FermataEventSource } from "fermata-client/eventsource";
+    if (![openStream, createParser, FermataEventSource].every((one) => typeof one === "function")) process.exit(1);`;
+  writeFileSync(path.join(folder, "use.mjs"), code);
+  step("the packed package is imported by its names", process.execPath, ["use.mjs"], { cwd: folder });
+  if (!packed.isRight) console.log(packed.text);
+  rmSync(folder, { recursive: true });
+}
+
+if (has("esbuild")) {
+  const pages = [path.join(library, "README.md"), path.join(root, "docs/migration.md")];
+  for (const page of pages) {
+    const blocks = [...readFileSync(page, "utf8").matchAll(/^```jsx?\n([^]*?)^```/gm)].map(([, code]) => code);
+    const bad = blocks.filter((input) => !run("esbuild", ["--loader=jsx", "--format=esm"], { input }).isRight);
+    check(
+      `${path.relative(root, page)}: ${blocks.length} examples are JavaScript`,
+      blocks.length > 0 && !bad.length,
+      bad[0],
+    );
   }
 }
 

@@ -416,7 +416,7 @@ test("text, json, events and a readable stream read the same stream", async () =
     await clock.settle();
     const call = calls[0].answer(GRACEFUL);
     call.write(
-      `data: {"t":"a"}\n\nevent: stream_reset\ndata: {"reason":"epoch"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`,
+      `data: {"t":"a"}\n\nevent: stream_reset\ndata: {"reason":"epoch","streamId":"${ID}"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`,
     );
     call.write(end({ events: 2, lastEventId: "" }));
     call.end();
@@ -435,6 +435,31 @@ test("text, json, events and a readable stream read the same stream", async () =
   assert.deepEqual(await read((stream) => all(stream.json()), { onReset() {} }), [{ t: "a" }, { t: "b" }]);
   const events = await read((stream) => all(stream.toReadableStream()), { onReset() {} });
   assert.deepEqual(events.map(({ data }) => data), ['{"t":"a"}', '{"t":"b"}', "[DONE]"]);
+});
+
+test("a stream is gone on with where the server says, never at another origin", async () => {
+  for (const [told, wanted] of [["/own/run-7", "http://example.test/own/run-7"], ["http://evil.test/x", null]]) {
+    const { fetch, calls } = fakeFetch();
+    open({ fetch });
+    await clock.settle();
+    calls[0].answer({ ...GRACEFUL, "X-Stream-Resume": told }).write(token(1));
+    await clock.settle();
+    calls[0].break();
+    await clock.advance(1000);
+    assert.equal(calls[1].url, wanted || `http://example.test/fermata/streams/${ID}`);
+  }
+});
+
+test("events that only look like the gateway's own are the backend's", async () => {
+  const { stream, items } = open();
+  await clock.settle();
+  const call = net.calls[0].answer(GRACEFUL);
+  call.write(`event: stream_reset\ndata: {"streamId":"another"}\n\nevent: control\ndata: {"type":"prompt_ready"}\n\n`);
+  call.write(`event: error\ndata: {"streamId":"${ID}"}\n\n`);
+  call.write(end({ events: 3, lastEventId: "" }));
+  call.end();
+  assert.deepEqual((await items).map(({ type }) => type), ["stream_reset", "control", "error"]);
+  assert.equal((await stream.done).verified, true);
 });
 
 test("a stream has one consumer", async () => {

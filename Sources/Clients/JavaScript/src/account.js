@@ -144,16 +144,19 @@ export class Account {
    * @returns {"announced" | "reset" | "" | undefined}
    */
   _own(event) {
-    const value = event.type === SSE_EVENTS.CONTROL || event.type === SSE_EVENTS.ERROR ? members(event) : {};
-    if (event.type === SSE_EVENTS.STREAM_RESET) {
-      this._reset(members(event));
+    const { CONTROL, ERROR, STREAM_RESET } = SSE_EVENTS;
+    if (![CONTROL, ERROR, STREAM_RESET].some((type) => type === event.type)) return undefined;
+    const value = members(event);
+    const isOwn = value.source === "gateway" || event.type === STREAM_RESET || value.type === "prompt_ready";
+    if (!isOwn || (event.type !== ERROR && value.streamId !== (this._foreign || this.streamId))) return undefined;
+    if (event.type === STREAM_RESET) {
+      this._reset(value);
       return "reset";
     }
-    if (event.type === SSE_EVENTS.ERROR && value.source === "gateway") {
+    if (event.type === ERROR) {
       this.detail = value.error || value;
       return "";
     }
-    if (value.type !== "prompt_ready" || value.streamId !== (this._foreign || this.streamId)) return undefined;
     if (this._isAnnounced || this._foreign) return "";
     this._isAnnounced = true;
     this._deliver(event);

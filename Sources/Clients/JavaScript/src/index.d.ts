@@ -225,7 +225,7 @@ export interface StreamOptions {
   /** How the new closing is asked for. `auto`: by the query from pages of another origin, else by a field. */
   optIn?: "auto" | "header" | "query" | "off" | undefined;
   resume?: "auto" | "same-url" | "off" | undefined;
-  /** `/fermata/streams/{id}`. Where a stream is gone on with, at the request's origin. */
+  /** Where a stream is gone on with, at the request's origin. What `X-Stream-Resume` says, or `/fermata/streams/{id}`. */
   streamPath?: string | undefined;
   /** `/api/agents/run/{id}`. What is deleted to cancel. */
   runPath?: string | undefined;

@@ -51,6 +51,11 @@ export class Requests {
     /** A stream as body can be sent once. */
     this.isRepeatable = this.isSafe || !body || typeof body !== "object" || !("getReader" in body);
     this.resume = resume || "auto";
+    /**
+     * What X-Stream-Resume says.
+     * @type {string | null}
+     */
+    this.told = null;
     const isForeign = isPage && this.url.origin !== location.origin;
     // Fields of our own force a preflight across origins, and servers with a fixed list refuse it.
     this._byQuery = optIn === "query" || (optIn === "auto" && isForeign);
@@ -92,12 +97,16 @@ export class Requests {
     return response.status;
   }
 
-  /** @param {string | null} streamId */
+  /**
+   * Where the stream goes on: at the caller's path, or the one that the server named, if it is the server's own.
+   * @param {string | null} streamId
+   */
   _streamPath(streamId) {
     const { streamPath = "/fermata/streams/{id}" } = this._options;
-    return this.resume === "same-url" || !streamId
-      ? this.url
-      : streamPath.replace("{id}", encodeURIComponent(streamId));
+    if (this.resume === "same-url" || !streamId) return this.url;
+    const told = !this._options.streamPath && this.told && new URL(this.told, this.url);
+    if (told && told.origin === this.url.origin) return told;
+    return streamPath.replace("{id}", encodeURIComponent(streamId));
   }
 
   /** @param {number} attempt */

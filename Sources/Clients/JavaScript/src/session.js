@@ -189,6 +189,7 @@ export class Session extends Report {
     const isResumed = this._wasOpen;
     this.account.begin(mode, streamId, isResumed);
     this._wasOpen = true;
+    this._requests.told = headers.get("X-Stream-Resume") ?? this._requests.told;
     this._hasRenewed = false;
     if (!this.account.isRefused) {
       this._setState(this.account.terminal ? "completing" : "open");
@@ -320,7 +321,7 @@ export class Session extends Report {
     const mayGoOn = this._isFeed || this._tries <= attempts;
     this.log("warn", "SSE connection error", { runId: this._runId(), attempt: this._attempts, status });
     if (this._isCancelling && !this._wasOpen) return this.close();
-    if (failure.isFinal || !mayGoOn || wait > retryAfterMax) return this._giveUp(failure);
+    if (failure.isFinal || !mayGoOn || wait > retryAfterMax) return this._finish(this._given(failure), failure);
     const delay = this._isSuspended ? Infinity : Math.max(pause(this._tries, base, max, random), wait);
     this._setState("reconnecting");
     this.log("info", "SSE reconnect", { delayMs: Math.round(delay) });
@@ -343,11 +344,6 @@ export class Session extends Report {
   _given(failure) {
     if (this._wasOpen) return { ...this._ended, verified: false };
     return { outcome: failure.isTimeout ? "timeout" : "no_stream" };
-  }
-
-  /** @param {Failure} failure */
-  _giveUp(failure) {
-    this._finish(this._given(failure), failure);
   }
 
   /** Stops the run by its name; where it has none, leaving is all that can be done. */

@@ -125,6 +125,15 @@ test("leaving a loop ends the request at once", async () => {
   equal((await report()).deletes, []);
 });
 
+test("coming online ends a pause", async () => {
+  const { url } = await play([graceful([token(1)], { end: "fin" }), graceful([token(2), streamEnd(2)])]);
+  const stream = openStream(url, { retry: { base: 60000 } });
+  const reading = read(stream);
+  await until("the pause", () => stream.state === "reconnecting");
+  dispatchEvent(new Event("online"));
+  equal((await reading).items, [1, 2]);
+});
+
 test("an EventSource reconnects, and closes at 204", async () => {
   const { url, report } = await play([
     plain([{ text: "id: 1\ndata: a\n\n" }]),
