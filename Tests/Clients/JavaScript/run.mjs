@@ -31,6 +31,7 @@ function run(program, args, options = {}) {
     encoding: "utf8",
     cwd: root,
     maxBuffer: 1 << 28,
+    timeout: 120_000,
     ...options,
   });
   return { isRight: status === 0, text: `${stdout || ""}${stderr || ""}` };

@@ -47,11 +47,20 @@ export class Account {
     this.total = 0;
     /** @type {"soft" | "hard" | "failed" | ""} */
     this.terminal = "";
-    /** The data of stream_end. @type {Record<string, any> | null} */
+    /**
+     * The data of stream_end.
+     * @type {Record<string, any> | null}
+     */
     this.end = null;
-    /** What the gateway's `error` event said. @type {any} */
+    /**
+     * What the gateway's `error` event said.
+     * @type {any}
+     */
     this.detail = undefined;
-    /** The stream that this one must be resumed as, while a reset has not allowed another. @type {string | null} */
+    /**
+     * The stream that this one must be resumed as, while a reset has not allowed another.
+     * @type {string | null}
+     */
     this._foreign = null;
     this.isRefused = false;
     this._isAnnounced = false;
@@ -128,7 +137,11 @@ export class Account {
     this._sorter?.reset();
   }
 
-  /** @param {StreamEvent} event @param {boolean} named @param {boolean} identified */
+  /**
+   * @param {StreamEvent} event
+   * @param {boolean} named
+   * @param {boolean} identified
+   */
   _isEnd(event, named, identified) {
     if (this.mode === "graceful" && identified) return false;
     if (named ? event.type !== SSE_EVENTS.STREAM_END : !event.data.includes(SSE_EVENTS.STREAM_END)) return false;

@@ -13,7 +13,10 @@ const waiting = new Map();
 /** @type {WeakMap<object, Entry>} */
 const known = new WeakMap();
 
-/** Channels that nobody holds are forgotten, and fetch is loaded at its first call. @type {any[]} */
+/**
+ * Channels that nobody holds are forgotten, and fetch is loaded at its first call.
+ * @type {any[]}
+ */
 const held = [];
 
 /** @param {any} channels `node:diagnostics_channel` */

@@ -162,6 +162,10 @@ export class Requests {
   }
 }
 
+/** @param {AbortSignal} signal */
+export const whenAborted = (signal) =>
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+
 /**
  * What a refusal says of itself.
  * @param {Response} response

@@ -6,7 +6,7 @@ import { Clock } from "./clock.js";
 import { Keepalive } from "./keepalive.js";
 import { enter, leave } from "./page.js";
 import { createParser } from "./parser.js";
-import { refusal, Requests } from "./request.js";
+import { refusal, Requests, whenAborted } from "./request.js";
 import { Report } from "./report.js";
 import { FermataStreamError, isFailure } from "./result.js";
 import { isWorthAnotherTry, pause, retryAfter, ServerEvent } from "./rules.js";
@@ -21,10 +21,6 @@ import { isWorthAnotherTry, pause, retryAfter, ServerEvent } from "./rules.js";
 
 const LONGEST_RETRY = 300000;
 const noop = () => {};
-
-/** @param {AbortSignal} signal */
-const whenAborted = (signal) =>
-  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 
 export class Session extends Report {
   /**
@@ -48,11 +44,17 @@ export class Session extends Report {
     this._track = { isBroken: false };
     this._isCancelling = false;
     this._isSuspended = false;
-    /** The last connection is free, or gone. @type {Promise<void> | undefined} */
+    /**
+     * The last connection is free, or gone.
+     * @type {Promise<void> | undefined}
+     */
     this._released = undefined;
     /** @type {AbortController | undefined} */
     this._controller = undefined;
-    /** How the last stream ended that is to be resumed. @type {Verdict} */
+    /**
+     * How the last stream ended that is to be resumed.
+     * @type {Verdict}
+     */
     this._ended = { outcome: "cut" };
     this._endPause = noop;
     this._onAbort = () => this.close(options.signal && options.signal.reason);

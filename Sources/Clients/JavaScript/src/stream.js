@@ -33,9 +33,15 @@ export class Stream {
     this._queue = [];
     this._first = 0;
     this._queued = 0;
-    /** Wakes the consumer that waits for an item. @type {() => void} */
+    /**
+     * Wakes the consumer that waits for an item.
+     * @type {() => void}
+     */
     this._arrived = noop;
-    /** Wakes the reader that waits for room. @type {() => void} */
+    /**
+     * Wakes the reader that waits for room.
+     * @type {() => void}
+     */
     this._taken = noop;
     /** @type {StreamResult | undefined} */
     this._result = undefined;
