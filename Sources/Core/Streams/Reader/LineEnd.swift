@@ -30,7 +30,6 @@ struct LineEnd {
   ///   - endsInCR: whether nothing is known of what follows its last byte, a CR.
   ///   - isSent: whether the client gets that byte too, if it gets the block.
   ///   - out: what was written for the client since.
-  @inline(__always)
   mutating func blockEnded(inCR endsInCR: Bool, isSent: Bool, out: borrowing ByteBuffer) {
     if endsInCR {
       open(isSent: isSent, out: out)
