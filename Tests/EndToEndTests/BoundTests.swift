@@ -81,7 +81,8 @@ extension EndToEnd {
           { upstreams: { main: { url: "UPSTREAM" } }, routes: [{ name: "all", path: "/*", upstreams: ["main"], runs: true }] }
           """)
       try await World.with(setup) { world in
-        let head = "POST /?events=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\nIdempotency-Key: "
+        let head =
+          "POST /?events=1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nContent-Length: 50000\r\nIdempotency-Key: "
         var waiting: [RawConnection] = []
         var refused = 0
         for number in 0..<12 {
@@ -131,7 +132,7 @@ extension EndToEnd {
           for _ in 0..<30 { group.addTask { await world.fetchNew() } }
           #expect(await eventually { await world.gateway.metric("ai_stream_connections_active") == 30 })
           #expect(await Self.use("run_memory", world) > 61_440)
-          #expect(await world.fetchNew(fields: [.idempotencyKey("k")]).status == 503)
+          #expect(await world.fetchNew(fields: [.authorization("a"), .idempotencyKey("k")]).status == 503)
           return await group.reduce(into: []) { $0.append($1) }
         }
         #expect(results.allSatisfy { $0.streamEnd?["outcome"]?.string == "completed" && $0.payloads.count == 2 })

@@ -34,6 +34,8 @@ package final class MemoryLog: EventLog {
   package private(set) var breach: LogLimit?
   /// Bytes of the budget for what is not kept here.
   private var charged = 0
+  /// Bytes of the budget for a segment that is not open yet.
+  private var reserved = 0
   private var isClosed = false
   /// Neither ended nor closed nor in breach.
   private var takesMore = true
@@ -62,7 +64,19 @@ package final class MemoryLog: EventLog {
   }
 
   deinit {
-    budget?.giveBack(bytes + charged)
+    budget?.giveBack(bytes + charged + reserved)
+  }
+
+  /// Takes memory for one small segment ahead, until the end. A run that was let in then goes on with it when others have
+  /// used up what all may have: its newest events take the place of its oldest.
+  package func reserve() {
+    guard reserved == 0, let budget, budget.take(Self.segmentSizes[0]) else { return }
+    reserved = Self.segmentSizes[0]
+  }
+
+  private func releaseReserve() {
+    budget?.giveBack(reserved)
+    reserved = 0
   }
 
   /// Counts memory that is held for the run beside its entries, until `retire`.
@@ -109,6 +123,7 @@ package final class MemoryLog: EventLog {
     hasEnd = true
     takesMore = false
     giveBack(open.trim())
+    releaseReserve()
     return true
   }
 
@@ -152,7 +167,9 @@ package final class MemoryLog: EventLog {
       evict(downTo: bytes - size)
       if budget.take(size) { return size }
     }
-    return nil
+    guard reserved >= least else { return nil }
+    defer { reserved = 0 }
+    return reserved
   }
 
   private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, SegmentPool.pieceSize]
@@ -176,6 +193,7 @@ package final class MemoryLog: EventLog {
     giveBack(bytes)
     budget?.giveBack(charged)
     charged = 0
+    releaseReserve()
   }
 
   private func evict(downTo target: Int) {
