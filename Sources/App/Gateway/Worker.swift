@@ -283,6 +283,11 @@ final class Worker {
     settleDrain()
   }
 
+  /// A connection was closed with care.
+  func lingerEnded() {
+    if isDraining { settleDrain() }
+  }
+
   /// A run is over, or gone.
   func runLeft() {
     if isDraining { settleDrain() }
@@ -290,7 +295,8 @@ final class Worker {
 
   private func settleDrain() {
     // Runs that nobody reads now were promised to go on.
-    guard clients.isEmpty, runs.running == 0, let completion = drained.take() else { return }
+    // A connection that lingers has its last bytes, or the reset that shows a cut, still to come.
+    guard clients.isEmpty, room.lingeringCount == 0, runs.running == 0, let completion = drained.take() else { return }
     completion()
   }
 
@@ -319,6 +325,7 @@ final class Worker {
     hub.leave(self)
     listener?.close()
     for client in clients { client.abandon() }
+    room.endLingering()
     for pool in pools { pool.retire() }
     runs.close()
     log.flush()

@@ -366,7 +366,10 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     guard state != .closing, state != .closed else { return }
     state = .closing
     let close = measured.take()
-    worker.room.linger(connection, timeout: worker.lingerTime, resets: resets) { close?.closed($0) }
+    worker.room.linger(connection, timeout: worker.lingerTime, resets: resets) { [worker] result in
+      close?.closed(result)
+      worker.lingerEnded()
+    }
     leave()
   }
 

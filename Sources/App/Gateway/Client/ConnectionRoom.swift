@@ -57,6 +57,11 @@ final class ConnectionRoom {
     place = lingering.append(close)
   }
 
+  /// Ends what lingers at once, each as it is meant to end.
+  func endLingering() {
+    while let close = lingering.first { close.endNow() }
+  }
+
   // MARK: - Backends
 
   func upstreamBegan() { upstreams += 1 }
