@@ -8,8 +8,8 @@ import Time
   private static let other = """
     {
       upstream: "http://a", listen: "127.0.0.1:1", share: true, workers: 7, admin: { listen: "127.0.0.1:2" },
-      flags: { file: "f.json", guardState: "g.json", guard: { window: 3 } }, runs: { memory: "7MiB" },
-      limits: { connections: 9 }, drain: "7s", logLevel: "debug",
+      flags: { file: "f.json", guardState: "g.json", guard: { window: 3 } }, runs: { memory: "7MiB", unread: 7, unreadPerPrincipal: 3 },
+      limits: { connections: 9, upstreamConnections: 8, bodies: "2MiB" }, drain: "7s", logLevel: "debug",
     }
     """
 
@@ -35,6 +35,7 @@ import Time
     ("weight: 2", true), ("timeouts: { head: \"1s\" }", true), ("timeouts: { connect: \"1s\" }", false),
     ("headers: { X: \"1\" }", false), ("removeHeaders: [\"X\"]", false), ("health: { failures: 3 }", false),
     ("idleConnections: 1", false), ("idleTimeout: \"1s\"", false), ("preserveHost: true", false),
+    ("dropUnderscoreTwins: false", false),
   ])
   func `an upstream is the same backend unless what its connections or its health go by has changed`(
     _ member: String, _ isSame: Bool

@@ -95,6 +95,7 @@ package struct UpstreamSettings: Sendable {
   /// times of attempts) belongs to the routes.
   package func isSameBackend(as other: UpstreamSettings) -> Bool {
     name == other.name && url == other.url && headers == other.headers && removedHeaders == other.removedHeaders
+      && dropsTwins == other.dropsTwins
       && health == other.health && connectTimeout == other.connectTimeout && idleConnections == other.idleConnections
       && idleTimeout == other.idleTimeout && preservesHost == other.preservesHost && tls?.context === other.tls?.context
   }

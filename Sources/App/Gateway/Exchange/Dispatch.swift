@@ -168,7 +168,9 @@ final class Dispatch {
     sendWatch.caughtUp()
     let phase = waterfall.phase
     let step = waterfall.failed(fault, at: worker.loop.readClock())
-    attempt.take()?.failed(fault, of: request, in: phase, on: route, limit: waterfall.reports.last?.limit)
+    // The waterfall knows whether the attempt had its own time: one that was given none is not to blame.
+    let report = waterfall.reports.last
+    attempt.take()?.failed(report?.fault ?? fault, of: request, in: phase, on: route, limit: report?.limit)
     perform(step)
     owner?.dispatchNeedsTime()
   }
@@ -354,7 +356,7 @@ final class Dispatch {
   ///
   /// - Returns: when to look again: `now` when it has taken nothing for too long; `nil` when there is no body.
   private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
-    guard body != nil, phase == .awaitingHead, let upstream else { return nil }
+    guard let body, phase == .awaitingHead || (phase == .gated && !body.isComplete), let upstream else { return nil }
     let limit = settings.configuration.limits.bodyTimeout
     if upstream.queuedBytes == 0 {
       sendWatch.caughtUp()

@@ -102,6 +102,13 @@ final class UpstreamConnection: ConnectionHandler {
     }
   }
 
+  /// Whether a server ended the handshake because of what it was shown: TLS 1.3 tells it after the request was sent. Any
+  /// other failure leaves open what became of the request.
+  private static func refusesIdentity(_ reason: String) -> Bool {
+    let alerts = ["certificate", "unknown ca", "access denied", "handshake failure", "unknown psk", "decrypt error"]
+    return reason.contains("alert") && alerts.contains { reason.contains($0) }
+  }
+
   private func readHead(_ input: InputBuffer) {
     receivedAnything = true
     var offset = 0
@@ -183,7 +190,8 @@ final class UpstreamConnection: ConnectionHandler {
     case .finished: fault = .closedEarly
     case .failed(.timedOut): fault = .timedOut
     case .failed(.truncated): fault = .closedEarly
-    case .failed(.tls(let reason)) where state == .awaitingHead: return fail(.refused(reason))
+    case .failed(.tls(let reason)) where state == .awaitingHead && !receivedAnything && Self.refusesIdentity(reason):
+      return fail(.refused(reason))
     case .failed: fault = .reset
     }
     switch state {
