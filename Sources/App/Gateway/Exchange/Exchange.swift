@@ -175,7 +175,10 @@ final class Exchange: DispatchOwner {
     connection.resumeReading()
   }
 
-  func dispatchHasNoRoom() { refuseForBodies() }
+  func dispatchHasNoRoom() {
+    guard phase == .streaming else { return refuseForBodies() }
+    relay?.finish(.gatewayError, reason: "the memory for requests' bodies is used up")
+  }
 
   func dispatchNeedsTime() { connection.exchangeNeedsTime() }
 

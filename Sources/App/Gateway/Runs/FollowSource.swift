@@ -57,6 +57,9 @@ final class FollowSource: RunSource {
   func uses(_ client: RedisClient) -> Bool { feed != nil && redis === client }
 
   var isOwner: Bool { false }
+  /// When Redis is told again whose run it is: both keys expire, and a worker's run has no lease.
+  private var nextNote = MonotonicTime(nanoseconds: 0)
+
   var home: RunHome { isWorkers ? .aWorker : .anotherReplica }
   var attempts: Int { 0 }
   private var isWorkers: Bool { meta.source == .worker }
@@ -96,6 +99,10 @@ final class FollowSource: RunSource {
   func cancel() { redis.store.requestCancel(id) { _ in } }
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
+    if isWorkers, now >= nextNote {
+      if nextNote > MonotonicTime(nanoseconds: 0) { storeMayHaveForgotten() }
+      nextNote = now + Nanoseconds(redis.settings.timeToLive.value / 3)
+    }
     guard isWorkers else {
       // As on the replica that has it: a stream opens at the latest then.
       if hasCaughtUp, run?.isOpen == false, let openDue, openDue <= now { handOver() }
@@ -213,7 +220,10 @@ extension FollowSource: RunFeedHandler {
 
 extension FollowSource: StoreLifeObserver {
   /// Whose run it is must not be forgotten while somebody reads it.
-  func storeMayHaveForgotten() { redis.store.adopt(id, meta: meta) { _ in } }
+  func storeMayHaveForgotten() {
+    redis.store.adopt(id, meta: meta) { _ in }
+    redis.store.nameStream(meta.stream, of: id)
+  }
 }
 
 extension FollowSource: TurnMember, CancelHandler {

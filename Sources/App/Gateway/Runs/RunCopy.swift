@@ -142,7 +142,8 @@ final class RunFeeder {
     if position < run.log.frontier {
       batch.isPart = true
       unfinished = run
-      run.worker.turns.append(self)
+      // No input comes before the next batch: a copy can't tell its readers of events that are evicted in between.
+      run.worker.loop.callAfterThisCallback(self)
     } else if let end = run.log.end {
       isOver = true
       batch.end = end

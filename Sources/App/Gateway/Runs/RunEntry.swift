@@ -244,6 +244,7 @@ final class RunEntry {
 
   func read(_ run: LoggedRun) {
     // What comes of the request's body is of no use: the run has it already.
+    body?.forget()
     let reader = makeReader(run)
     run.attach(reader)
     if let own = asked.wish.clientStream { replace(own, with: reader, isKnown: true) }

@@ -11,7 +11,7 @@ struct RunRequest {
   let isAnonymous: Bool
   private(set) var wish = RunWish()
   /// The stream that `Last-Event-ID` names, if it is an id of the gateway's.
-  let lastStream: StreamID?
+  private(set) var lastStream: StreamID?
   let idempotencyKey: Digest?
   /// Whether it asks for a stream by its id alone (`runs.streamPath`), as only a client does that has had it.
   var isByStream = false
@@ -89,7 +89,9 @@ struct RunRequest {
 
   /// The request repeats one whose run it reads from the beginning, unless it goes on behind an event of that run.
   mutating func repeats(_ run: StreamID) {
-    if let lastStream, lastStream != run { wish.lastID = nil }
+    guard let lastStream, lastStream != run else { return }
+    wish.lastID = nil
+    self.lastStream = nil
   }
 
   mutating func isForeign() { wish.isForeign = true }

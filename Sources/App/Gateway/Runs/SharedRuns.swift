@@ -76,6 +76,8 @@ final class SharedRuns {
   }
 
   func queue(_ name: String, _ client: RedisClient) -> BullMQQueue {
+    // A run that began with an earlier client has a queue of its own, which its feed holds.
+    guard client === current else { return BullMQQueue(name: name, follower: client.follower) }
     if let queue = queues[name] { return queue }
     let queue = BullMQQueue(name: name, follower: client.follower)
     queues[name] = queue

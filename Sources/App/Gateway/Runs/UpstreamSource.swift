@@ -167,7 +167,11 @@ extension UpstreamSource: DispatchOwner {
 
   func dispatchTakesBody() { opener?.takesBody() }
 
-  func dispatchHasNoRoom() { run?.failed(.noRoom) }
+  func dispatchHasNoRoom() {
+    guard let run else { return }
+    if run.isOpen { return run.end(.gatewayError, reason: "the memory for requests' bodies is used up") }
+    run.failed(.noRoom)
+  }
 
   func dispatchNeedsTime() { run?.look() }
 
