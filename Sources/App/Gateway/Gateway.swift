@@ -34,6 +34,7 @@ package final class Gateway {
   var admin: AdminServer?
   private let reserve = DescriptorReserve()
   private var reloadRetry: Timer?
+  var adminRetry: Timer?
   private var lastReloadFault: String?
   /// What the last reload brought and only a restart puts in force.
   private(set) var restartNeeds: [RestartNeed] = []
@@ -256,6 +257,7 @@ package final class Gateway {
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
     reloadRetry?.cancel()
+    adminRetry?.cancel()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }
     log.flush()
     loop.stop()

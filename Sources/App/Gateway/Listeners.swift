@@ -54,7 +54,7 @@ extension Gateway {
   }
 
   private func awaitAdminPort(_ admin: AdminSettings) {
-    after(Self.retryInterval) { [unowned self] in
+    let timer = Timer(loop: loop) { [unowned self] in
       guard !isDraining, let server = self.admin else { return }
       do throws(SocketError) {
         try server.listen(at: admin.listen)
@@ -64,6 +64,8 @@ extension Gateway {
         awaitAdminPort(admin)
       }
     }
+    timer.schedule(after: Self.retryInterval)
+    adminRetry = timer
   }
 
   /// Gives the operators' port to the process that takes over, once it was told that this one drains.

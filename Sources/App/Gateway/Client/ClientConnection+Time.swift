@@ -49,7 +49,7 @@ extension ClientConnection: DeadlineMember {
   private func waitedForAcknowledgement(_ now: MonotonicTime) -> MonotonicTime? {
     guard measured != nil else { return nil }
     let isComplete = connection.sendProgress.isComplete
-    if !isComplete, measured?.isStalled(self, for: worker.lingerTime, at: now) == false {
+    if !isComplete, worker.lingerTime > .zero, measured?.isStalled(self, for: worker.lingerTime, at: now) == false {
       return now + SendWatch.pause(of: worker.lingerTime)
     }
     measured.take()?.stoppedWaiting(isAcknowledged: isComplete)

@@ -55,7 +55,7 @@ extension GuardReport {
     self.control = old
     missing = Self.missing(new, old, minSamples)
     interval = reach.isFinite ? (difference - reach)...(difference + reach) : 0...0
-    noticeable = metric.isRate ? limit + reach : Logarithm.exponential(limit + reach) - 1
+    noticeable = metric.isRate || !reach.isFinite ? limit + reach : Logarithm.exponential(limit + reach) - 1
     let isLarge = new.samples >= minSamples && new.occupied >= Self.minIdentities
     isHardStop = isLarge && new.withoutLargest > absolute && (control.streams == 0 || new.ratio > old.ratio)
     verdict = .worse
