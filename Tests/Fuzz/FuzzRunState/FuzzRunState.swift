@@ -126,6 +126,8 @@ final class FakeConnection: Connection {
   func finishWriting() {}
   var hasFinishedWriting: Bool { false }
   var sendProgress: SendProgress { SendProgress(queued: 0, unacknowledged: 0) }
+  var acknowledgedBytes: UInt64 { 0 }
+  var peerSign: PeerSign { .none }
   var lastWriteProgress: MonotonicTime { loop.now }
 
   func close() {
