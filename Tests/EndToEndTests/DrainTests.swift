@@ -54,6 +54,19 @@ extension EndToEnd {
       }
     }
 
+    @Test func `the last stream of a drain is cut so that an HTTP/1.0 client sees it`() async throws {
+      let script = Script([.head(), .event(nil, "1"), .stall])
+      try await World.with(World.Setup(variant: "legacy", settings: ["drain": "300ms"]) { _ in script }) { world in
+        let connection = try RawConnection(to: world.gateway.address)
+        connection.send("GET / HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n")
+        #expect(connection.receives("data: 1\n\n"))
+        world.gateway.signal(15)
+        _ = connection.rest()
+        #expect(connection.end == .reset, "a close would look like the end")
+        #expect(await world.gateway.exit(within: .seconds(8)) == .code(0))
+      }
+    }
+
     @Test func `a drain without streams is over at once, and a second signal ends any drain at once`() async throws {
       try await World.with(World.Setup(settings: ["drain": "30s"])) { world in
         world.gateway.signal(15)

@@ -9,14 +9,14 @@ extension EndToEnd {
   @Suite(.enabled(if: RedisProcess.isAvailable)) struct WorkerRuns {
     /// A gateway that has nothing but workers' runs.
     private static func with(
-      variant: String, _ body: (World, RedisProcess) async throws -> Void
+      variant: String, ttl: String = "1h", _ body: (World, RedisProcess) async throws -> Void
     ) async throws {
       let redis = try await RedisProcess()
       defer { redis.kill() }
       let setup = World.Setup(
         variant: variant,
         configuration: """
-          { runs: { redis: { url: "redis://127.0.0.1:\(redis.port)" } },
+          { runs: { redis: { url: "redis://127.0.0.1:\(redis.port)", ttl: "\(ttl)" } },
             routes: [{ name: "agents", path: "/api/agents/stream/:runId", runs: { source: "redis" } }] }
           """)
       try await World.with(setup) { world in try await body(world, redis) }
@@ -40,6 +40,20 @@ extension EndToEnd {
         #expect(result.events.map(\.type) == ["delta", "usage", "complete"])
         let post = await world.send(ClientRequest("POST", "/api/agents/stream/job-1"))
         #expect(post.status == 404, "there is no backend to ask")
+      }
+    }
+
+    @Test func `a worker's run stays its reader's for as long as it is read`() async throws {
+      try await Self.with(variant: "graceful", ttl: "1s") { world, redis in
+        let path = "/api/agents/stream/job-9"
+        let reader = world.open(path, fields: [.acceptsEvents, .prefersStreamEnd, .authorization("a")])
+        try Self.tell(redis, "job-9", "delta", "word")
+        #expect(await reader.receives("data: word\n"))
+        // Longer than the keys live that say whose it is.
+        try await Task.sleep(for: .milliseconds(2500))
+        #expect(await world.fetchNew(path, fields: [.authorization("b")]).status == 404)
+        try redis.cli("xadd", "ai:run:job-9:events", "*", "end", "completed")
+        #expect(await reader.result().outcome == "completed")
       }
     }
 
