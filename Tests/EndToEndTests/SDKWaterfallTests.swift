@@ -63,7 +63,7 @@ extension EndToEnd {
     private static let asked = ["/hangs", "/fails", "/good"]
 
     @Test(.enabled(if: Tools.havePython))
-    func `rows 8 and 9: OpenAI's SDK sees one clean stream of the third backend`() async throws {
+    func `OpenAI's SDK sees one clean stream of the third backend`() async throws {
       try await Self.withWorld(#""hangs", "fails", "good""#) { world, variant, arguments in
         let seen = try Tools.python("openai_sdk.py", arguments)
         #expect(seen["error"]?.isNull == true && seen["mode"]?.string == variant, "\(seen)")
@@ -74,7 +74,7 @@ extension EndToEnd {
     }
 
     @Test(.enabled(if: Tools.havePython))
-    func `rows 8 and 9: Anthropic's SDK sees one clean stream of the third backend`() async throws {
+    func `Anthropic's SDK sees one clean stream of the third backend`() async throws {
       try await Self.withWorld(#""hangs", "fails", "good""#) { world, variant, arguments in
         let seen = try Tools.python("anthropic_sdk.py", arguments)
         #expect(seen["error"]?.isNull == true && seen["mode"]?.string == variant, "\(seen)")
