@@ -44,9 +44,11 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     name: name, dependencies: dependencies, path: "Sources/App/\(name)", swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [], exclude: [String] = []
+) -> Target {
   .testTarget(
-    name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources,
+    name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, resources: resources,
     swiftSettings: common)
 }
 
@@ -139,7 +141,8 @@ let running: [Target] = [
     ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests(
     "EndToEndTests",
-    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS", "Processes", "Time"]),
+    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS", "Processes", "Time"],
+    exclude: ["Recordings"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 

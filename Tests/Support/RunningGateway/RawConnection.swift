@@ -111,6 +111,12 @@ package final class RawConnection {
     return unread
   }
 
+  /// What has been read and not been asked for yet.
+  package func takeUnread() -> [UInt8] {
+    defer { unread = [] }
+    return unread
+  }
+
   /// Reads at most `count` bytes and returns how many came.
   package func take(_ count: Int, seconds: Double = 10) -> Int {
     let before = unread.count
