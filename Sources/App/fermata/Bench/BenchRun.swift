@@ -4,26 +4,6 @@ import Processes
 import TLS
 import Time
 
-/// The figures of one run of one scenario with one subject.
-struct BenchFigures {
-  /// Processor time of the server while it was measured; `nil` where there is no server.
-  var cpu: Nanoseconds?
-  var events = 0
-  var streams = 0
-  var failures = 0
-  var latencyMedian = Nanoseconds.zero
-  var latency99 = Nanoseconds.zero
-  /// Growth of the server's resident memory from before the load to its end.
-  var memory: Int?
-
-  /// Processor time in microseconds for one unit of `scenario`; `nil` when there is nothing to divide.
-  func cost(_ scenario: BenchScenario) -> Double? {
-    let units = scenario == .churn ? streams : events
-    guard let cpu, units > 0 else { return nil }
-    return Double(cpu.value) / 1000 / Double(units)
-  }
-}
-
 /// One measurement: a backend, a server and a load, each a process of its own.
 struct BenchRun {
   let scenario: BenchScenario
@@ -31,14 +11,11 @@ struct BenchRun {
   let streams: Int
   let seconds: Int
 
-  /// This program, whatever it is called.
-  static let program = "/proc/self/exe"
-
   func measure() throws -> BenchFigures {
     let certificates = try scenario == .https ? TestCertificates() : nil
     defer { certificates?.remove() }
     let identity = try certificates?.identity()
-    var command = [Self.program, "backend", "--listen", "127.0.0.1:0", "--until-input-ends"]
+    var command = [BenchProgram.path, "backend", "--listen", "127.0.0.1:0", "--until-input-ends"]
     if let identity { command += ["--certificate", identity.certificate, "--key", identity.key] }
     let backend = try ChildProcess(command)
     defer { backend.stop() }
@@ -54,7 +31,7 @@ struct BenchRun {
 
   private func measure(_ server: BenchServer) throws -> BenchFigures {
     let before = try usage(server)
-    let load = try ChildProcess([Self.program, "load"] + loadArguments(server.address))
+    let load = try ChildProcess([BenchProgram.path, "load"] + loadArguments(server.address))
     defer { load.stop() }
     guard load.readLine(timeout: .seconds(90) + scenario.ramp(seconds: seconds)) == LoadVerb.measuring else {
       throw BenchError("\(streams) streams could not be opened")

@@ -131,7 +131,7 @@ struct BenchServer {
         BenchServerSettings.fermata(
           backend: backend, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
       return [
-        BenchRun.program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
+        BenchProgram.path, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,
       ]
     }
@@ -181,23 +181,5 @@ struct BenchServer {
     client.start()
     loop.run()
     return result
-  }
-}
-
-/// Why a run could not be made.
-struct BenchError: Error, CustomStringConvertible {
-  let description: String
-
-  init(_ description: String) {
-    self.description = description
-  }
-
-  /// As it is, but for a program that is not there.
-  init(_ error: any Error) {
-    guard let fault = error as? ProcessError, fault.errorNumber == ENOENT else {
-      self.init("\(error)")
-      return
-    }
-    self.init("not installed (\(fault))")
   }
 }

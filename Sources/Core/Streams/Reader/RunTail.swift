@@ -15,13 +15,11 @@ package protocol RunTail {
   /// Completes an event that a backend with a clean end left without its blank line.
   ///
   /// - Returns: whether there was one.
-  func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool
+  func completePartial(for reader: some EventSink, into out: inout ByteBuffer) -> Bool
 
   /// Appends the bytes of an event that is cut, as far as they were kept.
   func writePartialEvent(to out: inout ByteBuffer)
 }
-
-extension Run: RunTail {}
 
 /// The tail of a run that is read from its log.
 package struct LoggedTail: RunTail {
@@ -47,7 +45,7 @@ package struct LoggedTail: RunTail {
 
   package var hasPartialEvent: Bool { head != nil }
 
-  package func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool {
+  package func completePartial(for reader: some EventSink, into out: inout ByteBuffer) -> Bool {
     guard let head, head.kind == .unterminated else { return false }
     var whole = block
     if whole.last != 0x0A { whole.append(0x0A) }

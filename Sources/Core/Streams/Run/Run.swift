@@ -5,7 +5,7 @@ package import SSE
 /// them, what a client that hangs up at the completion event would have missed.
 ///
 /// The same in every mode; in legacy it is the shadow, which counts and changes nothing.
-package final class Run {
+package final class Run: RunTail {
   package let id: StreamID
   private let classifier: EventClassifier
   private var parser: EventParser
@@ -142,7 +142,7 @@ package final class Run {
   /// Completes an event that a backend with a clean end left without its blank line.
   ///
   /// - Returns: whether there was one.
-  package func completePartial(for reader: some Reader, into out: inout ByteBuffer) -> Bool {
+  package func completePartial(for reader: some EventSink, into out: inout ByteBuffer) -> Bool {
     noteFinalEvent()
     guard let (event, mark) = finalEvent.take() else { return false }
     parser.withCarried { reader.deliver(event, $0, mark: mark, number: events, into: &out) }
