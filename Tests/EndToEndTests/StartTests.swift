@@ -130,9 +130,10 @@ extension EndToEnd {
     }
 
     @Test func `processes that share change over on both ports without a gap`() async throws {
-      let setup = World.Setup(settings: ["share": "true", "drain": "8s"]) { request in
+      let setup = World.Setup(settings: ["share": "true", "drain": "20s"]) { request in
+        // Longer than a busy machine needs to start the second process.
         request.path == "/long"
-          ? Script([.head(), .event(nil, "1"), .pause(.milliseconds(2500)), .event(nil, "2"), .end])
+          ? Script([.head(), .event(nil, "1"), .pause(.seconds(6)), .event(nil, "2"), .end])
           : .plain(Array("ok".utf8))
       }
       try await World.with(setup) { world in
