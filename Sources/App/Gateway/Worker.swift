@@ -38,12 +38,8 @@ final class Worker {
   private(set) var isStopping = false
 
   // Shared by all connections of the loop; each is empty again when its writer returns.
-  var clientCork = ByteBuffer()
   var clientHead = ByteBuffer()
   var upstreamHead = ByteBuffer()
-  var upstreamCork = ByteBuffer()
-  var isUpstreamCorked = false
-  var corkedUpstream: UpstreamConnection?
 
   private var randomPool: [UInt64] = []
 
@@ -204,23 +200,6 @@ final class Worker {
   func nextStreamID() -> StreamID {
     if randomPool.count < 2 { randomPool = Host.randomWords(128) }
     return StreamID(random: (randomPool.removeLast(), randomPool.removeLast()))
-  }
-
-  // MARK: - Corking towards backends
-
-  /// Gathers what is sent to a backend while `body` runs: a request's head and its body leave in one call.
-  func corkingUpstream(_ body: () -> Void) {
-    isUpstreamCorked = true
-    body()
-    isUpstreamCorked = false
-    flushUpstreamCork()
-  }
-
-  func flushUpstreamCork() {
-    if let upstream = corkedUpstream.take(), !upstreamCork.isEmpty {
-      upstreamCork.withSpan { upstream.connection.write($0) }
-    }
-    upstreamCork.removeAll()
   }
 
   // MARK: - Telemetry

@@ -22,6 +22,7 @@ package final class EventLoop {
   package private(set) var now: MonotonicTime
   package let input = InputBuffer()
   package let scratch = ScratchBuffer()
+  package let gather = WriteGather()
   package let deadlines = DeadlineList()
 
   private let ticker: Int32

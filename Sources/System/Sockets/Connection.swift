@@ -51,14 +51,16 @@ package protocol Connection: AnyObject {
   /// The peer's FIN has been seen.
   var hasPeerFinished: Bool { get }
 
-  /// Sends what the socket takes at once, copies the rest into the queue. After `finishWriting`, a failure or `close`
-  /// it does nothing.
+  /// Sends what the socket takes at once, copies the rest into the queue. While the loop gathers (`WriteGather`) it is
+  /// sent with what is written after it. After `finishWriting`, a failure or `close` it does nothing.
   ///
   /// A failure is reported by `connectionEnded` after the current callback, never from inside this call.
   func write(_ bytes: Span<UInt8>)
   /// As `write` of all three, one behind the other: at once, and from where they are, if that is possible.
   func write(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>)
-  /// Bytes written but not taken by the socket yet.
+  /// Sends what the loop has gathered for this connection, so that `queuedBytes` says what the socket did not take.
+  func flush()
+  /// Bytes written but not taken by the socket yet, without those that the loop gathers.
   var queuedBytes: Int { get }
   /// `connectionDrained` also comes when the queue falls to this many bytes. Default 0: only when it is empty.
   var lowWaterMark: Int { get set }

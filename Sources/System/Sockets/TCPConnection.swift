@@ -18,6 +18,8 @@ package final class TCPConnection: Connection {
   package private(set) var hasPeerFinished = false
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
+  /// Whether FIN is sent right after the bytes that are being written.
+  private var finFollows = false
   /// Until the handler has been told.
   private var failure: SystemError?
 
@@ -77,7 +79,12 @@ package final class TCPConnection: Connection {
     watch?.stopReading()
   }
 
-  package func write(_ bytes: Span<UInt8>) { write(bytes, flags: 0) }
+  package func write(_ bytes: Span<UInt8>) {
+    if loop.gather.isOn { return loop.gather.take(bytes, for: self) }
+    write(bytes, flags: 0)
+  }
+
+  package func flush() { loop.gather.flush(self) }
 
   private func write(_ bytes: Span<UInt8>, flags: Int32) {
     guard !isClosed, !hasFailed, queue.stage == .open, bytes.count > 0 else { return }
@@ -96,6 +103,7 @@ package final class TCPConnection: Connection {
   }
 
   package func write(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>) {
+    if loop.gather.isOn { return gather(head, bytes, tail) }
     guard !isClosed, !hasFailed, queue.stage == .open else { return }
     var sent = 0
     let wasEmpty = queue.isEmpty
@@ -111,6 +119,12 @@ package final class TCPConnection: Connection {
     if wasEmpty, !queue.isEmpty, watch?.startWriting() != true { failLater(.last) }
   }
 
+  private func gather(_ head: Span<UInt8>, _ bytes: Span<UInt8>, _ tail: Span<UInt8>) {
+    write(head)
+    write(bytes)
+    write(tail)
+  }
+
   /// Queues what is left of `bytes` behind the `sent` ones that have gone of these and of what follows.
   private func keep(_ bytes: Span<UInt8>, after sent: inout Int) {
     let gone = min(sent, bytes.count)
@@ -119,6 +133,7 @@ package final class TCPConnection: Connection {
   }
 
   package func finishWriting() {
+    flush()
     guard !isClosed, !hasFailed, queue.stage == .open else { return }
     queue.stage = .ending
     if queue.isEmpty { sendFinish() }
@@ -127,12 +142,19 @@ package final class TCPConnection: Connection {
   package func finishWriting(with bytes: Span<UInt8>) {
     // Kept back by the kernel until FIN, a moment later, goes with them: one segment to send, to receive and to wake
     // the peer for instead of two.
-    write(bytes, flags: Int32(MSG_MORE))
+    finFollows = true
+    if loop.gather.isOn {
+      loop.gather.take(bytes, for: self)
+    } else {
+      write(bytes, flags: Int32(MSG_MORE))
+    }
     finishWriting()
+    finFollows = false
   }
 
   package func close() {
     guard !isClosed else { return }
+    flush()
     isClosed = true
     handler = nil
     watch?.cancel()
@@ -146,6 +168,7 @@ package final class TCPConnection: Connection {
   /// - Returns: the descriptor, which is the caller's now; `nil` when there is none any more, or when something of it
   ///   would be lost: unsent bytes, a failure, the peer's FIN.
   package func detach() -> Int32? {
+    flush()
     guard !isClosed, !hasFailed, !hasPeerFinished, queue.isEmpty, queue.stage == .open else { return nil }
     isClosed = true
     handler = nil
@@ -155,6 +178,7 @@ package final class TCPConnection: Connection {
 
   package func reset() {
     guard !isClosed else { return }
+    flush()
     SocketCalls.resetWhenClosed(descriptor)
     close()
   }
@@ -206,6 +230,10 @@ extension iovec {
   fileprivate init(_ bytes: UnsafeBufferPointer<UInt8>) {
     unsafe self.init(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
   }
+}
+
+extension TCPConnection: GatherMember {
+  package func sendGathered(_ bytes: Span<UInt8>) { write(bytes, flags: finFollows ? Int32(MSG_MORE) : 0) }
 }
 
 // Failing.

@@ -100,6 +100,12 @@ package final class TLSConnection: Connection {
   }
 
   package func write(_ bytes: Span<UInt8>) {
+    if loop.gather.isOn { loop.gather.take(bytes, for: self) } else { send(bytes) }
+  }
+
+  package func flush() { loop.gather.flush(self) }
+
+  private func send(_ bytes: Span<UInt8>) {
     guard !isClosed, !hasFailed, queue.stage == .open, bytes.count > 0 else { return }
     guard queue.isEmpty else {
       queue.append(bytes, at: loop.now)
@@ -112,6 +118,7 @@ package final class TLSConnection: Connection {
   }
 
   package func finishWriting() {
+    flush()
     guard !isClosed, !hasFailed, queue.stage == .open else { return }
     queue.stage = .ending
     if queue.isEmpty, let error = sendFinish() { failLater(error) }
@@ -129,6 +136,7 @@ package final class TLSConnection: Connection {
   /// the connection, and one that is closed before `finishWriting` must look cut.
   package func close() {
     guard !isClosed else { return }
+    flush()
     if isClient, !hasFailed, queue.stage == .open, queue.isEmpty { _ = engine?.finish() }
     isClosed = true
     handler = nil
@@ -140,6 +148,7 @@ package final class TLSConnection: Connection {
 
   package func reset() {
     guard !isClosed else { return }
+    flush()
     SocketCalls.resetWhenClosed(descriptor)
     queue.stage = .ended
     close()
@@ -168,6 +177,10 @@ package final class TLSConnection: Connection {
     }
     return wait(for: stop)
   }
+}
+
+extension TLSConnection: GatherMember {
+  package func sendGathered(_ bytes: Span<UInt8>) { send(bytes) }
 }
 
 // Failing.
@@ -220,7 +233,7 @@ extension TLSConnection: SocketWatchHandler {
     }
     if writeWaitsForRead {
       writeWaitsForRead = false
-      flush()
+      sendQueued()
       if !wantsInput, !writeWaitsForRead { watch?.stopReading() }
     }
     if isReading { receive() }
@@ -232,7 +245,7 @@ extension TLSConnection: SocketWatchHandler {
       if isReading { receive() }
     }
     guard !isClosed, !hasFailed else { return }
-    flush()
+    sendQueued()
   }
 
   private func receive() {
@@ -273,7 +286,7 @@ extension TLSConnection: SocketWatchHandler {
   }
 
   /// Sends what waits, and then the end if that waits too.
-  private func flush() {
+  private func sendQueued() {
     let before = queue.count
     var stop = TLSEngine.WriteStop.none
     if before > 0 {

@@ -123,6 +123,7 @@ final class FakeConnection: Connection {
   var hasPeerFinished: Bool { false }
   func write(_ bytes: Span<UInt8>) {}
   var queuedBytes: Int { 0 }
+  func flush() {}
   func finishWriting() {}
   var hasFinishedWriting: Bool { false }
   var sendProgress: SendProgress { SendProgress(queued: 0, unacknowledged: 0) }

@@ -139,7 +139,8 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     let exchange = Exchange(request: head, client: self, worker: worker)
     self.exchange = exchange
     wakeUp(at: worker.loop.now + .milliseconds(100))
-    worker.corkingUpstream {
+    // A request's head and body leave for the backend in one call.
+    worker.loop.gather.during {
       exchange.begin()
       guard next < input.count else { return }
       if hasBody, state == .exchanging { readBody(input, from: next) } else { keepForLater(input, from: next) }
@@ -270,12 +271,6 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     if hasBody { response.sendContinue() }
   }
 
-  func uncork() {
-    guard response.isCorked else { return }
-    response.uncork()
-    noteFlush()
-  }
-
   /// Ends the answer. `out` holds what remains of its body.
   ///
   /// - Parameter closing: the close that is to be measured, for event streams.
@@ -289,7 +284,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     measured = MeasuredClose(
       closing, then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep, books: worker.books)
     exchange = nil
-    if connection.queuedBytes == 0, !response.isCorked {
+    if connection.queuedBytes == 0 {
       responseWasFlushed()
     } else {
       wakeUp(at: worker.loop.now)

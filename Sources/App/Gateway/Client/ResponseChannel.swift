@@ -6,7 +6,7 @@ import Streams
 
 /// The way of one answer to its client: framing, and what of it has been sent.
 ///
-/// Writes to the connection at once, from where the bytes are, except while it is corked.
+/// Writes to the connection at once, from where the bytes are.
 struct ResponseChannel: ~Copyable {
   private let connection: any Connection
   private let worker: Worker
@@ -14,9 +14,6 @@ struct ResponseChannel: ~Copyable {
   private(set) var headIsSent = false
   /// Whether an answer is being written; what comes before or after it is dropped.
   private(set) var isOpen = false
-  private(set) var isCorked = false
-  /// Whether nothing follows on the connection but its end, which goes out with the last bytes.
-  private var isLast = false
   private var prefixSent = 0
 
   init(connection: any Connection, worker: Worker) {
@@ -29,7 +26,6 @@ struct ResponseChannel: ~Copyable {
     isOpen = true
     headIsSent = false
     prefixSent = 0
-    isLast = false
     framing = .none
   }
 
@@ -38,37 +34,13 @@ struct ResponseChannel: ~Copyable {
 
   mutating func prepare(framing: BodyFraming) { self.framing = framing }
 
-  // MARK: - Corking
-
-  /// Gathers what is written until `uncork`, so that a head and the body that came with it leave in one call.
-  mutating func cork() { isCorked = true }
-
-  mutating func uncork() {
-    isCorked = false
-    guard !worker.clientCork.isEmpty else { return }
-    worker.clientCork.withSpan { send($0) }
-    worker.clientCork.removeAll()
-  }
-
-  private func transmit(_ bytes: Span<UInt8>) {
-    if isCorked {
-      worker.clientCork.append(bytes)
-    } else {
-      send(bytes)
-    }
-  }
-
-  private func send(_ bytes: Span<UInt8>) {
-    if isLast { connection.finishWriting(with: bytes) } else { connection.write(bytes) }
-  }
-
   // MARK: - Writing
 
   /// Sends an answer's head, which is in `head` and starts with `HTTP/1.1 `.
   mutating func sendHead(_ head: borrowing ByteBuffer) {
     guard isOpen, !headIsSent else { return }
     headIsSent = true
-    head.withSpan { transmit($0.extracting(droppingFirst: prefixSent)) }
+    head.withSpan { connection.write($0.extracting(droppingFirst: prefixSent)) }
   }
 
   /// Tells the client to send the body that it announced (RFC 9110, 10.1.1).
@@ -76,16 +48,16 @@ struct ResponseChannel: ~Copyable {
     guard isOpen, !headIsSent, prefixSent == 0 else { return }
     var head = ByteBuffer()
     ResponseWriter.writeInformational(100, into: &head)
-    head.withSpan { transmit($0) }
+    head.withSpan { connection.write($0) }
   }
 
   /// Sends a piece of body that is in `input`, from there.
   func sendBody(_ input: InputBuffer, _ range: Range<Int>) {
     guard isOpen else { return }
     if framing == .chunked {
-      transmit(input.chunk(around: range))
+      connection.write(input.chunk(around: range))
     } else {
-      transmit(input.slice(range))
+      connection.write(input.slice(range))
     }
   }
 
@@ -93,15 +65,14 @@ struct ResponseChannel: ~Copyable {
   func sendBody(_ out: inout ByteBuffer) {
     guard isOpen, !out.isEmpty else { return out.removeAll() }
     if framing == .chunked { out.frameAsChunk() }
-    transmit(out.span)
+    connection.write(out.span)
     out.removeAll()
   }
 
   /// Sends a piece of body from where it is.
   func sendBody(_ bytes: Span<UInt8>) {
     guard isOpen, !bytes.isEmpty else { return }
-    guard framing == .chunked else { return transmit(bytes) }
-    if isCorked { return ChunkedEncoder.append(bytes, to: &worker.clientCork) }
+    guard framing == .chunked else { return connection.write(bytes) }
     var frame = ByteBuffer()
     ChunkedEncoder.appendHeader(size: bytes.count, to: &frame)
     let length = frame.count
@@ -111,16 +82,18 @@ struct ResponseChannel: ~Copyable {
 
   /// Sends what remains of the body in `out` and, if it is complete, its end.
   ///
+  /// What the loop has gathered leaves with it, so that the connection knows then what the socket did not take.
+  ///
   /// - Parameter isLast: the connection's sending side ends with it.
   mutating func finish(_ end: BodyEnd, _ out: inout ByteBuffer, isLast: Bool) {
     guard isOpen else { return out.removeAll() }
     isOpen = false
-    self.isLast = isLast
     if framing == .chunked {
       if !out.isEmpty { out.frameAsChunk() }
       if end == .complete { ChunkedEncoder.appendLast(to: &out) }
     }
-    transmit(out.span)
+    if isLast { connection.finishWriting(with: out.span) } else { connection.write(out.span) }
+    connection.flush()
     out.removeAll()
   }
 
@@ -137,6 +110,6 @@ struct ResponseChannel: ~Copyable {
     } else if framing == .chunked {
       start.append("0")
     }
-    start.withSpan { transmit($0) }
+    start.withSpan { connection.write($0) }
   }
 }

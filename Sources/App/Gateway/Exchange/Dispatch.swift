@@ -14,6 +14,8 @@ protocol DispatchOwner: ResponseSink {
   func dispatchFailed(_ failure: DispatchFailure)
   /// It has taken so long that the stream should be opened without waiting further.
   func dispatchIsLate()
+  /// The request announces a body and waits for leave to send it (RFC 9110, 10.1.1).
+  func dispatchWantsBody()
   /// Backends take the request's body (again).
   func dispatchTakesBody()
   /// There is no memory for the request's body. Nothing was sent to a backend that could answer it.
@@ -89,7 +91,6 @@ final class Dispatch {
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
   var method: HTTP.Method { request.method }
-  var client: ClientConnection? { owner?.client }
   /// Whether a backend is at work, or is being asked.
   var isActive: Bool { attempt?.isActive ?? false }
   /// When the backend that is being asked was; `nil` when none is.
@@ -155,7 +156,7 @@ final class Dispatch {
     guard let body else { return upstream.requestWasSent() }
     if request.expectsContinue, !body.isComplete, !hasSentContinue {
       hasSentContinue = true
-      client?.sendContinue()
+      owner?.dispatchWantsBody()
     }
     body.send(to: upstream)
     owner?.dispatchTakesBody()

@@ -26,7 +26,6 @@ final class Exchange: DispatchOwner {
   /// What was in force when the request came: it is served with that to its end.
   let settings: LoopSettings
   let connection: ClientConnection
-  var client: ClientConnection? { connection }
   let method: HTTP.Method
   let openedAt: MonotonicTime
   var stream: EventStream?
@@ -174,6 +173,8 @@ final class Exchange: DispatchOwner {
     lastActivity = worker.loop.now
     connection.resumeReading()
   }
+
+  func dispatchWantsBody() { connection.sendContinue() }
 
   func dispatchHasNoRoom() {
     guard phase == .streaming else { return refuseForBodies() }

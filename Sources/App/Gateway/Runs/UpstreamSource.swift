@@ -132,11 +132,7 @@ final class UpstreamSource: RunSource {
 }
 
 extension UpstreamSource: DispatchOwner {
-  var client: ClientConnection? {
-    if let opener, run?.isOpen != true { return opener.connection }
-    guard let run, run.readers.count == 1 else { return nil }
-    return run.readers[0].connection
-  }
+  func dispatchWantsBody() { opener?.connection.sendContinue() }
 
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     guard let run, let dispatch else { return }

@@ -5,8 +5,6 @@ import Streams
 /// Who takes the body of a backend's response, piece by piece, and learns how it ended. Called on the backend
 /// connection's loop.
 protocol ResponseSink: AnyObject {
-  /// The client whose writes are gathered while one read of the backend is handled, so that they leave in one call.
-  var client: ClientConnection? { get }
   /// A piece of the body, taken out of its framing; valid during the call only, and may be framed in place.
   func received(_ input: InputBuffer, _ range: Range<Int>)
   /// The body is over. Nothing follows.

@@ -70,15 +70,7 @@ final class UpstreamConnection: ConnectionHandler {
 
   // MARK: - Sending
 
-  func send(_ bytes: Span<UInt8>) {
-    let worker = pool.worker
-    guard worker.isUpstreamCorked else { return connection.write(bytes) }
-    if worker.corkedUpstream !== self {
-      worker.flushUpstreamCork()
-      worker.corkedUpstream = self
-    }
-    worker.upstreamCork.append(bytes)
-  }
+  func send(_ bytes: Span<UInt8>) { connection.write(bytes) }
 
   func requestWasSent() { requestIsComplete = true }
 
@@ -92,11 +84,8 @@ final class UpstreamConnection: ConnectionHandler {
     case .idle:
       // Nobody asked: whatever it is, it can't be the answer to the next request.
       close()
-    case .awaitingHead:
-      let client = dispatch?.client
-      client?.response.cork()
-      readHead(input)
-      client?.uncork()
+    // A head and the body that came with it leave in one call.
+    case .awaitingHead: connection.loop.gather.during { readHead(input) }
     case .body: readBody(input, from: 0)
     case .closed: break
     }
@@ -153,13 +142,12 @@ final class UpstreamConnection: ConnectionHandler {
         if decoded.fault != nil { end(.cut(.badFraming)) }
         return
       }
-      // The last piece and the end leave together.
-      let client = sink.client
-      client?.response.cork()
-      if !decoded.payload.isEmpty { sink.received(input, decoded.payload) }
       if decoded.consumedUpTo < received { isReusable = false }
-      if state == .body { finish() }
-      client?.uncork()
+      // The last piece and the end leave in one call.
+      connection.loop.gather.during {
+        if !decoded.payload.isEmpty { sink.received(input, decoded.payload) }
+        if state == .body { finish() }
+      }
     } catch {
       end(.cut(.badFraming))
     }
