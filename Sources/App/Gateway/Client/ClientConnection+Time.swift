@@ -26,6 +26,19 @@ extension ClientConnection: DeadlineMember {
     return min(next ?? now, now + Self.peerLookInterval)
   }
 
+  /// Nothing is read from the client, so its end has to be asked for.
+  private func lookAtPeer() {
+    switch connection.peerSign {
+    case .none: break
+    case .finished:
+      guard !peerWasProbed else { return }
+      peerWasProbed = true
+      // What stands before its end is the next request, or more of this one's body: it may go on listening.
+      exchange?.clientHalfClosed()
+    case .gone: peerFailed()
+    }
+  }
+
   private static let peerLookInterval = Nanoseconds.milliseconds(250)
 
   private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {

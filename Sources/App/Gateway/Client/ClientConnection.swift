@@ -163,7 +163,9 @@ final class ClientConnection: ConnectionHandler, TurnMember {
 
   private func bodyIsBroken(_ error: HTTP1Error) {
     worker.shard.increment(worker.metrics.refusals[.badRequest])
-    exchange?.clientBrokeFraming()
+    // An answer that is complete is the client's whatever it sends; nothing behind its body is looked at.
+    guard let exchange else { return pauseReading() }
+    exchange.clientBrokeFraming()
     if response.headIsSent { return abandon() }
     refuse(status: error.status, code: error.code, detail: error.description)
   }
@@ -214,9 +216,11 @@ final class ClientConnection: ConnectionHandler, TurnMember {
       close()
     case .exchanging:
       closesAfterResponse = true
+      // Without an exchange its answer is complete and queued: it has that before the connection ends.
+      guard let exchange else { return }
       // Inside a request's body there is no more to come; elsewhere it may be a client that is still listening.
       if hasBody { return exchangeWasAbandoned() }
-      exchange?.clientHalfClosed()
+      exchange.clientHalfClosed()
     case .closing, .closed: break
     }
   }
@@ -226,21 +230,11 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     case .awaitingHead:
       measured.take()?.peerReset()
       close()
-    case .exchanging: exchangeWasAbandoned()
+    case .exchanging:
+      // With a close to be measured the answer is complete, and its client did not wait for the end.
+      measured.take()?.peerReset()
+      exchangeWasAbandoned()
     case .closing, .closed: break
-    }
-  }
-
-  /// Nothing is read from the client, so its end has to be asked for.
-  func lookAtPeer() {
-    switch connection.peerSign {
-    case .none: break
-    case .finished:
-      guard !peerWasProbed else { return }
-      peerWasProbed = true
-      // What stands before its end is the next request, or more of this one's body: it may go on listening.
-      exchange?.clientHalfClosed()
-    case .gone: peerFailed()
     }
   }
 
@@ -309,7 +303,8 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     idleSince = worker.loop.now
     if measured?.isCounted == false { measured = nil }
     wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
-    if worker.isDraining, backlog.isEmpty { return linger(resets: false) }
+    // From a client that has ended its side no more requests can come.
+    if worker.isDraining || peerHasFinished, backlog.isEmpty { return linger(resets: false) }
     if backlog.isEmpty {
       becomeIdle()
       return connection.startReading()
