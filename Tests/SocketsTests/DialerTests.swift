@@ -55,7 +55,7 @@ import Time
       return
     }
     #expect(error.reason == .connect(.loopback(port: port), .refused))
-    #expect(error.phase == "connect")
+    #expect(error.phase == .connect)
     #expect(error.description == "connect to 127.0.0.1:\(port): connection refused")
   }
 
@@ -67,7 +67,7 @@ import Time
       return
     }
     #expect(error.reason == .timeout(hole.address))
-    #expect(error.phase == "timeout")
+    #expect(error.phase == .timeout)
     #expect(test.loop.readClock() - start >= .milliseconds(300))
   }
 
@@ -98,7 +98,7 @@ import Time
     }
     #expect(error.reason == .connect(.loopback(port: ports[1]), .refused))
     guard case .failure(let none) = try dial(to: []) else { return }
-    #expect(none.phase == "resolve")
+    #expect(none.phase == .resolve)
   }
 
   @Test func `an address that answers late still wins over one that fails`() throws {
@@ -120,10 +120,10 @@ import Time
       Issue.record("connected")
       return
     }
-    #expect(["resolve", "timeout"].contains(error.phase))
+    #expect([DialError.Phase.resolve, .timeout].contains(error.phase))
     #expect(error.description.contains("no-such-name.invalid"))
     guard case .failure(let empty) = try dial("", 80) else { return }
-    #expect(empty.phase == "resolve")
+    #expect(empty.phase == .resolve)
   }
 
   @Test func `a cancelled attempt says nothing and leaves nothing`() throws {

@@ -82,7 +82,26 @@ import Time
     #expect(fails(ends.server) != nil)
     let unknown = Recorder(try ends.client.get())
     test.run(until: { unknown.hasFailed })
-    #expect(unknown.ends == [.failed(.tls("tlsv13 alert certificate required"))])
+    #expect(unknown.ends == [.failed(.alert(.certificateRequired))])
+  }
+
+  @Test func `a refusal is known even if the server's reset is met before it is read`() throws {
+    let server = try serverContext(clientRoots: try Certificates.shared.get().roots)
+    let ends = try shakeHands(test, server: server, client: try clientContext())
+    #expect(fails(ends.server) != nil)
+    let client = Recorder(try ends.client.get(), reads: false)
+    // The first is answered with a reset, the second meets it.
+    client.write("one")
+    test.run(for: .milliseconds(50))
+    client.write("two")
+    test.run(until: { client.hasFailed })
+    #expect(client.ends == [.failed(.alert(.certificateRequired))])
+  }
+
+  @Test func `in TLS 1.2 a refusal comes within the handshake`() throws {
+    let server = try serverContext(clientRoots: try Certificates.shared.get().roots, newest: .version12)
+    let ends = try shakeHands(test, server: server, client: try clientContext())
+    #expect(fails(ends.server) != nil && fails(ends.client) == .alert(.handshakeFailure))
   }
 
   @Test func `a handshake that hangs ends at its deadline`() throws {

@@ -14,12 +14,16 @@ package struct DialError: Error, Hashable, Sendable, CustomStringConvertible {
   package let port: UInt16
   package let reason: Reason
 
-  /// `resolve`, `connect` or `timeout`: for logs and metric labels.
-  package var phase: String {
+  /// The reason without its values.
+  package enum Phase: Sendable {
+    case resolve, connect, timeout
+  }
+
+  package var phase: Phase {
     switch reason {
-    case .resolve: "resolve"
-    case .connect: "connect"
-    case .timeout: "timeout"
+    case .resolve: .resolve
+    case .connect: .connect
+    case .timeout: .timeout
     }
   }
 

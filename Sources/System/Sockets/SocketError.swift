@@ -20,8 +20,10 @@ package enum SocketError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The connection ended without the peer having said so (TLS's close_notify): anyone on the way can do that, so what
   /// was to end with the connection was cut.
   case truncated
-  /// TLS failed after its handshake: a record that was changed, an alert. With OpenSSL's reason.
+  /// TLS failed after its handshake on this side: a record that was changed, for instance. With OpenSSL's reason.
   case tls(String)
+  /// The peer ended TLS after its handshake, in this side's eyes.
+  case alert(TLSAlert)
   /// No descriptor or memory left.
   case outOfDescriptors
   case other(SystemError)
@@ -53,6 +55,7 @@ package enum SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     case .permissionDenied: "permission denied"
     case .truncated: "ended without notice"
     case .tls(let reason): "TLS: \(reason)"
+    case .alert(let alert): "TLS: ended by the peer with \(alert)"
     case .outOfDescriptors: "out of file descriptors or memory"
     case .other(let error): error.description
     }

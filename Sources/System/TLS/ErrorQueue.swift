@@ -1,5 +1,6 @@
 import COpenSSL
 import Loop
+import Sockets
 
 /// OpenSSL's queue of errors, one for each thread. Whoever meets a failure empties it.
 enum ErrorQueue {
@@ -18,6 +19,13 @@ enum ErrorQueue {
   /// The cause in OpenSSL's words. Leaves the queue empty.
   static func takeReason() -> String {
     reason(takeCode())
+  }
+
+  /// The alert with which the peer has ended the connection, if `code` tells of one.
+  static func alert(_ code: UInt) -> TLSAlert? {
+    guard code & fermata_tls_system_error == 0, ERR_GET_LIB(code) == ERR_LIB_SSL else { return nil }
+    let number = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET
+    return UInt8(exactly: number).map { TLSAlert(rawValue: $0) }
   }
 
   static func reason(_ code: UInt) -> String {

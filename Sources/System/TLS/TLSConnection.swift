@@ -163,8 +163,20 @@ package final class TLSConnection: Connection {
       writeWaitsForRead = true
       if !readWaitsForWrite { watch?.stopWriting() }
       return watch?.startReading() == true ? nil : SocketError(.last)
-    case .failed(let error): return error
+    case .failed(let error): return lastWord(before: error)
     }
+  }
+
+  /// The alert with which the peer has closed, if there is one: writing may meet the reset behind it before it is read.
+  private func lastWord(before error: SocketError) -> SocketError {
+    guard error == .reset || error == .brokenPipe else { return error }
+    var stop = TLSEngine.ReadStop.empty
+    unsafe withUnsafeTemporaryAllocation(byteCount: 32 * 1024, alignment: 16) { buffer in
+      guard let address = buffer.baseAddress else { return }
+      _ = unsafe engine?.read(into: address, capacity: buffer.count, stop: &stop)
+    }
+    if case .failed(.alert(let alert)) = stop { return .alert(alert) }
+    return error
   }
 
   /// Sends close_notify and FIN, now or when the socket can take them. Returns why that is not possible.

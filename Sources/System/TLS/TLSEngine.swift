@@ -118,7 +118,7 @@ struct TLSEngine: ~Copyable {
   private func handshakeFailure(_ code: UInt) -> TLSError {
     let verdict = unsafe SSL_get_verify_result(ssl)
     guard verdict != Int(X509_V_OK), let text = unsafe X509_verify_cert_error_string(verdict) else {
-      return .handshake(ErrorQueue.reason(code))
+      return ErrorQueue.alert(code).map { .alert($0) } ?? .handshake(ErrorQueue.reason(code))
     }
     return unsafe .certificate(String(cString: text))
   }
@@ -209,6 +209,7 @@ struct TLSEngine: ~Copyable {
 
   private func takeFailure() -> SocketError {
     let code = ErrorQueue.takeCode()
+    if let alert = ErrorQueue.alert(code) { return .alert(alert) }
     let error = unsafe state.pointee.error
     if error != 0 { return SocketError(SystemError(code: error)) }
     if unsafe state.pointee.hasEnded, code == 0 { return .truncated }

@@ -8,8 +8,10 @@ package enum TLSError: Error, Hashable, Sendable, CustomStringConvertible {
   case setting(String)
   /// The peer's certificate was not accepted.
   case certificate(String)
-  /// The two could not agree, or the peer refused.
+  /// The two could not agree, as found on this side.
   case handshake(String)
+  /// The peer ended the handshake.
+  case alert(TLSAlert)
   /// The peer ended the connection within the handshake.
   case closed
   case socket(SocketError)
@@ -23,6 +25,7 @@ package enum TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     case .setting(let reason): reason
     case .certificate(let reason): "the peer's certificate: \(reason)"
     case .handshake(let reason): "handshake: \(reason)"
+    case .alert(let alert): "handshake: ended by the peer with \(alert)"
     case .closed: "handshake: closed by the peer"
     case .socket(let error): "handshake: \(error)"
     case .timeout: "handshake: not over in time"

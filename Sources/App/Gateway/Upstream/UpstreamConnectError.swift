@@ -9,7 +9,7 @@ enum UpstreamConnectError: Error {
 
   var fault: AttemptFault {
     switch self {
-    case .dial(let error): error.phase == "timeout" ? .timedOut : .connectFailed(error.description)
+    case .dial(let error): error.phase == .timeout ? .timedOut : .connectFailed(error.description)
     case .tls(.timeout): .timedOut
     case .tls(let error): .tlsFailed(error.description)
     }

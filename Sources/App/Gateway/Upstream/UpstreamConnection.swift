@@ -21,7 +21,7 @@ final class UpstreamConnection: ConnectionHandler {
   enum HeadFailure {
     /// The connection ended.
     case ended(UpstreamFault, receivedNothing: Bool)
-    /// TLS failed after its handshake: the backend may refuse only then what it was shown (RFC 8446, 4.4.2.4).
+    /// The backend refuses what it was shown in TLS's handshake: it may say so after it (RFC 8446, 4.4.2.4).
     case refused(String)
     case malformed(HTTP1Error)
   }
@@ -89,13 +89,6 @@ final class UpstreamConnection: ConnectionHandler {
     case .body: readBody(input, from: 0)
     case .closed: break
     }
-  }
-
-  /// Whether a server ended the handshake because of what it was shown: TLS 1.3 tells it after the request was sent. Any
-  /// other failure leaves open what became of the request.
-  private static func refusesIdentity(_ reason: String) -> Bool {
-    let alerts = ["certificate", "unknown ca", "access denied", "handshake failure", "unknown psk", "decrypt error"]
-    return reason.contains("alert") && alerts.contains { reason.contains($0) }
   }
 
   private func readHead(_ input: InputBuffer) {
@@ -178,8 +171,8 @@ final class UpstreamConnection: ConnectionHandler {
     case .finished: fault = .closedEarly
     case .failed(.timedOut): fault = .timedOut
     case .failed(.truncated): fault = .closedEarly
-    case .failed(.tls(let reason)) where state == .awaitingHead && !receivedAnything && Self.refusesIdentity(reason):
-      return fail(.refused(reason))
+    case .failed(.alert(let alert)) where state == .awaitingHead && !receivedAnything && alert.refusesIdentity:
+      return fail(.refused(alert.description))
     case .failed: fault = .reset
     }
     switch state {
