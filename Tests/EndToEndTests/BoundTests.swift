@@ -103,6 +103,32 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: ["false", "{}"])
+    func `a body that finds no memory while no backend takes it is answered`(runs: String) async throws {
+      // Accepts and never shakes hands: the body has nowhere to go.
+      let silent = try RawListener()
+      let setup = World.Setup(
+        variant: "graceful", settings: ["workers": "1", "limits.bodies": "64KiB"],
+        configuration: """
+          {
+            defaults: { timeouts: { connect: "60s" }, budget: "60s" },
+            upstreams: { a: { url: "https://\(silent.address)" }, b: { url: "UPSTREAM" } },
+            routes: [{ name: "all", upstreams: ["a", "b"], runs: \(runs) }],
+          }
+          """)
+      try await World.with(setup) { world in
+        let connection = try RawConnection(to: world.gateway.address)
+        connection.send(
+          Self.stream.replacing("GET", with: "POST")
+            .replacing("\r\n\r\n", with: "\r\nPrefer: stream-end\r\nContent-Length: 300000\r\n\r\n"))
+        connection.send(String(repeating: "b", count: 150_000))
+        let response = try #require(connection.response(seconds: 5))
+        #expect(response.status == 503 && response.text.contains(#""code":"overload""#), "\(response.text)")
+        #expect(await eventually { await Self.use("request_bodies", world) == 0 })
+        connection.close()
+      }
+    }
+
     @Test func `runs that nobody reads are bounded, for each principal and in all`() async throws {
       let setup = RunWorld.setup(
         "{ onDisconnect: \"continue\" }", common: "{ unread: 3, unreadPerPrincipal: 2 }",

@@ -136,6 +136,54 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a gated backend that takes nothing of a body is given up`() async throws {
+      let listener = try RawListener()
+      let text = """
+        { upstreams: { main: { url: "http://\(listener.address)" }, main2: { url: "UPSTREAM" } },
+          defaults: { gate: "firstEvent", budget: "60s", timeouts: { head: "60s", firstEvent: "60s" } },
+          limits: { bodyTimeout: "700ms" }, routes: [{ name: "r", upstreams: ["main", "main2"] }] }
+        """
+      try await World.with(World.Setup(configuration: text)) { world in
+        let request = ClientRequest(
+          "POST", "/", fields: [.acceptsEvents], body: [UInt8](repeating: 7, count: 12 << 20))
+        async let answer = world.send(request)
+        let backend = try #require(listener.accept())
+        #expect(backend.receives("\r\n\r\n"))
+        backend.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: soon\n\n")
+        let result = await answer
+        #expect(result.status >= 502 || result.end != .clean, "\(result.status)")
+        #expect(await eventually { world.gateway.logText.contains(#""limit":"limits.bodyTimeout""#) })
+        #expect(world.backend.requests.isEmpty)
+      }
+    }
+
+    @Test(arguments: ["0", "300ms"])
+    func `a kept connection whose client takes nothing of its answer's tail is ended, however long one lingers`(
+      linger: String
+    ) async throws {
+      let event = Script.event(nil, String(repeating: "x", count: 100_000))
+      let text = """
+        { upstreams: { main: { url: "UPSTREAM" } }, limits: { keepAliveTimeout: "300ms", headTimeout: "300ms" },
+          stream: { linger: "\(linger)" }, routes: [{ name: "r", upstreams: "main" }] }
+        """
+      let script = Script([.head(), .body(event), .end])
+      try await World.with(World.Setup(configuration: text) { _ in script }) { world in
+        let connection = try RawConnection(to: world.gateway.address, receiveBuffer: 16_384)
+        connection.send(Self.streamRequest)
+        #expect(
+          await eventually {
+            await world.gateway.metric("fermata_close_total", ["mode": "legacy", "result": "linger_timeout"]) == 1
+          })
+        #expect(
+          await eventually {
+            await world.gateway.metric("fermata_bound_used", ["bound": "client_connections"]) == 0
+          })
+        // It has lost nothing by it.
+        #expect(connection.response()?.body.count == event.count)
+        #expect(connection.rest().isEmpty && connection.end == .finished)
+      }
+    }
+
     @Test(arguments: ["stream", "plain", "run"])
     func `a client that takes its answer slowly has all of it, to the end`(kind: String) async throws {
       let size = 3 << 20

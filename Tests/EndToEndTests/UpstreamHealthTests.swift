@@ -61,6 +61,25 @@ extension EndToEnd {
       #expect(result.status == 200 && result.outcome == "completed", "\(result.status) \(result.end) \(result.text)")
     }
 
+    @Test func `a backend that is given only what another left of the budget is not blamed for it`() async throws {
+      let text = """
+        {
+          defaults: { budget: "700ms", timeouts: { head: "600ms" }, health: { failures: 1 } },
+          upstreams: { a: { url: "UPSTREAM/a" }, b: { url: "UPSTREAM/b" } },
+          routes: [{ name: "r", upstreams: ["a", "b"] }],
+        }
+        """
+      let setup = World.Setup(settings: ["workers": "1"], configuration: text) { _ in Script([.stall]) }
+      try await World.with(setup) { world in
+        #expect(await world.fetchNew("/x").status == 503)
+        #expect(world.backend.requests.map(\.path) == ["/a/x", "/b/x"])
+        #expect(await eventually { world.gateway.log("attempt_failed").count == 2 })
+        #expect(world.gateway.log("attempt_failed").map { $0["reason"]?.string } == ["timed_out", "budget_spent"])
+        #expect(await Self.state("a", world) == "ejected")
+        #expect(await Self.state("b", world) == "available")
+      }
+    }
+
     @Test func `a backend that fails is left out for longer each time, and comes back when it is well`()
       async throws
     {
