@@ -227,6 +227,10 @@ final class Worker {
     guard index == 0 else { return }
     shard.set(metrics.runBytes, to: Double(hub.budget.used))
     show(.runMemory, used: hub.budget.used, limit: hub.budget.limit)
+    show(.principalMemory, used: hub.memories.largest, limit: hub.memories.rule.share)
+    let stored = hub.stored.use(at: loop.now)
+    show(.storedRuns, used: stored.count, limit: stored.limit)
+    show(.principalStoredRuns, used: stored.largest, limit: stored.share)
     show(.unreadRuns, used: hub.unread.count, limit: hub.unread.limit)
     show(.requestBodies, used: hub.bodies.used, limit: hub.bodies.limit)
   }

@@ -14,7 +14,8 @@ extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
     "listen", "share", "workers", "admin.listen", "flags.file", "flags.guardState", "flags.guard", "runs.memory",
-    "runs.unread", "runs.unreadPerPrincipal", "limits.connections", "limits.upstreamConnections", "limits.bodies",
+    "runs.unread", "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal",
+    "limits.connections", "limits.upstreamConnections", "limits.bodies",
   ]
 
   /// What is in force when `wanted` is loaded while this is: all of it but what needs a restart.
@@ -28,6 +29,9 @@ extension Configuration {
     next.runs.memory = runs.memory
     next.runs.unread = runs.unread
     next.runs.unreadPerPrincipal = runs.unreadPerPrincipal
+    next.runs.memoryShare = runs.memoryShare
+    next.runs.stored = runs.stored
+    next.runs.storedPerPrincipal = runs.storedPerPrincipal
     next.limits.connections = limits.connections
     next.limits.upstreamConnections = limits.upstreamConnections
     next.limits.bodies = limits.bodies

@@ -108,6 +108,12 @@ package struct CommonRunSettings: Sendable {
   /// Runs in all that go on though nobody reads them, and how many of them one principal may have.
   package var unread = 1000
   package var unreadPerPrincipal = 100
+  /// The percentage of `memory` that the runs of one principal may hold whatever the others do.
+  package var memoryShare = 50
+  /// Runs in all of which this process makes Redis keep something, and how many of them one principal may have whatever the
+  /// others do.
+  package var stored = 200_000
+  package var storedPerPrincipal = 20_000
   /// The request header that says who a client is. `nil`: those in which providers expect keys do.
   package var principalHeader: String?
   /// Cookies and query parameters that say it too.
@@ -133,6 +139,10 @@ package struct CommonRunSettings: Sendable {
     memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
     unread = reader.int("unread", in: 0...1_000_000, default: unread)
     unreadPerPrincipal = reader.int("unreadPerPrincipal", in: 0...1_000_000, default: unreadPerPrincipal)
+    memoryShare = reader.int("memoryShare", in: 1...100, default: memoryShare)
+    stored = reader.int("stored", in: 1...10_000_000, default: stored)
+    storedPerPrincipal = reader.int("storedPerPrincipal", in: 1...10_000_000, default: min(storedPerPrincipal, stored))
+    if storedPerPrincipal > stored { reader.fault("storedPerPrincipal", "is more than runs.stored allows for all") }
     principalHeader = reader.fieldName("principalHeader")
     principalCookies = reader.tokens("principalCookies", expected: "the name of a cookie")
     principalQuery = reader.tokens("principalQuery", expected: "the name of a query parameter")
@@ -166,6 +176,8 @@ package struct CommonRunSettings: Sendable {
   var document: JSONValue {
     [
       "memory": JSONValue(memory), "unread": JSONValue(unread), "unreadPerPrincipal": JSONValue(unreadPerPrincipal),
+      "memoryShare": JSONValue(memoryShare), "stored": JSONValue(stored),
+      "storedPerPrincipal": JSONValue(storedPerPrincipal),
       "principalHeader": principalHeader.map { .string($0) } ?? .null,
       "principalCookies": .array(principalCookies.map { .string($0) }),
       "principalQuery": .array(principalQuery.map { .string($0) }),

@@ -50,7 +50,7 @@ final class LoggedRun {
   private var attempts = 0
   let isOwner: Bool
   let home: RunHome
-  private let budget: RunBudget
+  private let share: PrincipalMemory
   private var attendance: Attendance
   private var unread: UnreadPlace
   private var deadline: DeadlineHandle?
@@ -68,7 +68,7 @@ final class LoggedRun {
     self.source = source
     isOwner = source.isOwner
     home = source.home
-    budget = worker.hub.budget
+    share = worker.hub.memories.memory(of: identity.principal)
     unread = UnreadPlace(among: worker.hub.unread, of: identity.principal)
     self.route = route
     self.settings = settings
@@ -160,7 +160,7 @@ final class LoggedRun {
       for reader in readers where !reader.hasAll { reader.advance() }
     }
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
-    if budget.isTight { worker.runs.makeRoom() }
+    if share.wantsRoom { worker.runs.makeRoom(for: share) }
   }
 
   /// The source has come to its end, which is in the log then.

@@ -51,41 +51,6 @@ extension RunEntry {
     }
   }
 
-  /// Reads a run that a worker feeds, from its beginning or from where the client left it.
-  ///
-  /// - Parameter name: the run's id, or its stream's.
-  func follow(_ name: String) {
-    guard let redis, let id = RunID(name) else {
-      return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
-    }
-    waitsForStore = true
-    guard let stream = StreamID(parsing: name.utf8Span.span) else { return follow(id, redis) }
-    redis.store.find(stream) { [self] result in
-      guard waitsForStore else { return }
-      guard case .success(let named) = result else { return storeIsAway() }
-      follow(named ?? id, redis)
-    }
-  }
-
-  private func follow(_ id: RunID, _ redis: RedisClient) {
-    let meta = RunMeta(
-      principal: asked.principal, stream: worker.nextStreamID(), created: worker.loop.wallTime(), source: .worker,
-      route: route.settings.name)
-    redis.store.adopt(id, meta: meta) { [self] result in
-      guard waitsForStore else { return }
-      waitsForStore = false
-      switch result {
-      case .failure: storeIsAway()
-      case .success(let meta):
-        guard meta.principal == asked.principal else {
-          return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
-        }
-        redis.store.nameStream(meta.stream, of: id)
-        read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
-      }
-    }
-  }
-
   /// Looks for a run that another replica may know by a name that the client gives.
   func seekByName(_ request: Digest?) {
     guard let redis, !redis.isAway else { return goOn(request) }
@@ -115,6 +80,7 @@ extension RunEntry {
           meta.principal == asked.principal
         else { return seekFailed(request) }
         waitsForStore = false
+        nameIsStored = true
         if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
         read(worker.runs.follow(use.run, meta, redis, route: route, settings: settings, request: use.request))
       }
@@ -131,18 +97,29 @@ extension RunEntry {
   /// Makes the run this replica's, then starts it.
   func claim(_ stream: StreamID, _ request: Digest?) {
     guard let redis, let id = RunID(stream.description) else { return storeFailed(stream, request) }
-    waitsForStore = true
+    place = takePlace(redis)
     guard let key = asked.key, let wanted = asked.digest(ofKeyed: request) else {
+      guard place != nil else { return goOnUnkept() }
+      waitsForStore = true
       return own(id, stream, request, nil, redis)
     }
+    waitsForStore = true
     redis.store.claimIdempotency(key, run: id, request: wanted) { [self] result in
       guard waitsForStore else {
         if case .success(.mine) = result { redis.store.releaseIdempotency(key, run: id, request: wanted) }
         return
       }
       switch result {
-      case .success(.mine): own(id, stream, request, (key, wanted), redis)
+      case .success(.mine):
+        guard let place else {
+          redis.store.releaseIdempotency(key, run: id, request: wanted)
+          waitsForStore = false
+          return refuseForRoom()
+        }
+        place.written()
+        own(id, stream, request, (key, wanted), redis)
       case .success(.attach(let run, request: let first)):
+        place = nil
         guard first == wanted else {
           return exchange.refuse(
             .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
@@ -172,12 +149,14 @@ extension RunEntry {
         if waitsForStore { storeFailed(stream, request, fault) }
         return
       }
-      let log = worker.runs.makeSharedLog(id, of: stream, redis, settings: settings)
+      place?.written()
+      let log = worker.runs.makeSharedLog(id, meta, redis, settings: settings)
       let ownership = RunOwnership(
         of: id, token: token, meta: meta, idempotency: key,
-        clientStream: asked.wish.clientStream.map { ($0, request) }, log: log, redis: redis)
+        clientStream: asked.wish.clientStream.map { ($0, request) }, log: log, redis: redis, place: place.take())
       guard waitsForStore else { return ownership.giveUp() }
       waitsForStore = false
+      nameIsStored = true
       start(stream, request, ownership: ownership)
     }
   }
@@ -240,7 +219,7 @@ extension RunEntry {
     }
   }
 
-  private func storeIsAway() {
+  func storeIsAway() {
     waitsForStore = false
     exchange.storeIsAway()
   }

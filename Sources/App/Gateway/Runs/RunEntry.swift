@@ -22,6 +22,10 @@ final class RunEntry {
   let redis: RedisClient?
   /// Whether an answer of the store is waited for.
   var waitsForStore = false
+  /// Its place among the runs that Redis keeps, until its run has it.
+  var place: StoredPlace?
+  /// Whether Redis has the client's own name for its stream.
+  var nameIsStored = false
   /// Since when the request waits because the store may have lost what it knew of it.
   var waitingSince: MonotonicTime?
   /// Until the store is asked again.
@@ -184,7 +188,7 @@ final class RunEntry {
   }
 
   func attach(to place: RunPlace) {
-    guard let run = worker.runs.find(place) else {
+    guard let run = worker.runs.find(place, redis: redis) else {
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
     read(run)
@@ -194,18 +198,22 @@ final class RunEntry {
 
   func open(_ request: Digest?) {
     guard worker.admitsUpstreamRequest else { return exchange.refuseForConnections() }
-    if worker.hub.budget.isTight { worker.runs.makeRoom() }
-    if worker.hub.budget.isShort { return goOnUnkept() }
+    let share = worker.hub.memories.memory(of: asked.principal)
+    if share.wantsRoom { worker.runs.makeRoom(for: share) }
+    guard share.admitsRun else { return goOnUnkept() }
     let stream = worker.nextStreamID()
     if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
   }
 
-  /// There is no memory for another run. One that a key names must not be without its log: it could be made twice.
-  private func goOnUnkept() {
-    guard asked.key == nil else {
-      return exchange.refuse(.overload, 503, "overload", "the memory for runs is used up", retryAfter: 1)
-    }
+  /// There is no room for another run. One that a key names must not be without its log: it could be made twice.
+  func goOnUnkept() {
+    guard asked.key == nil else { return refuseForRoom() }
     exchange.goOnUnkept(head, body, to: route)
+  }
+
+  func refuseForRoom() {
+    exchange.refuse(
+      .overload, 503, "overload", "as many runs are kept as there may be, of this client or of all", retryAfter: 1)
   }
 
   /// - Parameter ownership: of a run that is kept in Redis; `nil` when it is kept here alone.
@@ -254,6 +262,8 @@ final class RunEntry {
   private func replace(_ own: Digest, with reader: RunReader, isKnown: Bool) {
     if isKnown { worker.runs.replaceReaders(of: own, with: reader) }
     guard !reader.isOver, let notice = reader.run.notice else { return }
+    // A name that Redis does not have yet is one thing more that it keeps.
+    guard nameIsStored || reader.run.identity.aliases.contains(own) || keepsName(notice.redis) else { return }
     reader.hold = notice.redis.clientStreams.take(
       own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }

@@ -6,10 +6,14 @@ import Synchronization
 package final class RunHub: Sendable {
   let directory = RunDirectory()
   let budget: RunBudget
+  /// The same memory, by principals.
+  let memories: PrincipalMemories
   /// For the bodies of requests that are kept.
   let bodies: RunBudget
   /// Runs that go on though nobody reads them.
   let unread: UnreadRuns
+  /// Runs of which Redis keeps something.
+  let stored: StoredRuns
   private let loops = Mutex<[Int: Neighbour]>([:])
   private let standings = Mutex<[Int: StoreStanding]>([:])
 
@@ -20,8 +24,10 @@ package final class RunHub: Sendable {
 
   init(_ configuration: Configuration) {
     budget = RunBudget(limit: configuration.runs.memory)
+    memories = PrincipalMemories(budget, percent: configuration.runs.memoryShare)
     bodies = RunBudget(limit: configuration.limits.bodies)
     unread = UnreadRuns(limit: configuration.runs.unread, share: configuration.runs.unreadPerPrincipal)
+    stored = StoredRuns(limit: configuration.runs.stored, share: configuration.runs.storedPerPrincipal)
   }
 
   func join(_ worker: Worker) {
@@ -77,12 +83,6 @@ final class RunBudget: ByteBudget {
 
   /// Bytes in use.
   var used: Int { taken.load(ordering: .relaxed) }
-  /// Whether runs that are over should make room.
-  var isTight: Bool { used > limit - limit / 8 }
-
-  /// Whether so little is left, though those that are over have made room, that nothing new is to be kept.
-  var isShort: Bool { used > limit - limit / 16 }
-
   func take(_ count: Int) -> Bool {
     let (_, used) = taken.add(count, ordering: .relaxed)
     if used <= limit { return true }

@@ -17,15 +17,19 @@ final class RunOwnership {
   private var run: LoggedRun?
   private var lease: RunLease?
   private(set) var isOver = false
+  /// Among the runs of which Redis keeps something.
+  private var place: StoredPlace?
 
   /// - Parameters:
   ///   - token: the one that the run was claimed with.
   ///   - meta: the same.
   ///   - idempotency: what the run was started by, if that was claimed too.
   ///   - clientStream: the client's own name for the run's stream, if it has one.
+  ///   - place: what is counted until its keys have expired.
   init(
     of id: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)?,
-    clientStream: (name: Digest, request: Digest?)?, log: RedisLog, redis: RedisClient
+    clientStream: (name: Digest, request: Digest?)?, log: RedisLog, redis: RedisClient,
+    place: StoredPlace?
   ) {
     self.id = id
     self.token = token
@@ -34,6 +38,7 @@ final class RunOwnership {
     self.clientStream = clientStream
     self.log = log
     self.redis = redis
+    self.place = place
   }
 
   func begin(of run: LoggedRun) {
@@ -72,7 +77,13 @@ final class RunOwnership {
     isOver = true
     redis.cancelWatch.stop(id)
     let lease = lease.take() ?? makeLease()
-    if hasStream { lease.release() } else { lease.drop() }
+    if hasStream {
+      lease.release()
+    } else {
+      lease.drop()
+      place?.deleted()
+    }
+    place = nil
     log.close()
     let worker = run?.worker
     run = nil

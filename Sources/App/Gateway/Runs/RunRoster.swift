@@ -11,8 +11,7 @@ final class RunRoster {
   private unowned let worker: Worker
   private let hub: RunHub
   private var runs: [StreamID: LoggedRun] = [:]
-  /// Runs that are over, in the order of their ends; some may be forgotten already.
-  private var ended = Queue<StreamID>()
+  private var ended = EndedRuns()
   /// Readers by their client's own names for its stream.
   private var named: [Digest: [RunReader]] = [:]
   private var askedForRoom: MonotonicTime?
@@ -45,7 +44,10 @@ final class RunRoster {
   func remove(_ run: LoggedRun) {
     guard runs[run.stream] === run else { return }
     runs[run.stream] = nil
-    if run.isOwner { hub.directory.remove(run.identity) }
+    if run.isOwner {
+      hub.directory.remove(run.identity)
+      ended.removeForgotten(of: run.identity.principal) { runs[$0] != nil }
+    }
     worker.runLeft()
   }
 
@@ -77,14 +79,18 @@ final class RunRoster {
   /// The log of a new run, and whether its readers may see at once what it takes in.
   func makeLog(for identity: RunIdentity, settings: RunSettings) -> (log: any EventLog, isImmediate: Bool) {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
-    return (MemoryLog(of: identity.stream, limits: limits, budget: hub.budget, pool: pool), true)
+    return (makeMemory(of: identity.stream, limits, for: identity.principal), true)
   }
 
   /// The log of a run that is kept in Redis.
-  func makeSharedLog(_ id: RunID, of stream: StreamID, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
+  func makeSharedLog(_ id: RunID, _ meta: RunMeta, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
-    let memory = MemoryLog(of: stream, limits: limits, budget: hub.budget, pool: pool)
+    let memory = makeMemory(of: meta.stream, limits, for: meta.principal)
     return RedisLog(run: id, store: redis.store, memory: memory)
+  }
+
+  private func makeMemory(of stream: StreamID, _ limits: MemoryLog.Limits, for principal: Digest) -> MemoryLog {
+    MemoryLog(of: stream, limits: limits, budget: hub.memories.memory(of: principal), pool: pool)
   }
 
   /// A run that is written elsewhere, as this loop's readers see it.
@@ -96,7 +102,7 @@ final class RunRoster {
     if let run = runs[meta.stream] { return run }
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
-    let log = MemoryLog(of: meta.stream, limits: MemoryLog.Limits(run: limit), budget: hub.budget, pool: pool)
+    let log = makeMemory(of: meta.stream, MemoryLog.Limits(run: limit), for: meta.principal)
     let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
     let run = LoggedRun(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
@@ -107,15 +113,20 @@ final class RunRoster {
   }
 
   /// The run that lives at `place`, or a copy of it.
-  func find(_ place: RunPlace) -> LoggedRun? {
+  ///
+  /// - Parameter redis: the store that the request began with, if it has one.
+  func find(_ place: RunPlace, redis: RedisClient?) -> LoggedRun? {
     if let run = runs[place.identity.stream] { return run }
     guard place.worker != worker.index else { return nil }
     // Its owner has the limits.
-    let log = MemoryLog(of: place.identity.stream, limits: MemoryLog.Limits(run: .max), budget: hub.budget, pool: pool)
+    let log = makeMemory(
+      of: place.identity.stream, MemoryLog.Limits(run: .max), for: place.identity.principal)
     let copy = LoggedRun(
       identity: place.identity, log: log, isImmediate: true, source: CopySource(of: place, worker: worker),
       policy: .cancel, route: place.route, settings: place.settings, worker: worker)
-    if place.settings.store == .redis, let redis, let id = RunID(place.identity.stream.description) {
+    if place.settings.store == .redis, let redis = redis ?? self.redis,
+      let id = RunID(place.identity.stream.description)
+    {
       copy.notice = RunNotice(id: id, redis: redis)
     }
     copy.begin()
@@ -149,23 +160,36 @@ final class RunRoster {
     hub.askOthers(than: worker) { $0.runs.replaceReaders(of: clientStream, with: nil) }
   }
 
-  /// Forgets runs that are over and that nobody reads, the oldest first, until there is room; on other loops too, if
-  /// those here are not enough.
-  func makeRoom() {
+  /// Forgets runs that are over and that nobody reads until there is room, those of principals that hold more than their
+  /// share first, the oldest first; on other loops too, if those here are not enough.
+  ///
+  /// - Parameter memory: of the one who needs it.
+  func makeRoom(for memory: PrincipalMemory) {
     forgetEnded()
     let now = worker.loop.now
-    guard hub.budget.isTight, askedForRoom.map({ now - $0 >= .milliseconds(100) }) ?? true else { return }
+    guard memory.wantsRoom, askedForRoom.map({ now - $0 >= .milliseconds(100) }) ?? true else { return }
     askedForRoom = now
     hub.askOthers(than: worker) { $0.runs.forgetEnded() }
   }
 
   private func forgetEnded() {
+    var tries = 16
+    for memory in hub.memories.crowding {
+      forgetEnded(of: memory.principal, &tries) { memory.isCrowding }
+    }
+    forgetEnded(of: nil, &tries) { hub.memories.isTight }
+  }
+
+  /// - Parameter principal: `nil` for runs of all.
+  private func forgetEnded(of principal: Digest?, _ tries: inout Int, while needsRoom: () -> Bool) {
     // Those that are still read, or not stored yet, have another turn.
-    for _ in 0..<min(ended.count, 16) {
-      guard hub.budget.isTight, let stream = ended.popFirst() else { return }
+    var turns = min(tries, ended.count(of: principal))
+    while turns > 0, needsRoom(), let stream = ended.popFirst(of: principal) {
+      turns -= 1
+      tries -= 1
       guard let run = runs[stream], run.isOver else { continue }
-      if hub.budget.isShort { run.endSlowReaders() }
-      if run.isExpendable, run.isOwner { run.vanish() } else { ended.append(stream) }
+      if hub.memories.isShort { run.endSlowReaders() }
+      if run.isExpendable, run.isOwner { run.vanish() } else { ended.append(stream, of: principal) }
     }
   }
 
@@ -177,14 +201,7 @@ final class RunRoster {
   // MARK: - Books
 
   func ended(_ run: LoggedRun, _ end: EndRecord) {
-    while let oldest = ended.first, runs[oldest] == nil { _ = ended.popFirst() }
-    // Routes keep runs for different times.
-    if ended.count > 2 * runs.count + 64 {
-      // A copy that comes again and again is in it once.
-      var seen: Set<StreamID> = []
-      ended.keep { runs[$0] != nil && seen.insert($0).inserted }
-    }
-    ended.append(run.stream)
+    ended.append(run.stream, of: run.isOwner ? run.identity.principal : nil, among: runs.count) { runs[$0] != nil }
     guard run.isOwner else { return }
     if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
     worker.shard.increment(worker.metrics.runs[end.outcome])

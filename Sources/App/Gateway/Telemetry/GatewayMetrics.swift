@@ -49,7 +49,10 @@ enum Bound: String, MetricLabel, CaseIterable {
   case upstreamConnections = "upstream_connections"
   case requestBodies = "request_bodies"
   case runMemory = "run_memory"
+  case principalMemory = "principal_memory"
   case unreadRuns = "unread_runs"
+  case storedRuns = "stored_runs"
+  case principalStoredRuns = "principal_stored_runs"
 }
 
 /// What became of a request that went on from an event.
@@ -166,7 +169,7 @@ package struct GatewayMetrics: Sendable {
     boundUse = MetricRow(
       define.gauges("fermata_bound_used", "What they use now of each bound.", by: "bound"))
     unkept = define.counter(
-      "fermata_unkept_streams_total", "Streams of runs that were not kept because the memory for runs was short.")
+      "fermata_unkept_streams_total", "Streams of runs that were not kept because there was no room for one more.")
     runs = define.counters("fermata_runs_total", "Runs with a log that are over, by how they ended.", by: "outcome")
     resumes = define.counters(
       "fermata_resumes_total", "Requests that went on from an event: with what came next, with a reset, with 204.",

@@ -114,5 +114,11 @@ package struct EndRecord: Equatable, Sendable {
 package protocol ByteBudget: AnyObject, Sendable {
   /// Takes `count` bytes, or none.
   func take(_ count: Int) -> Bool
+  /// Takes `count` bytes, or none, for one who goes on with no more than it had: what is fair to others is not asked.
+  func takeBeyondShare(_ count: Int) -> Bool
   func giveBack(_ count: Int)
+}
+
+extension ByteBudget {
+  package func takeBeyondShare(_ count: Int) -> Bool { take(count) }
 }

@@ -81,7 +81,7 @@ package final class MemoryLog: EventLog {
 
   /// Counts memory that is held for the run beside its entries, until `retire`.
   package func charge(_ count: Int) {
-    if let budget, budget.take(count) { charged += count }
+    if let budget, budget.takeBeyondShare(count) { charged += count }
   }
 
   package var start: LogPosition { sealed.first?.segment.start ?? open.start }
@@ -163,10 +163,12 @@ package final class MemoryLog: EventLog {
   /// it goes on: then a small segment may have to do.
   private func takeMemory(of size: Int, atLeast least: Int) -> Int? {
     guard let budget, !budget.take(size) else { return size }
-    for size in [size, max(least, Self.segmentSizes[0])] {
-      evict(downTo: bytes - size)
-      if budget.take(size) { return size }
-    }
+    let before = bytes
+    evict(downTo: before - size)
+    if before - bytes >= size, budget.takeBeyondShare(size) { return size }
+    let small = max(least, Self.segmentSizes[0])
+    evict(downTo: bytes - small)
+    if budget.takeBeyondShare(small) { return small }
     guard reserved >= least else { return nil }
     defer { reserved = 0 }
     return reserved
