@@ -238,7 +238,8 @@ final class Exchange: DispatchOwner {
     worker.clientHead.removeAll()
     opening.writeHead(
       head, for: request, stream: stream, isKeepAlive: !connection.willClose, run: run,
-      rules: rules(of: stream.mode, for: request, head), into: &worker.clientHead)
+      resumePath: settings.configuration.runs.streamPath, rules: rules(of: stream.mode, for: request, head),
+      into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
     worker.books.opened(stream, route: routeName ?? "", request: request)

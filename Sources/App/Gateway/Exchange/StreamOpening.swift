@@ -109,9 +109,11 @@ struct StreamOpening {
   }
 
   /// Writes the head of the client's response. The route's rules hold what is the same for every stream of a mode.
+  ///
+  /// - Parameter resumePath: where streams can be resumed.
   func writeHead(
     _ head: borrowing ResponseHead, for request: borrowing RequestHead, stream: EventStream, isKeepAlive: Bool,
-    run: LoggedRun?, rules: borrowing ResponseRules, into out: inout ByteBuffer
+    run: LoggedRun?, resumePath: PathTemplate?, rules: borrowing ResponseRules, into out: inout ByteBuffer
   ) {
     let framing: BodyFraming = request.version == .http10 ? .untilClose : .chunked
     Forwarding.writeResponse(
@@ -121,7 +123,7 @@ struct StreamOpening {
     out.append("X-Stream-Id: ")
     stream.id.write(to: &out)
     if prefersStreamEnd, mode == .graceful { out.append("\r\nPreference-Applied: stream-end") }
-    run?.writeResumeField(into: &out)
+    run?.writeResumeField(resumePath, into: &out)
     out.append("\r\n\r\n")
   }
 }

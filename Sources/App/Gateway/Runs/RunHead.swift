@@ -14,8 +14,9 @@ extension LoggedRun {
   var isKept: Bool { !isDegraded && !(home == .aWorker && settings.source == .pubsub) }
 
   /// Appends a line break and `X-Stream-Resume`: the path at which a client that was cut goes on, and never begins a run.
-  func writeResumeField(into out: inout ByteBuffer) {
-    let path = worker.settings.configuration.runs.streamPath
+  ///
+  /// - Parameter path: where streams can be resumed, as it was when the client's request came.
+  func writeResumeField(_ path: PathTemplate?, into out: inout ByteBuffer) {
     guard isKept, let (before, after) = path?.surroundings(of: CommonRunSettings.streamCapture) else { return }
     out.append("\r\nX-Stream-Resume: ")
     out.append(before)

@@ -31,6 +31,8 @@ struct RunSummary: Sendable {
 final class RunLook {
   private let place: RunPlace
   private unowned let worker: Worker
+  /// The store that the request began with; a reload may bring another while the loops are asked.
+  private let redis: RedisClient?
   private let answer: (RunSummary?) -> Void
   private var state: RunSummary?
   private var readers = 0
@@ -39,6 +41,7 @@ final class RunLook {
   init(at place: RunPlace, worker: Worker, _ answer: @escaping (RunSummary?) -> Void) {
     self.place = place
     self.worker = worker
+    redis = place.settings.store == .redis ? worker.runs.redis : nil
     self.answer = answer
   }
 
@@ -64,8 +67,7 @@ final class RunLook {
   private func askReplicas() {
     guard var state else { return answer(nil) }
     state.readers = readers
-    guard place.settings.store == .redis, let redis = worker.runs.redis, !redis.isAway,
-      let id = RunID(place.identity.stream.description)
+    guard let redis, !redis.isAway, let id = RunID(place.identity.stream.description)
     else { return answer(state) }
     redis.store.standing(of: id) { [answer] result in
       if case .success(let standing) = result { state.readers = max(state.readers, standing.status.readers) }
