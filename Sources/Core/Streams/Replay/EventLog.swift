@@ -54,7 +54,7 @@ package protocol EventLog: AnyObject {
   func position(after number: UInt64) -> LogLookup
 
   /// Where a reader goes on whose last event had this `id` of the backend's own; `nil` when no event that is kept has it.
-  /// The first look-up reads every entry that may have one; later ones pass over most segments.
+  /// What a look-up costs hardly grows with the run: it passes over most segments.
   func position(afterBackendID id: Span<UInt8>) -> LogPosition?
 }
 

@@ -44,6 +44,8 @@ package final class MemoryLog: EventLog {
   package private(set) var bytes = 0
   package private(set) var end: EndRecord?
   package private(set) var hasEnd = false
+  /// By look-ups of backends' own ids, all together: what they have cost.
+  package private(set) var entriesRead = 0
   package var observer: (any EventLogObserver)?
   /// Nothing at or behind it is evicted; `nil` when nobody minds. For entries that have yet to be stored elsewhere.
   package var pin: LogPosition?
@@ -151,12 +153,25 @@ package final class MemoryLog: EventLog {
     let start = open.end
     var full = Segment(at: start)
     swap(&full, &open)
-    if full.allocated > 0 { sealed.append(SealedSegment(full)) }
+    if full.allocated > 0 { seal(full) }
     evict(downTo: limits.window - size)
     guard let size = takeMemory(of: size, atLeast: Segment.overhead + count) else { return false }
     bytes += size
     open = Segment(makeMemory(size), at: start, following: preceding)
     return true
+  }
+
+  /// The segment is read once more for the ids in it, if it may have some: so no look-up ever reads the whole run.
+  private func seal(_ segment: consuming Segment) {
+    let piece = SealedSegment(segment)
+    let filter = piece.segment.makeFilter()
+    sealed.append(piece)
+    if filter.size > 0, let budget, !budget.take(filter.size) {
+      evict(downTo: bytes - filter.size)
+      guard sealed.last === piece, budget.takeBeyondShare(filter.size) else { return }
+    }
+    bytes += filter.size
+    piece.filter = filter
   }
 
   /// Takes `size` bytes of what all logs may have. When that is used up, the run's own oldest events make room, so that
@@ -296,25 +311,13 @@ package final class MemoryLog: EventLog {
   }
 
   package func position(afterBackendID id: Span<UInt8>) -> LogPosition? {
-    var hashes: [UInt64] = []
-    if let position = open.position(afterBackendID: id, noting: &hashes) { return position }
+    if let position = open.position(afterBackendID: id, &entriesRead) { return position }
     let hash = IDFilter.hash(id)
     for piece in sealed.reversed() {
       if let filter = piece.filter, !filter.mayHold(hash) { continue }
-      hashes.removeAll(keepingCapacity: true)
-      let position = piece.segment.position(afterBackendID: id, noting: &hashes)
-      if piece.filter == nil { keepFilter(of: hashes, for: piece) }
-      if let position { return position }
+      if let position = piece.segment.position(afterBackendID: id, &entriesRead) { return position }
     }
     return nil
-  }
-
-  /// Each sealed segment is read for this once; later look-ups pass over most of them.
-  private func keepFilter(of hashes: [UInt64], for piece: SealedSegment) {
-    let size = IDFilter.size(for: hashes.count)
-    if size > 0, budget?.take(size) == false { return }
-    bytes += size
-    piece.filter = IDFilter(hashes)
   }
 
   /// How many sealed segments at the queue's front satisfy `belongs`, which no other does.

@@ -22,6 +22,8 @@ struct Segment: ~Copyable {
   private var plainFrom: LogPosition
   private var buffer: ByteBuffer
   private var count = 0
+  /// Whether an entry may have an id of the backend's own.
+  private var mayHaveIDs = false
   /// Bytes of memory held; 0 for one that takes nothing.
   private(set) var allocated: Int
 
@@ -53,6 +55,7 @@ struct Segment: ~Copyable {
     buffer.append(block)
     add(EntryWord(length: block.count, lineLength: 0, head, after: precedingNumber), head)
     plainFrom = end
+    mayHaveIDs = true
   }
 
   /// Appends an event that gets its id from `line`.
@@ -241,9 +244,25 @@ struct Segment: ~Copyable {
     return position
   }
 
-  /// The place behind the last event with this `id` of its own; adds the hashes of all such ids to `hashes`.
-  func position(afterBackendID id: Span<UInt8>, noting hashes: inout [UInt64]) -> LogPosition? {
+  /// The place behind the last event with this `id` of its own; adds the number of entries that it reads to `steps`.
+  func position(afterBackendID id: Span<UInt8>, _ steps: inout Int) -> LogPosition? {
     var found: LogPosition?
+    if mayHaveIDs { steps += count }
+    visitIDs { own, position in
+      if own.equals(id) { found = position }
+    }
+    return found
+  }
+
+  /// Tells which ids of the backend's own are in it.
+  func makeFilter() -> IDFilter {
+    var hashes: [UInt64] = []
+    visitIDs { own, _ in hashes.append(IDFilter.hash(own)) }
+    return IDFilter(hashes)
+  }
+
+  private func visitIDs(_ body: (Span<UInt8>, LogPosition) -> Void) {
+    guard mayHaveIDs else { return }
     var position = start
     while position < end {
       let (word, block) = next(&position)
@@ -251,20 +270,16 @@ struct Segment: ~Copyable {
       buffer.withSpan {
         let bytes = $0.extracting(block)
         let event = Event(reading: bytes)
-        guard event.hasID else { return }
-        let own = bytes.extracting(event.id)
-        hashes.append(IDFilter.hash(own))
-        if own.equals(id) { found = position }
+        if event.hasID { body(bytes.extracting(event.id), position) }
       }
     }
-    return found
   }
 }
 
 /// A segment that nothing is added to any more.
 final class SealedSegment {
   fileprivate(set) var segment: Segment
-  /// Which ids of the backend's own are in it; `nil` until one was looked for.
+  /// Which ids of the backend's own are in it; `nil` when there was no memory for that.
   var filter: IDFilter?
   /// Bytes of memory held.
   var held: Int { segment.allocated + (filter?.size ?? 0) }
