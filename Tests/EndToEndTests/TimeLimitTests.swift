@@ -71,6 +71,8 @@ extension EndToEnd {
         [Case(script: Script([plain, flood, .end]), name: "limits.stallTimeout", reads: false)]
       case .clientEnd:
         [Case(request: "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", script: .events(["1"]))]
+      // They need a Redis: see `StoreWaits`, which has a case for each.
+      case .storeConnection, .storeAnswer, .storeTakesEvents, .otherGateway: []
       }
     }
 

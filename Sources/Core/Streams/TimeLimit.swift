@@ -18,12 +18,16 @@ package enum TimeLimit: String, CaseIterable, Sendable {
   case total = "stream.total"
   case clientStall = "stream.clientStall"
   case linger = "stream.linger"
+  case storeConnect = "runs.redis.connectTimeout"
+  case storeCommand = "runs.redis.commandTimeout"
+  case storePatience = "runs.redis.patience"
+  case storeLease = "runs.redis.lease"
 
   /// `sentence` with the limit's name behind it.
   package func ending(_ sentence: String) -> String { "\(sentence) (\(rawValue))" }
 }
 
-/// Everything that a client's connection or its backend can be waited for.
+/// Everything that a client, its backend or the store of runs can be waited for.
 package enum PeerWait: CaseIterable, Sendable {
   /// The client sends its first request, or the rest of a request's head.
   case requestHead
@@ -55,6 +59,14 @@ package enum PeerWait: CaseIterable, Sendable {
   case clientTakesAnswer
   /// The client ends its side of the connection.
   case clientEnd
+  /// Redis accepts a connection, and answers the greeting.
+  case storeConnection
+  /// Redis answers a command.
+  case storeAnswer
+  /// Redis takes the events of a run that has begun, while there is none or it refuses them.
+  case storeTakesEvents
+  /// Another gateway shows that it still has a run, or says that a key's run is its own after Redis has lost data.
+  case otherGateway
 
   /// The limits that run meanwhile; the first one that passes ends the wait.
   ///
@@ -77,6 +89,10 @@ package enum PeerWait: CaseIterable, Sendable {
     case .clientTakesStream: [.clientStall, .total]
     case .clientTakesAnswer: [.clientStallInAnswer]
     case .clientEnd: [.linger]
+    case .storeConnection: [.storeConnect]
+    case .storeAnswer: [.storeCommand]
+    case .storeTakesEvents: [.storePatience]
+    case .otherGateway: [.storeLease]
     }
   }
 }

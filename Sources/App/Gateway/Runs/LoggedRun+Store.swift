@@ -4,7 +4,7 @@ import Telemetry
 
 // What a log's store does by itself; a log in memory does nothing.
 extension LoggedRun: EventLogObserver {
-  private static let storeIsAway = "the store of runs can't be reached"
+  private static let storeIsAway = TimeLimit.storePatience.ending("the store of runs can't be reached")
 
   /// What is wrong with the store, for people.
   var storeFault: String { notice?.redis.fault ?? "" }

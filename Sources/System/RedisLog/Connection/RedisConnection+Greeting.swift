@@ -1,4 +1,5 @@
 import Bytes
+import Streams
 
 // What a connection says first: who it is, which database it wants, and whether Redis is ready.
 extension RedisConnection {
@@ -106,7 +107,7 @@ extension RedisError {
     switch self {
     case .notConnected(let text), .connectionLost(let text), .protocolViolation(let text), .refused(let text): text
     case .overloaded: "too many commands wait"
-    case .timedOut: "no answer in time"
+    case .timedOut: TimeLimit.storeCommand.ending("no answer in time")
     }
   }
 }

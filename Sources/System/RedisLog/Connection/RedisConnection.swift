@@ -1,6 +1,7 @@
 import Bytes
 package import Loop
 package import Sockets
+import Streams
 package import Time
 
 /// One connection to Redis, made anew when it is lost. Commands are answered in the order they are sent.
@@ -389,7 +390,8 @@ extension RedisConnection: TurnMember, DeadlineMember {
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     switch state {
     case .pausing(let until) where until <= now: connect()
-    case .greeting where now - opened >= limits.connect: lose(.notConnected("no answer to the greeting"))
+    case .greeting where now - opened >= limits.connect:
+      lose(.notConnected(TimeLimit.storeConnect.ending("no answer to the greeting")))
     case .ready:
       if let first = pending.first, first.deadline <= now { lose(.timedOut) }
     case .closed: return nil

@@ -99,8 +99,9 @@ package final class FollowedRun: RunFeed {
   /// nobody can write.
   private func endHere() {
     let record = EndRecord(
-      outcome: .gatewayError, reason: "the gateway that had the run is gone, and Redis takes no writes", events: number,
-      bytes: bytes, upstreamIsComplete: false)
+      outcome: .gatewayError,
+      reason: TimeLimit.storeLease.ending("the gateway that had the run is gone, and Redis takes no writes"),
+      events: number, bytes: bytes, upstreamIsComplete: false)
     end { $0.runEnded(record) }
   }
 }

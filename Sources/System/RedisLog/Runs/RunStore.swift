@@ -155,7 +155,7 @@ package final class RunStore {
 
   /// To be closed with the number of events. Nobody has their bytes: readers count for themselves.
   private static let orphanEnd: StaticString = """
-    {"outcome":"gateway_error","reason":"the gateway that had the run is gone","complete":false
+    {"outcome":"gateway_error","reason":"the gateway that had the run is gone (runs.redis.lease)","complete":false
     """
 
   /// Ends a run in its log that workers feed, unless it has ended: its readers on all replicas are told the same.
