@@ -20,6 +20,8 @@ struct Replicas: Sendable {
     var runs = "onDisconnect: \"continue\""
     /// Members of `runs.redis`, beside the URL.
     var redis = "lease: \"2s\""
+    /// Members of `runs` beside it, each with a comma behind.
+    var common = ""
     var server = RedisProcess.Setup()
     /// The password that the gateways know, if that is another.
     var saidPassword: String?
@@ -37,7 +39,7 @@ struct Replicas: Sendable {
     func configuration(_ url: String) -> String {
       """
       { upstreams: { main: { url: "UPSTREAM" } },
-        runs: { redis: { url: "\(url)", commandTimeout: "2s", \(redis) } },
+        runs: { \(common) redis: { url: "\(url)", commandTimeout: "2s", \(redis) } },
         routes: [
           { name: "spoken", path: "/spoken/:runId", upstreams: ["main"], runs: { source: "pubsub" } },
           { name: "jobs", path: "/jobs/:runId", upstreams: ["main"], runs: { source: "bullmq", queue: "answers" } },

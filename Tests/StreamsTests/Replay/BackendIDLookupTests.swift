@@ -11,7 +11,7 @@ import Testing
     return log
   }
 
-  @Test func `every id is found, before and after the first look-up`() {
+  @Test func `every id is found`() {
     let log = makeLog(events: 20_000, budget: CountingBudget(1 << 26))
     for number in [1, 19_999, 500, 10_000, 1] {
       let position = log.position(afterBackendID: Array("own-\(number)".utf8).span)
@@ -20,31 +20,47 @@ import Testing
     #expect(log.position(afterBackendID: Array("own-0".utf8).span) == nil)
   }
 
-  @Test func `a look-up in a long run costs about as much as in a short one`() {
-    let ids: [[UInt8]] = (0..<200).map { Array("unknown-\($0)".utf8) }
-    func cost(events: Int) -> Duration {
+  @Test func `the first look-up in a long run reads no more entries than one in a short run`() {
+    func steps(events: Int, _ id: String) -> Int {
       let log = makeLog(events: events, budget: CountingBudget(1 << 28))
-      let first = ids[0]
-      _ = log.position(afterBackendID: first.span)
-      return ContinuousClock().measure {
-        for id in ids {
-          let position = log.position(afterBackendID: id.span)
-          #expect(position == nil)
-        }
-      }
+      _ = log.position(afterBackendID: Array(id.utf8).span)
+      return log.entriesRead
     }
-    // Forty times the events; a scan would cost forty times as much.
-    let (short, long) = (cost(events: 5_000), cost(events: 200_000))
-    #expect(long < short * 15, "\(short) \(long)")
+    // Both have more than one full segment, of a few thousand entries each.
+    let short = (0..<10).map { steps(events: 6_000, "unknown-\($0)") }.max() ?? 0
+    for number in 0..<10 {
+      #expect(steps(events: 200_000, "unknown-\(number)") <= short * 2, "\(short)")
+      #expect(steps(events: 200_000, "own-\(number * 20_000 + 1)") <= short * 3, "\(short)")
+    }
+    #expect(short > 0)
   }
 
-  @Test func `what look-ups keep is counted and given back`() {
+  @Test func `a look-up in a run without ids of the backend's own reads nothing`() {
+    let log = MemoryLog(of: Play.stream)
+    for number in 1...20_000 { log.append(SeenEntry(event: UInt64(number), "data: \(number)\n\n")) }
+    #expect(log.position(afterBackendID: Array("7".utf8).span) == nil && log.entriesRead == 0)
+  }
+
+  @Test func `what is kept for look-ups is counted and given back`() {
     let budget = CountingBudget(1 << 26)
-    let log = makeLog(events: 20_000, budget: budget)
-    let before = budget.taken
-    _ = log.position(afterBackendID: Array("unknown".utf8).span)
-    #expect(budget.taken > before && budget.taken == log.bytes)
+    let (log, bare) = (makeLog(events: 20_000, budget: budget), CountingBudget(1 << 26))
+    let plain = MemoryLog(of: nil, limits: MemoryLog.Limits(run: .max), budget: bare)
+    for number in 1...20_000 {
+      plain.append(SeenEntry(event: UInt64(number), "xx: own-\(number)\ndata: \(number)\n\n"))
+    }
+    #expect(budget.taken == log.bytes && log.bytes > plain.bytes)
+    // Two bytes for each id, and up to twice as many.
+    #expect(log.bytes - plain.bytes <= 20_000 * 4)
     log.retire()
     #expect(budget.taken == 0)
+  }
+
+  @Test func `a log without memory for what speeds up look-ups finds its ids nevertheless`() {
+    let budget = CountingBudget(70 << 10)
+    let log = makeLog(events: 20_000, budget: budget)
+    #expect(budget.most <= 70 << 10)
+    let oldest = log.oldest ?? 0
+    #expect(log.position(afterBackendID: Array("own-\(oldest + 1)".utf8).span) != nil)
+    #expect(log.position(afterBackendID: Array("own-1".utf8).span) == nil)
   }
 }

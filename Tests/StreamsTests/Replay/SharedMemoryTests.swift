@@ -55,4 +55,22 @@ import Testing
     log.retire()
     #expect(budget.taken == 0)
   }
+
+  /// The memory of one who has more than a share.
+  private final class CrowdedBudget: ByteBudget {
+    let memory = CountingBudget(1 << 20)
+    func take(_ count: Int) -> Bool { false }
+    func takeBeyondShare(_ count: Int) -> Bool { memory.take(count) }
+    func giveBack(_ count: Int) { memory.giveBack(count) }
+  }
+
+  @Test(arguments: [1, 50, 5000])
+  func `a run of one who has more than a share goes on, and holds little more than it had`(_ events: Int) {
+    let budget = CrowdedBudget()
+    let log = MemoryLog(of: Play.stream, budget: budget)
+    for number in 1...events { #expect(log.append(SeenEntry(event: UInt64(number), text)) == .kept) }
+    #expect(log.last == UInt64(events) && budget.memory.most <= 8 << 10, "\(budget.memory.most)")
+    log.retire()
+    #expect(budget.memory.taken == 0)
+  }
 }
