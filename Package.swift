@@ -157,8 +157,11 @@ let fuzzers: [Target] =
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
     fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
     fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
-    fuzzer("FuzzRedisAnswers", ["RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop", "Sockets"]),
-    fuzzer("FuzzRunState", ["RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop", "Sockets"]),
+    .target(
+      name: "FakeRedis", dependencies: ["RedisLog", "Bytes", "Loop", "Sockets", "Time"],
+      path: "Tests/Support/FakeRedis", swiftSettings: common),
+    fuzzer("FuzzRedisAnswers", ["FakeRedis", "RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop"]),
+    fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
 let package = Package(

@@ -1,8 +1,8 @@
 import Bytes
+import FakeRedis
 import Loop
 import RedisLog
 import SSE
-import Sockets
 import Streams
 import Time
 
@@ -57,6 +57,8 @@ final class Conversation {
       offset = end
     }
     follower.close()
+    // The loop, which outlives us, holds it until then.
+    store.life.close()
     redis.close()
     LastTurns(of: loop).run()
     precondition(answered == asked, "\(answered) answers to \(asked) questions")
@@ -80,24 +82,6 @@ final class Conversation {
     ask { store.find(key, $0) }
     ask { store.closeOrphan(run, $0) }
     ask { store.remainingWait($0) }
-  }
-}
-
-/// Runs the loop until what waits for its turn has had it: a question that is asked again needs a second one.
-final class LastTurns: TurnMember {
-  private let loop: EventLoop
-  private var left = 4
-
-  init(of loop: EventLoop) { self.loop = loop }
-
-  func run() {
-    loop.callAfterThisCallback(self)
-    loop.run()
-  }
-
-  func turnCame() {
-    left -= 1
-    if left > 0 { loop.callAfterThisCallback(self) } else { loop.stop() }
   }
 }
 
@@ -130,65 +114,6 @@ final class Recorder: RunFeedHandler {
 
   func runStoreLost() {}
   func runStoreBack() {}
-}
-
-/// Gives out a connection that nothing is connected to.
-final class FakeTransport: RedisTransport {
-  private(set) var connection: FakeConnection?
-  private var completion: ((Result<any Connection, RedisError>) -> Void)?
-
-  func open(
-    timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
-  ) -> () -> Void {
-    self.completion = completion
-    return {}
-  }
-
-  func connect(on loop: EventLoop) {
-    let made = FakeConnection(loop: loop)
-    connection = made
-    let completion = completion
-    self.completion = nil
-    completion?(.success(made))
-  }
-}
-
-final class FakeConnection: Connection {
-  let loop: EventLoop
-  var handler: (any ConnectionHandler)?
-  private(set) var isClosed = false
-  var lowWaterMark = 0
-
-  init(loop: EventLoop) { self.loop = loop }
-
-  func deliver(_ bytes: [UInt8]) {
-    _ = loop.input.fill(bytes.span)
-    handler?.connectionReceived(loop.input)
-  }
-
-  func startReading() {}
-  func pauseReading() {}
-  var isReading: Bool { true }
-  var hasPeerFinished: Bool { false }
-  func write(_ bytes: Span<UInt8>) {}
-  var queuedBytes: Int { 0 }
-  func flush() {}
-  func finishWriting() {}
-  var hasFinishedWriting: Bool { false }
-  var sendProgress: SendProgress { SendProgress(queued: 0, unacknowledged: 0) }
-  var acknowledgedBytes: UInt64 { 0 }
-  var peerSign: PeerSign { .none }
-  var lastWriteProgress: MonotonicTime { loop.now }
-
-  func close() {
-    isClosed = true
-    handler = nil
-  }
-
-  func reset() { close() }
-  var hasFailed: Bool { isClosed }
-  var peerAddress: SocketAddress { .loopback(port: 1) }
-  var localAddress: SocketAddress { .loopback(port: 2) }
 }
 
 /// Piece lengths from 1 to 16 that follow from the input, so that a crash can be repeated from its bytes alone.

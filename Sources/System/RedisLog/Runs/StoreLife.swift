@@ -52,8 +52,8 @@ package final class StoreLife {
     command.append(RunStore.milliseconds(settings.lease))
   }
 
-  /// Nobody is told any more.
-  func close() {
+  /// Nobody is told any more, and the loop lets it go.
+  package func close() {
     observers = [:]
     if let handle { redis.loop.deadlines.remove(handle) }
     handle = nil
