@@ -1,5 +1,5 @@
 // @ts-self-types="./eventsource.d.ts"
-import { checkOptions, Stream } from "./stream.js";
+import { createStream } from "./stream.js";
 
 /**
  * @typedef {import("./index.js").EventSourceOptions} EventSourceOptions
@@ -34,7 +34,7 @@ export class FermataEventSource extends EventTarget {
     const requestInit = withCredentials
       ? { ...rest.requestInit, credentials: /** @type {const} */ ("include") }
       : rest.requestInit;
-    this._stream = new Stream(url, { ...checkOptions(rest), requestInit, ...this._handlers(rest) }, true);
+    this._stream = createStream(url, { ...rest, requestInit, ...this._handlers(rest) }, true);
     this.url = this._stream.url;
     /** @type {Promise<StreamResult>} */
     this.done = this._stream.done;

@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {{ isBroken: boolean }} Track
+ * @typedef {{ isBroken?: boolean }} Track
  * @typedef {{ track?: Track, socket?: any, isChunked?: boolean }} Entry
  */
 

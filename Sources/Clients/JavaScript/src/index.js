@@ -1,5 +1,5 @@
 // @ts-self-types="./index.d.ts"
-import { checkOptions, Stream } from "./stream.js";
+import { createStream } from "./stream.js";
 
 export { FermataEventSource } from "./eventsource.js";
 export { createParser } from "./parser.js";
@@ -13,5 +13,5 @@ export { SSE_EVENTS } from "./rules.js";
  * @returns {import("./index.js").FermataStream}
  */
 export function openStream(url, options = {}) {
-  return new Stream(url, checkOptions(options), false);
+  return createStream(url, options, false);
 }

@@ -7,22 +7,19 @@
 
 /** @type {Set<Guest>} */
 const guests = new Set();
+const EVENTS = ["pagehide", "pageshow", "online", "resume", "visibilitychange"];
 
-const wakeAll = () => guests.forEach((guest) => guest.wake());
-const suspendAll = () => guests.forEach((guest) => guest.suspend());
-const looked = () => {
-  if (document.visibilityState === "visible") wakeAll();
-};
+/** @param {Event} event */
+function look({ type }) {
+  if (type === "visibilitychange" && document.hidden) return;
+  // An open connection keeps a page out of the back/forward cache, or dies in it unseen.
+  guests.forEach((guest) => (type === "pagehide" ? guest.suspend() : guest.wake()));
+}
 
 /** @param {"addEventListener" | "removeEventListener"} change */
 function listen(change) {
-  if (typeof document === "undefined" || typeof window === "undefined") return;
-  // An open connection keeps a page out of the back/forward cache, or dies in it unseen.
-  window[change]("pagehide", suspendAll);
-  window[change]("pageshow", wakeAll);
-  window[change]("online", wakeAll);
-  document[change]("resume", wakeAll);
-  document[change]("visibilitychange", looked);
+  // The window sees the document's events on their way down.
+  if (typeof document === "object") EVENTS.forEach((type) => globalThis[change]?.(type, look, true));
 }
 
 /** @param {Guest} guest */

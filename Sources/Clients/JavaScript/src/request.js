@@ -1,9 +1,8 @@
 /** What is sent: addresses, fields, bodies. */
 
 /**
- * @typedef {import("./index.js").StreamOptions} StreamOptions
- * @typedef {{ isResume: boolean, lastId: string, streamId: string | null, attempt: number, signal: AbortSignal,
- *   track: { isBroken: boolean } }} Asking
+ * @typedef {import("./stream.js").Settings} Settings
+ * @typedef {import("./framing.js").Track} Track
  */
 
 // See framing.js. Bun and Deno call themselves Node as well.
@@ -11,192 +10,168 @@ const { versions } = /** @type {any} */ (globalThis).process ?? {};
 const framing = versions?.node && !versions.bun && !versions.deno && parseInt(versions.node) < 24 &&
   import("./framing.js");
 
-const isPage = typeof document !== "undefined" && typeof location !== "undefined";
-
-/**
- * Ids are UTF-8 on the wire; `fetch` takes only bytes in fields.
- * @param {string} text
- */
-const asBytes = (text) => Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
+const here = typeof document === "object" && typeof location === "object" ? location : undefined;
 
 /** A key that nobody else has. `crypto.randomUUID` is missing on pages without https. */
-export function makeKey() {
-  const bytes = new Uint8Array(16);
-  const source = globalThis.crypto;
-  if (source?.getRandomValues) source.getRandomValues(bytes);
-  else bytes.forEach((_, at) => (bytes[at] = Math.random() * 256));
+function makeKey() {
+  const bytes = new Uint8Array(16).map(() => Math.random() * 256);
+  globalThis.crypto?.getRandomValues?.(bytes);
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** @param {any} body */
-function isPlain(body) {
-  if (!body || typeof body !== "object") return false;
-  const prototype = Object.getPrototypeOf(body);
-  return Array.isArray(body) || prototype === null || prototype === Object.prototype;
-}
+/**
+ * @param {string | URL} address
+ * @param {Settings} options
+ */
+export function createRequests(address, options) {
+  const { body, idempotencyKey, optIn, onDisconnect, streamPath, runPath, requestInit, fetch } = options;
+  const url = new URL(address, here?.href);
+  const method = (options.method || (body == null ? "GET" : "POST")).toUpperCase();
+  /** Asking again changes nothing. */
+  const isSafe = /^(GET|HEAD)$/.test(method);
+  // A stream as body can be sent once.
+  const isRepeatable = isSafe || !(/** @type {any} */ (body)?.getReader);
+  const key = idempotencyKey === true ? makeKey() : idempotencyKey;
+  // Fields of our own force a preflight across origins, and servers with a fixed list refuse it.
+  const byQuery = optIn === "query" || (optIn === "auto" && !!here && url.origin !== here.origin);
 
-export class Requests {
-  /**
-   * @param {string | URL} url
-   * @param {StreamOptions} options
-   */
-  constructor(url, options) {
-    this._options = options;
-    this.url = new URL(url, isPage ? location.href : undefined);
-    const { body, method, idempotencyKey, resume, optIn = "auto" } = options;
-    this.method = (method || (body == null ? "GET" : "POST")).toUpperCase();
-    /** Asking again changes nothing. */
-    this.isSafe = this.method === "GET" || this.method === "HEAD";
-    this.key = idempotencyKey === true ? makeKey() : idempotencyKey || "";
-    /** A stream as body can be sent once. */
-    this.isRepeatable = this.isSafe || !body || typeof body !== "object" || !("getReader" in body);
-    this.resume = resume || "auto";
-    /**
-     * What X-Stream-Resume says.
-     * @type {string | null}
-     */
-    this.told = null;
-    const isForeign = isPage && this.url.origin !== location.origin;
-    // Fields of our own force a preflight across origins, and servers with a fixed list refuse it.
-    this._byQuery = optIn === "query" || (optIn === "auto" && isForeign);
-    this._optsIn = optIn !== "off";
-  }
+  const headersFor = async (/** @type {number} */ attempt) =>
+    new Headers(typeof options.headers === "function" ? await options.headers(attempt) : options.headers);
+
+  /** @param {string} path @param {string} id */
+  const resolve = (path, id) => new URL(path.replace("{id}", encodeURIComponent(id)), url);
 
   /**
-   * Sends a request.
-   * @param {Asking} asking
-   * @returns {Promise<Response>}
+   * @param {URL} target
+   * @param {RequestInit} init
    */
-  async send(asking) {
-    const { body } = this._options;
-    const url = new URL(asking.isResume ? this._streamPath(asking.streamId) : this.url, this.url);
-    const headers = await this._headers(asking.attempt);
-    if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
-    /** @type {RequestInit & { duplex?: string }} */
-    const init = { method: asking.isResume ? "GET" : this.method, headers, signal: asking.signal };
-    if (asking.isResume) headers.delete("Content-Type");
-    else if (body != null) this._setBody(init, headers);
-    this._say(url, headers, asking);
-    const fetch = () => this._fetch(url, init);
-    return framing ? (await framing).watched(url, /** @type {string} */ (init.method), asking.track, fetch) : fetch();
-  }
-
-  /**
-   * Asks the server to stop the run.
-   * @param {string} id
-   * @param {number} attempt
-   */
-  async stop(id, attempt) {
-    const { runPath = "/api/agents/run/{id}" } = this._options;
-    const url = new URL(runPath.replace("{id}", encodeURIComponent(id)), this.url);
-    /** @type {RequestInit} */
-    const init = { method: "DELETE", headers: await this._headers(attempt) };
-    if (isPage) init.keepalive = true;
-    const response = await this._fetch(url, init);
-    response.body?.cancel().catch(() => {});
-    return response.status;
+  function send({ href }, init) {
+    const all = { ...requestInit, ...init };
+    return fetch ? fetch(href, all) : globalThis.fetch(href, all);
   }
 
   /**
    * Where the stream goes on: at the caller's path, or the one that the server named, if it is the server's own.
    * @param {string | null} streamId
    */
-  _streamPath(streamId) {
-    const { streamPath = "/fermata/streams/{id}" } = this._options;
-    if (this.resume === "same-url" || !streamId) return this.url;
-    const told = !this._options.streamPath && this.told && new URL(this.told, this.url);
-    if (told && told.origin === this.url.origin) return told;
-    return streamPath.replace("{id}", encodeURIComponent(streamId));
-  }
-
-  /** @param {number} attempt */
-  async _headers(attempt) {
-    const { headers } = this._options;
-    return new Headers(typeof headers === "function" ? await headers(attempt) : headers);
+  function whereToResume(streamId) {
+    if (options.resume === "same-url" || !streamId) return new URL(url);
+    if (streamPath) return resolve(streamPath, streamId);
+    const told = new URL(requests.told || url, url);
+    return told.origin === url.origin && requests.told ? told : resolve("/fermata/streams/{id}", streamId);
   }
 
   /**
    * @param {RequestInit & { duplex?: string }} init
    * @param {Headers} headers
    */
-  _setBody(init, headers) {
-    const { body } = this._options;
+  function setBody(init, headers) {
     const value = typeof body === "function" ? body() : body;
-    if (isPlain(value)) {
-      init.body = JSON.stringify(value);
-      if (!headers.has("Content-Type")) headers.set("Content-Type", "application/json");
-    } else {
-      init.body = /** @type {BodyInit} */ (value);
-      if (!this.isRepeatable) init.duplex = "half";
-    }
+    const prototype = Object.getPrototypeOf(Object(value));
+    const isPlain = value && [Object.prototype, Array.prototype, null].includes(prototype);
+    init.body = /** @type {BodyInit} */ (isPlain ? JSON.stringify(value) : value);
+    if (isPlain && !headers.has("Content-Type")) headers.set("Content-Type", "application/json");
+    if (!isRepeatable) init.duplex = "half";
   }
 
   /**
    * Says what the library has to say, by fields or by the query.
-   * @param {URL} url
+   * @param {URL} target
    * @param {Headers} headers
-   * @param {Asking} asking
+   * @param {string} lastId
    */
-  _say(url, headers, { isResume, lastId }) {
-    const { onDisconnect } = this._options;
-    if (this.key && !isResume) headers.set("Idempotency-Key", this.key);
-    if (onDisconnect) headers.set("X-On-Disconnect", onDisconnect);
-    if (this._byQuery) {
+  function say(target, headers, lastId) {
+    const asks = optIn !== "off";
+    if (byQuery) {
       // Not by searchParams: that would write the caller's own query anew.
-      if (this._optsIn) url.search += `${url.search ? "&" : "?"}stream_end=1`;
-      if (lastId) url.search += `${url.search ? "&" : "?"}last_event_id=${encodeURIComponent(lastId)}`;
+      const add = (/** @type {string} */ text) => (target.search += (target.search && "&") + text);
+      if (asks) add("stream_end=1");
+      if (lastId) add(`last_event_id=${encodeURIComponent(lastId)}`);
       return;
     }
-    if (this._optsIn && !/\bstream-end\b/.test(headers.get("Prefer") || "")) headers.append("Prefer", "stream-end");
-    if (lastId) headers.set("Last-Event-ID", asBytes(lastId));
+    if (asks && !/\bstream-end\b/.test(headers.get("Prefer") || "")) headers.append("Prefer", "stream-end");
+    // Ids are UTF-8 on the wire; `fetch` takes only bytes in fields.
+    if (lastId) headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(lastId)));
   }
 
-  /**
-   * @param {URL} url
-   * @param {RequestInit} init
-   */
-  _fetch(url, init) {
-    const { fetch, requestInit } = this._options;
-    const all = { ...requestInit, ...init };
-    return fetch ? fetch(url.href, all) : globalThis.fetch(url.href, all);
-  }
+  const requests = {
+    url,
+    isSafe,
+    isRepeatable,
+    /** Asking once more can't do anything twice. */
+    isHarmless: isSafe || (isRepeatable && !!key),
+    /**
+     * What X-Stream-Resume says.
+     * @type {string | null}
+     */
+    told: null,
+
+    /**
+     * @param {boolean} isResume
+     * @param {string} lastId
+     * @param {string | null} streamId
+     * @param {number} attempt
+     * @param {AbortSignal} signal
+     * @param {Track} track
+     * @returns {Promise<Response>}
+     */
+    async send(isResume, lastId, streamId, attempt, signal, track) {
+      const target = isResume ? whereToResume(streamId) : new URL(url);
+      const headers = await headersFor(attempt);
+      /** @type {RequestInit & { method: string }} */
+      const init = { method: isResume ? "GET" : method, headers, signal };
+      if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
+      if (isResume) headers.delete("Content-Type");
+      else if (body != null) setBody(init, headers);
+      if (key && !isResume) headers.set("Idempotency-Key", key);
+      if (onDisconnect) headers.set("X-On-Disconnect", onDisconnect);
+      say(target, headers, lastId);
+      return framing
+        ? (await framing).watched(target, init.method, track, () => send(target, init))
+        : send(target, init);
+    },
+
+    /**
+     * Asks the server to stop the run.
+     * @param {string} id
+     * @param {number} attempt
+     */
+    async stop(id, attempt) {
+      /** @type {RequestInit} */
+      const init = { method: "DELETE", headers: await headersFor(attempt) };
+      if (here) init.keepalive = true;
+      const { status, body } = await send(resolve(runPath, id), init);
+      body?.cancel().catch(() => {});
+      if (status >= 400) throw `status ${status}`;
+    },
+  };
+  return requests;
 }
 
-/** @param {AbortSignal} signal */
-export const whenAborted = (signal) =>
-  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+const MOST_OF_A_REFUSAL = 65536;
 
 /**
  * What a refusal says of itself.
  * @param {Response} response
  * @returns {Promise<{ code?: string, message?: string, detail?: any }>}
  */
-export async function refusal(response) {
-  const text = await beginning(response).catch(() => "");
+export async function refusal({ body }) {
+  let text = "";
+  /** @param {any[]} values */
+  const firstText = (...values) => values.find((value) => typeof value === "string");
   try {
+    const reader = body?.getReader();
+    const decoder = new TextDecoder();
+    let piece;
+    while (reader && text.length < MOST_OF_A_REFUSAL && !(piece = await reader.read()).done) {
+      text += decoder.decode(piece.value, { stream: true });
+    }
+    reader?.cancel().catch(() => {});
+    text = text.slice(0, MOST_OF_A_REFUSAL);
     const detail = JSON.parse(text);
-    const error = Object(detail.error);
-    const code = [detail.code, error.code, error.type].find((value) => typeof value === "string");
-    const message = [detail.detail, error.message].find((value) => typeof value === "string");
-    return { code, message, detail };
+    const { code, type, message } = Object(detail.error);
+    return { code: firstText(detail.code, code, type), message: firstText(detail.detail, message), detail };
   } catch {
     return text ? { detail: text } : {};
   }
-}
-
-const MOST_OF_A_REFUSAL = 65536;
-
-/** @param {Response} response */
-async function beginning(response) {
-  const reader = response.body?.getReader?.();
-  if (!reader) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  while (text.length < MOST_OF_A_REFUSAL) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    text += decoder.decode(value, { stream: true });
-  }
-  reader.cancel().catch(() => {});
-  return text.slice(0, MOST_OF_A_REFUSAL);
 }

@@ -24,25 +24,21 @@ export class FermataStreamError extends Error {
    * @param {StreamResult} result
    * @param {Failure} failure
    */
-  constructor(result, failure) {
+  constructor(result, { message, code, status, retryAfter, detail, cause }) {
     const { outcome, reason } = result;
-    super(failure.message || reason || `the stream's outcome is ${outcome}`);
+    super(message || reason || `the stream's outcome is ${outcome}`);
     this.name = "FermataStreamError";
     /** @type {string} */
-    this.code = (outcome === "no_stream" && failure.code) || outcome;
+    this.code = (outcome === "no_stream" && code) || outcome;
     this.outcome = outcome;
-    this.status = failure.status;
-    this.retryAfter = failure.retryAfter;
-    this.isRetryable = isRetryable(outcome, failure.status);
-    this.detail = failure.detail;
-    this.result = result;
+    this.status = status;
+    this.retryAfter = retryAfter;
+    this.isRetryable = isRetryable(outcome, status);
+    this.detail = detail;
     // A result and its error hold each other: one of them must not be looked into by printers.
-    Object.defineProperty(this, "result", { enumerable: false });
-    if (failure.cause !== undefined) Object.defineProperty(this, "cause", { value: failure.cause });
+    Object.defineProperties(this, { result: { value: result }, cause: { value: cause } });
   }
 }
-
-const NO_ERRORS = ["completed", "empty", "aborted", "replaced_by_new_stream"];
 
 /**
  * @param {string} outcome
@@ -51,5 +47,5 @@ const NO_ERRORS = ["completed", "empty", "aborted", "replaced_by_new_stream"];
  */
 export function isFailure(outcome, isOurs, requireTerminal) {
   if (outcome === "ended") return !!requireTerminal;
-  return !NO_ERRORS.includes(outcome) && !(isOurs && outcome === "cancelled");
+  return !/^(completed|empty|aborted|replaced_by_new_stream)$/.test(outcome) && !(isOurs && outcome === "cancelled");
 }

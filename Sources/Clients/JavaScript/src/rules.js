@@ -4,7 +4,7 @@
  * @typedef {import("./index.js").StreamEvent} StreamEvent
  */
 
-export const SSE_EVENTS = Object.freeze(
+export const SSE_EVENTS = /* @__PURE__ */ Object.freeze(
   /** @type {const} */ ({
     STATUS: "status",
     DELTA: "delta",
@@ -21,12 +21,8 @@ export const SSE_EVENTS = Object.freeze(
 
 /** @implements {StreamEvent} */
 export class ServerEvent {
-  /**
-   * @param {string} type
-   * @param {string} data
-   * @param {string} id
-   */
-  constructor(type, data, id) {
+  /** @param {import("./parser.js").ParsedEvent} event */
+  constructor({ type, data, id }) {
     this.kind = /** @type {const} */ ("event");
     this.type = type;
     this.data = data;
@@ -35,8 +31,10 @@ export class ServerEvent {
 
   /** @returns {any} */
   json() {
-    if (!("_json" in this)) Object.defineProperty(this, "_json", { value: JSON.parse(this.data) });
-    return /** @type {any} */ (this)._json;
+    const value = JSON.parse(this.data);
+    // Parsed once. Not enumerable, so that printers and comparisons do not see it.
+    Object.defineProperty(this, "json", { value: () => value });
+    return value;
   }
 }
 
@@ -46,46 +44,37 @@ export class ServerEvent {
  * @returns {Record<string, any>}
  */
 export function members(event) {
-  if (event.data[0] !== "{") return {};
   try {
-    return event.json();
+    return event.data[0] === "{" ? event.json() : {};
   } catch {
     return {};
   }
 }
 
-const HARD = ["message_stop", "response.completed", "response.incomplete", "response.failed"];
-
 /**
- * Finds the events that say that the answer is over. Soft ones may be followed by others, hard ones are the protocol's
- * last word.
+ * Whether an event says that the answer is over. Soft terminals may be followed by others, hard ones are the
+ * protocol's last word.
+ * @param {StreamEvent} event
+ * @param {boolean} isNamed
  * @param {readonly string[]} soft types of soft terminals
+ * @returns {"soft" | "hard" | "failed" | ""}
  */
-export function terminals(soft) {
-  // JSON is parsed only where one of the names stands in it: nearly all events are none of these.
-  const hint = new RegExp(`"(?:${[...soft, ...HARD].map((name) => name.replace(/\W/g, "\\$&")).join("|")})"`);
-  /**
-   * @param {StreamEvent} event
-   * @param {boolean} named
-   * @returns {"soft" | "hard" | "failed" | ""}
-   */
-  return (event, named) => {
-    if (event.data === "[DONE]") return "hard";
-    const type = named ? event.type : hint.test(event.data) ? members(event).type : "";
-    if (type === "response.failed") return "failed";
-    return HARD.includes(type) ? "hard" : soft.includes(type) ? "soft" : "";
-  };
+export function terminal(event, isNamed, soft) {
+  if (event.data === "[DONE]") return "hard";
+  const type = isNamed ? event.type : event.data.includes('"type"') && members(event).type;
+  if (type === "response.failed") return "failed";
+  if (/^(message_stop|response\.(completed|incomplete))$/.test(type)) return "hard";
+  return soft.includes(type) ? "soft" : "";
 }
 
 /**
  * Whether a backend tells of an error by this event.
- * @param {StreamEvent | null} event
+ * @param {StreamEvent | undefined} event
  */
 export function isError(event) {
-  if (!event) return false;
-  if (event.type !== "message") return event.type === SSE_EVENTS.ERROR;
+  if (!event || event.type !== "message") return event?.type === "error";
   const { type, error } = members(event);
-  return type === SSE_EVENTS.ERROR || (typeof error === "object" && error !== null);
+  return type === "error" || (!!error && typeof error === "object");
 }
 
 /**
@@ -94,36 +83,20 @@ export function isError(event) {
  */
 export function gatewayId(id) {
   const parts = /^([\w-]{22})\.(\d{1,15})$/.exec(id);
-  return parts && { streamId: parts[1], number: Number(parts[2]) };
+  return parts && { streamId: parts[1], number: +parts[2] };
 }
 
 /** @param {number} status */
-export function isWorthAnotherTry(status) {
-  return [408, 425, 429, 500, 502, 503, 504].includes(status);
-}
+export const isWorthAnotherTry = (status) => [408, 425, 429, 500, 502, 503, 504].includes(status);
 
 /**
  * Reads Retry-After: seconds, or a date.
  * @param {string | null} text
- * @param {number} now
  * @returns {number | undefined} milliseconds
  */
-export function retryAfter(text, now) {
-  if (!text) return undefined;
-  const wait = /^\s*\d+\s*$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return wait >= 0 ? wait : wait < 0 ? 0 : undefined;
-}
-
-/**
- * The pause before try `tries`: it doubles each time, and half of it is left to chance.
- * @param {number} tries since the last new event, from 1
- * @param {number} base milliseconds
- * @param {number} max milliseconds
- * @param {() => number} random
- */
-export function pause(tries, base, max, random) {
-  const ceiling = Math.max(base, Math.min(base * 2 ** (tries - 1), max));
-  return ceiling / 2 + (random() * ceiling) / 2;
+export function retryAfter(text) {
+  const wait = /^\s*\d+\s*$/.test(text || "") ? Number(text) * 1000 : Date.parse(text || "") - Date.now();
+  return isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 
 /**
@@ -133,5 +106,5 @@ export function pause(tries, base, max, random) {
  */
 export function isRetryable(outcome, status) {
   if (outcome === "no_stream") return !status || isWorthAnotherTry(status);
-  return ["cut", "draining", "upstream_truncated", "gateway_error"].includes(outcome) || /timeout$/.test(outcome);
+  return /^(cut|draining|upstream_truncated|gateway_error)$|timeout$/.test(outcome);
 }

@@ -1,108 +1,87 @@
 /**
  * One stream over as many requests as it takes: asks, reads, asks again, and says how it ended.
  */
-import { Account } from "./account.js";
-import { Clock } from "./clock.js";
-import { Keepalive } from "./keepalive.js";
+import { createAccount } from "./account.js";
+import { createClock } from "./clock.js";
 import { enter, leave } from "./page.js";
 import { createParser } from "./parser.js";
-import { refusal, Requests, whenAborted } from "./request.js";
-import { Report } from "./report.js";
+import { createRequests, refusal } from "./request.js";
 import { FermataStreamError, isFailure } from "./result.js";
-import { isWorthAnotherTry, pause, retryAfter, ServerEvent } from "./rules.js";
+import { isWorthAnotherTry, retryAfter, ServerEvent } from "./rules.js";
 
 /**
- * @typedef {import("./index.js").StreamOptions} StreamOptions
- * @typedef {import("./index.js").Mode} Mode
  * @typedef {import("./result.js").Failure} Failure
  * @typedef {import("./account.js").Verdict} Verdict
- * @typedef {import("./report.js").Sink} Sink
+ * @typedef {import("./index.js").State} State
+ */
+
+/**
+ * The stream's other half: what comes out of a session.
+ * @typedef {object} Consumer
+ * @property {(item: import("./index.js").StreamEvent | import("./index.js").StreamReset) => void} deliver
+ * @property {(name: "onState" | "onOpen" | "onReset" | "onLate" | "onRetry", value?: any) => void} tell
+ * @property {(level: "debug" | "info" | "warn" | "error", message: string, metadata: Record<string, unknown>) => void} log
+ * @property {() => Promise<void> | undefined} room a promise if the consumer has too much already
+ * @property {(released: Promise<void> | undefined) => void} finish
  */
 
 const LONGEST_RETRY = 300000;
 const noop = () => {};
 
-export class Session extends Report {
+/**
+ * @param {string | URL} url
+ * @param {import("./stream.js").Settings} options
+ * @param {import("./stream.js").LiveResult} result
+ * @param {Consumer} consumer
+ */
+export function createSession(url, options, result, { deliver, tell, log, room, finish }) {
+  const { isFeed, signal, timeout, cancelWait } = options;
+  const { attempts, random, retryAfterMax, max } = options.retry;
+  let { base } = options.retry;
+  const account = createAccount(options, result, deliver);
+  const requests = createRequests(url, options);
+  const clock = createClock();
+  // What a slow consumer does not prolong.
+  const limits = createClock();
+  /** Requests in a row that brought no new event. */
+  let tries = 0;
+  let wasOpen = false;
+  let hasRenewed = false;
+  let isCancelling = false;
+  let isSuspended = false;
+  let isOver = false;
+  // Of the request that is under way.
+  let controller = new AbortController();
+  /** @type {import("./framing.js").Track} */
+  let track = {};
   /**
-   * @param {string | URL} url
-   * @param {StreamOptions} options
-   * @param {boolean} isFeed
-   * @param {Sink} sink
+   * Its connection is being read to its end, and is free or gone then.
+   * @type {Promise<void> | undefined}
    */
-  constructor(url, options, isFeed, sink) {
-    super(options, sink, new Account(options, isFeed, (item) => sink.item(item)));
-    this._isFeed = isFeed;
-    this._requests = new Requests(url, options);
-    this.url = this._requests.url.href;
-    this._retry = { base: 1000, max: 30000, attempts: 5, retryAfterMax: 120000, random: Math.random, ...options.retry };
-    this._clock = new Clock();
-    // What a slow consumer does not prolong.
-    this._limits = new Clock();
-    this._tries = 0;
-    this._wasOpen = false;
-    this._hasRenewed = false;
-    this._track = { isBroken: false };
-    this._isCancelling = false;
-    this._isSuspended = false;
-    /**
-     * The last connection is free, or gone.
-     * @type {Promise<void> | undefined}
-     */
-    this._released = undefined;
-    /** @type {AbortController | undefined} */
-    this._controller = undefined;
-    /**
-     * How the last stream ended that is to be resumed.
-     * @type {Verdict}
-     */
-    this._ended = { outcome: "cut" };
-    this._endPause = noop;
-    this._onAbort = () => this.close(options.signal && options.signal.reason);
+  let released;
+  /**
+   * How the last stream ended that is to be resumed.
+   * @type {Verdict}
+   */
+  let ended = { outcome: "cut" };
+  let endPause = noop;
+
+  const isGraceful = () => result.mode === "graceful";
+
+  /** @param {State} state */
+  function become(state) {
+    if (session.state === state || isOver) return;
+    session.state = state;
+    tell("onState", state);
   }
 
-  start() {
-    const { signal, timeout = Infinity } = this._options;
-    if (signal && signal.aborted) return this._onAbort();
-    if (signal) signal.addEventListener("abort", this._onAbort);
-    this._limits.set("total", timeout, () => this._finish({ outcome: "timeout" }));
-    enter(this);
-    this._run().catch((cause) => this._finish({ outcome: "no_stream" }, { cause, message: String(cause) }));
-  }
-
-  /** @param {unknown} [reason] */
-  close(reason) {
-    const text = reason instanceof Error ? reason.message : reason;
-    this._finish({ outcome: "aborted", reason: text === undefined ? undefined : String(text) });
-  }
-
-  /** Stops the run. Before there is an answer this is only remembered. */
-  cancel() {
-    if (this._isCancelling || this._isOver) return;
-    this._isCancelling = true;
-    if (this._wasOpen) this._stop();
-  }
-
-  /** The machine or the page came back: a pause is over, and silence is looked at. */
-  wake() {
-    this._isSuspended = false;
-    this._clock.wake("dead");
-    this._endPause();
-  }
-
-  /** The page goes: a connection that can be made again is given up. */
-  suspend() {
-    if (!this._controller || this.account.mode !== "graceful" || !this._canResume()) return;
-    this._isSuspended = true;
-    this._controller.abort();
-  }
-
-  async _run() {
-    await this.account.prepare();
-    while (!this._isOver) {
-      const failure = await this._attempt();
-      if (!failure || this._isOver) return;
-      if (failure.verdict) this._ended = failure.verdict;
-      await this._rest(failure);
+  async function run() {
+    await account.prepare();
+    while (!isOver) {
+      const failure = await attempt();
+      if (!failure || isOver) return;
+      ended = failure.verdict || ended;
+      await rest(failure);
     }
   }
 
@@ -110,288 +89,317 @@ export class Session extends Report {
    * One request, to its end.
    * @returns {Promise<Failure | undefined>} undefined: the stream is over
    */
-  async _attempt() {
-    const controller = (this._controller = new AbortController());
-    const { signal } = controller;
-    const { headTimeout = 60000 } = this._options;
-    const { lastId, mode, streamId } = this.account;
+  async function attempt() {
+    const { signal } = (controller = new AbortController());
+    track = {};
+    released = undefined;
     let isTimeout = false;
-    this._clock.set("head", headTimeout, () => {
+    clock.set("head", options.headTimeout, () => {
       isTimeout = true;
       controller.abort();
     });
-    const track = (this._track = { isBroken: false });
-    const knownId = mode === "graceful" ? streamId : null;
-    const asking = { isResume: this._wasOpen && !this._isFeed, lastId, streamId: knownId, track, signal };
     try {
-      const answer = this._requests.send({ ...asking, attempt: ++this._attempts });
+      const isResume = wasOpen && !isFeed;
+      const knownId = isGraceful() ? result.streamId : null;
+      const answer = requests.send(isResume, result.lastEventId, knownId, ++result.attempts, signal, track);
       // For a fetch that does not look at the signal.
-      answer.then(({ body }) => (signal.aborted && body ? body.cancel() : undefined), noop).catch(noop);
-      return await this._answered(await Promise.race([answer, whenAborted(signal)]), controller);
+      answer.then(({ body }) => (signal.aborted ? body?.cancel() : undefined)).catch(noop);
+      const aborted = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+      return await answered(await Promise.race([answer, aborted]));
     } catch (cause) {
-      const isFinal = !this._mayRepeat();
-      const message = isTimeout ? undefined : cause instanceof Error ? cause.message : String(cause);
-      return { cause, isTimeout, isFinal, message };
+      const message = isTimeout ? "no head in time" : /** @type {any} */ (cause)?.message || `${cause}`;
+      return { cause, isTimeout, isFinal: !wasOpen && !requests.isHarmless, message };
     } finally {
-      this._clock.clear("head");
+      clock.clear("head");
     }
-  }
-
-  /** Whether asking once more can't do anything twice. */
-  _mayRepeat() {
-    const { isSafe, isRepeatable, key } = this._requests;
-    return this._wasOpen || isSafe || (isRepeatable && !!key);
   }
 
   /**
    * @param {Response} response
-   * @param {AbortController} controller
    * @returns {Promise<Failure | undefined>}
    */
-  async _answered(response, controller) {
-    const { status, headers } = response;
-    if (status === 204) return this._conclude(this.account.nothingMore(headers.get("X-Stream-Outcome"), this._wasOpen));
-    if (response.ok && /^\s*text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") || "")) {
-      this._clock.clear("head");
-      return this._open(response, controller);
+  async function answered(response) {
+    const { status, headers, body, ok } = response;
+    if (status === 204) return conclude(account.nothingMore(headers.get("X-Stream-Outcome"), wasOpen));
+    if (ok && /^\s*text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") || "")) {
+      clock.clear("head");
+      if (!body?.getReader) return { status, code: "no_streaming", message: "no streaming bodies", isFinal: true };
+      open(response);
+      return isOver ? undefined : read(body.getReader());
     }
-    const wait = retryAfter(headers.get("Retry-After"), Date.now());
-    const isFinal = !this._mayAsk(status, wait);
-    return { status, retryAfter: wait, isFinal, ...(await refusal(response)) };
+    const wait = retryAfter(headers.get("Retry-After"));
+    return { status, retryAfter: wait, isFinal: !mayAsk(status, wait), ...(await refusal(response)) };
   }
 
   /**
    * @param {number} status
    * @param {number | undefined} wait
    */
-  _mayAsk(status, wait) {
-    const { isRepeatable } = this._requests;
+  function mayAsk(status, wait) {
+    const { isRepeatable, isHarmless } = requests;
     if (status === 401) {
-      const isFirst = !this._hasRenewed && typeof this._options.headers === "function";
-      this._hasRenewed = true;
-      return isFirst && (this._wasOpen || isRepeatable);
+      const isFirst = !hasRenewed && typeof options.headers === "function";
+      hasRenewed = true;
+      return isFirst && (wasOpen || isRepeatable);
     }
-    if (!isWorthAnotherTry(status)) return false;
     // These two did nothing, and say when to come back.
-    return this._mayRepeat() || (isRepeatable && (status === 429 || status === 503) && wait !== undefined);
+    const didNothing = isRepeatable && (status === 429 || status === 503) && wait !== undefined;
+    return isWorthAnotherTry(status) && (wasOpen || isHarmless || didNothing);
   }
 
-  /**
-   * @param {Response} response
-   * @param {AbortController} controller
-   * @returns {Promise<Failure | undefined>}
-   */
-  async _open(response, controller) {
-    const { headers, status, url, body } = response;
-    if (!body || !body.getReader) {
-      return { status, code: "no_streaming", message: "this fetch has no streaming bodies", isFinal: true };
-    }
-    const mode = /** @type {Mode | null} */ (headers.get("X-Stream-Mode"));
+  /** @param {Response} response */
+  function open({ headers, status, url }) {
+    const mode = headers.get("X-Stream-Mode");
     const streamId = headers.get("X-Stream-Id");
-    const isResumed = this._wasOpen;
-    this.account.begin(mode, streamId, isResumed);
-    this._wasOpen = true;
-    this._requests.told = headers.get("X-Stream-Resume") ?? this._requests.told;
-    this._hasRenewed = false;
-    if (!this.account.isRefused) {
-      this._setState(this.account.terminal ? "completing" : "open");
-      this.log("info", "SSE open", { runId: this._runId(), attempt: this._attempts, mode });
-      this._sink.open({ status, url, headers, mode, streamId, attempt: this._attempts, isResumed });
-      if (this._isCancelling && !isResumed) this._stop();
-    }
-    return this._isOver ? undefined : this._read(body.getReader(), controller);
+    const isResumed = wasOpen;
+    const { attempts: attempt } = result;
+    account.begin(mode, streamId, isResumed);
+    wasOpen = true;
+    hasRenewed = false;
+    requests.told = headers.get("X-Stream-Resume") ?? requests.told;
+    if (account.isRefused) return;
+    become(account.terminal ? "completing" : "open");
+    log("info", "SSE open", { runId: runId(), attempt, mode });
+    tell("onOpen", { status, url, headers, mode, streamId, attempt, isResumed });
+    if (isCancelling && !isResumed) stop();
   }
 
   /**
    * @param {ReadableStreamDefaultReader<Uint8Array>} reader
-   * @param {AbortController} controller
    * @returns {Promise<Failure | undefined>}
    */
-  async _read(reader, controller) {
-    const { account } = this;
-    const parser = this._parser();
-    const next = () => reader.read().catch(() => null);
-    controller.signal.addEventListener("abort", () => reader.cancel().catch(noop), { once: true });
+  async function read(reader) {
+    const { signal } = controller;
+    const parser = createEvents();
+    const next = () => reader.read().catch(noop);
+    signal.addEventListener("abort", () => reader.cancel().catch(noop));
     let piece;
-    while (!account.isRefused && (piece = await next()) && !piece.done && !controller.signal.aborted) {
-      this.bytes += piece.value.length;
-      this._clock.touch("dead");
-      if (!parser.feed(piece.value)) return this._conclude({ outcome: "event_too_large" });
-      if (account.end || this._isOver) break;
-      if (this._sink.isFull() && !this._isCancelling) await this._room();
+    while (!account.isRefused && (piece = await next()) && !piece.done && !signal.aborted) {
+      result.bytes += piece.value.length;
+      clock.touch("dead");
+      if (!parser.feed(piece.value)) return conclude({ outcome: "event_too_large" });
+      if (result.end || isOver) break;
+      const emptied = !isCancelling && room();
+      if (emptied) await clock.pause(emptied);
     }
-    if (this._isOver) return undefined;
-    this._clock.clear("late", "dead", "end");
-    const isWhole = !!piece && piece.done && !controller.signal.aborted && !this._track.isBroken;
-    parser.end(isWhole && !this._isFeed);
-    account.flush();
-    if (account.end) this._released = this._drain(reader, controller);
+    if (isOver) return;
+    clock.clear("late", "dead", "end");
+    const isWhole = piece?.done && !signal.aborted && !track.isBroken;
+    parser.end(isWhole && !isFeed);
+    account.release();
+    if (result.end) released = drain(next);
     else controller.abort();
-    if (account.isRefused) return { message: "another stream came instead of the rest", isFinal: true };
-    return this._conclude(account.verdict(isWhole ? "clean" : "cut", this._canResume()));
+    if (account.isRefused) return { message: "another stream came", isFinal: true };
+    return conclude(account.verdict(isWhole ? "clean" : "cut", canResume()));
   }
 
-  _parser() {
-    const { account } = this;
-    const { maxEventBytes, deadTimeout = "auto" } = this._options;
-    const keepalive = new Keepalive(this._clock, deadTimeout, account.mode === "graceful", () => {
-      if (this._controller) this._controller.abort();
-    });
-    if (!account.total) this._awaitFirst();
+  function createEvents() {
+    const { deadTimeout, maxEventBytes } = options;
+    const isAuto = deadTimeout === "auto";
+    let lastComment = 0;
+    let longestGap = 0;
+    /** @param {number | "off"} limit */
+    const expectLife = (limit) => clock.set("dead", limit === "off" ? Infinity : limit, () => controller.abort());
+    // The gateway sends comments; others may, and are believed once they do.
+    expectLife(!isAuto ? deadTimeout : isGraceful() ? 45000 : "off");
+    if (!result.events) awaitFirst();
     const parser = createParser({
-      lastEventId: account.lastId,
+      lastEventId: result.lastEventId,
       maxEventBytes,
-      onEvent: (raw, named, identified) => {
-        if (this._isOver) return;
-        const what = account.take(new ServerEvent(raw.type, raw.data, raw.id), named, identified);
-        if (what === "new") this._progress();
-        else if (what === "announced") this._awaitFirst();
-        else if (what === "reset") parser.lastEventId = "";
+      onEvent(raw, isNamed, isIdentified) {
+        if (isOver) return;
+        const what = account.take(new ServerEvent(raw), isNamed, isIdentified);
+        if (what === "new") progress();
+        if (what === "announced") awaitFirst();
+        if (what === "reset") parser.lastEventId = "";
       },
-      onComment: () => keepalive.comment(),
-      onRetry: (time) => (this._retry.base = time ? Math.min(time, LONGEST_RETRY) : this._retry.base),
-      onId: (id) => (account.lastId = id),
+      onComment() {
+        const now = Date.now();
+        // One alone says nothing of how often they come.
+        if (isAuto && lastComment) {
+          longestGap = Math.max(longestGap, now - lastComment);
+          expectLife(Math.min(Math.max(30000, 2.5 * longestGap), 120000));
+        }
+        lastComment = now;
+      },
+      onRetry: (time) => (base = Math.min(time, LONGEST_RETRY) || base),
+      onId: (id) => (result.lastEventId = id),
     });
     return parser;
   }
 
-  _awaitFirst() {
-    const { firstTokenTimeout = 35000 } = this._options;
-    this._clock.set("late", firstTokenTimeout, () => this._sink.tell("onLate"));
-  }
+  const awaitFirst = () => clock.set("late", options.firstTokenTimeout, () => tell("onLate"));
 
   /** A new event came: tries are counted anew, and the end is waited for if it was a terminal, or came behind one. */
-  _progress() {
-    this._tries = 0;
-    const { mode, terminal } = this.account;
-    this._clock.clear("late");
-    if (!terminal) return;
-    const { endWait = 30000, hardEndWait = 1000 } = this._options;
-    const wait = mode === "graceful" || terminal === "soft" ? endWait : hardEndWait;
-    this._setState("completing");
-    if (this._isFeed) return;
-    this._clock.set("end", wait, () => this._conclude(this.account.verdict("quiet", false)));
-  }
-
-  /** The consumer has too much already. Its time is nobody's silence. */
-  async _room() {
-    this._clock.pause(true);
-    await this._sink.room();
-    this._clock.pause(false);
+  function progress() {
+    tries = 0;
+    clock.clear("late");
+    if (!account.terminal) return;
+    const isSoft = isGraceful() || account.terminal === "soft";
+    become("completing");
+    if (isFeed) return;
+    const wait = isSoft ? options.endWait : options.hardEndWait;
+    clock.set("end", wait, () => conclude(account.verdict("quiet", false)));
   }
 
   /**
    * Reads what may follow the end, so that the connection can be used again.
-   * @param {ReadableStreamDefaultReader<Uint8Array>} reader
-   * @param {AbortController} controller
+   * @param {() => Promise<any>} next
    */
-  async _drain(reader, controller) {
-    this._controller = undefined;
-    const timer = setTimeout(() => controller.abort(), 1000);
-    if (typeof timer === "object") /** @type {any} */ (timer).unref();
-    let piece;
-    do piece = await reader.read().catch(() => null); while (piece && !piece.done);
+  async function drain(next) {
+    const mine = controller;
+    const timer = setTimeout(() => mine.abort(), 1000);
+    /** @type {any} */ (timer).unref?.();
+    while ((await next())?.done === false);
     clearTimeout(timer);
   }
 
-  _canResume() {
-    const { resume, isSafe } = this._requests;
-    const { mode, streamId, lastId } = this.account;
-    if (this._isFeed) return true;
-    if (resume === "auto" && mode === "graceful") return !!streamId;
-    return resume !== "off" && isSafe && !!lastId;
+  function canResume() {
+    const { resume } = options;
+    if (isFeed) return true;
+    if (resume === "auto" && isGraceful()) return !!result.streamId;
+    return resume !== "off" && requests.isSafe && !!result.lastEventId;
   }
 
   /**
    * @param {Verdict} verdict
    * @returns {Failure | undefined}
    */
-  _conclude(verdict) {
+  function conclude(verdict) {
     if (verdict.again) return { verdict };
-    this._finish(verdict);
-    return undefined;
+    over(verdict);
   }
 
   /**
    * Waits before the next request, or gives up.
    * @param {Failure} failure
    */
-  async _rest(failure) {
-    const { base, max, attempts, random, retryAfterMax } = this._retry;
-    const { status, retryAfter: wait = 0 } = failure;
-    if (!this._isSuspended) this._tries++;
-    const mayGoOn = this._isFeed || this._tries <= attempts;
-    this.log("warn", "SSE connection error", { runId: this._runId(), attempt: this._attempts, status });
-    if (this._isCancelling && !this._wasOpen) return this.close();
-    if (failure.isFinal || !mayGoOn || wait > retryAfterMax) return this._finish(this._given(failure), failure);
-    const delay = this._isSuspended ? Infinity : Math.max(pause(this._tries, base, max, random), wait);
-    this._setState("reconnecting");
-    this.log("info", "SSE reconnect", { delayMs: Math.round(delay) });
-    this._sink.tell("onRetry", { attempt: this._tries, delay, error: this._error(this._given(failure), failure) });
-    if (this._isCancelling || this._isOver) return;
+  async function rest(failure) {
+    const { status, retryAfter = 0, isTimeout, isFinal } = failure;
+    if (!isSuspended) tries++;
+    log("warn", "SSE connection error", { runId: runId(), attempt: result.attempts, status });
+    if (isCancelling && !wasOpen) return session.close();
+    // What it comes to if nothing helps.
+    const given = wasOpen ? { ...ended, verified: false } : { outcome: isTimeout ? "timeout" : "no_stream" };
+    const mayGoOn = isFeed || tries <= attempts;
+    if (isFinal || !mayGoOn || retryAfter > retryAfterMax) return over(given, failure);
+    // It doubles each time, and half of it is left to chance.
+    const ceiling = Math.max(base, Math.min(base * 2 ** (tries - 1), max));
+    const delay = isSuspended ? Infinity : Math.max((ceiling * (1 + random())) / 2, retryAfter);
+    become("reconnecting");
+    log("info", "SSE reconnect", { delayMs: Math.round(delay) });
+    tell("onRetry", { attempt: tries, delay, error: errorOf({ ...result, ...told(given) }, failure) });
+    if (isCancelling || isOver) return;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     await new Promise((resolve) => {
-      this._endPause = () => resolve(undefined);
-      if (delay < Infinity) timer = setTimeout(resolve, delay);
+      endPause = () => resolve(undefined);
+      timer = setTimeout(resolve, Math.min(delay, 0x7fffffff));
     });
     clearTimeout(timer);
-    this._endPause = noop;
   }
 
-  /**
-   * What it comes to if nothing helps.
-   * @param {Failure} failure
-   */
-  _given(failure) {
-    if (this._wasOpen) return { ...this._ended, verified: false };
-    return { outcome: failure.isTimeout ? "timeout" : "no_stream" };
-  }
+  const runId = () => result.end?.runId || options.runId || result.streamId;
 
   /** Stops the run by its name; where it has none, leaving is all that can be done. */
-  _stop() {
-    const runId = this._options.runId || this.account.streamId;
-    if (!runId) return this.close();
-    const { cancelWait = 2000 } = this._options;
-    /** @param {unknown} error */
-    const failed = (error) => this.log("warn", "Failed to cancel", { runId, errorMessage: String(error) });
-    this._limits.set("cancel", cancelWait, () => this.close());
-    this._requests.stop(runId, this._attempts).then((status) => status >= 400 && failed(`status ${status}`), failed);
-    this._endPause();
+  function stop() {
+    const id = options.runId || result.streamId;
+    if (!id) return session.close();
+    limits.set("cancel", cancelWait, session.close);
+    requests.stop(id, result.attempts).catch((error) => {
+      log("warn", "Failed to cancel", { runId: id, errorMessage: String(error) });
+    });
+    endPause();
   }
+
+  /** @param {Verdict} verdict */
+  const told = ({ outcome, verified = false, reason }) => ({
+    outcome,
+    complete: outcome === "completed",
+    verified,
+    reason: reason || null,
+    runId: runId(),
+  });
+
+  /**
+   * @param {import("./index.js").StreamResult} result
+   * @param {Failure} failure
+   */
+  const errorOf = (result, failure) =>
+    /** @type {any} */ (new FermataStreamError(result, { detail: account.detail, ...failure }));
 
   /**
    * @param {Verdict} verdict
    * @param {Failure} [failure]
    */
-  _finish(verdict, failure = {}) {
-    if (this._isOver) return;
-    const isLeft = this._isCancelling && ["cut", "ended", "no_stream", "timeout"].includes(verdict.outcome);
-    const result = this._result(isLeft ? { outcome: "aborted" } : verdict);
+  function over(verdict, failure = {}) {
+    if (isOver) return;
+    const isLeft = isCancelling && /^(cut|ended|no_stream|timeout)$/.test(verdict.outcome);
+    Object.assign(result, told(isLeft ? { outcome: "aborted" } : verdict));
     const { outcome, events, bytes } = result;
-    if (outcome === "aborted") this.account.drop();
-    else this.account.flush();
-    if (isFailure(outcome, this._isCancelling, this._options.requireTerminal)) {
-      result.error = new FermataStreamError(result, { detail: this.account.detail, ...failure });
+    const isAborted = outcome === "aborted";
+    account.release(isAborted);
+    if (isFailure(outcome, isCancelling, options.requireTerminal)) result.error = errorOf(result, failure);
+    become("closed");
+    isOver = true;
+    clean();
+    if (result.error && result.end) {
+      log("error", "Agent run error", { runId: result.runId, errorData: { code: outcome } });
     }
-    this._setState("closed");
-    this._isOver = true;
-    this._clean();
-    const { error } = result;
-    if (error && result.end) {
-      this.log("error", "Agent run error", { runId: result.runId, errorData: { code: error.code } });
-    }
-    this.log(outcome === "aborted" ? "debug" : "info", "SSE end", { outcome, events, bytes });
-    this._sink.finish(result, this._released);
+    log(isAborted ? "debug" : "info", "SSE end", { outcome, events, bytes });
+    finish(released);
   }
 
-  _clean() {
-    const { signal } = this._options;
-    if (signal) signal.removeEventListener("abort", this._onAbort);
-    this._clock.clear("head", "late", "dead", "end");
-    this._limits.clear("total", "cancel");
-    leave(this);
-    this._endPause();
-    if (this._controller) this._controller.abort();
+  function clean() {
+    signal?.removeEventListener("abort", onAbort);
+    clock.clear("head", "late", "dead", "end");
+    limits.clear("total", "cancel");
+    leave(session);
+    endPause();
+    if (!released) controller.abort();
   }
+
+  const onAbort = () => session.close(signal?.reason);
+
+  const session = {
+    /** The address, as it was resolved. */
+    url: requests.url.href,
+    /** @type {State} */
+    state: "connecting",
+
+    start() {
+      if (signal?.aborted) return onAbort();
+      signal?.addEventListener("abort", onAbort);
+      limits.set("total", timeout, () => over({ outcome: "timeout" }));
+      enter(session);
+      run().catch((cause) => over({ outcome: "no_stream" }, { cause, message: String(cause) }));
+    },
+
+    /** @param {any} [reason] */
+    close(reason) {
+      over({ outcome: "aborted", reason: reason === undefined ? reason : String(reason?.message ?? reason) });
+    },
+
+    /** Stops the run. Before there is an answer this is only remembered. */
+    cancel() {
+      if (isCancelling || isOver) return;
+      isCancelling = true;
+      if (wasOpen) stop();
+    },
+
+    /** The machine or the page came back: a pause is over, and silence is looked at. */
+    wake() {
+      isSuspended = false;
+      clock.wake("dead");
+      endPause();
+    },
+
+    /** The page goes: a connection that can be made again is given up. */
+    suspend() {
+      if (released || !isGraceful() || !canResume()) return;
+      isSuspended = true;
+      controller.abort();
+    },
+  };
+  return session;
 }
