@@ -509,8 +509,9 @@ class Machine:
         how = "ended without its end" if clean else "was cut"
         if self._foreign:
             self._finish_fallback("the server answered with another stream", 200)
-        elif self._cancelling:
-            self._finish("cancelled", False, "the run was cancelled")
+        elif self._cancelling and not (self._terminal and (clean or not self._graceful)):
+            # `cancelled` is the server's word: that the run ended so nobody said.
+            self.close(now)
         elif self._feed:
             if not self._resume(now, Ending("cut", f"the stream {how}")):
                 self._finish("ended" if clean else "cut", False, f"the stream {how}")
@@ -612,7 +613,7 @@ class Machine:
         elif name == "order":
             self._delivery.release(now)
         elif name == "cancel":
-            self._finish("cancelled", False, "the run was cancelled")
+            self.close(now)
         elif name == "total":
             self._finish("timeout", False, "the time for the whole stream is over")
 

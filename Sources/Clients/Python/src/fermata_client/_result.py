@@ -36,7 +36,8 @@ class StreamResult:
 
     outcome: str
     """The server's word from ``stream_end``, or the client's: ``completed``, ``ended``, ``cut``, ``missing_events``,
-    ``empty``, ``no_stream``, ``timeout``, ``event_too_large``, ``upstream_error``, ``cancelled``, ``aborted``."""
+    ``empty``, ``no_stream``, ``timeout``, ``event_too_large``, ``upstream_error``, ``aborted``. ``cancelled`` is the
+    server's word only: a run that was cancelled and did not say so in time is ``aborted``."""
     complete: bool
     """The outcome is ``completed``."""
     verified: bool
