@@ -62,6 +62,6 @@ async function check(given) {
   }
 }
 
-test("common cases", { concurrency: 8 }, async (context) => {
+test("common cases", { concurrency: 4 }, async (context) => {
   await Promise.all(cases.map((each) => context.test(`${each.name}: ${each.why}`, () => check(each))));
 });

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkExamples } from "../Documentation/examples.mjs";
 import { sizes } from "./sizes.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -76,14 +77,17 @@ if (!has("npm")) missing("what is published", "npm");
 else {
   const { files } =
     JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: library, encoding: "utf8" }))[0];
-  const names = new Set(files.map((file) => file.path));
+  const published = files.map((file) => file.path);
+  const modules = readdirSync(path.join(library, "src")).map((name) => `src/${name}`);
+  const wanted = ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...modules].sort();
+  check("what is published is the sources and four pages", `${published.sort()}` === `${wanted}`, `${published}`);
+  check("nothing but modules and their types is in src", modules.every((name) => /\.(js|d\.ts)$/.test(name)), `${modules}`);
   const manifest = JSON.parse(readFileSync(path.join(library, "package.json"), "utf8"));
-  const exported = Object.values(manifest.exports).flatMap((
-    value,
-  ) => (typeof value === "string" ? [value] : Object.values(value)));
-  for (const name of [...exported, "./README.md", "./CHANGELOG.md", "./LICENSE"]) {
-    check(`${name} is published`, names.has(name.slice(2)));
-  }
+  const exported = Object.values(manifest.exports).flatMap((value) => Object.values(Object(value)));
+  check("every entry point has its types, and is published", exported.every((name) => published.includes(name.slice(2))));
+  const changes = readFileSync(path.join(library, "CHANGELOG.md"), "utf8");
+  check(`the changelog begins with ${manifest.version}`, /^## (\S+)/m.exec(changes)?.[1] === manifest.version);
+  check("the README is one screen to start", readFileSync(path.join(library, "README.md"), "utf8").split("\n").length < 100);
 }
 
 if (has("npm")) {
@@ -102,21 +106,14 @@ if (has("npm")) {
   rmSync(folder, { recursive: true });
 }
 
-if (has("esbuild")) {
-  const pages = [path.join(library, "README.md"), path.join(root, "docs/migration.md")];
-  for (const page of pages) {
-    const blocks = [...readFileSync(page, "utf8").matchAll(/^```jsx?\n([^]*?)^```/gm)].map(([, code]) => code);
-    const bad = blocks.filter((input) => !run("esbuild", ["--loader=jsx", "--format=esm"], { input }).isRight);
-    check(
-      `${path.relative(root, page)}: ${blocks.length} examples are JavaScript`,
-      blocks.length > 0 && !bad.length,
-      bad[0],
-    );
-  }
+for (const { name, missing: what, isRight, detail } of checkExamples(root)) {
+  if (what) missing(name, what);
+  else check(name, isRight, detail);
 }
 
 const programs = [process.env.FERMATA_PROGRAM, `${root}/.build/debug/fermata`, `${root}/.build/release/fermata`];
-if (!programs.some((name) => name && existsSync(name))) missing("in front of a real gateway", "a built gateway");
+const program = programs.find((name) => name && existsSync(name));
+if (!program) missing("in front of a real gateway", "a built gateway");
 const units = readdirSync(here).filter((name) => name.endsWith(".test.mjs")).map((name) => path.join(here, name));
 counted("unit tests", process.execPath, ["--test", "--test-reporter=tap", ...units], /# pass (\d+)\n# fail (\d+)/);
 
@@ -124,7 +121,10 @@ if (existsSync(path.join(here, "browser.mjs"))) {
   const tools = ["chromium", "chromedriver", "esbuild"].filter((tool) => !has(tool));
   if (!existsSync("/usr/share/nodejs/react")) tools.push("node-react");
   if (tools.length) missing("in a browser", tools.join(", "));
-  else counted("in Chromium", process.execPath, [path.join(here, "browser.mjs")], /(\d+) passed, (\d+) failed/);
+  else {
+    const pattern = /(\d+) passed, (\d+) failed/;
+    counted("in Chromium", process.execPath, [path.join(here, "browser.mjs")], pattern);
+  }
 }
 
 if (!existsSync(path.join(shared, "run.py"))) missing("given cases", shared);

@@ -462,6 +462,55 @@ test("events that only look like the gateway's own are the backend's", async () 
   assert.equal((await stream.done).verified, true);
 });
 
+test("break, return and throw end the request at once, and nothing is deleted", async () => {
+  const ways = {
+    async break(stream) {
+      for await (const _ of stream) break;
+    },
+    async throw(stream) {
+      await assert.rejects(async () => {
+        for await (const _ of stream) throw new Error("mine");
+      }, /mine/);
+    },
+    async return(stream) {
+      const iterator = stream[Symbol.asyncIterator]();
+      await iterator.next();
+      await iterator.return();
+    },
+    // One that waits for an event meanwhile gets its end.
+    async waiting(stream) {
+      const iterator = stream[Symbol.asyncIterator]();
+      await iterator.next();
+      const next = iterator.next();
+      await iterator.return();
+      assert.deepEqual(await next, { done: true, value: undefined });
+    },
+  };
+  for (const [way, leave] of Object.entries(ways)) {
+    const { fetch, calls } = fakeFetch();
+    const stream = openStream(URL, { fetch });
+    const left = leave(stream);
+    await clock.settle();
+    calls[0].answer(GRACEFUL).write(token(1));
+    await left;
+    assert.equal(calls[0].init.signal.aborted, true, way);
+    assert.equal((await stream.done).outcome, "aborted", way);
+    assert.equal(calls.length, 1, way);
+  }
+});
+
+test("two calls of next that wait at once are both answered, in order", async () => {
+  const stream = openStream(URL, { fetch: net.fetch });
+  const iterator = stream[Symbol.asyncIterator]();
+  const both = Promise.all([iterator.next(), iterator.next(), iterator.next()]);
+  await clock.settle();
+  const call = net.calls[0].answer(GRACEFUL);
+  call.write(token(1) + token(2));
+  call.write(end({ events: 2, lastEventId: `${ID}.2` }));
+  call.end();
+  assert.deepEqual((await both).map(({ done, value }) => (done ? "end" : value.data)), ["1", "2", "end"]);
+});
+
 test("a stream has one consumer", async () => {
   const { stream } = open();
   assert.throws(() => stream[Symbol.asyncIterator](), TypeError);

@@ -1,4 +1,4 @@
-"""What users install: types, metadata, files, and the examples of the README."""
+"""What users install: types, metadata, files, and the examples of the README and of docs."""
 
 import os
 import re
@@ -12,8 +12,13 @@ import pytest
 
 from conftest import LIBRARY, ROOT
 
-README = open(os.path.join(LIBRARY, "README.md"), encoding="utf-8").read()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DOCS = os.path.join(ROOT, "docs")
+PAGES = [os.path.join(LIBRARY, "README.md"), os.path.join(DOCS, "clients.md"), os.path.join(DOCS, "migration.md")]
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"```python\n(.*?)```", open(page, encoding="utf-8").read(), re.DOTALL)
+]
 
 
 def checked(*command, **more):
@@ -36,11 +41,13 @@ def test_the_style_is_kept():
 
 
 def test_the_examples_are_typed(tmp_path):
-    names = "url: str = ''\nrun_url: str = ''\nprompt: str = ''\nlast: str = ''\n"
-    head = "import fermata_client\nfrom fermata_client import ServerEvent, StreamReset\nimport httpx\n"
-    tail = "def show(text: object) -> None: ...\ndef clear() -> None: ...\n"
+    names = "url: str = ''\nrun_url: str = ''\nprompt: str = ''\nlast: str = ''\nstream: fermata_client.SyncStream\n"
+    # Of openai's library, which these tests do not install.
+    names += "OpenAI: typing.Any\nGATEWAY = ''\nMODEL = ''\nMESSAGES: list[dict[str, str]] = []\n"
+    head = "import typing\nimport fermata_client\nfrom fermata_client import ServerEvent, StreamReset\nimport httpx\n"
+    tail = "def show(text: object) -> None: ...\ndef clear() -> None: ...\ndef handle(*what: object) -> None: ...\n"
     tail += "async def fresh_token() -> str: return ''\n"
-    assert len(EXAMPLES) >= 5
+    assert len(EXAMPLES) >= 9
     for number, example in enumerate(EXAMPLES):
         body = f"async def main() -> None:\n{textwrap.indent(example, '    ')}"
         (tmp_path / f"example{number}.py").write_text(head + names + tail + body)
