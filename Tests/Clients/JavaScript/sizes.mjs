@@ -16,7 +16,15 @@ const PARTS = [
 /** What is loaded only when it is needed (Node before 24, order by index) is in files of its own. */
 export function sizes(library) {
   const folder = mkdtempSync(path.join(tmpdir(), "fermata-sizes-"));
-  const args = ["--bundle", "--splitting", "--minify", "--format=esm", "--target=es2020", "--external:react", `--outdir=${folder}`];
+  const args = [
+    "--bundle",
+    "--splitting",
+    "--minify",
+    "--format=esm",
+    "--target=es2020",
+    "--external:react",
+    `--outdir=${folder}`,
+  ];
   try {
     return PARTS.map(({ name, code, limit }) => {
       const input = path.join(library, ".size.js");

@@ -462,6 +462,22 @@ test("events that only look like the gateway's own are the backend's", async () 
   assert.equal((await stream.done).verified, true);
 });
 
+test("a view that was replaced, or a run that was cancelled, asks for nothing more, whatever is missing", async () => {
+  for (const outcome of ["replaced_by_new_stream", "cancelled"]) {
+    const { fetch, calls } = fakeFetch();
+    const { stream, items } = open({ fetch });
+    await clock.settle();
+    const call = calls[0].answer(GRACEFUL);
+    call.write(token(1) + end({ outcome, events: 3, lastEventId: `${ID}.3`, resumable: true }));
+    call.end();
+    await clock.advance(60000);
+    const result = await stream.done;
+    assert.deepEqual([result.outcome, result.verified, calls.length], [outcome, false, 1]);
+    assert.equal(result.error?.code, outcome === "cancelled" ? "cancelled" : undefined);
+    assert.equal((await items).length, outcome === "cancelled" ? 2 : 1);
+  }
+});
+
 test("break, return and throw end the request at once, and nothing is deleted", async () => {
   const ways = {
     async break(stream) {

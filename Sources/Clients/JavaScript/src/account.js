@@ -93,7 +93,11 @@ export function createAccount(options, result, deliver) {
     foreign = null;
     mayRepeat = false;
     recent = [];
-    recentSize = base = counted = highest = 0;
+    recentSize =
+      base =
+      counted =
+      highest =
+        0;
     result.lastEventId = account.terminal = "";
     last = undefined;
     isLost = reason === "evicted";
@@ -145,7 +149,9 @@ export function createAccount(options, result, deliver) {
     const got = base + counted;
     if (!Number.isInteger(events) || typeof lastId !== "string" || isNaN(got)) return { outcome, reason };
     const isLast = lastId === result.lastEventId;
-    if (events === got && isLast) return { outcome, reason, verified: true };
+    const verified = events === got && isLast;
+    // These two are the caller's doing, and nothing is asked for again.
+    if (verified || /^(cancelled|replaced_by_new_stream)$/.test(outcome)) return { outcome, reason, verified };
     // Behind the last id there is nothing more: what is missing came before it.
     isLost = isLast || events <= got;
     return { outcome: "missing_events", reason: `${got} of ${events} events came`, again: again && !isLost };

@@ -22,7 +22,7 @@ export function createClock() {
     if (!deadlines.size || pausedAt) return;
     firesAt = Math.min(...Array.from(deadlines.values(), ({ at }) => at));
     // Browsers take a delay beyond 2^31 for none.
-    timer = setTimeout(fire, Math.min(firesAt - Date.now(), 0x7fffffff));
+    timer = setTimeout(fire, Math.min(Math.max(firesAt - Date.now(), 0), 0x7fffffff));
   }
 
   function fire() {

@@ -114,10 +114,7 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
     }
   }
 
-  /**
-   * @param {Response} response
-   * @returns {Promise<Failure | undefined>}
-   */
+  /** @type {(response: Response) => Promise<Failure | undefined>} */
   async function answered(response) {
     const { status, headers, body, ok } = response;
     if (status === 204) return conclude(account.nothingMore(headers.get("X-Stream-Outcome"), wasOpen));
@@ -261,10 +258,7 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
     return resume !== "off" && requests.isSafe && !!result.lastEventId;
   }
 
-  /**
-   * @param {Verdict} verdict
-   * @returns {Failure | undefined}
-   */
+  /** @type {(verdict: Verdict) => Failure | undefined} */
   function conclude(verdict) {
     if (verdict.again) return { verdict };
     over(verdict);
@@ -321,12 +315,11 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
     runId: runId(),
   });
 
-  /**
-   * @param {import("./index.js").StreamResult} result
-   * @param {Failure} failure
-   */
-  const errorOf = (result, failure) =>
-    /** @type {any} */ (new FermataStreamError(result, { detail: account.detail, ...failure }));
+  /** @type {(result: import("./index.js").StreamResult, failure: Failure) => any} */
+  const errorOf = (
+    result,
+    failure,
+  ) => /** @type {any} */ (new FermataStreamError(result, { detail: account.detail, ...failure }));
 
   /**
    * @param {Verdict} verdict

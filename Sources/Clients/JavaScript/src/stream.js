@@ -223,7 +223,10 @@ export function createStream(url, given, isFeed) {
       for await (const item of stream) {
         if (item.kind === "event") yield item;
         else if (!options.onReset) {
-          throw Object.assign(new Error(`the stream began anew: ${item.reason}`), { code: "stream_reset", reset: item });
+          throw Object.assign(new Error(`the stream began anew: ${item.reason}`), {
+            code: "stream_reset",
+            reset: item,
+          });
         }
       }
     },
