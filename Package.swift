@@ -39,10 +39,21 @@ func app(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSe
   .target(name: name, dependencies: dependencies, path: "Sources/App/\(name)", swiftSettings: settings)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]) -> Target {
   .executableTarget(
-    name: name, dependencies: dependencies, path: "Sources/App/\(name)", swiftSettings: strict)
+    name: name, dependencies: dependencies, path: "Sources/App/\(name)",
+    exclude: ["eventsource", "index", "parser", "react"].map { "Demo/Page/fermata-client/\($0).d.ts" },
+    resources: resources, swiftSettings: strict)
 }
+
+/// The page of `fermata demo --keep`, and the client library that it uses (a link to its sources).
+let demoPage: [Resource] = [
+  "index.html", "demo.js", "view.js", "readers.js", "react-global.js", "fermata-client/account.js",
+  "fermata-client/clock.js", "fermata-client/eventsource.js", "fermata-client/framing.js",
+  "fermata-client/index.js", "fermata-client/page.js", "fermata-client/parser.js", "fermata-client/react.js",
+  "fermata-client/request.js", "fermata-client/result.js", "fermata-client/rules.js", "fermata-client/session.js",
+  "fermata-client/sorter.js", "fermata-client/store.js", "fermata-client/stream.js",
+].map { .embedInCode("Demo/Page/\($0)") }
 
 func tests(
   _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [], exclude: [String] = []
@@ -94,7 +105,7 @@ let sources: [Target] = [
     [
       "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes", "HTTP",
       "SSE",
-    ]),
+    ], resources: demoPage),
 ]
 
 let testing: [Target] = [

@@ -81,13 +81,30 @@ else {
   const modules = readdirSync(path.join(library, "src")).map((name) => `src/${name}`);
   const wanted = ["CHANGELOG.md", "LICENSE", "README.md", "package.json", ...modules].sort();
   check("what is published is the sources and four pages", `${published.sort()}` === `${wanted}`, `${published}`);
-  check("nothing but modules and their types is in src", modules.every((name) => /\.(js|d\.ts)$/.test(name)), `${modules}`);
+  check(
+    "nothing but modules and their types is in src",
+    modules.every((name) => /\.(js|d\.ts)$/.test(name)),
+    `${modules}`,
+  );
   const manifest = JSON.parse(readFileSync(path.join(library, "package.json"), "utf8"));
-  const exported = Object.values(manifest.exports).flatMap((value) => Object.values(Object(value)));
-  check("every entry point has its types, and is published", exported.every((name) => published.includes(name.slice(2))));
+  const exported = Object.values(manifest.exports).flatMap((one) => typeof one === "string" ? one : Object.values(one));
+  check(
+    "every entry point has its types, and is published",
+    exported.every((name) => published.includes(name.slice(2))),
+  );
+  const embedded = readFileSync(path.join(root, "Package.swift"), "utf8");
+  check(
+    "the demo's page has all modules",
+    modules.filter((name) => name.endsWith(".js")).every((name) =>
+      embedded.includes(name.replace("src", "fermata-client"))
+    ),
+  );
   const changes = readFileSync(path.join(library, "CHANGELOG.md"), "utf8");
   check(`the changelog begins with ${manifest.version}`, /^## (\S+)/m.exec(changes)?.[1] === manifest.version);
-  check("the README is one screen to start", readFileSync(path.join(library, "README.md"), "utf8").split("\n").length < 100);
+  check(
+    "the README is one screen to start",
+    readFileSync(path.join(library, "README.md"), "utf8").split("\n").length < 100,
+  );
 }
 
 if (has("npm")) {
@@ -124,6 +141,7 @@ if (existsSync(path.join(here, "browser.mjs"))) {
   else {
     const pattern = /(\d+) passed, (\d+) failed/;
     counted("in Chromium", process.execPath, [path.join(here, "browser.mjs")], pattern);
+    if (program) counted("the demo's page", process.execPath, [path.join(here, "demo.mjs"), program], pattern);
   }
 }
 

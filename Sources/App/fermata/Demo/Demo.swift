@@ -10,7 +10,7 @@ extension Verb {
     help: """
       usage: fermata demo [--keep]
 
-        --keep    stay up when the show is over, with the commands to try; Ctrl-C ends it
+        --keep    stay up when the show is over, with the commands to try and a page for a browser; Ctrl-C ends it
 
       Starts, on free ports of the loopback interface, a backend that goes on sending after its completion event, and
       the gateway in front of it with a flag file of its own. Clients read the same answer at the same time, an old one

@@ -34,12 +34,26 @@ enum DemoAnswer {
     return Script([.head()] + steps + [.end])
   }
 
-  /// Answers `/hello` with one event and anything else with the whole answer; `?pace=MS` says how fast.
+  /// The page's answer: long enough to press a button, and then what `script` has behind its completion event too.
+  static func live(pace: Nanoseconds) -> Script {
+    let words = """
+      A fermata stands above the last note. Nobody leaves while it sounds: not the players, not the listeners, and not \
+      the one who turns the pages. It ends when it has been heard.
+      """.split(separator: " ")
+    let steps = words.flatMap { [.event("token", String($0)), .pause(pace)] as [Script.Step] }
+    let ending = events[completion...].flatMap { [.event($0.type, $0.data), .pause(pace)] as [Script.Step] }
+    return Script([.head()] + steps + ending + [.end])
+  }
+
+  /// Answers `/hello` with one event, `/live` with the page's answer, the page's paths with its files, and anything
+  /// else with the whole answer; `?pace=MS` says how fast.
   static let choose: @Sendable (RecordedRequest) -> Script = { request in
+    if let page = DemoPage.answer(to: request.path) { return page }
     if request.path == "/hello" { return Script([.head(), .event("complete", "hello"), .end]) }
     let pace = request.query.split(separator: "&").first { $0.hasPrefix("pace=") }
     let milliseconds = pace.flatMap { Int($0.dropFirst(5)) } ?? 50
-    return script(pace: .milliseconds(min(max(milliseconds, 0), 60_000)))
+    let time = Nanoseconds.milliseconds(min(max(milliseconds, 0), 60_000))
+    return request.path == "/live" ? live(pace: time) : script(pace: time)
   }
 }
 

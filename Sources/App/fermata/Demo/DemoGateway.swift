@@ -31,12 +31,12 @@ final class DemoGateway: Sendable {
     let gateway: LoopBound<Reference>
   }
 
-  static func start(upstream: String, flagFile: String, logFile: String) throws -> DemoGateway {
+  static func start(configFile: String, flagFile: String, logFile: String) throws -> DemoGateway {
     // Not the caller's variables: the demo shows the same everywhere.
     var sources = SettingSources(environment: [:])
+    sources.file = configFile
     let settings = [
-      "upstream": upstream, "listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "flags.file": flagFile,
-      "workers": "1", "drain": "1s",
+      "listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "flags.file": flagFile, "workers": "1", "drain": "1s",
     ]
     for (path, value) in settings { sources.override(path, with: value, from: "demo") }
     let configuration = try sources.load().get()

@@ -34,7 +34,8 @@ final class DemoStage: Sendable {
       let flagFile = try directory.write("flags.json", flagText(.legacy))
       let backend = try ScriptedBackend.start(choose: DemoAnswer.choose)
       let gateway = try DemoGateway.start(
-        upstream: backend.url, flagFile: flagFile, logFile: directory.write("gateway.log", ""))
+        configFile: directory.write("fermata.json5", configText(backend: backend.url)), flagFile: flagFile,
+        logFile: directory.write("gateway.log", ""))
       return try DemoStage(backend: backend, gateway: gateway, directory: directory, flagFile: flagFile)
     } catch {
       directory.remove()
@@ -91,6 +92,20 @@ final class DemoStage: Sendable {
     return counters
   }
 
+  /// Only the page's streams are kept as runs.
+  private static func configText(backend: String) -> String {
+    """
+    {
+      upstreams: { backend: { url: "\(backend)" } },
+      routes: [
+        { name: "live", path: "/live", upstreams: ["backend"], runs: { onDisconnect: "grace=60" } },
+        { name: "all", path: "/*", upstreams: ["backend"] },
+      ],
+    }
+
+    """
+  }
+
   private static func flagText(_ flags: Flags) -> String {
     """
     {
@@ -113,7 +128,12 @@ final class DemoStage: Sendable {
     Terminal.print(
       """
 
-      It stays up until Ctrl-C, with the flag at graceful. In another terminal:
+      It stays up until Ctrl-C, with the flag at graceful. In a browser, an old client and fermata-client side by side,
+      with buttons to cut, resume, cancel and replace the stream:
+
+        http://\(gateway.address)/
+
+      In another terminal:
 
         # a client that does not opt in, one that does, and one that checks what it got
         curl -sN http://\(gateway.address)/answer
