@@ -137,6 +137,50 @@ def test_a_full_queue_stops_the_clocks():
     assert stream.wait(2).machine.phase is not Phase.BODY
 
 
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        (None, f"http://host/fermata/streams/{ID}"),
+        ("/kept/1?a=b", "http://host/kept/1?a=b"),
+        ("http://host/kept/1", "http://host/kept/1"),
+        ("//elsewhere/1", f"http://host/fermata/streams/{ID}"),
+        ("http://elsewhere/1", f"http://host/fermata/streams/{ID}"),
+        ("http://host.elsewhere/1", f"http://host/fermata/streams/{ID}"),
+        ("/a b", f"http://host/fermata/streams/{ID}"),
+    ],
+)
+def test_a_kept_run_is_resumed_where_the_server_says_at_the_same_origin(named, url):
+    fields = GRACEFUL + ([("X-Stream-Resume", named)] if named else [])
+    assert Stream("POST").head(200, fields).data(token(1)).over().again().plan.url == url
+
+
+def test_the_callers_own_path_for_resuming_wins():
+    stream = Stream(given=options(stream_path="/mine/{id}")).head(200, [*GRACEFUL, ("X-Stream-Resume", "/kept/1")])
+    assert stream.over().again().plan.url == f"http://host/mine/{ID}"
+
+
+def test_a_cancelled_run_that_is_cut_is_asked_once_more_how_it_ended():
+    stream = Stream().head(200, GRACEFUL).data(token(1))
+    stream.machine.cancel(stream.now)
+    stream.over().wait(1.5)
+    stream.plan = stream.machine.plan(stream.now)
+    stream.head(200, GRACEFUL).data(end(outcome="cancelled", events=1, lastEventId=f"{ID}.1"))
+    assert (stream.outcome, stream.machine.result.verified, stream.machine.result.error) == ("cancelled", True, None)
+
+
+def test_a_cancelled_run_whose_end_nobody_tells_was_left():
+    stream = Stream().head(200, GRACEFUL).data(token(1))
+    stream.machine.cancel(stream.now)
+    stream.wait(3)
+    assert stream.outcome == "aborted" and stream.machine.result.error is None
+
+
+def test_the_end_of_another_gateways_stream_is_an_event():
+    inner = end(outcome="completed", events=9, lastEventId="x.9", streamId="x")
+    stream = Stream().head(200, GRACEFUL).data(inner)
+    assert stream.outcome is None and len(stream.taken()) == 1
+
+
 def test_pauses_double_up_to_the_longest_with_half_of_them_by_chance():
     low, high = Backoff(1, 30, None, lambda: 0.0), Backoff(1, 30, None, lambda: 1.0)
     assert [low.next() for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]

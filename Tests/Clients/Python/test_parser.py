@@ -80,6 +80,11 @@ def test_comments_are_not_part_of_an_event():
     assert parse([b":" + b"x" * 100 + b"\n"] * 20, 500) == ["Comment"] * 20
 
 
+def test_a_comment_without_end_is_not_kept():
+    pieces = [b"data: a\n", b": "] + [b"x" * 1000] * 100 + [b"\ndata: b\n\n"]
+    assert parse(pieces, 500) == ["Comment", ("", "a\nb", None)]
+
+
 def seconds(pieces):
     parser = EventParser(1 << 30)
     begun = time.perf_counter()

@@ -246,6 +246,28 @@ def test_no_more_is_read_than_the_queue_holds(server, kind):
         run(kind, body)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_silence_behind_a_queue_that_was_full_is_noticed(server, kind):
+    event = {"text": "data: " + "x" * 1000 + "\n\n"}
+    _, url = start(server, f"{kind}-silent-behind", {"headers": PLAIN, "segments": [event], "end": "hold"})
+    given = fc.StreamOptions(high_water=500, dead_timeout=0.5)
+    begun = time.monotonic()
+
+    async def body():
+        async with fc.astream("GET", url, options=given) as stream:
+            with pytest.raises(fc.FermataError, match="cut"):
+                async for _ in stream:
+                    await anyio.sleep(0.3)
+
+    if kind == "sync":
+        with fc.stream("GET", url, options=given) as stream, pytest.raises(fc.FermataError, match="cut"):
+            for _ in stream:
+                time.sleep(0.3)
+    else:
+        run(kind, body)
+    assert time.monotonic() - begun < 5
+
+
 def test_an_abort_is_a_debug_line_and_nothing_secret_is_logged(server, caplog):
     play, url = start(server, "logs", TICKS)
     caplog.set_level(logging.DEBUG, logger="fermata_client")

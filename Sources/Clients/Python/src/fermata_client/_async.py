@@ -107,6 +107,8 @@ class _Engine:
             if message is not None:
                 if not self.machine.is_full:
                     self._room.set()
+                    # The clocks that stood still while the queue was full go on.
+                    self._wake.set()
                 return message
             if self.machine.phase is Phase.CLOSED:
                 return None

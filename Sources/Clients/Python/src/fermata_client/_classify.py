@@ -75,6 +75,10 @@ class Classifier:
         payload = payload if payload is not None else json_object(data)
         if payload is None:
             return None
+        about = payload.get("streamId")
+        # A gateway behind the gateway says the same of its own stream: that is one of the backend's events.
+        if graceful and stream_id is not None and isinstance(about, str) and about != stream_id:
+            return None
         if kind == "stream_end":
             return Meaning("end", payload) if payload.get("type") == "stream_end" else None
         if kind == "error":

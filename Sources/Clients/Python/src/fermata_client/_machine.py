@@ -22,6 +22,7 @@ from ._requests import (
     RequestPlan,
     at_origin,
     id_fits_field,
+    named_path,
     refusal_code,
     with_query,
 )
@@ -29,6 +30,7 @@ from ._result import (
     QUIET_OUTCOMES,
     RETRYABLE_OUTCOMES,
     RETRYABLE_STATUSES,
+    UNSAID_OUTCOMES,
     ErrorInfo,
     OpenInfo,
     RetryInfo,
@@ -122,6 +124,8 @@ class Machine:
         self._was_graceful = False
         self._foreign = False
         self._candidate: Optional[str] = None
+        self._named: Optional[str] = None
+        self._candidate_named: Optional[str] = None
         self._announced = False
         self._was_late = False
         self._cancelling = False
@@ -197,8 +201,9 @@ class Machine:
         if not self._resuming_kept:
             return self._first_plan()
         assert self.stream_id is not None
-        url = at_origin(self._url, self.options.stream_path, self.stream_id)
-        url, headers = self._common(url)
+        path = self.options.stream_path
+        url = self._named if path is None else None
+        url, headers = self._common(url or at_origin(self._url, path or "/fermata/streams/{id}", self.stream_id))
         return RequestPlan(self.exchange, self._attempts, "GET", url, False, headers, at_stream_path=True)
 
     def head(
@@ -328,9 +333,10 @@ class Machine:
             self._continue(graceful, stream_id)
         self._graceful = graceful
         self._was_graceful = self._was_graceful or graceful
+        self._candidate, self._candidate_named = stream_id, named_path(head.get("x-stream-resume"), self._url)
         if not self._foreign:
+            self._named = self._candidate_named or (self._named if stream_id == self.stream_id else None)
             self.stream_id, self.mode = stream_id, mode
-        self._candidate = stream_id
         self._opened = True
         self._parser = EventParser(self.options.max_event_bytes)
         self._dead.response()
@@ -377,7 +383,9 @@ class Machine:
     def _may_repeat(self, status: Optional[int]) -> bool:
         if status is not None and status not in RETRYABLE_STATUSES:
             return False
-        if self._cancelling or (self._retry_after or 0) > self.options.retry.retry_after_max:
+        if self._cancelling and not self._opened:
+            return False
+        if status is not None and (self._retry_after or 0) > self.options.retry.retry_after_max:
             return False
         if self._opened or self._method in SAFE_METHODS or self._key:
             return True
@@ -471,6 +479,8 @@ class Machine:
         reason = reason if isinstance(reason, str) else "unknown"
         self._foreign = False
         if self._candidate is not None:
+            if self._candidate != self.stream_id:
+                self._named = self._candidate_named
             self.stream_id, self.mode = self._candidate, "graceful"
         self._books.reset(reason)
         self._terminal, self._failed, self._detail = None, False, None
@@ -492,7 +502,7 @@ class Machine:
             self._finish(self._plain_outcome("ended"), False, reason or "the server ended the stream")
             return
         agreement = self._books.agreement(end)
-        resumable = end.get("resumable") is True and not self._cancelling
+        resumable = end.get("resumable") is True
         tail_is_missing = agreement == "fewer" and end.get("lastEventId") not in ("", None, self._books.last_id)
         if resumable and said != "replaced_by_new_stream" and (said in RESUMED_ENDS or tail_is_missing):
             outcome = said if said in RESUMED_ENDS else "missing_events"
@@ -549,6 +559,7 @@ class Machine:
             return False
         self._resuming_kept = kept
         self._fallback = ending
+        self._end = None
         self._delivery.release(now)
         self._wait(now, pause, self._error(ending.outcome, ending.reason, None))
         return True
@@ -580,6 +591,9 @@ class Machine:
             return
         self._clocks.set("cancel", now + self.options.cancel_wait)
         self.effects.append(Effect("cancel", at_origin(self._url, self.options.run_path, name)))
+        if self.phase is Phase.PAUSE:
+            self._clocks.clear("pause")
+            self.phase = Phase.SEND
 
     # Clocks.
 
@@ -638,6 +652,8 @@ class Machine:
         self._delivery.release(None)
         self.phase = Phase.CLOSED
         self.exchange += 0 if self.drains else 1
+        if self._cancelling and outcome in UNSAID_OUTCOMES:
+            outcome = "aborted"
         quiet = outcome in QUIET_OUTCOMES or (outcome == "cancelled" and self._cancelling)
         if outcome == "ended" and self.options.require_terminal:
             quiet = False

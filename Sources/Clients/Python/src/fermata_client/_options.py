@@ -39,8 +39,9 @@ class StreamOptions:
     resume: str = "auto"
     """``auto``: kept runs at `stream_path`, plain GET streams with ids at their own address. ``same-url``: GET
     streams with ids at their own address only. ``off``: never."""
-    stream_path: str = "/fermata/streams/{id}"
-    """Where a gateway's stream is resumed, at the request's origin."""
+    stream_path: Optional[str] = None
+    """Where a gateway's stream is resumed, at the request's origin; ``{id}`` stands for the stream's id. None: the
+    path that the server names in ``X-Stream-Resume``, or ``/fermata/streams/{id}``."""
     run_path: str = "/api/agents/run/{id}"
     """Where a run is cancelled, at the request's origin."""
     completion_events: Sequence[str] = DEFAULT_COMPLETION_EVENTS

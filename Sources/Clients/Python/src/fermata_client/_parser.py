@@ -116,6 +116,10 @@ class EventParser:
         return seen[3:] if seen.startswith(BYTE_ORDER_MARK) else seen
 
     def _hold(self, piece: bytes) -> None:
+        # Nothing of a comment is needed but that it is one.
+        if (self._pieces[0] if self._pieces else piece)[:1] == b":":
+            self._pieces = [b":"]
+            return
         self._pieces.append(piece)
         self._pending += len(piece)
         if self._size + self._pending > self._limit:

@@ -62,6 +62,16 @@ def at_origin(url: str, template: str, identifier: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{template.replace('{id}', quote(identifier, safe=''))}"
 
 
+def named_path(value: Optional[str], url: str) -> Optional[str]:
+    """The address that ``X-Stream-Resume`` names, if it is at the same origin."""
+    origin = at_origin(url, "", "")
+    if not value or any(not "!" <= letter <= "~" for letter in value):
+        return None
+    if value.startswith("/"):
+        return None if value.startswith("//") else origin + value
+    return value if value.startswith(origin + "/") else None
+
+
 def id_fits_field(identifier: str) -> bool:
     """Whether an id can be sent as a header field."""
     return _SENDABLE.fullmatch(identifier) is not None

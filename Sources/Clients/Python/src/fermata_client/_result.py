@@ -9,6 +9,8 @@ RETRYABLE_OUTCOMES = frozenset(
     {"cut", "draining", "timeout", "first_token_timeout", "idle_timeout", "upstream_truncated", "gateway_error"}
 )
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# What a cancellation may look like if the server does not say how the run ended.
+UNSAID_OUTCOMES = frozenset({"cut", "ended", "no_stream", "timeout"})
 QUIET_OUTCOMES = frozenset({"completed", "ended", "empty", "aborted", "replaced_by_new_stream"})
 
 
