@@ -165,6 +165,7 @@ def test_a_cancelled_run_that_is_cut_is_asked_once_more_how_it_ended():
     stream.over().wait(1.5)
     stream.plan = stream.machine.plan(stream.now)
     stream.head(200, GRACEFUL).data(end(outcome="cancelled", events=1, lastEventId=f"{ID}.1"))
+    assert [effect.kind for effect in stream.machine.effects].count("cancel") == 1
     assert (stream.outcome, stream.machine.result.verified, stream.machine.result.error) == ("cancelled", True, None)
 
 
@@ -173,6 +174,11 @@ def test_a_cancelled_run_whose_end_nobody_tells_was_left():
     stream.machine.cancel(stream.now)
     stream.wait(3)
     assert stream.outcome == "aborted" and stream.machine.result.error is None
+
+
+def test_a_feed_that_has_nothing_more_ended():
+    feed = Stream(given=options(profile="feed")).head().data("data: [DONE]\n\n").over(clean=True).again()
+    assert feed.head(204, []).outcome == "ended"
 
 
 def test_the_end_of_another_gateways_stream_is_an_event():

@@ -318,7 +318,8 @@ class Machine:
         elif not self._opened:
             self._finish("empty", False, "the server has nothing to send")
         else:
-            self._finish("completed" if self._terminal else "ended", False, "the server has nothing more")
+            outcome = self._plain_outcome("ended") if not self._feed else "ended"
+            self._finish(outcome, False, "the server has nothing more")
 
     def _open(self, now: float, head: Head) -> None:
         mode, stream_id = head.get("x-stream-mode"), head.get("x-stream-id")
@@ -346,7 +347,7 @@ class Machine:
         self._expect_first_token(now)
         self.effects.append(Effect("open", OpenInfo(head.status, stream_id, mode, self._attempts)))
         self._set_state("open")
-        if self._cancelling:
+        if self._cancelling and not resumes:
             self._send_cancel(now)
 
     def _continue(self, graceful: bool, stream_id: Optional[str]) -> None:
