@@ -98,8 +98,12 @@ let sources: [Target] = [
       "Processes", "RedisLog",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
-  // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have.
-  .target(name: "FermataClient", path: "Sources/Clients/Swift", exclude: ["README.md"], swiftSettings: strict),
+  // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have. Apart
+  // from URLSession, so that `fermata tail` brings no second HTTP client into the gateway's program.
+  .target(name: "FermataClientCore", path: "Sources/Clients/Swift/Core", swiftSettings: strict),
+  .target(
+    name: "FermataClient", dependencies: ["FermataClientCore"], path: "Sources/Clients/Swift/URLSession",
+    swiftSettings: strict),
   program(
     "fermata",
     [
@@ -140,7 +144,9 @@ let clients: [Target] = [
   .executableTarget(
     name: "FermataClientAdapter", dependencies: ["FermataClient"], path: "Tests/Clients/Adapters/swift",
     exclude: ["command"], swiftSettings: common),
-  tests("FermataClientTests", ["FermataClient", "FermataClientAdapter", "RunningGateway"]),
+  tests(
+    "FermataClientTests",
+    ["FermataClient", "FermataClientCore", "FermataClientAdapter", "RunningGateway", "Harness", "Time"]),
 ]
 
 let running: [Target] = [
@@ -152,8 +158,10 @@ let running: [Target] = [
     ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
   tests(
     "EndToEndTests",
-    ["RunningGateway", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS", "Processes", "Time"],
-    exclude: ["Recordings"]),
+    [
+      "RunningGateway", "FermataClientAdapter", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS",
+      "Processes", "Time",
+    ], exclude: ["Recordings"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]
 

@@ -9,7 +9,10 @@ struct SourceTree {
 
     /// `Sources/<tier>/<module>/…`; client libraries are named by their language.
     var tier: String { component(1) }
-    var module: String { path.hasPrefix("Sources/Clients/Swift/") ? "FermataClient" : component(2) }
+    var module: String {
+      guard path.hasPrefix("Sources/Clients/Swift/") else { return component(2) }
+      return component(3) == "Core" ? "FermataClientCore" : "FermataClient"
+    }
 
     private func component(_ index: Int) -> String {
       let parts = path.split(separator: "/")

@@ -1,4 +1,4 @@
-import FermataClient
+import FermataClientCore
 import Testing
 
 struct ParserTests {
@@ -54,6 +54,12 @@ struct ParserTests {
   @Test func `comments are not part of an event`() {
     let comment = Array((":" + String(repeating: "x", count: 100) + "\n").utf8)
     #expect(parse(Array(repeating: comment, count: 20), limit: 500).count == 20)
+  }
+
+  @Test func `a comment without end is not kept`() {
+    let long = ["data: a\n", ": "] + Array(repeating: String(repeating: "x", count: 1000), count: 100)
+    let pieces = (long + ["\ndata: b\n\n"]).map { Array($0.utf8) }
+    #expect(rows(parse(pieces, limit: 500)) == ["comment", "|a\nb|-"])
   }
 
   @Test func `a large event in small pieces costs less than ten times one piece`() {

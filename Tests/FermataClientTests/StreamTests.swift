@@ -110,6 +110,43 @@ struct StreamTests {
     await stream.close()
   }
 
+  @Test func `silence behind a queue that was full is noticed`() async throws {
+    let transport = PlayedTransport(["data: \(String(repeating: "x", count: 1000))\n\n"])
+    var options = StreamOptions()
+    options.maximumQueuedBytes = 500
+    options.deadTimeout = .after(.milliseconds(500))
+    let stream = FermataClient(options: options, transport: transport).stream(try #require(url))
+    let begun = ContinuousClock.now
+    await #expect(throws: FermataError.self) {
+      for try await _ in stream { try await Task.sleep(for: .milliseconds(300)) }
+    }
+    #expect(await stream.result.outcome == "cut")
+    #expect(ContinuousClock.now - begun < .seconds(5))
+  }
+
+  @Test func `nothing secret is logged, and leaving is a debug line`() async throws {
+    final class Lines: StreamLogger, @unchecked Sendable {
+      private let lock = NSLock()
+      private var all: [(StreamLogLevel, String, [String: String])] = []
+      var lines: [(StreamLogLevel, String, [String: String])] { lock.withLock { all } }
+      func log(_ level: StreamLogLevel, _ message: String, _ metadata: [String: String]) {
+        lock.withLock { all.append((level, message, metadata)) }
+      }
+    }
+    let lines = Lines()
+    var options = StreamOptions()
+    options.logger = lines
+    options.headers = { _ in ["Authorization": "secret1"] }
+    let transport = PlayedTransport(["data: secret2\n\n"])
+    let address = try #require(URL(string: "http://127.0.0.1:9/?key=secret3"))
+    let stream = FermataClient(options: options, transport: transport).stream(address)
+    for try await _ in stream { break }
+    #expect(await eventually { lines.lines.contains { $0.1 == "SSE end" } })
+    #expect(!"\(lines.lines)".contains("secret"))
+    #expect(lines.lines.filter { $0.2["outcome"] == "aborted" }.allSatisfy { $0.0 == .debug })
+    #expect(transport.requests.first?.headers.contains { $0.value == "secret1" } == true)
+  }
+
   @Test func `a real gateway's stream is complete and verified`() async throws {
     try await World.with(World.Setup(variant: "graceful")) { world in
       let address = "http://\(world.gateway.address)/script?events=3&complete=complete&trailing=1"

@@ -70,6 +70,8 @@ struct Classifier {
     let isWanted = kind == "stream_end" || graceful && ["error", "stream_reset", "control"].contains(kind)
     guard isWanted, !graceful || block.id == nil, let payload = parsed ?? JSONValue.object(in: block.data ?? "")
     else { return nil }
+    // A gateway behind the gateway says the same of its own stream: that is one of the backend's events.
+    if graceful, let streamID, let about = payload["streamId"]?.string, about != streamID { return nil }
     let type = payload["type"]?.string
     switch kind {
     case "stream_end": return type == "stream_end" ? Meaning(kind: .end, payload: payload) : nil

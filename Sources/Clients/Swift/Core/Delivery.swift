@@ -4,9 +4,11 @@ struct Delivery {
   private static let eventCost = 200
 
   private let options: StreamOptions
-  private var queue: [(message: Message, cost: Int)] = []
+  private var queue: [(message: Message, cost: Int, isOwn: Bool)] = []
   private var head = 0
   private var bytes = 0
+  /// The last message taken is one of the gateway's own events.
+  private(set) var tookOwn = false
   private var takenID: String
   private var newestID: String
   private var order: IndexOrder?
@@ -50,6 +52,12 @@ struct Delivery {
     return true
   }
 
+  /// One of the gateway's own events, for those who want to see them.
+  mutating func addOwn(_ event: ServerEvent, _ clocks: inout Clocks) {
+    release(&clocks)
+    put(.event(event), isOwn: true)
+  }
+
   /// What follows does not continue what came.
   mutating func reset(_ reset: StreamReset, _ clocks: inout Clocks) {
     release(&clocks)
@@ -67,7 +75,8 @@ struct Delivery {
   /// The next message.
   mutating func take(_ clocks: inout Clocks, _ now: Double) -> Message? {
     guard hasItems else { return nil }
-    let (message, cost) = queue[head]
+    let (message, cost, isOwn) = queue[head]
+    tookOwn = isOwn
     head += 1
     if head == queue.count {
       queue.removeAll(keepingCapacity: queue.count < 1024)
@@ -103,10 +112,10 @@ struct Delivery {
     }
   }
 
-  private mutating func put(_ message: Message) {
+  private mutating func put(_ message: Message, isOwn: Bool = false) {
     var cost = Self.eventCost
     if case .event(let event) = message { cost += event.data.utf8.count + event.id.utf8.count }
     bytes += cost
-    queue.append((message, cost))
+    queue.append((message, cost, isOwn))
   }
 }

@@ -84,6 +84,11 @@ package struct EventParser {
   }
 
   private mutating func hold(_ piece: ArraySlice<UInt8>, _ items: inout [Item]) {
+    // Nothing of a comment is needed but that it is one.
+    if (line.first ?? piece.first) == 0x3A {
+      line = [0x3A]
+      return
+    }
     line.append(contentsOf: piece)
     if line.count > limit - size { die(&items) }
   }

@@ -24,6 +24,8 @@ extension Machine {
       return
     }
     let meaning = classifier.classify(block, graceful: graceful, streamID: candidate)
+    let isShown = options.deliversGatewayEvents && meaning.kind != .event && (!isForeign || meaning.kind == .reset)
+    if isShown { delivery.addOwn(event(block, books.lastID), &clocks) }
     switch meaning.kind {
     case .event: take(block, meaning, now)
     case .end: streamEnd(meaning.payload ?? [:], now)
@@ -33,7 +35,7 @@ extension Machine {
       expectFirstToken(now)
       guard !announced, !isForeign else { return }
       announced = true
-      _ = delivery.add(event(block, books.lastID), meaning, &clocks, now)
+      if !isShown { _ = delivery.add(event(block, books.lastID), meaning, &clocks, now) }
     }
   }
 
@@ -78,6 +80,7 @@ extension Machine {
     let reason = payload["reason"]?.string ?? "unknown"
     isForeign = false
     if let candidate {
+      if candidate != streamID { named = candidateNamed }
       streamID = candidate
       mode = "graceful"
     }
@@ -107,7 +110,7 @@ extension Machine {
     let last = end["lastEventId"]?.string ?? ""
     let tailIsMissing = agreement == .fewer && !last.isEmpty && last != books.lastID
     let isResumed = Self.resumedEnds.contains(said)
-    if end["resumable"] == .bool(true), !cancelling, said != "replaced_by_new_stream", isResumed || tailIsMissing,
+    if end["resumable"] == .bool(true), said != "replaced_by_new_stream", isResumed || tailIsMissing,
       resume(now, Ending(outcome: isResumed ? said : "missing_events", reason: reason, end: end))
     {
       return
@@ -119,14 +122,13 @@ extension Machine {
     }
   }
 
-  mutating func bodyOver(_ now: Double, clean: Bool, cutOutcome: String = "cut") {
+  mutating func bodyOver(_ now: Double, clean: Bool, _ message: String = "", cutOutcome: String = "cut") {
     clocks.clear(.dead, .end, .late)
     delivery.release(&clocks)
-    let how = clean ? "the stream ended without its end" : "the stream was cut"
+    let cut = message.isEmpty ? "the stream was cut" : message
+    let how = clean ? "the stream ended without stream_end" : cut
     if isForeign {
       finishFallback("the server answered with another stream", 200)
-    } else if cancelling {
-      finish("cancelled", verified: false, "the run was cancelled")
     } else if isFeed {
       if !resume(now, Ending(outcome: cutOutcome, reason: how)) {
         finish(clean ? "ended" : cutOutcome, verified: false, how)
@@ -144,16 +146,30 @@ extension Machine {
     terminal == nil ? withoutTerminal : failed ? "upstream_error" : "completed"
   }
 
+  /// Where the stream goes on: true for the place where it is kept, false for its own address; nil for nowhere.
+  var wayOn: Bool? {
+    guard options.resume != .off, !isForeign else { return nil }
+    let canRepeat = isSafe && !books.lastID.isEmpty
+    if isFeed { return isSafe ? false : nil }
+    guard wasGraceful, let streamID, options.resume != .sameURL else { return canRepeat ? false : nil }
+    if options.resume == .automatic || named != nil { return true }
+    // A gateway that keeps nothing: its ids mean nothing to the backend.
+    return canRepeat && GatewayID(books.lastID) == nil && !books.lastID.hasPrefix(streamID + ".") ? false : nil
+  }
+
   /// Plans a request that goes on where this response ended. False if there is none.
   private mutating func resume(_ now: Double, _ ending: Ending) -> Bool {
-    guard options.resume != .off, !isForeign else { return false }
-    let isKept = !isFeed && options.resume == .automatic && wasGraceful && streamID != nil
-    guard isKept || isSafe && (isFeed || !books.lastID.isEmpty), let pause = backoff.next() else { return false }
-    resumesKept = isKept
-    fallback = ending
-    delivery.release(&clocks)
+    guard wayOn != nil, let pause = backoff.next() else { return false }
+    planResume(ending)
     wait(now, pause, error(ending.outcome, ending.reason, nil))
     return true
+  }
+
+  mutating func planResume(_ ending: Ending) {
+    resumesKept = wayOn ?? false
+    fallback = ending
+    end = nil
+    delivery.release(&clocks)
   }
 
   mutating func wait(_ now: Double, _ pause: Double, _ error: FermataError) {
@@ -199,6 +215,7 @@ extension Machine {
     delivery.release(&clocks)
     phase = .closed
     if !drains { exchange += 1 }
+    let outcome = cancelling && Outcomes.unsaid.contains(outcome) ? "aborted" : outcome
     let isQuiet =
       Outcomes.quiet.contains(outcome) && !(outcome == "ended" && options.requiresTerminal)
       || outcome == "cancelled" && cancelling

@@ -10,7 +10,7 @@ extension Machine {
     } else if !opened {
       finish("empty", verified: false, "the server has nothing to send")
     } else {
-      finish(terminal == nil ? "ended" : "completed", verified: false, "the server has nothing more")
+      finish(isFeed ? "ended" : plainOutcome("ended"), verified: false, "the server has nothing more")
     }
   }
 
@@ -22,15 +22,20 @@ extension Machine {
       finishFallback("the stream came back in another mode", head.status)
       return
     }
-    isForeign = opened && wasGraceful && !isFeed && id != streamID
-    if opened { goOn(isGraceful, id) }
+    // At its own address the backend goes on from its own id, in a stream that counts for itself.
+    let countsAnew = opened && options.resume == .named && !resumesKept && id != streamID
+    isForeign = opened && wasGraceful && !isFeed && id != streamID && !countsAnew
+    if opened { continueBooks(isGraceful, id, countsAnew) }
     graceful = isGraceful
     wasGraceful = wasGraceful || isGraceful
+    let isFirst = !opened
+    candidate = id
+    candidateNamed = Addresses.named(head["x-stream-resume"], from: url)
     if !isForeign {
+      named = candidateNamed ?? (id == streamID ? named : nil)
       streamID = id
       mode = head["x-stream-mode"]
     }
-    candidate = id
     opened = true
     parser = EventParser(maximumEventBytes: options.maximumEventBytes)
     dead.response()
@@ -40,13 +45,13 @@ extension Machine {
     expectFirstToken(now)
     let info = StreamInfo(status: head.status, streamID: id, mode: head["x-stream-mode"], attempt: attempts)
     effects.append(.state(.opened(info)))
-    if cancelling { sendCancel(now) }
+    if cancelling, isFirst { sendCancel(now) }
   }
 
   /// The books of a stream that goes on in another response.
-  private mutating func goOn(_ isGraceful: Bool, _ id: String?) {
+  private mutating func continueBooks(_ isGraceful: Bool, _ id: String?, _ countsAnew: Bool) {
     books.reconnected()
-    if isFeed, id != streamID {
+    if countsAnew || isFeed && id != streamID {
       books.counted = 0
       books.base = 0
     } else if isGraceful, !wasGraceful {
@@ -79,7 +84,8 @@ extension Machine {
 
   private func mayRepeat(_ status: Int?) -> Bool {
     if let status, !Outcomes.retryableStatuses.contains(status) { return false }
-    if cancelling || status != nil && (retryAfter ?? 0) > options.retry.maximumRetryAfter.inSeconds { return false }
+    if cancelling && !opened { return false }
+    if status != nil, (retryAfter ?? 0) > options.retry.maximumRetryAfter.inSeconds { return false }
     if opened || isSafe || options.idempotencyKey != nil { return true }
     // Sending a POST again may start a second run, unless the server says that none was started.
     return (status == 429 || status == 503) && retryAfter != nil

@@ -7,7 +7,7 @@ package struct Machine {
   package enum Phase { case idle, pause, send, head, body, refusal, closed }
 
   /// Something that the shell must do or report.
-  enum Effect {
+  package enum Effect {
     case state(StreamState)
     /// The address of the DELETE.
     case cancel(String)
@@ -20,21 +20,23 @@ package struct Machine {
     var end: [String: JSONValue]?
   }
 
-  static let resumedEnds: Set = ["draining", "client_stalled", "gateway_error"]
+  package static let resumedEnds: Set = ["draining", "client_stalled", "gateway_error"]
   private static let refusalWait = 5.0
 
   let options: StreamOptions
   let url: String
   let isSafe: Bool
   package internal(set) var phase: Phase = .idle
-  var exchange = 0
-  var effects: [Effect] = []
+  package internal(set) var exchange = 0
+  package var effects: [Effect] = []
   package internal(set) var result: StreamResult?
   /// The stream is over, and its response is about to be: reading on makes the connection reusable.
   var drains = false
   var bytes = 0
-  var streamID: String?
-  var mode: String?
+  package internal(set) var streamID: String?
+  package internal(set) var mode: String?
+  /// Where the server says that the stream is kept.
+  var named: String?
 
   var backoff: Backoff
   var clocks = Clocks()
@@ -51,9 +53,11 @@ package struct Machine {
   var wasGraceful = false
   var isForeign = false
   var candidate: String?
+  var candidateNamed: String?
   var announced = false
   var wasLate = false
   var cancelling = false
+  var isPaused = false
   var fallback: Ending?
   var responseHead: Head?
   var refusal: [UInt8] = []
@@ -66,10 +70,14 @@ package struct Machine {
   var end: [String: JSONValue]?
 
   var isFeed: Bool { options.profile == .feed }
-  var isOver: Bool { phase == .closed }
+  package var isOver: Bool { phase == .closed }
   /// Enough is read ahead: read nothing more until something was taken.
   package var isFull: Bool { delivery.isFull }
   var hasItems: Bool { delivery.hasItems }
+  /// Counted events so far.
+  package var events: Int { books.counted }
+  /// The status of the last response; nil if there was none.
+  package var lastStatus: Int? { responseHead?.status }
   /// When `tick` must be called at the latest.
   package var deadline: Double? { isOver ? nil : clocks.deadline }
   /// The id of the last event that the consumer took.
@@ -93,6 +101,9 @@ package struct Machine {
   /// The next message for the consumer, or nil.
   package mutating func take(_ now: Double) -> Message? { delivery.take(&clocks, now) }
 
+  /// Whether the last message taken is one of the gateway's own events.
+  package var tookOwn: Bool { delivery.tookOwn }
+
   /// Begins. The first `plan` follows at once.
   package mutating func start(_ now: Double) {
     guard phase == .idle else { return }
@@ -108,7 +119,7 @@ package struct Machine {
     responseHead = nil
     clocks.set(.head, now + options.headTimeout.inSeconds)
     let kept = resumesKept ? streamID : nil
-    var address = kept.map { Addresses.atOrigin(of: url, options.streamPath, $0) } ?? url
+    var address = kept.map(keptAddress) ?? url
     // Compression holds events back in many servers.
     var headers = [
       (name: "Accept", value: "text/event-stream"), ("Accept-Encoding", "identity"), ("Cache-Control", "no-store"),
@@ -127,6 +138,11 @@ package struct Machine {
     return RequestPlan(
       exchange: exchange, attempt: attempts, isOriginal: kept == nil, url: address, headers: headers,
       isAtStreamPath: kept != nil)
+  }
+
+  private func keptAddress(_ id: String) -> String {
+    if options.streamPath == nil, let named { return named }
+    return Addresses.atOrigin(of: url, options.streamPath ?? "/fermata/streams/{id}", id)
   }
 
   /// The head of a response came.
@@ -172,7 +188,7 @@ package struct Machine {
     case .body:
       if clean { read(parser.finish(), now) }
       guard phase == .body, exchange == self.exchange else { return }
-      bodyOver(now, clean: clean, cutOutcome: tooSlow ? "consumer_too_slow" : "cut")
+      bodyOver(now, clean: clean, message, cutOutcome: tooSlow ? "consumer_too_slow" : "cut")
     default: break
     }
   }
@@ -195,7 +211,7 @@ package struct Machine {
   }
 
   /// The caller stops the run: once, and as soon as its id is known.
-  mutating func cancel(_ now: Double) {
+  package mutating func cancel(_ now: Double) {
     guard !cancelling, !isOver else { return }
     cancelling = true
     if opened { sendCancel(now) }
@@ -208,6 +224,33 @@ package struct Machine {
     }
     clocks.set(.cancel, now + options.cancelWait.inSeconds)
     effects.append(.cancel(Addresses.atOrigin(of: url, options.runPath, name)))
+    goOn(now)
+  }
+
+  /// Gives the connection up until `goOn`, where the stream can be resumed. False if it can't: nothing changes then.
+  package mutating func pause(_ now: Double) -> Bool {
+    switch phase {
+    case .pause:
+      clocks.clear(.pause)
+    case .head where resumesKept, .body where wayOn != nil && !cancelling:
+      if phase == .body { planResume(Ending(outcome: "cut", reason: "the stream was paused")) }
+      exchange += 1
+      clocks.clear(.head, .dead, .end, .late, .refusal)
+      phase = .pause
+    default:
+      return isPaused
+    }
+    if !isPaused { effects.append(.state(.paused)) }
+    isPaused = true
+    return true
+  }
+
+  /// Ends a pause, be it the caller's or the one before another try.
+  package mutating func goOn(_ now: Double) {
+    isPaused = false
+    guard phase == .pause else { return }
+    clocks.clear(.pause)
+    phase = .send
   }
 
   private mutating func passed(_ name: Clocks.Name, _ now: Double) {
@@ -225,7 +268,7 @@ package struct Machine {
       delivery.release(&clocks)
       finish(plainOutcome("ended"), verified: false, "nothing more came after the end of the answer")
     case .order: delivery.release(&clocks)
-    case .cancel: finish("cancelled", verified: false, "the run was cancelled")
+    case .cancel: finish("aborted", verified: false, "the run was cancelled, the server did not say how it ended")
     case .total: finish("timeout", verified: false, "the time for the whole stream is over")
     }
   }

@@ -26,7 +26,7 @@ public struct RetryPolicy: Sendable {
 public struct StreamOptions: Sendable {
   public enum Profile: Sendable { case answer, feed }
   public enum OptIn: Sendable { case header, query, off }
-  public enum Resume: Sendable { case automatic, sameURL, off }
+  public enum Resume: Sendable { case automatic, named, sameURL, off }
   public enum Order: Sendable { case arrival, index }
   public enum Filter: Sendable, Hashable {
     case off, first
@@ -37,10 +37,12 @@ public struct StreamOptions: Sendable {
   public var profile: Profile = .answer
   /// `header` sends `Prefer: stream-end`; `query` adds `stream_end=1`.
   public var optIn: OptIn = .header
-  /// `automatic`: kept runs at `streamPath`, plain GET streams with ids at their own address.
+  /// `automatic`: kept runs at `streamPath`, plain GET streams with ids at their own address. `named`: kept runs only
+  /// where the server names the path in `X-Stream-Resume`. `sameURL`: always at the stream's own address.
   public var resume: Resume = .automatic
-  /// Where a gateway's stream is resumed, at the request's origin.
-  public var streamPath = "/fermata/streams/{id}"
+  /// Where a gateway's stream is resumed, at the request's origin; `{id}` stands for the stream's id. Without one it is
+  /// the path that the server names in `X-Stream-Resume`, or `/fermata/streams/{id}`.
+  public var streamPath: String?
   /// Where a run is cancelled, at the request's origin.
   public var runPath = "/api/agents/run/{id}"
   /// Where an earlier stream is continued.
@@ -82,6 +84,8 @@ public struct StreamOptions: Sendable {
   public var maximumEventBytes = 16 << 20
   /// With so many bytes of events waiting, nothing more is parsed.
   public var maximumQueuedBytes = 1 << 20
+  /// Delivers the gateway's own events, too, in their place: for programs that show a stream.
+  package var deliversGatewayEvents = false
   public var logger: (any StreamLogger)?
 
   public init() {}

@@ -10,6 +10,9 @@ package struct RequestPlan {
   package var headers: [(name: String, value: String)]
   var isAtStreamPath: Bool
 
+  /// The field `Last-Event-ID`, if it goes with this request.
+  package var lastEventID: String? { headers.first { $0.name == "Last-Event-ID" }?.value }
+
   /// The caller's fields and the library's. The caller's Accept and Accept-Encoding win.
   func merged(_ callers: [(name: String, value: String)]) -> [(name: String, value: String)] {
     var leftOut: Set = ["last-event-id"]
@@ -31,13 +34,22 @@ enum Addresses {
     return "\(parts[0])\(parts[0].contains("?") ? "&" : "?")\(name)=\(encoded(value))\(fragment)"
   }
 
+  /// The scheme and the authority of an address.
+  private static func origin(of url: String) -> Substring {
+    guard let scheme = url.firstRange("://") else { return url[...] }
+    return url[..<(url[scheme...].firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? url.endIndex)]
+  }
+
+  /// Where `X-Stream-Resume` leads: a path of the same origin, or nil.
+  static func named(_ value: String?, from url: String) -> String? {
+    guard let value, value.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
+    if value.hasPrefix("/") { return value.hasPrefix("//") ? nil : origin(of: url) + value }
+    return value.hasPrefix(origin(of: url) + "/") ? value : nil
+  }
+
   /// The address of a path at the origin of another address.
   static func atOrigin(of url: String, _ template: String, _ id: String) -> String {
-    var origin = url[...]
-    if let scheme = url.firstRange("://") {
-      let rest = url[scheme...]
-      origin = url[..<(rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? url.endIndex)]
-    }
+    let origin = origin(of: url)
     guard let hole = template.firstRange("{id}"), let begin = template.firstIndex(of: "{") else {
       return origin + template
     }
@@ -99,7 +111,7 @@ package struct Head {
   }
 
   /// Seconds to wait, from `Retry-After` (RFC 9110, 10.2.3: seconds or a date). `date` reads a date.
-  func retryAfter(_ date: (String) -> Double?, wallClock: Double) -> Double? {
+  package func retryAfter(_ date: (String) -> Double?, wallClock: Double) -> Double? {
     guard let value = self["retry-after"] else { return nil }
     if value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) { return Double(value.prefix(12)) }
     return date(value).map { max(0, $0 - wallClock) }

@@ -19,7 +19,7 @@ public struct FermataError: Error, Sendable, CustomStringConvertible {
 /// How a stream ended. Only `isComplete` means that the whole answer came.
 public struct StreamResult: Sendable {
   /// The server's word from `stream_end`, or the client's: `completed`, `ended`, `cut`, `missing_events`, `empty`,
-  /// `no_stream`, `timeout`, `event_too_large`, `consumer_too_slow`, `upstream_error`, `cancelled`, `aborted`.
+  /// `no_stream`, `timeout`, `event_too_large`, `consumer_too_slow`, `upstream_error`, `aborted`.
   public var outcome: String
   /// The outcome is `completed`.
   public var isComplete: Bool { outcome == "completed" }
@@ -65,6 +65,8 @@ public enum StreamState: Sendable {
   case late
   /// The answer is over; what may follow is waited for.
   case completing
+  /// The connection was given up by `pause`.
+  case paused
   case closed
 }
 
@@ -74,5 +76,7 @@ enum Outcomes {
     "consumer_too_slow",
   ]
   static let retryableStatuses: Set<Int> = [408, 425, 429, 500, 502, 503, 504]
+  /// What a cancellation may look like if the server does not say how the run ended.
+  static let unsaid: Set<String> = ["cut", "ended", "no_stream", "timeout"]
   static let quiet: Set<String> = ["completed", "ended", "empty", "aborted", "replaced_by_new_stream"]
 }

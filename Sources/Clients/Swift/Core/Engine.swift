@@ -43,7 +43,11 @@ actor Engine {
     start()
     while true {
       if let message = machine.take(now) {
-        if !machine.isFull { resumeAll(&waitingForRoom) }
+        if !machine.isFull {
+          resumeAll(&waitingForRoom)
+          // The clocks that stood still while the queue was full go on.
+          arm()
+        }
         return message
       }
       if machine.isOver { return nil }
@@ -79,6 +83,19 @@ actor Engine {
     leave()
     current?.work.cancel()
     await current?.work.value
+  }
+
+  /// Gives the connection up, where the stream can be resumed. False if it can't.
+  func pause() -> Bool {
+    let isPaused = machine.pause(now)
+    settle()
+    return isPaused
+  }
+
+  /// Ends a pause at once.
+  func goOn() {
+    machine.goOn(now)
+    settle()
   }
 
   /// One DELETE. Returns when it was answered, or when it is remembered until the run has an id.
@@ -172,6 +189,7 @@ actor Engine {
         body: plan.isOriginal ? call.body : nil)
       await read(try await transport.send(request), plan.exchange)
     } catch let error as TransportError {
+      if error.isFinal, machine.exchange == plan.exchange { machine.fail(error.message) }
       machine.over(plan.exchange, now, clean: false, error.message)
     } catch is CancellationError {
       machine.over(plan.exchange, now, clean: false)
@@ -234,6 +252,17 @@ actor Engine {
   }
 
   private func delete(_ url: String) async {
+    let work = Task { await self.sendDelete(url) }
+    // Its answer is nobody's but the log's: a server that gives none is not waited for.
+    let limit = Task {
+      try await Task.sleep(for: max(call.options.cancelWait, .seconds(10)))
+      work.cancel()
+    }
+    await work.value
+    limit.cancel()
+  }
+
+  private func sendDelete(_ url: String) async {
     do {
       let request = TransportRequest(method: "DELETE", url: url, headers: try await callersHeaders(0))
       let response = try await transport.send(request)
@@ -252,7 +281,7 @@ actor Engine {
       let status = error.status.map(String.init) ?? ""
       log(.warning, "SSE connection error", ["attempt": String(machine.attempts), "status": status])
       log(.info, "SSE reconnect", ["delayMs": String(Int(delay.inSeconds * 1000))])
-    case .late, .completing: break
+    case .late, .completing, .paused: break
     case .closed:
       guard let result = machine.result else { return }
       let level: StreamLogLevel = result.error != nil ? .error : result.outcome == "aborted" ? .debug : .info
@@ -268,11 +297,11 @@ actor Engine {
 }
 
 /// Dates of HTTP (RFC 9110, 5.6.7).
-enum HTTPDate {
-  static var now: Double { Date().timeIntervalSince1970 }
+package enum HTTPDate {
+  package static var now: Double { Date().timeIntervalSince1970 }
 
   /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`; nil for anything else.
-  static func seconds(_ text: String) -> Double? {
+  package static func seconds(_ text: String) -> Double? {
     let parts = text.split { $0 == " " || $0 == ":" || $0 == "," }
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     guard parts.count == 8, parts[7] == "GMT", let month = months.firstIndex(of: String(parts[2])) else { return nil }

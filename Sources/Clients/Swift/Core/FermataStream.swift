@@ -7,7 +7,12 @@ public struct FermataStream: AsyncSequence, Sendable {
 
   private let engine: Engine
 
-  init(_ engine: Engine) { self.engine = engine }
+  package init(
+    _ method: String, _ url: String, headers: [(name: String, value: String)], body: [UInt8]?, options: StreamOptions,
+    over transport: any StreamTransport
+  ) {
+    engine = Engine(Call(method: method, url: url, headers: headers, body: body, options: options), transport)
+  }
 
   public func makeAsyncIterator() -> Iterator { Iterator(Consumer(engine)) }
 
@@ -30,6 +35,16 @@ public struct FermataStream: AsyncSequence, Sendable {
 
   /// Stops the run at the server. Iterate on to receive its end.
   public func cancelRun() async { await engine.cancel() }
+
+  /// Gives the connection up and keeps what came: for an app that goes to the background.
+  ///
+  /// - Returns: false if the stream could not be resumed: it stays as it is.
+  @discardableResult
+  public func pause() async -> Bool { await engine.pause() }
+
+  /// Goes on after `pause`, behind the last event. Also ends the wait before another try at once: call it when the
+  /// network is back.
+  public func resume() async { await engine.goOn() }
 
   /// Ends the request and nothing else: a kept run goes on. Returns when the connection is closed.
   public func close() async { await engine.close() }

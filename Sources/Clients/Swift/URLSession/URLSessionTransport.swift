@@ -1,37 +1,11 @@
-public import Foundation
+public import FermataClientCore
 
 #if canImport(FoundationNetworking)
+  import Foundation
   public import FoundationNetworking
+#else
+  public import Foundation
 #endif
-
-/// Opens streams. A cheap value; streams share the connections of its transport.
-public struct FermataClient: Sendable {
-  private let transport: any StreamTransport
-  private let options: StreamOptions
-
-  /// - Parameter options: for streams that are opened without options of their own.
-  public init(options: StreamOptions = StreamOptions(), transport: any StreamTransport = URLSessionTransport()) {
-    self.options = options
-    self.transport = transport
-  }
-
-  /// A stream of this request. `httpBodyStream` is not supported: a body must be there to be sent again.
-  public func stream(_ request: URLRequest, _ options: StreamOptions? = nil) -> FermataStream {
-    let fields = (request.allHTTPHeaderFields ?? [:]).sorted { $0.key < $1.key }
-    let call = Call(
-      method: request.httpMethod ?? "GET", url: request.url?.absoluteString ?? "",
-      headers: fields.map { (name: $0.key, value: $0.value) }, body: request.httpBody.map { Array($0) },
-      options: options ?? self.options)
-    return FermataStream(Engine(call, transport))
-  }
-
-  /// A GET stream, which continues behind `lastEventID` if there is one.
-  public func stream(_ url: URL, lastEventID: String = "") -> FermataStream {
-    var options = options
-    options.lastEventID = lastEventID
-    return stream(URLRequest(url: url), options)
-  }
-}
 
 /// `URLSession` as a transport, on all platforms.
 public final class URLSessionTransport: StreamTransport {
@@ -48,6 +22,8 @@ public final class URLSessionTransport: StreamTransport {
     configuration.timeoutIntervalForResource = week
     configuration.requestCachePolicy = .reloadIgnoringLocalCacheData
     configuration.urlCache = nil
+    // Streams stay open: six of them would block all that follows.
+    configuration.httpMaximumConnectionsPerHost = max(configuration.httpMaximumConnectionsPerHost, 1000)
     #if !canImport(FoundationNetworking)
       configuration.waitsForConnectivity = false
     #endif
@@ -57,7 +33,19 @@ public final class URLSessionTransport: StreamTransport {
   deinit { session.finishTasksAndInvalidate() }
 
   public func send(_ request: TransportRequest) async throws -> any TransportResponse {
-    guard let url = URL(string: request.url) else { throw TransportError("not a URL") }
+    var request = request
+    for _ in 0...Redirect.limit {
+      let response = try await sendOnce(request)
+      guard let next = Redirect.request(after: request, response) else { return response }
+      response.cancel()
+      request = next
+    }
+    throw TransportError("more than \(Redirect.limit) redirects", isFinal: true)
+  }
+
+  private func sendOnce(_ request: TransportRequest) async throws -> any TransportResponse {
+    guard let url = URL(string: request.url), ["http", "https"].contains(url.scheme?.lowercased()), url.host != nil
+    else { throw TransportError("the address is no http or https URL", isFinal: true) }
     var made = URLRequest(url: url)
     made.httpMethod = request.method
     made.httpBody = request.body.map { Data($0) }
@@ -94,6 +82,14 @@ private final class SessionDelegate: NSObject, URLSessionDataDelegate, @unchecke
   ) {
     exchange(of: dataTask)?.received(response)
     completionHandler(.allow)
+  }
+
+  func urlSession(
+    _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse,
+    newRequest request: URLRequest, completionHandler: @escaping @Sendable (URLRequest?) -> Void
+  ) {
+    // Followed by `send`: Linux drops the body and resolves relative paths against the origin alone.
+    completionHandler(nil)
   }
 
   func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {

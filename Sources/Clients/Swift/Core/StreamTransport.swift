@@ -41,9 +41,12 @@ public struct TransportError: Error, Sendable {
   public var message: String
   /// More was received than the transport may hold, because the consumer was too slow.
   public var isOverflow: Bool
+  /// Asking again can't help: the address is none.
+  public var isFinal: Bool
 
-  public init(_ message: String, isOverflow: Bool = false) {
+  public init(_ message: String, isOverflow: Bool = false, isFinal: Bool = false) {
     self.message = message
     self.isOverflow = isOverflow
+    self.isFinal = isFinal
   }
 }
