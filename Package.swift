@@ -108,7 +108,7 @@ let sources: [Target] = [
     "fermata",
     [
       "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes", "HTTP",
-      "SSE",
+      "FermataClientCore",
     ], resources: demoPage),
 ]
 

@@ -26,7 +26,7 @@ struct ImportTests {
     // App: assembly, never a C module.
     "Gateway": core.union(system).union(["Synchronization"]),
     "Harness": core.union(system).union(["Synchronization"]),
-    "fermata": core.union(system).union(["Gateway", "Harness", "Glibc", "Synchronization"]),
+    "fermata": core.union(system).union(["Gateway", "Harness", "FermataClientCore", "Glibc", "Synchronization"]),
 
     // Clients: what users take home.
     "FermataClientCore": ["FoundationEssentials", "Foundation", "Observation"],

@@ -90,6 +90,26 @@ import Time
     #expect(try resume(finished).0.exit == 0)
   }
 
+  @Test func `a run that failed is not called completed by the 204 that says so`() throws {
+    let fields = [Script.Field("X-Stream-Outcome", "upstream_error")]
+    let failed = Script([.head(Script.Head(status: 204, framing: .length(0), fields: fields)), .end])
+    #expect(try resume(failed).0.exit == 4)
+  }
+
+  @Test func `behind an id that is given the count goes on from its number`() throws {
+    let stream = "K4iOEHrIqKEd8FsJcnNBlQ"
+    let backend = try ScriptedBackend.start { _ in
+      Script([
+        .head(Script.gracefulHead(stream: stream)), .event("token", "d", id: "\(stream).4"),
+        Script.streamEnd("completed", events: 4, last: "\(stream).4"), .end,
+      ])
+    }
+    defer { backend.stop() }
+    #expect(try Program.run("tail", backend.url, "-H", "Last-Event-ID: \(stream).3").exit == 0)
+    #expect(backend.requests.first?.head.values("Last-Event-ID") == ["\(stream).3"])
+    #expect(try Program.run("tail", backend.url, "-H", "Last-Event-ID: unknown").exit == 6)
+  }
+
   @Test func `a server that begins another stream is left at once`() throws {
     let other = Script([.head(Script.gracefulHead(stream: "t")), .event("token", "a", id: "t.1"), .stall])
     let (answer, requests) = try resume(other)

@@ -39,7 +39,7 @@ enum ExitStatus {
     Row("tail", usage, "the command line is wrong"),
     Row("tail", 4, "the stream ended and the server said how, but it was not \"completed\""),
     Row("tail", 5, "something is missing: a cut without stream_end, or fewer events than it counts"),
-    Row("tail", 6, "the stream ended cleanly without stream_end, so nothing can be checked"),
+    Row("tail", 6, "nothing can be checked: no stream_end came, or the client began behind an id of unknown number"),
     Row("flags", FlagsExit.success.rawValue, "done"),
     Row("flags", FlagsExit.internal.rawValue, "internal error"),
     Row("flags", FlagsExit.usage.rawValue, "the command line is wrong"),

@@ -1,3 +1,4 @@
+import FermataClientCore
 import HTTP
 import TLS
 
@@ -37,6 +38,8 @@ extension Verb {
 struct TailOptions {
   let host: String
   let port: UInt16
+  /// In front of every target.
+  let origin: String
   /// Everything but `Last-Event-ID`, ready to be sent.
   let fields: Fields
   let target: String
@@ -45,20 +48,41 @@ struct TailOptions {
   let isJSON: Bool
   /// For https.
   let tls: TLSContext?
-  /// Whether a cut stream may be asked for again.
-  let resumes: Bool
+  /// How the stream is read, checked and asked for again.
+  let stream: StreamOptions
 
   init(_ arguments: [String]) throws(Arguments.Mistake) {
     let parsed = try Arguments(
       arguments, options: ["-H", "--data", "--roots"], switches: ["--json", "--no-resume"], operands: 1...1)
     let url = try TailURL(parsed.operands[0])
     (host, port, target) = (url.host, url.port, url.target)
+    origin = (url.isSecure ? "https://" : "http://") + url.authority
     tls = url.isSecure ? try Self.context(roots: parsed["--roots"]) : nil
     body = Array((parsed["--data"] ?? "").utf8)
     method = parsed["--data"] == nil ? .get : .post
     isJSON = parsed.has("--json")
-    resumes = !parsed.has("--no-resume")
-    fields = try Self.fields(parsed.values["-H"] ?? [], authority: url.authority, body: method == .get ? nil : body)
+    let (fields, lastEventID) = try Self.fields(
+      parsed.values["-H"] ?? [], authority: url.authority, body: method == .get ? nil : body)
+    self.fields = fields
+    stream = Self.stream(resumes: !parsed.has("--no-resume"), behind: lastEventID)
+  }
+
+  private static func stream(resumes: Bool, behind lastEventID: String) -> StreamOptions {
+    // A server that keeps its streams alive is never silent for so long.
+    let silenceLimit = Duration.seconds(90)
+    var stream = StreamOptions()
+    stream.resume = resumes ? .named : .off
+    // It stands among the fields, where -H may replace it.
+    stream.optIn = .off
+    stream.lastEventID = lastEventID
+    stream.firstTokenTimeout = nil
+    stream.headTimeout = silenceLimit
+    stream.deadTimeout = .after(silenceLimit)
+    stream.endWait = silenceLimit
+    stream.hardEndWait = silenceLimit
+    stream.retry.maximumRetryAfter = .seconds(3600)
+    stream.deliversGatewayEvents = true
+    return stream
   }
 
   private static func context(roots: String?) throws(Arguments.Mistake) -> TLSContext {
@@ -73,7 +97,7 @@ struct TailOptions {
 
   private static func fields(
     _ lines: [String], authority: String, body: [UInt8]?
-  ) throws(Arguments.Mistake) -> Fields {
+  ) throws(Arguments.Mistake) -> (Fields, lastEventID: String) {
     var own = Fields()
     guard let host = FieldValue(authority) else { throw Arguments.Mistake(message: "the URL's host is not valid") }
     own.append(.host, host)
@@ -83,6 +107,7 @@ struct TailOptions {
     own.append(.userAgent, FieldValue("fermata-tail/\(Program.version)") ?? FieldValue(literal: "fermata-tail"))
     if body != nil { own.append(.contentType, literal: "application/json") }
     var given: [(FieldName, FieldValue)] = []
+    var lastEventID = ""
     for line in lines {
       let parts = line.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
       guard parts.count == 2, let name = FieldName(String(parts[0])),
@@ -92,11 +117,15 @@ struct TailOptions {
         throw Arguments.Mistake(message: "\(name.string) follows from --data and can't be set")
       }
       own.removeAll(name)
-      given.append((name, value))
+      if name.known == .lastEventID {
+        lastEventID = parts[1].drop { $0 == " " }.description
+      } else {
+        given.append((name, value))
+      }
     }
     if let body { own.append(.contentLength, decimal: body.count) }
     for (name, value) in given { own.append(name, value) }
-    return own
+    return (own, lastEventID)
   }
 }
 

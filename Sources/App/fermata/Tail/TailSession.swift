@@ -1,21 +1,26 @@
 import Bytes
+import FermataClientCore
 import Glibc
 import HTTP
-import JSON
 import Loop
 import Sockets
 import TLS
 import Time
 
-/// Follows one stream over as many connections as it takes.
+/// Follows one stream over as many connections as it takes. What it knows and decides is the client library's; here
+/// are its connections and its clock.
 final class TailSession {
   private let options: TailOptions
   private let loop: EventLoop
-  private let printer: TailPrinter
-  private var machine: TailMachine
+  private var printer: TailPrinter
+  private var machine: Machine
   private var attempt: DialAttempt?
   private var response: TailResponse?
-  private lazy var pause = Timer(loop: loop) { [unowned self] in connect() }
+  private lazy var timer = Timer(loop: loop) { [unowned self] in
+    machine.tick(now)
+    settle()
+  }
+  private var hasStream = false
   private var conclusion: TailConclusion?
 
   private static let connectTimeout = Nanoseconds.seconds(10)
@@ -24,13 +29,14 @@ final class TailSession {
     self.options = options
     loop = try EventLoop()
     printer = TailPrinter(isJSON: options.isJSON)
-    machine = TailMachine(mayResume: options.resumes, mayRepeat: options.method == .get)
+    machine = Machine(method: options.method.name, url: options.origin + options.target, options: options.stream)
   }
 
   static func run(_ options: TailOptions) -> Int32 {
     do {
       let session = try TailSession(options)
-      session.connect()
+      session.machine.start(session.now)
+      session.settle()
       session.loop.run()
       return session.conclusion?.exitStatus ?? ExitStatus.failure
     } catch {
@@ -39,48 +45,48 @@ final class TailSession {
     }
   }
 
-  private func connect() {
+  private var now: Double { Double(loop.readClock().nanoseconds) / 1e9 }
+
+  private func connect(_ plan: RequestPlan) {
     attempt = Dialer(loop: loop).connect(
       host: options.host, port: options.port, timeout: Self.connectTimeout
     ) { [unowned self] result in
       attempt = nil
       switch result {
-      case .failure(let error): follow(machine.ended(.unreachable("\(error)")))
-      case .success(let connection): secure(connection)
+      case .failure(let error): over(plan.exchange, isWhole: false, "\(error)")
+      case .success(let connection): secure(connection, plan)
       }
     }
   }
 
   /// Shakes hands first where the URL says https.
-  private func secure(_ connection: TCPConnection) {
-    guard let context = options.tls else { return ask(on: connection) }
+  private func secure(_ connection: TCPConnection, _ plan: RequestPlan) {
+    guard let context = options.tls else { return ask(plan, on: connection) }
     TLSConnection.connect(
       over: connection, context: context, serverName: options.host, timeout: Self.connectTimeout
     ) { [unowned self] result in
       switch result {
-      case .failure(let error): follow(machine.ended(.unreachable("\(error)")))
-      case .success(let connection): ask(on: connection)
+      case .failure(let error): over(plan.exchange, isWhole: false, "\(error)")
+      case .success(let connection): ask(plan, on: connection)
       }
     }
   }
 
-  private func ask(on connection: any Connection) {
+  private func ask(_ plan: RequestPlan, on connection: any Connection) {
+    guard plan.exchange == machine.exchange else { return connection.close() }
     var fields = options.fields
-    var (method, target, body) = (options.method, options.target, options.body)
-    if case .at(let path) = machine.resumption {
-      (method, target, body) = (.get, path, [])
+    let method = plan.isOriginal ? options.method : .get
+    if !plan.isOriginal {
       fields.removeAll(.contentLength)
       fields.removeAll(.contentType)
     }
-    if machine.isResuming, !machine.lastEventID.isEmpty, let id = FieldValue(machine.lastEventID) {
-      fields.set(.lastEventID, id)
-    }
+    if let id = plan.lastEventID.flatMap({ FieldValue($0) }) { fields.set(.lastEventID, id) }
     var request = ByteBuffer()
-    request.append("\(method.name) \(target) HTTP/1.1\r\n")
+    request.append("\(method.name) \(plan.url.dropFirst(options.origin.count)) HTTP/1.1\r\n")
     fields.write(into: &request)
     request.append("\r\n")
-    request.append(body)
-    let response = TailResponse(connection: connection, method: method, session: self)
+    if plan.isOriginal { request.append(options.body) }
+    let response = TailResponse(plan.exchange, connection: connection, method: method, session: self)
     self.response = response
     request.withSpan { connection.write($0) }
     response.start()
@@ -88,90 +94,64 @@ final class TailSession {
 
   // MARK: - What a response says
 
-  func headCame(_ head: TailMachine.Head) {
-    let wasResuming = machine.isResuming
-    let decision = machine.headCame(head)
-    if case .goOn = decision {
-      let id = head.streamID.map { ", stream \($0)" } ?? ""
-      printer.note(wasResuming ? "resumed" : "connected, \(head.mode ?? "no gateway's mode")\(id)")
-    }
-    follow(decision)
+  func headCame(_ exchange: Int, _ head: Head) {
+    machine.head(exchange, now, head, retryAfter: head.retryAfter(HTTPDate.seconds, wallClock: HTTPDate.now))
+    settle()
   }
 
-  func eventCame(type: String, data: String, id: String?) {
-    switch machine.eventCame(type: type, data: data, id: id) {
-    case .counted: printer.event(type: type, data: data, id: id, isOwn: false)
-    case .uncounted, .end: printer.event(type: type, data: data, id: id, isOwn: true)
-    case .repeated: break
-    }
+  func received(_ exchange: Int, _ bytes: [UInt8]) {
+    machine.data(exchange, now, bytes)
+    settle()
   }
 
-  func idCame(_ id: String) { machine.idCame(id) }
-  func retryCame(_ time: Nanoseconds) { machine.retryCame(time) }
-
-  func ended(_ ending: TailMachine.Ending) { follow(machine.ended(ending)) }
-
-  private func follow(_ decision: TailMachine.Decision) {
-    switch decision {
-    case .goOn: return
-    case .finish(let conclusion):
-      self.conclusion = conclusion
-      response?.close()
-      printer.conclude(conclusion, events: machine.events, lastEventID: machine.lastEventID)
-      loop.stop()
-    case .resume(let time, let why):
-      response?.close()
-      let time = TailMachine.jittered(time, random: UInt64.random(in: .min ... .max))
-      printer.note("\(why); asking again from \(machine.lastEventID) in \(Int(time.milliseconds)) ms")
-      pause.schedule(after: time)
-    }
-  }
-}
-
-/// Writes events to standard output and remarks to standard error.
-struct TailPrinter {
-  let isJSON: Bool
-  private let style = TerminalStyle.standardOutput
-
-  init(isJSON: Bool) {
-    self.isJSON = isJSON
+  func over(_ exchange: Int, isWhole: Bool, _ why: String) {
+    machine.over(exchange, now, clean: isWhole, why)
+    settle()
   }
 
-  func event(type: String, data: String, id: String?, isOwn: Bool) {
-    if isJSON {
-      var object = JSONObject()
-      object["event"] = .string(type)
-      object["id"] = id.map { .string($0) }
-      object["data"] = .string(data)
-      return Terminal.print(JSONValue.object(object).text())
+  /// Prints what came and does what follows.
+  private func settle() {
+    guard conclusion == nil else { return }
+    while let message = machine.take(now) {
+      if case .event(let event) = message {
+        printer.event(type: event.type, data: event.data, id: machine.tookOwn ? nil : event.id)
+      }
     }
-    let lines = data.split(separator: "\n", omittingEmptySubsequences: false)
-    let name = type.printable.padded(to: 12)
-    for (index, line) in lines.enumerated() {
-      let front = index == 0 ? style.bold(name) : String(repeating: " ", count: name.count)
-      Terminal.print(front + (isOwn ? style.dim(String(line).printable) : String(line).printable))
+    let effects = machine.effects
+    machine.effects = []
+    for case .state(let state) in effects { tell(state) }
+    if let conclusion { return stop(conclusion) }
+    if let response, response.exchange != machine.exchange { response.close() }
+    if machine.phase == .send { connect(machine.plan(now)) }
+    if let deadline = machine.deadline { timer.schedule(after: .seconds(max(0, deadline - now))) }
+  }
+
+  private func tell(_ state: StreamState) {
+    switch state {
+    case .opened(let info):
+      let id = info.streamID.map { ", stream \($0)" } ?? ""
+      printer.note(hasStream ? "resumed" : "connected, \(info.mode ?? "no gateway's mode")\(id)")
+      hasStream = true
+    case .reconnecting(_, let error) where !hasStream:
+      // What never began is not waited for.
+      conclusion = .noStream(error)
+    case .reconnecting(let pause, let error):
+      let outcome = Machine.resumedEnds.contains(error.code) ? "\(error.code): " : ""
+      let time = Int(pause / .milliseconds(1))
+      printer.note("\(outcome)\(error.message); asking again from \(machine.lastEventID) in \(time) ms")
+    case .closed:
+      guard let result = machine.result else { return }
+      conclusion =
+        hasStream ? .of(result, lastStatus: machine.lastStatus) : conclusion ?? .noStream(result.error)
+    case .late, .completing, .paused: break
     }
   }
 
-  func note(_ text: String) {
-    if !isJSON { Terminal.error("fermata tail: " + text.printable) }
-  }
-
-  func conclude(_ conclusion: TailConclusion, events: Int, lastEventID: String) {
-    guard isJSON else { return note(conclusion.text) }
-    let object: JSONValue = [
-      "conclusion": .string(conclusion.kind.rawValue), "text": .string(conclusion.text), "events": JSONValue(events),
-      "lastEventId": .string(lastEventID),
-    ]
-    Terminal.print(object.text())
-  }
-}
-
-extension String {
-  /// Without characters that would command the terminal: a server's bytes are nobody's to trust.
-  fileprivate var printable: String {
-    String(
-      String.UnicodeScalarView(
-        unicodeScalars.map { $0.value < 0x20 && $0 != "\t" || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
+  private func stop(_ conclusion: TailConclusion) {
+    response?.close()
+    timer.cancel()
+    printer.conclude(
+      conclusion.kind.rawValue, conclusion.text, events: machine.events, lastEventID: machine.lastEventID)
+    loop.stop()
   }
 }
