@@ -54,7 +54,7 @@ struct ResumeTests {
     played.data(Played.token(1))
     played.machine.cancel(played.now)
     played.over()
-    played.wait(1.5)
+    #expect(played.machine.phase == .send, "at once")
     played.plan = played.machine.plan(played.now)
     played.head(200, Played.graceful)
     played.data(Played.end("cancelled", 1))

@@ -162,6 +162,8 @@ extension Machine {
     guard wayOn != nil, let pause = backoff.next() else { return false }
     planResume(ending)
     wait(now, pause, error(ending.outcome, ending.reason, nil))
+    // Its end is waited for no longer than the cancellation allows.
+    if cancelling { goOn(now) }
     return true
   }
 

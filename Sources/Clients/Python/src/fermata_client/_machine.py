@@ -563,6 +563,8 @@ class Machine:
         self._end = None
         self._delivery.release(now)
         self._wait(now, pause, self._error(ending.outcome, ending.reason, None))
+        if self._cancelling:
+            self._end_pause()
         return True
 
     def _can_resume(self) -> Optional[bool]:
@@ -585,6 +587,11 @@ class Machine:
         self.effects.append(Effect("retry", RetryInfo(self._attempts + 1, pause, error)))
         self._set_state("reconnecting")
 
+    def _end_pause(self) -> None:
+        # The end of a cancelled run is waited for no longer than the cancellation allows.
+        self._clocks.clear("pause")
+        self.phase = Phase.SEND
+
     def _send_cancel(self, now: float) -> None:
         name = self._run_id or self.stream_id
         if not name:
@@ -593,8 +600,7 @@ class Machine:
         self._clocks.set("cancel", now + self.options.cancel_wait)
         self.effects.append(Effect("cancel", at_origin(self._url, self.options.run_path, name)))
         if self.phase is Phase.PAUSE:
-            self._clocks.clear("pause")
-            self.phase = Phase.SEND
+            self._end_pause()
 
     # Clocks.
 
