@@ -143,5 +143,20 @@ extension EndToEnd {
       #expect(await started.exit(within: .seconds(5)) == .code(0))
       clients.stop()
     }
+
+    @Test func `without a file everybody gets the default of the configuration`() async throws {
+      let clients = try ClientLoop.start()
+      let backend = try ScriptedBackend.start(choose: ScriptedBackend.byQuery)
+      let gateway = try await GatewayProcess.start(
+        ["--upstream", backend.url], environment: ["FERMATA_FLAGS_DEFAULT": "graceful"], clients: clients)
+      let client = ClientRequest("GET", "/?events=1&done=1", fields: [.prefersStreamEnd])
+      #expect(await clients.fetch(client, from: gateway.address).mode == "graceful")
+      #expect(await gateway.ask("/kill", method: "POST").status == 200)
+      #expect(await clients.fetch(client, from: gateway.address).mode == "legacy")
+      gateway.signal(15)
+      #expect(await gateway.exit(within: .seconds(5)) == .code(0))
+      clients.stop()
+      backend.stop()
+    }
   }
 }

@@ -145,19 +145,6 @@ extension EndToEnd {
         #expect(idle.rest().isEmpty)
       }
     }
-
-    @Test func `a killed flag brings the old closing to streams that are open`() async throws {
-      let script = Script([.head(), .event(nil, "1"), .pause(.milliseconds(700)), .event("complete", "2"), .end])
-      try await World.with("graceful", script) { world in
-        let stream = world.openNew()
-        #expect(await stream.receives("data: 1\n\n"))
-        let document = FlagFile.document("graceful", state: "DISABLED", version: "2")
-        #expect(await world.setFlags(document, version: "2"))
-        let result = await stream.result()
-        #expect(result.mode == "graceful" && result.end == .clean)
-        #expect(result.payloads == ["1", "2"] && result.streamEnd == nil)
-      }
-    }
   }
 }
 

@@ -13,7 +13,7 @@ struct Play {
   var shieldLimit = 1 << 20
   var numbersEvents = true
   var retryMilliseconds: Int?
-  var isKilled = false
+  var recall = Recall.none
   /// Whether a comment goes in behind every piece where one may.
   var keepsAlive = false
   /// An outcome that is not the backend's, with which the stream ends.
@@ -77,7 +77,7 @@ struct Play {
     let streamEnd = StreamEnd(
       stream: Self.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: result.outcome, reason: "why")
     let ending = Ending(
-      streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, isKilled: isKilled)
+      streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, recall: recall)
     result.end = reader.finish(ending, run: run, into: &out)
     result.body += out.toArray()
     result.events = run.events

@@ -191,12 +191,25 @@ struct ReaderTests {
     }
   }
 
-  @Test func `a killed flag means the old closing`() {
-    let result = Play(isKilled: true)(.graceful, "data: a\n\ndata: b")
+  @Test func `a closing that was taken back still ends with stream_end, which says what comes next`() {
+    let result = Play(recall: .announced)(.graceful, "data: a\n\nevent: done\ndata: b\n\n")
+    #expect(result.text.contains("\"outcome\":\"completed\""))
+    #expect(result.text.contains("\"closing\":\"legacy-from-now-on\""))
+    #expect(result.end == .complete)
+    let cut = Play(recall: .announced)(.graceful, "data: a\n\ndata: b", .cut(.reset))
+    #expect(cut.text.contains("\"outcome\":\"upstream_truncated\"") && cut.end == .complete)
+    #expect(!Play()(.graceful, "data: a\n\n").text.contains("closing"))
+    for mode in [Mode.legacy, .shield] {
+      #expect(Play(recall: .announced)(mode, "data: a\n\n").body == Play()(mode, "data: a\n\n").body)
+    }
+  }
+
+  @Test func `a closing that was taken back hard means the old one, with the truth in the framing`() {
+    let result = Play(recall: .hard)(.graceful, "data: a\n\ndata: b")
     #expect(EventSourceClient.messages(in: result.body).map(\.text) == ["a", "b"])
     #expect(!result.text.contains("stream_end"))
     #expect(result.end == .complete)
-    let cut = Play(isKilled: true)(.graceful, "data: a\n\ndata: b", .cut(.reset))
+    let cut = Play(recall: .hard)(.graceful, "data: a\n\ndata: b", .cut(.reset))
     #expect(EventSourceClient.messages(in: cut.body).map(\.text) == ["a"])
     #expect(cut.end == .cut)
   }

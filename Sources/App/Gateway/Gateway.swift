@@ -94,10 +94,10 @@ package final class Gateway {
       for worker in workers { worker.adopt(snapshot) }
       guardKeeper.flagsChanged(snapshot.flagSet)
     }
-    guardKeeper.onChange = { [unowned self] isRolledBack in
-      for worker in workers { worker.setRolledBack(isRolledBack) }
+    guardKeeper.onChange = { [unowned self] override in
+      for worker in workers { worker.adopt(override) }
     }
-    if guardKeeper.isRollingBack { guardKeeper.onChange(true) }
+    guardKeeper.onChange(guardKeeper.override)
     runGuard()
     try startAdmin(configuration.admin)
     try watchSignals()

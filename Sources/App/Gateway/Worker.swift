@@ -76,16 +76,22 @@ final class Worker {
 
   func adopt(_ flags: FlagSnapshot) {
     self.flags = flags
+    books.isRecalled = recall != .none
   }
 
   var settings: Settings { inForce.shared }
   var pools: [UpstreamPool] { inForce.pools }
   var lingerTime: Nanoseconds { settings.linger }
   var flagVersion: String { flags.version }
-  /// Whether the flag was switched off for good: then streams that are already graceful close the old way too.
-  var isKilled: Bool { flags.isKilled || isRolledBack }
-  /// The guard has taken the new closing back, whatever the file says.
-  var isRolledBack = false
+  /// What taking the new closing back means for the streams that are open: the file's word, or what holds beside it.
+  var recall: Recall { max(flags.recall, override.recall) }
+  /// What holds whatever the file says.
+  private(set) var override = ClosingOverride()
+
+  func adopt(_ override: ClosingOverride) {
+    self.override = override
+    books.isRecalled = recall != .none
+  }
 
   /// The variant that the flag gives a client.
   func decide(
@@ -100,18 +106,19 @@ final class Worker {
     if context.targetingKey == nil { shard.increment(metrics.evaluationsWithoutKey) }
     let decision = flags.decide(in: context)
     let client = flags.clientHash(of: context)
-    // What the guard took back is no longer what the fraction gave.
+    // What was taken back is no longer what the fraction gave.
     let standing: CohortStanding =
-      isRolledBack
+      override.isLegacy
       ? .noFraction
       : flags.standing(of: decision, isCapable: capability.understandsStreamEnd, client: client)
     return ModeDecision(variant: count(decision), clientKey: client, standing: standing)
   }
 
-  /// Counts what the flag gave, and says what holds: the guard has the last word.
+  /// Counts what the flag gave, and says what holds: operators and the guard have the last word.
   private func count(_ decision: FlagDecision) -> Mode {
-    let variant = isRolledBack ? .legacy : decision.variant
-    shard.increment(metrics.evaluations[variant, isRolledBack ? .guarded : decision.reason])
+    let variant = override.isLegacy ? .legacy : decision.variant
+    let reason = override.kill != .none ? .killed : override.isRolledBack ? .guarded : decision.reason
+    shard.increment(metrics.evaluations[variant, reason])
     return variant
   }
 

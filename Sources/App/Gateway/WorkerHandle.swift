@@ -55,8 +55,8 @@ final class WorkerHandle {
     thread.mailbox.post { [worker] in worker.value.adopt(settings) }
   }
 
-  func setRolledBack(_ isRolledBack: Bool) {
-    thread.mailbox.post { [worker] in worker.value.isRolledBack = isRolledBack }
+  func adopt(_ override: ClosingOverride) {
+    thread.mailbox.post { [worker] in worker.value.adopt(override) }
   }
 
   func drain(_ completion: @escaping @Sendable () -> Void) {

@@ -88,6 +88,10 @@ package struct FlagDefinition: Sendable {
 }
 
 extension FlagDefinition {
+  /// Whether what the flag gave is taken back from streams that are open too: what `fermata flags kill --hard` writes
+  /// beside the state DISABLED.
+  package var isKilledHard: Bool { !isEnabled && metadata[FlagEdit.killMember] == .string(FlagEdit.hardKill) }
+
   /// The flag's answer in `context`.
   package func evaluate(_ context: EvaluationContext, _ generation: FractionalGeneration) -> Resolution {
     guard isEnabled else { return Resolution(variant: nil, value: nil, reason: .disabled, errorCode: nil) }

@@ -103,12 +103,16 @@ package final class FlagSet: Sendable {
   static let limits = JSONLimits(bytes: 1 << 20, depth: RuleLimits.depth + 8)
 
   /// What holds without a file: `stream-closing` is `legacy` for everybody.
-  package static let builtIn: FlagSet = {
+  package static let builtIn = withoutFile(giving: "legacy")
+
+  /// The same with another variant for everybody.
+  package static func withoutFile(giving variant: String) -> FlagSet {
     let names = ["legacy", "shield", "graceful"]
     let variants = names.map { FlagDefinition.Variant(name: $0, value: .string($0)) }
-    let flag = FlagDefinition(key: FlagKey.streamClosing.description, variants: variants, defaultIndex: 0)
+    let flag = FlagDefinition(
+      key: FlagKey.streamClosing.description, variants: variants, defaultIndex: names.firstIndex(of: variant) ?? 0)
     return FlagSet([flag], document: ["flags": [:]], hash: "", warnings: [])
-  }()
+  }
 
   package subscript(key: String) -> FlagDefinition? { positions[key].map { flags[$0] } }
 

@@ -126,7 +126,7 @@ func play(_ reader: some Reader, _ pieces: [[UInt8]], limit: Int, _ end: Upstrea
   }
   let outcome = failure ?? run.outcome(of: end)
   let streamEnd = StreamEnd(stream: id, time: WallTime(milliseconds: 0), outcome: outcome, reason: "")
-  let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, isKilled: false)
+  let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, recall: .none)
   let bodyEnd = reader.finish(ending, run: run, into: &out)
   return Played(body: out.toArray(), end: bodyEnd, outcome: outcome)
 }

@@ -45,7 +45,7 @@ struct LogDeliveryTests {
     #expect(position == log.frontier)
     let streamEnd = StreamEnd(
       stream: Play.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: end.outcome, reason: end.reason)
-    let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: false)
+    let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: .none)
     let bodyEnd = delivery.finish(ending, counts: end, into: &out)
     return (out.toArray(), bodyEnd)
   }

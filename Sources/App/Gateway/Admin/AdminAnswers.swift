@@ -11,8 +11,9 @@ import Time
 /// What the operators' listener says.
 extension Gateway {
   func answerAdmin(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
+    if request.path == "/kill" || request.path == "/unkill" { return answerKill(request, respond) }
     guard request.method == .get || request.method == .head else {
-      return respond(.json(status: 405, #"{"error":"only GET is offered here"}"#))
+      return respond(.json(status: 405, #"{"error":"only GET is offered here; POST is for /kill and /unkill"}"#))
     }
     switch request.path {
     case "/healthz": respond(.json(#"{"status":"ok"}"#))
@@ -26,7 +27,9 @@ extension Gateway {
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
-      let paths = ["/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/flags"]
+      let paths = [
+        "/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/flags", "/kill", "/unkill",
+      ]
       respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
@@ -41,14 +44,18 @@ extension Gateway {
 
   private var readiness: AdminResponse {
     if isDraining { return .json(status: 503, #"{"status":"draining"}"#) }
-    guard let redis = settings.configuration.runs.redis else { return .json(#"{"status":"ready"}"#) }
-    let fault = hub.store.fault
-    let isReady = fault == nil || !redis.isNeededForReadiness
-    let document: JSONValue = [
-      "status": isReady ? "ready" : "redis_lost",
-      "redis": fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"],
-    ]
-    return .json(status: isReady ? 200 : 503, document.text())
+    var object: JSONObject = ["status": "ready"]
+    if let redis = settings.configuration.runs.redis {
+      let fault = hub.store.fault
+      if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
+      object["redis"] = fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"]
+    }
+    // Both are for people: a gateway that serves the old closing is as ready as any other.
+    if let kill = killInForce { object["killed"] = .string(kill) }
+    if let fault = guardKeeper.stateFault {
+      object["guardState"] = ["status": "not_writable", "reason": .string(fault)]
+    }
+    return .json(status: object["status"] == "ready" ? 200 : 503, JSONValue.object(object).text())
   }
 
   /// Asks every worker and calls `completion` with all answers.
@@ -96,9 +103,10 @@ extension Gateway {
     if let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document) {
       gauge("fermata_rollout_phase", "The phase of the rollout, from 0.", Double(rollout.index))
       let isStopped = rollout.status == .held || rollout.status == .rolledBack
-      let needsAttention = isStopped || guardKeeper.machine.latch != nil
+      let needsAttention = isStopped || guardKeeper.machine.latch != nil || killInForce != nil
       gauge("fermata_rollout_attention", "Whether the rollout waits for somebody.", needsAttention ? 1 : 0)
     }
+    killGauges(to: &out)
     gauge(
       "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
       guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
@@ -139,7 +147,7 @@ extension Gateway {
     gather(
       {
         WorkerFlags(
-          index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash, isRolledBack: $0.isRolledBack,
+          index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash, isLegacy: $0.recall != .none,
           metrics: $0.snapshot())
       },
       then: { respond(.json(self.flagsDocument($0).text())) })
@@ -167,7 +175,8 @@ extension Gateway {
     object["generation"] = .string(snapshot.flagSet.generation.rawValue)
     object["loadedAt"] = .string(snapshot.loadedAt.rfc3339)
     object["ageSeconds"] = JSONValue(Int((loop.wallTime().milliseconds - snapshot.loadedAt.milliseconds) / 1000))
-    object["killed"] = .bool(snapshot.isKilled)
+    object["killed"] = .bool(killInForce != nil)
+    object["kill"] = killDocument
     object["fault"] = flags.fault.map { .string($0) } ?? .null
     object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null
     object["flags"] = snapshot.flagSet.document["flags"] ?? [:]
@@ -175,7 +184,7 @@ extension Gateway {
       workers.sorted { $0.index < $1.index }.map { worker in
         [
           "worker": JSONValue(worker.index), "version": .string(worker.version), "hash": .string(worker.hash),
-          "effective": worker.isRolledBack ? "legacy" : "configured",
+          "effective": worker.isLegacy ? "legacy" : "configured",
         ]
       })
     object["guard"] = guardKeeper.report
@@ -189,7 +198,7 @@ private struct WorkerFlags: Sendable {
   let index: Int
   let version: String
   let hash: String
-  let isRolledBack: Bool
+  let isLegacy: Bool
   let metrics: MetricSnapshot
 }
 

@@ -69,6 +69,8 @@ struct AdminRequest {
   let method: HTTP.Method
   let path: String
   let query: String
+  /// Whether a web page sent it: browsers say so with every POST.
+  let isFromWebPage: Bool
 }
 
 struct AdminResponse {
@@ -120,7 +122,8 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
       return send(out)
     }
     let request = AdminRequest(
-      method: head.method, path: head.target.pathString, query: head.target.queryString ?? "")
+      method: head.method, path: head.target.pathString, query: head.target.queryString ?? "",
+      isFromWebPage: head.fields.firstIndex(of: .origin) != nil)
     let isHead = head.method == .head
     server.handler(request) { [weak self] response in self?.write(response, isHead: isHead) }
   }

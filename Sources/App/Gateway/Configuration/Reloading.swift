@@ -13,9 +13,9 @@ package struct RestartNeed: Sendable, Equatable {
 extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
-    "listen", "share", "workers", "admin.listen", "flags.file", "flags.guardState", "flags.guard", "runs.memory",
-    "runs.unread", "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal",
-    "limits.connections", "limits.upstreamConnections", "limits.bodies",
+    "listen", "share", "workers", "admin.listen", "flags.file", "flags.default", "flags.guardState", "flags.guard",
+    "runs.memory", "runs.unread", "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored",
+    "runs.storedPerPrincipal", "limits.connections", "limits.upstreamConnections", "limits.bodies",
   ]
 
   /// What is in force when `wanted` is loaded while this is: all of it but what needs a restart.

@@ -2,6 +2,7 @@ package import Flags
 package import HTTP
 import JSON
 package import Loop
+import Processes
 package import Streams
 package import Time
 
@@ -30,9 +31,24 @@ package struct FlagSettings: Sendable {
   package var file: String?
   /// Whether to start with the built-in flags when the file is absent or wrong. Otherwise that is a start-up error.
   package var startsWithoutFile = false
-  /// Where the guard keeps what must survive a restart. `nil`: beside the flag file, as `FILE.guard`.
+  /// What everybody gets without a file.
+  package var defaultVariant = Mode.legacy
+  /// Where the guard keeps what must survive a restart. `nil`: the service manager's state directory, if there is one,
+  /// else beside the flag file, as `FILE.guard`.
   package var guardState: String?
   package var guardPolicy = GuardPolicy()
+
+  /// The file that has the guard's latch and an operator's kill; `nil` without a place for one.
+  var stateFile: String? { stateFiles.first }
+
+  /// The same, and then where an earlier version kept it.
+  var stateFiles: [String] {
+    if let guardState { return [guardState] }
+    let directory = Host.environment["STATE_DIRECTORY"]?.split(separator: ":").first.map {
+      "\($0)/stream-closing.guard"
+    }
+    return [directory, file.map { $0 + ".guard" }].compactMap { $0 }
+  }
 
   package init() {}
 
@@ -40,6 +56,7 @@ package struct FlagSettings: Sendable {
     guard let reader else { return }
     file = reader.string("file")
     startsWithoutFile = reader.bool("startWithout", default: false)
+    defaultVariant = reader.choice("default", Mode.self) ?? .legacy
     guardState = reader.string("guardState")
     if let policy = reader.nested("guard") { guardPolicy.read(policy) }
   }

@@ -20,7 +20,7 @@ package struct SettingSources: Sendable {
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   package static let paths = [
     "listen", "share", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
-    "flags.startWithout", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
+    "flags.startWithout", "flags.default", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
     "flags.guard.window", "flags.guard.failLimit", "flags.guard.onRegress",
     "capability.header", "identity.header", "identity.cookie", "identity.query", "identity.tenantHeader",
     "identity.internalHeader", "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",

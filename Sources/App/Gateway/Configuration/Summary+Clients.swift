@@ -10,6 +10,7 @@ extension FlagSettings {
   var document: JSONValue {
     [
       "file": file.map { .string($0) } ?? .null, "startWithout": .bool(startsWithoutFile),
+      "default": .string(defaultVariant.rawValue),
       "guardState": guardState.map { .string($0) } ?? .null, "guard": guardPolicy.document,
     ]
   }

@@ -72,7 +72,7 @@ final class StreamRelay {
     exchange.end(.ended(outcome))
     let end = StreamEnd(
       stream: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
-    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, isKilled: worker.isKilled)
+    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: worker.recall)
     let hadPartial = stream.hasPartialEvent
     let scratch = worker.loop.scratch
     let bodyEnd = stream.finish(ending, into: &scratch.buffer)

@@ -72,10 +72,12 @@ package struct CohortCounts: Sendable {
   }
 
   /// A stream is over.
-  package mutating func closed(_ standing: CohortStanding, _ outcome: Outcome) {
+  ///
+  /// - Parameter isCensored: whether the gateway or an operator brought its end about.
+  package mutating func closed(_ standing: CohortStanding, _ outcome: Outcome, isCensored: Bool = false) {
     switch standing {
     case .judged(let cohort):
-      guard !outcome.isCensored else {
+      guard !isCensored, !outcome.isCensored else {
         outside["censored", default: 0] += 1
         return
       }

@@ -24,8 +24,10 @@ package final class FlagSnapshot: Sendable {
   package let loadedAt: WallTime
   /// What everybody gets, when the flag has no rule that looks at the client.
   let fixed: FlagDecision?
-  /// The flag is DISABLED: the old behaviour, for streams that are open too.
+  /// The flag is DISABLED: the old closing for every new stream.
   package let isKilled: Bool
+  /// What that means for the streams that are open.
+  let recall: Recall
   /// The variant that a rollout introduces; without one, whatever is not legacy.
   private let introduced: Mode?
 
@@ -34,6 +36,8 @@ package final class FlagSnapshot: Sendable {
     self.loadedAt = loadedAt
     let anybody = set.evaluate(.streamClosing, EvaluationContext())
     isKilled = anybody.reason == .disabled
+    let isHard = set[FlagKey.streamClosing.description]?.isKilledHard ?? false
+    recall = isKilled ? (isHard ? .hard : .announced) : .none
     let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document)
     introduced = rollout.flatMap { Mode(rawValue: $0.variant) }
     switch anybody.reason {

@@ -1,6 +1,7 @@
 import Files
 import Flags
 import Loop
+import Streams
 import Telemetry
 import Time
 
@@ -47,7 +48,7 @@ final class FlagStore {
     self.log = log
     self.reserve = reserve
     path = settings.file
-    current = FlagSnapshot(.builtIn, loadedAt: loop.wallTime())
+    current = FlagSnapshot(.withoutFile(giving: settings.defaultVariant.rawValue), loadedAt: loop.wallTime())
     guard let path else { return }
     reload()
     if let fault, !settings.startsWithoutFile {

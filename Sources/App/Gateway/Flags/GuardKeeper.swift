@@ -2,6 +2,7 @@ import Files
 import Flags
 import JSON
 import Loop
+import Streams
 import Telemetry
 import Time
 
@@ -31,20 +32,23 @@ final class GuardKeeper {
   }
 
   private(set) var checks: [Check: Int] = [:]
-  /// Told when `isRollingBack` changes.
-  var onChange: (Bool) -> Void = { _ in }
+  /// Told when `override` changes.
+  var onChange: (ClosingOverride) -> Void = { _ in }
+  /// An operator's word, until it is lifted.
+  private(set) var kill: OperatorKill?
+  /// Why what must survive a restart can't be written; `nil` when it can, or when there is nowhere to write it.
+  private(set) var stateFault: String?
 
   private var retries = CohortCounts()
   private var finder = RetryFinder()
   private var lastLook: MonotonicTime
   private var hash = ""
-  private let stateFile: String?
+  private var isFileKilled = false
+  let stateFile: String?
   private let configured: GuardPolicy
   private let loop: EventLoop
   private let log: WorkerLog
   private let reserve: DescriptorReserve
-  /// Whether the file has what must survive a restart.
-  private var isSaved = true
 
   init(settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
     self.reserve = reserve
@@ -52,17 +56,44 @@ final class GuardKeeper {
     self.log = log
     configured = settings.guardPolicy
     machine = GuardMachine(policy: settings.guardPolicy)
-    stateFile = settings.guardState ?? settings.file.map { $0 + ".guard" }
+    stateFile = settings.stateFile
     lastLook = loop.readClock()
-    guard let stateFile, let bytes = try? readFile(stateFile, limit: 1 << 16).bytes,
-      let saved = try? JSONValue(parsing: bytes)
-    else { return }
-    machine.restore(saved)
-    if let latch = machine.latch { report(latch, event: "guard_restored") }
+    restore(from: settings)
+    // Found out now and not in the hour when something has to be kept.
+    save()
   }
 
-  /// Whether everybody gets the old closing, whatever the file says.
-  var isRollingBack: Bool { machine.effect == .rollback }
+  private func restore(from settings: FlagSettings) {
+    let saved = settings.stateFiles.lazy.compactMap { path in
+      (try? readFile(path, limit: 1 << 16).bytes).flatMap { try? JSONValue(parsing: $0) }
+    }
+    guard let saved = saved.first else { return }
+    machine.restore(saved)
+    kill = OperatorKill(saved["kill"])
+    if let latch = machine.latch { report(latch, event: "guard_restored") }
+    if let kill { report(kill, event: "kill_restored") }
+  }
+
+  /// What holds whatever the file says.
+  var override: ClosingOverride {
+    ClosingOverride(isRolledBack: machine.effect == .rollback, kill: kill?.recall ?? .none)
+  }
+
+  /// Takes the new closing back, or lifts that (`nil`).
+  ///
+  /// - Returns: whether anything is different now.
+  func setKill(_ wanted: OperatorKill?) -> Bool {
+    guard wanted?.isHard != kill?.isHard else { return false }
+    kill = wanted
+    if let wanted {
+      report(wanted, event: "killed")
+    } else {
+      log.write(.warning, "kill_lifted", at: loop.wallTime()) { _ in }
+    }
+    onChange(override)
+    save()
+    return true
+  }
 
   /// How often the workers are asked: often enough to see who comes back, and to act when a look is due.
   var gatherInterval: Nanoseconds { min(.seconds(1), machine.policy.interval) }
@@ -71,17 +102,19 @@ final class GuardKeeper {
   func flagsChanged(_ flags: FlagSet) {
     let key = FlagKey.streamClosing.description
     let rollout = try? Rollout(of: key, in: flags.document)
-    let acknowledged = rollout?.acknowledged ?? ""
+    let named = [rollout?.acknowledged ?? "", FlagEdit.acknowledged(key, in: flags.document)]
+    let acknowledged = named.first { $0 == machine.latch?.revision } ?? ""
     // The phase says what happens when it goes badly; without a rollout the configuration does.
     machine.policy.onRegress = rollout?.phase.onRegress ?? configured.onRegress
     if flags.hash != hash { phaseStart = latest }
     hash = flags.hash
-    let wasRollingBack = isRollingBack
+    isFileKilled = flags[key]?.isEnabled == false
+    let before = override
     guard
       let transition = machine.fileChanged(
         revision: flags.name, hash: flags.hash, acknowledged: acknowledged)
     else { return }
-    apply([transition], wasRollingBack: wasRollingBack)
+    apply([transition], before: before)
   }
 
   /// Takes in the workers' answers, and looks when it is time.
@@ -91,16 +124,18 @@ final class GuardKeeper {
     finder.take(answers.flatMap(\.sightings), into: &retries)
     all.add(retries)
     latest = all
-    if !isSaved { save() }
+    if stateFault != nil { save() }
+    // What is killed is nobody's choice: there is nothing to judge.
+    guard kill == nil, !isFileKilled else { return }
     let now = loop.readClock()
     guard now - lastLook >= machine.policy.interval else { return }
     lastLook = now
-    let wasRollingBack = isRollingBack
+    let before = override
     let transitions = machine.look(treated: all.treated, control: all.control, at: loop.wallTime())
     for report in machine.reports {
       checks[Check(metric: report.metric.rawValue, verdict: report.verdict.rawValue), default: 0] += 1
     }
-    apply(transitions, wasRollingBack: wasRollingBack)
+    apply(transitions, before: before)
   }
 
   /// The process is draining: what ends from now on is not judged, and nothing is taken back or saved.
@@ -117,7 +152,7 @@ final class GuardKeeper {
     return report
   }
 
-  private func apply(_ transitions: [GuardMachine.Transition], wasRollingBack: Bool) {
+  private func apply(_ transitions: [GuardMachine.Transition], before: ClosingOverride) {
     for transition in transitions {
       switch transition {
       case .tripped(let latch):
@@ -131,7 +166,15 @@ final class GuardKeeper {
         log.write(.info, "guard_verdict", at: loop.wallTime()) { $0.field("verdict", verdict.rawValue) }
       }
     }
-    if isRollingBack != wasRollingBack { onChange(isRollingBack) }
+    if override != before { onChange(override) }
+  }
+
+  private func report(_ kill: OperatorKill, event: StaticString) {
+    log.write(.error, event, at: loop.wallTime()) { line in
+      line.field("actor", kill.actor)
+      line.field("reason", kill.reason)
+      line.field("effect", kill.isHard ? "open streams end the old way too" : "new streams are legacy")
+    }
   }
 
   private func report(_ latch: GuardMachine.Latch, event: StaticString) {
@@ -144,15 +187,17 @@ final class GuardKeeper {
 
   private func save() {
     guard let stateFile else { return }
-    let wasSaved = isSaved
+    let wasSaved = stateFault == nil
+    var state = machine.json
+    state[path: ["kill"]] = kill?.json ?? .null
     do throws(FileError) {
       try reserve.lend { () throws(FileError) in
-        try AtomicFile.replace(stateFile, with: machine.json.serialized(.compact))
+        try AtomicFile.replace(stateFile, with: state.serialized(.compact))
       }
-      isSaved = true
+      stateFault = nil
     } catch {
       // Tried again with each look at the workers' counts; told once.
-      isSaved = false
+      stateFault = "\(error)"
       guard wasSaved else { return }
       log.write(.error, "guard_state_not_saved", at: loop.wallTime()) { line in
         line.field("file", stateFile)

@@ -284,7 +284,7 @@ final class RunReader {
       stream: stream.id, run: run.ownID, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)
     let ending = Ending(
-      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, isKilled: worker.isKilled)
+      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: worker.recall)
     let scratch = worker.loop.scratch
     let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
     stream.bodyBytes += UInt64(scratch.buffer.count)

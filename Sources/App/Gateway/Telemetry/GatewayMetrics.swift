@@ -16,6 +16,8 @@ enum FlagReason: String, MetricLabel, CaseIterable {
   case error
   /// The guard took the new closing back.
   case guarded
+  /// An operator did, by `POST /kill`.
+  case killed
 
   init(_ reason: Resolution.Reason) {
     switch reason {

@@ -13,6 +13,8 @@ final class StreamBooks {
   private let shard: MetricShard
   private let log: WorkerLog
   private(set) var openStreams = 0
+  /// Whether the new closing is taken back now: what ends meanwhile says nothing of it, and is not judged.
+  var isRecalled = false
   private var cohorts = CohortCounts()
   private var sightings: [Sighting] = []
   /// Sightings kept between two questions of the guard.
@@ -60,8 +62,9 @@ final class StreamBooks {
     shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
     shard.increment(metrics.events[stream.mode], by: Int(stream.events))
     if stream.mode == .legacy { countShadow(stream, outcome) }
-    cohorts.closed(stream.standing, outcome)
-    if let cohort = stream.standing.cohort, outcome != .completed, !outcome.isCensored { see(stream, left: cohort) }
+    let isCensored = isRecalled || outcome.isCensored
+    cohorts.closed(stream.standing, outcome, isCensored: isRecalled)
+    if let cohort = stream.standing.cohort, outcome != .completed, !isCensored { see(stream, left: cohort) }
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
       line.field("mode", word: stream.mode.rawValue)
@@ -96,7 +99,7 @@ final class StreamBooks {
   func note(_ result: ClosingMachine.Result?, _ label: CloseLabel?) {
     guard let result, let label else { return }
     shard.increment(metrics.closes[label.mode, result])
-    guard let cohort = label.cohort else { return }
+    guard let cohort = label.cohort, !isRecalled else { return }
     cohorts.observe(.unconfirmedCloses, result == .lingerTimeout || result == .reset ? 1 : 0, of: cohort)
   }
 

@@ -78,8 +78,8 @@ enum DemoClaims {
   private static func kill(_ cast: DemoCast) -> DemoClaim {
     let killed = cast.killed
     return DemoClaim(
-      text: "The kill took effect after \(cast.kill.text); the stream that was open ended the old way, whole.",
-      holds: cast.kill.time < .seconds(1) && mode(of: killed) == "graceful" && killed.streamEnd == nil
+      text: "The kill took effect after \(cast.kill.text); the stream that was open still got its stream_end.",
+      holds: cast.kill.time < .seconds(1) && mode(of: killed) == "graceful" && killed.streamEnd?.isRecalled == true
         && killed.answerEvents.map(\.data) == answer.map(\.data) && killed.end == .clean)
   }
 

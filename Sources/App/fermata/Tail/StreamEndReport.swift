@@ -10,6 +10,8 @@ struct StreamEndReport: Equatable {
   var lastEventID: String
   var isResumable: Bool
   var hasPartialEvent: Bool
+  /// Whether the new closing was taken back while the stream was open: the next one is legacy.
+  var isRecalled: Bool
   /// Which stream it ends.
   var streamID: String?
 
@@ -25,6 +27,7 @@ struct StreamEndReport: Equatable {
     reason = value["reason"]?.string ?? ""
     isResumable = value["resumable"]?.bool ?? false
     hasPartialEvent = value["partialEvent"]?.bool ?? false
+    isRecalled = value["closing"] == "legacy-from-now-on"
     streamID = value["streamId"]?.string
   }
 }

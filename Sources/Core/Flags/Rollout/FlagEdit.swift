@@ -2,22 +2,49 @@ package import JSON
 
 /// Changes of a flag file's document. Each bumps nothing by itself; `revised` gives the document its next revision.
 package enum FlagEdit {
+  /// A flag file as it is shipped: everything is legacy.
+  package static var builtIn: JSONValue {
+    let names = ["legacy", "shield", "graceful"]
+    let variants = JSONObject(names.map { JSONObject.Member(name: $0, value: .string($0)) })
+    return [
+      "flags": [
+        FlagKey.streamClosing.description: [
+          "state": "ENABLED", "variants": .object(variants), "defaultVariant": "legacy",
+        ]
+      ],
+      "metadata": ["flagSetId": "gateway", "version": "0", "fractional": "v2"],
+    ]
+  }
+
+  /// The document with nothing but what a killed flag needs: for a disk on which no more fits.
+  package static func bare(_ document: JSONValue, key: String) -> JSONValue {
+    var document = document
+    document[path: ["flags", key, "targeting"]] = nil
+    document[path: ["$rollouts"]] = nil
+    document[path: ["$evaluators"]] = nil
+    document[path: ["$schema"]] = nil
+    return document
+  }
+
   package static func setDefault(_ variant: String, of key: String, in document: JSONValue) -> JSONValue {
     edited(document, ["flags", key, "defaultVariant"], .string(variant))
   }
 
-  package static func setEnabled(_ isEnabled: Bool, _ key: String, in document: JSONValue) -> JSONValue {
-    edited(document, ["flags", key, "state"], isEnabled ? "ENABLED" : "DISABLED")
-  }
+  /// The member of the flag's metadata that says how it was killed, and its value for streams that are open too.
+  static let killMember = "kill"
+  static let hardKill = "hard"
 
-  /// Writes the rollout, and the rule and default variant that say the same to every other reader of the file.
-  package static func setRollout(_ rollout: Rollout, of key: String, in document: JSONValue) -> JSONValue {
-    var document = edited(document, ["$rollouts", key], rollout.json)
-    document[path: ["flags", key, "targeting"]] = rollout.targeting
-    document[path: ["flags", key, "defaultVariant"]] = .string(rollout.defaultVariant)
-    if document[path: ["metadata", "fractional"]] == nil {
-      document[path: ["metadata", "fractional"]] = .string(FractionalGeneration.v2.rawValue)
-    }
+  /// - Parameter isHard: for a flag that is switched off, whether streams that are open end the old way too.
+  package static func setEnabled(
+    _ isEnabled: Bool, _ key: String, isHard: Bool = false, in document: JSONValue
+  ) -> JSONValue {
+    var document = edited(document, ["flags", key, "state"], isEnabled ? "ENABLED" : "DISABLED")
+    let path = ["flags", key, "metadata"]
+    var metadata = document[path: path]?.object ?? JSONObject()
+    let mark: JSONValue? = isHard && !isEnabled ? .string(hardKill) : nil
+    guard metadata[killMember] != mark else { return document }
+    metadata[killMember] = mark
+    document[path: path] = metadata.count == 0 ? nil : .object(metadata)
     return document
   }
 
@@ -34,6 +61,26 @@ package enum FlagEdit {
 
   package static func revised(_ document: JSONValue, to revision: Int) -> JSONValue {
     edited(document, ["metadata", "version"], .string(String(revision)))
+  }
+
+  private static let auditMember = "audit"
+
+  /// The hash of the audit log's last line when the file was written; "" in a file that no command wrote.
+  package static func lineHash(of document: JSONValue) -> String {
+    document["metadata"]?[auditMember]?.string ?? ""
+  }
+
+  /// The document with that hash; "" takes it out.
+  package static func audited(_ document: JSONValue, by lineHash: String) -> JSONValue {
+    var document = document
+    guard lineHash != self.lineHash(of: document) else { return document }
+    document[path: ["metadata", auditMember]] = lineHash.isEmpty ? nil : .string(lineHash)
+    return document
+  }
+
+  /// Whether the file wants a reason for every change, at a terminal too.
+  package static func requiresReason(_ document: JSONValue) -> Bool {
+    document["metadata"]?["requireReason"] == true
   }
 
   /// The bytes of the file that holds `document`.

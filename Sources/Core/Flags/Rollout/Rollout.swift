@@ -102,13 +102,38 @@ extension Rollout {
   }
 }
 
-/// As the flag's rule.
+/// As the flag's rule: a shared evaluator, which the flag's targeting refers to wherever the operator puts it.
 extension Rollout {
-  /// Allow-list first, then the fraction with the new variant in front, so that growing it takes nobody out.
-  /// `nil` when finished: then the default variant says it all, for clients without a key too.
-  package var targeting: JSONValue? {
-    guard status != .finished else { return nil }
+  /// The name of the evaluator in the file's `$evaluators`.
+  package static func evaluatorName(of key: String) -> String { "rollout:\(key)" }
+
+  /// What stands in the targeting for the rollout's word.
+  package static func reference(to key: String) -> JSONValue { ["$ref": .string(evaluatorName(of: key))] }
+
+  /// Allow-list first, then the fraction with the new variant in front, so that growing it takes nobody out. When
+  /// finished, the variant for everybody, for clients without a key too.
+  package var rule: JSONValue {
+    guard status != .finished else { return ["if": [true, .string(variant)]] }
     return ["if": [internalCondition, .string(variant), fraction]]
+  }
+
+  /// Whether `targeting` is what a rollout writes by itself, and no rule of the operator's. Earlier versions wrote the
+  /// rule itself into the flag.
+  package static func isPlain(_ targeting: JSONValue?, of key: String, in document: JSONValue) -> Bool {
+    guard let targeting, targeting.object?.count != 0, targeting != .null else { return true }
+    if targeting == reference(to: key) { return true }
+    guard let rollout = try? Rollout(of: key, in: document), rollout.status != .finished else { return false }
+    return targeting == rollout.rule
+  }
+
+  /// Whether the rollout's word is asked somewhere in `targeting`.
+  package static func isAsked(in targeting: JSONValue?, of key: String) -> Bool {
+    if targeting == reference(to: key) { return true }
+    switch targeting {
+    case .array(let elements)?: return elements.contains { isAsked(in: $0, of: key) }
+    case .object(let object)?: return object.members.contains { isAsked(in: $0.value, of: key) }
+    default: return false
+    }
   }
 
   package var defaultVariant: String { status == .finished ? variant : fallback }

@@ -17,6 +17,8 @@ package struct StreamEnd {
   package var isResumable: Bool
   /// Whether the backend was cut inside an event, which was dropped.
   package var hasPartialEvent: Bool
+  /// Whether the new closing was taken back meanwhile: the client's next stream is legacy.
+  package var isRecalled = false
 
   package init(
     stream: StreamID, run: String? = nil, time: WallTime, outcome: Outcome, reason: String, events: UInt64 = 0,
@@ -53,6 +55,7 @@ package struct StreamEnd {
       out.append(member: "lastEventId", text: lastEventID, limit: Self.textLimit)
       out.append(member: "resumable", isResumable)
       out.append(member: "partialEvent", hasPartialEvent)
+      if isRecalled { out.append(member: "closing", word: "legacy-from-now-on") }
       out.append(member: "message", word: "Stream ending")
     }
   }

@@ -79,8 +79,9 @@ package final class GracefulReader: Reader {
 
   package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
     if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
-    if ending.isKilled { return ending.framing }
+    if ending.recall == .hard { return ending.framing }
     var end = ending.streamEnd
+    end.isRecalled = ending.recall == .announced
     end.events = run.events - min(run.events, dropped.events)
     end.bytes = run.eventBytes - min(run.eventBytes, dropped.bytes)
     end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent

@@ -35,18 +35,29 @@ package enum BodyEnd: Equatable, Sendable {
   case cut
 }
 
+/// What taking the new closing back means for a graceful stream that is open.
+package enum Recall: Int, Comparable, Sendable {
+  case none
+  /// It gets the `stream_end` that it was promised, which says that the client's next stream is legacy.
+  case announced
+  /// It ends the old way: without `stream_end`, the truth in the framing.
+  case hard
+
+  package static func < (left: Recall, right: Recall) -> Bool { left.rawValue < right.rawValue }
+}
+
 /// Why and how a reader's response ends.
 package struct Ending {
   package var streamEnd: StreamEnd
   /// Whether the backend's body ended by its own framing.
   package var upstreamIsComplete: Bool
-  /// Whether the old closing must be used though the reader is graceful: the flag was killed meanwhile.
-  package var isKilled: Bool
+  /// Whether the new closing was taken back while the stream was open.
+  package var recall: Recall
 
-  package init(streamEnd: StreamEnd, upstreamIsComplete: Bool, isKilled: Bool) {
+  package init(streamEnd: StreamEnd, upstreamIsComplete: Bool, recall: Recall) {
     self.streamEnd = streamEnd
     self.upstreamIsComplete = upstreamIsComplete
-    self.isKilled = isKilled
+    self.recall = recall
   }
 
   package var outcome: Outcome { streamEnd.outcome }
