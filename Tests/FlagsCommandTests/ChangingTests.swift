@@ -73,7 +73,10 @@ extension `fermata flags` {
       #expect(answer.data["revision"] == 4 && answer.data["state"] == "ENABLED")
       var expected = first
       expected[path: ["metadata", "version"]] = "4"
-      #expect(try bench.document() == expected)
+      // The file names the audit log's last line.
+      let document = try bench.document()
+      expected[path: ["metadata", "audit"]] = document[path: ["metadata", "audit"]]
+      #expect(document == expected && document[path: ["metadata", "audit"]] != nil)
       #expect(try bench.change("revert", "1").data["alreadyApplied"] == true)
     }
 
@@ -156,15 +159,21 @@ extension `fermata flags` {
         if child.wait(timeout: .seconds(5)) == .signal(9) { killed += 1 }
         let document = try bench.document()
         let now = try #require(document[path: ["metadata", "version"]]?.string.flatMap { Int($0) })
-        #expect(now == revision || now == revision + 1)
+        // A number that was announced and not written comes never again.
+        #expect(now >= revision)
         revision = now
       }
       print("killed \(killed) of 200 writers, revision \(revision)")
       #expect(killed > 50)
       let last = try bench.change("kill")
-      #expect(last.exit == 0 && last.data["revision"]?.integer == revision + 1)
+      #expect(last.exit == 0 && (last.data["revision"]?.integer ?? 0) > revision)
       let check = try bench.run("log", "--verify", "--json")
       #expect(check.data["isWhole"] == true, "\(check.text)")
+      let entries = try bench.run("log", "--json").data.array ?? []
+      let written = entries.filter { $0["kind"] == "commit" }.compactMap { $0["toRevision"]?.integer }
+      #expect(Set(written).count == written.count && written == written.sorted(), "a revision came twice")
+      let recovered = entries.filter { $0["automatic"] == true }.count
+      print("\(recovered) lines say that something was recovered")
     }
   }
 }

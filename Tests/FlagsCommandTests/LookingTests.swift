@@ -96,5 +96,29 @@ extension `fermata flags` {
       #expect(child.readLine(timeout: .seconds(5)) == "advance")
       #expect(try bench.run("completions", "fish").text.contains("-l if-revision"))
     }
+
+    @Test func `a configuration tells what the rules look at in vain`() throws {
+      let configuration = try bench.write(
+        "fermata.json5", "{ upstream: \"http://127.0.0.1:9\", identity: { headers: [\"x-region\"] } }")
+      let file = try bench.write(
+        "rules.json",
+        """
+        { "flags": { "f": { "state": "ENABLED", "variants": { "a": "a", "b": "b" }, "defaultVariant": "b",
+          "targeting": { "if": [ { "in": [ { "var": "headers.x-team" }, ["x"] ] }, "a",
+            { "==": [ { "var": "tenant" }, "acme" ] }, "a", { "==": [ { "var": "colour" }, "red" ] }, "b",
+            { "==": [ { "var": "headers.x-region" }, "eu" ] }, "b", { "fractional": [["a", 1], ["b", 1]] } ] } } },
+          "metadata": { "fractional": "v2" } }
+        """)
+      for verb in [["lint", file], ["eval", "--file", file], ["simulate", "--file", file]] {
+        let answer = try bench.run(verb + ["--config", configuration, "--json"])
+        #expect(answer.exit == 0, "\(answer.text)")
+        let warnings = (answer.json["warnings"]?.array ?? []).compactMap(\.string)
+        func isSaid(_ text: String) -> Bool { warnings.contains { $0.contains(text) } }
+        #expect(isSaid("\"headers.x-team\", which is never there: add \"x-team\" to identity.headers"), "\(warnings)")
+        #expect(isSaid("\"tenant\"") && isSaid("\"colour\"") && isSaid("identity.header"))
+        #expect(!isSaid("x-region"))
+      }
+      #expect(try bench.run("lint", file, "--config", "/nonexistent.json5").exit == 3)
+    }
   }
 }

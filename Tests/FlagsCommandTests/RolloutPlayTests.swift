@@ -60,7 +60,11 @@ extension `fermata flags` {
       #expect(try await stage.play(perCohort: 10) == ["legacy": 10])
 
       // Mended, acknowledged, begun again with the same members.
-      let resumed = try stage.flags("rollout", "resume", "--ack", revision, "--reason", "mended")
+      #expect(try stage.change("rollout", "resume").code == "not_acknowledged")
+      #expect(try stage.change("rollout", "resume", "--ack", "1").code == "wrong_revision")
+      #expect(try stage.flags("rollout", "resume", "--ack", revision, "--reason", "unasked").code == "not_checked")
+      #expect(try stage.change("ack", "--revision", revision).code == "rollout")
+      let resumed = try stage.change("rollout", "resume", "--ack", revision)
       #expect(resumed.data["rollout"]?["phase"] == "p1")
       #expect(try stage.eventually { $0["guard"]?["effect"] == "none" }["guard"]?["effect"] == "none")
       for _ in 0..<3 {

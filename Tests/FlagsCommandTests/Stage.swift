@@ -14,12 +14,15 @@ final class Stage {
   let clients: ClientLoop
   private let configuration: String
   private var gateway: ChildProcess
+  private var second: ChildProcess?
   private(set) var listen: SocketAddress
   private(set) var adminAddress: SocketAddress
   private var nextKey = 0
 
-  /// - Parameter flagFile: in place of the bench's own.
-  init(flagFile: String? = nil) throws {
+  /// - Parameters:
+  ///   - flagFile: in place of the bench's own.
+  ///   - margin: how much worse the new closing may be.
+  init(flagFile: String? = nil, margin: Double = 0.1) throws {
     bench = try Workbench()
     backend = try ScriptedBackend.start()
     configuration = try bench.write(
@@ -32,9 +35,11 @@ final class Stage {
           file: "\(flagFile ?? bench.file)",
           guard: {
             interval: "200ms", minSamples: 100, dryRun: ["time_to_first_token", "retries"],
-            truncation: { margin: 0.1 }, client_aborts: { margin: 0.1 }, unconfirmed_closes: { margin: 0.1 },
+            truncation: { margin: \(margin) }, client_aborts: { margin: \(margin) },
+            unconfirmed_closes: { margin: \(margin) },
           },
         },
+        drain: "1s",
       }
       """)
     (gateway, listen, adminAddress) = try Self.start(configuration, log: bench.directory.path + "/gateway.log")
@@ -52,6 +57,24 @@ final class Stage {
     return (gateway, listen, try #require(started["admin"]?.string.flatMap { SocketAddress(parsing: $0) }))
   }
 
+  /// Asks the gateway to end, and goes on at once.
+  func terminate() { gateway.signal(15) }
+
+  /// The status with which the gateway has ended.
+  func ended() -> ChildProcess.Exit? { gateway.wait(timeout: .seconds(20)) }
+
+  /// Another gateway beside it, on the same flag file; the admin listener's URL.
+  func startSecondGateway() throws -> String {
+    let log = bench.directory.path + "/second.log"
+    let own = try readFile(configuration, limit: 1 << 16).bytes
+    // The guard's state is a process's own.
+    let text = String(decoding: own, as: UTF8.self).replacing(
+      "guard: {", with: "guardState: \"\(bench.directory.path)/second.guard\", guard: {")
+    let (process, _, admin) = try Self.start(try bench.write("second.json5", text), log: log)
+    second = process
+    return "http://\(admin)"
+  }
+
   /// Another process in place of the gateway.
   func restartGateway() throws {
     gateway.stop(grace: .seconds(10))
@@ -61,6 +84,7 @@ final class Stage {
 
   deinit {
     gateway.stop()
+    second?.stop()
     clients.stop()
     backend.stop()
   }

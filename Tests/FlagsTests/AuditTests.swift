@@ -78,4 +78,37 @@ import Time
         ["op": "add", "path": "/f", "value": "x"],
       ])
   }
+
+  @Test func `log and file agree, or it is said what is missing`() {
+    func hash(_ line: String) -> String { (try? JSONValue(parsing: line))?["hash"]?.string ?? "" }
+    var record = record(.intent, 6)
+    (record.fileHashBefore, record.fileHashAfter) = ("five", "six")
+    let intent = record.line(after: AuditChain.last(of: whole))
+    record.kind = .commit
+    let lines = whole + [intent.text, record.line(after: intent.link).text]
+    let file = AuditedFile(hash: "six", revision: 6, lineHash: hash(whole[7]))
+    #expect(file.disagreement(with: lines) == nil)
+    // Its writer died before the file, or before the last line.
+    let before = AuditedFile(hash: "five", revision: 5, lineHash: hash(whole[5]))
+    #expect(before.disagreement(with: lines.dropLast()) == nil)
+    #expect(file.disagreement(with: lines.dropLast()) == nil)
+    #expect(file.disagreement(with: lines.dropLast(2)) == .linesAreCut)
+    #expect(file.disagreement(with: lines.dropLast(3)) == .linesAreCut)
+    #expect(file.disagreement(with: []) == .logIsGone)
+    let edited = AuditedFile(hash: "seven", revision: 6, lineHash: file.lineHash)
+    #expect(edited.disagreement(with: lines) == .fileIsChanged(knownHash: "six"))
+    // A file that no command has written, without a log or with one of another file.
+    #expect(AuditedFile(hash: "x", revision: 1, lineHash: "").disagreement(with: []) == nil)
+    #expect(
+      AuditedFile(hash: "x", revision: 9, lineHash: "").disagreement(with: lines) == .fileIsChanged(knownHash: "six"))
+  }
+
+  @Test func `a rotated log is whole, and a wrong beginning is not`() {
+    let link = AuditChain.last(of: whole)
+    let rotated = record(.rotated, 5).line(after: link)
+    let lines = [rotated.text, record(.intent, 6).line(after: rotated.link).text]
+    #expect(AuditChain.verify(lines).map(\.isUnfinished) == [true])
+    let wrong = [record(.intent, 6).line(after: link).text]
+    #expect(AuditChain.verify(wrong).contains { !$0.isUnfinished })
+  }
 }

@@ -148,17 +148,58 @@ import Time
     #expect(held.share == 2500 && held.status == .held)
     #expect(try held.held("again", at: later(6)) == held)
     #expect(code { try held.advanced(evidence: nil, isForced: true, at: later(7)) } == "held")
-    #expect(try held.resumed(acknowledging: nil, at: later(8)).phase.name == "p3")
+    #expect(try held.resumed(acknowledging: nil, latched: nil, at: later(8)).phase.name == "p3")
 
     let aborted = held.aborted("bad", dropsInternal: false, at: later(9))
     #expect(aborted.share == 0 && aborted.aborted("x", dropsInternal: false, at: later(10)) == aborted)
     #expect(aborted.aborted("x", dropsInternal: true, at: later(10)).internalKeys == [])
-    #expect(code { try aborted.resumed(acknowledging: nil, at: later(11)) } == "not_acknowledged")
+    #expect(code { try aborted.resumed(acknowledging: nil, latched: nil, at: later(11)) } == "not_acknowledged")
     #expect(code { try aborted.held("x", at: later(11)) } == "rolled_back")
-    let again = try aborted.resumed(acknowledging: "17", at: later(12))
+    let again = try aborted.resumed(acknowledging: "17", latched: "17", at: later(12))
     #expect(again.phase.name == "p1" && again.status == .running && again.acknowledged == "17")
-    #expect(try again.resumed(acknowledging: "17", at: later(13)) == again)
+    #expect(try again.resumed(acknowledging: "17", latched: "", at: later(13)) == again)
     #expect(try set(aborted).evaluate(.streamClosing, EvaluationContext(targetingKey: "qa-1")).variant == "graceful")
+  }
+
+  @Test func `an acknowledgement moves only what the guard has stopped`() throws {
+    let running = try fresh().advanced(to: "p3", evidence: nil, isForced: true, at: start)
+    func resumed(_ rollout: Rollout, _ ack: String?, _ latched: String?) throws(RolloutRefusal) -> Rollout {
+      try rollout.resumed(acknowledging: ack, latched: latched, at: later(20))
+    }
+    // It runs, and nothing has stopped it.
+    #expect(try resumed(running, nil, nil) == running && resumed(running, nil, "") == running)
+    #expect(code { try resumed(running, "17", "") } == "no_trip")
+    #expect(code { try resumed(running, "17", nil) } == "not_checked")
+    // The guard has stopped it at revision 17.
+    #expect(code { try resumed(running, nil, "17") } == "not_acknowledged")
+    #expect(code { try resumed(running, "16", "17") } == "wrong_revision")
+    #expect(try resumed(running, "17", "17").phase.name == "p1")
+    let held = try running.held("x", at: later(5))
+    #expect(try resumed(held, nil, "").phase.name == "p3" && resumed(held, nil, "").since == later(20))
+    #expect(code { try resumed(held, nil, "17") } == "not_acknowledged")
+    let aborted = running.aborted("x", dropsInternal: false, at: later(5))
+    #expect(try resumed(aborted, "17", nil).phase.name == "p1")
+    var finished = running
+    finished.status = .finished
+    #expect(code { try resumed(finished, "17", "17") } == "finished")
+  }
+
+  @Test func `a new plan keeps the share that clients have`() throws {
+    let running = try fresh().advanced(to: "p2", evidence: nil, isForced: true, at: start)
+    let other = try running.withPhases(RolloutPhase.plan(shares: [500, 10_000]))
+    #expect(other.phase.name == "p1" && other.share == 500 && other.since == running.since)
+    #expect(code { try running.withPhases(RolloutPhase.plan(shares: [100, 10_000])) } == "share_missing")
+  }
+
+  @Test(
+    arguments: [
+      ([.pass, .pass], .pass), ([.pass, .notEnough], .noHarmSeen), ([.pass, .worse], .worse),
+      ([.notEnough, .nobodyTreated], .nobodyTreated), ([.noHarmSeen, .noControl], .noHarmSeen), ([], .notEnough),
+    ] as [([GuardVerdict], GuardVerdict)])
+  func `the word of several gateways is the worst of those that could judge`(
+    _ verdicts: [GuardVerdict], _ expected: GuardVerdict
+  ) {
+    #expect(GuardVerdict.combined(verdicts) == expected)
   }
 
   @Test func `the state survives the file`() throws {

@@ -8,14 +8,17 @@ package enum AtomicFile {
   /// A temporary file in the same directory is written, synchronized and renamed over it. Mode and (if the process
   /// may) owner stay; a new file gets 0644 less the umask. The modification time is always later than the old file's,
   /// whatever the clock says, so that a watcher that compares times sees the change.
+  /// - Parameter access: mode and group of a file that was not there.
   /// - Throws: `.symbolicLink` for a link at `path`, which is not followed: renaming would put a file in its place.
   ///   `.mountedByItself` for a file that is a mount point.
-  package static func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
+  package static func replace(
+    _ path: String, with bytes: [UInt8], access: SharedAccess? = nil
+  ) throws(FileError) {
     let old = try status(of: path)
     if let old { try check(old, path) }
     let temporary = temporaryPath(for: path)
     do throws(FileError) {
-      try write(bytes, to: temporary, like: old)
+      try write(bytes, to: temporary, like: old, access)
       guard unsafe rename(temporary, path) == 0 else { throw FileError("rename", path) }
     } catch {
       unsafe unlink(temporary)
@@ -47,11 +50,14 @@ package enum AtomicFile {
     return "\(FilePath.directory(of: path))/.\(FilePath.name(of: path)).\(unique).tmp"
   }
 
-  private static func write(_ bytes: [UInt8], to path: String, like old: stat?) throws(FileError) {
+  private static func write(_ bytes: [UInt8], to path: String, like old: stat?, _ access: SharedAccess?)
+    throws(FileError)
+  {
     let file = try Descriptor(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o644)
+    if let access, old == nil { access.fit(file.number) }
     if let old {
-      // The owner first: changing it clears set-id bits. Only root may, and the contents matter more.
-      _ = fchown(file.number, old.st_uid, old.st_gid)
+      // The owner first: changing it clears set-id bits. Only root may; a group of one's own anybody may keep.
+      if fchown(file.number, old.st_uid, old.st_gid) != 0 { _ = fchown(file.number, uid_t.max, old.st_gid) }
       guard fchmod(file.number, old.st_mode & 0o7777) == 0 else { throw FileError("fchmod", path) }
     }
     try file.write(bytes.span)

@@ -39,17 +39,18 @@ enum Caller {
     return readLine()?.lowercased().hasPrefix("y") ?? false
   }
 
+  /// What the person at the terminal answers; empty for nothing.
+  static func asks(_ question: String) -> String {
+    Terminal.error(question)
+    return readLine().map { String($0.prefix(500)) } ?? ""
+  }
+
   /// The target of a symbolic link; `nil` for anything else.
   static func linkTarget(of path: String) -> String? {
     var target = [CChar](repeating: 0, count: 4096)
     let count = unsafe readlink(path, &target, target.count)
     guard count > 0 else { return nil }
     return String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  /// Makes a directory that only its owner enters, unless it is there.
-  static func makeDirectory(_ path: String) -> Bool {
-    unsafe mkdir(path, 0o700) == 0 || errno == EEXIST
   }
 
   /// The names in a directory, sorted; empty when it cannot be read.

@@ -28,7 +28,12 @@ private enum Completions {
     verbs.map { String($0.name.split(separator: " ")[0]) }.reduce(into: []) { if $0.last != $1 { $0.append($1) } }
   }
   private static var rolloutWords: [String] {
-    verbs.map { $0.name.split(separator: " ") }.filter { $0.count == 2 }.map { String($0[1]) }
+    var words: [String] = []
+    for verb in verbs where verb.name.hasPrefix("rollout ") {
+      let word = String(verb.name.split(separator: " ")[1])
+      if words.last != word { words.append(word) }
+    }
+    return words
   }
 
   private static func options(of verb: FlagsVerb) -> [String] {

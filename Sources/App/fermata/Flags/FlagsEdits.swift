@@ -5,8 +5,8 @@ import JSON
 extension FlagsVerb {
   static let set = FlagsVerb(
     name: "set", summary: "change the default variant", usage: "[KEY] --default VARIANT --reason TEXT [OPTION …]",
-    details: "  --default VARIANT  for everybody whom the flag's rule does not decide for", options: ["--default"],
-    isMutation: true
+    details: "  --default VARIANT  for everybody whom the flag's rule does not decide for\n\n" + TakeBack.table,
+    options: ["--default"], isMutation: true
   ) { invocation throws(FlagsFailure) in
     guard let variant = invocation.arguments["--default"] else { throw .usage("set needs --default VARIANT") }
     return try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
@@ -23,18 +23,17 @@ extension FlagsVerb {
     }
   }
 
-  static let enable = state("enable", "let the flag decide again", true)
-  static let disable = state("disable", "switch the flag off: everybody gets the old behaviour", false)
-  static let kill = state("kill", "switch the flag off now, for streams that are open too", false)
+  static let enable = state(
+    "enable", "let the flag decide again",
+    "The rule and its rollout are where they were. A kill by POST /kill stays: fermata flags unkill --admin URL.", true)
+  static let disable = state(
+    "disable", "switch the flag off: every new stream gets the old behaviour",
+    "Writes the state DISABLED: the caller's own default holds, which is the legacy closing.\n\n" + TakeBack.table,
+    false)
 
-  /// `disable` and `kill` write the same; the second name is for the hour when nobody looks anything up.
-  private static func state(_ name: String, _ summary: String, _ isEnabled: Bool) -> FlagsVerb {
+  private static func state(_ name: String, _ summary: String, _ details: String, _ isEnabled: Bool) -> FlagsVerb {
     FlagsVerb(
-      name: name, summary: summary, usage: "[KEY] --reason TEXT [OPTION …]",
-      details: isEnabled
-        ? "The rule and its rollout are where they were."
-        : "Writes the state DISABLED: the caller's own default holds, which is the legacy closing.",
-      isMutation: true
+      name: name, summary: summary, usage: "[KEY] --reason TEXT [OPTION …]", details: details, isMutation: true
     ) { invocation throws(FlagsFailure) in
       try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
         FlagsMutation.Result(document: FlagEdit.setEnabled(isEnabled, key, in: loaded.document), mayMoveClients: true)
@@ -44,7 +43,10 @@ extension FlagsVerb {
 
   static let revert = FlagsVerb(
     name: "revert", summary: "go back to an earlier revision", usage: "REVISION --reason TEXT [OPTION …]",
-    details: "The earlier file becomes a new revision; what is kept is in the directory history beside the file.",
+    details: """
+      The earlier file becomes a new revision; what is kept is in the directory history beside the file. A flag file
+      that is broken or gone does not matter.
+      """,
     operands: 1...1, isMutation: true
   ) { invocation throws(FlagsFailure) in
     guard let revision = Int(invocation.arguments.operands[0]) else { throw .usage("revert takes a revision's number") }
@@ -63,9 +65,10 @@ enum FlagsReverting {
     let old = try LoadedFlags(found.path)
     var flagless = invocation
     flagless.keyOverride = old.set.flags.first?.key
-    return try FlagsMutation(invocation: flagless).run { loaded, _ throws(FlagsFailure) in
-      // At another revision the contents are compared without it: reverting twice changes nothing.
-      let document = FlagEdit.revised(old.document, to: loaded.revision)
+    return try FlagsMutation(invocation: flagless, recoversFile: true).run { loaded, _ throws(FlagsFailure) in
+      // The contents are compared without revision and log: reverting twice changes nothing.
+      let document = FlagEdit.audited(
+        FlagEdit.revised(old.document, to: loaded.revision), by: FlagEdit.lineHash(of: loaded.document))
       return FlagsMutation.Result(
         document: document == loaded.document ? loaded.document : document, mayMoveClients: true)
     }

@@ -16,8 +16,10 @@ extension FlagsVerb {
         --explain          the way through the rule, with hash and bucket
         --test             exit 10 unless the value is true
         --is VARIANT       exit 10 unless it is this variant
-      """,
-    options: ["--key", "-c", "-H", "--contexts", "--is"], switches: ["--explain", "--test"]
+
+      """ + FlagsSurroundings.help,
+    options: FlagsSurroundings.options.union(["--key", "-c", "-H", "--contexts", "--is"]),
+    switches: ["--explain", "--test"]
   ) { invocation throws(FlagsFailure) in
     let loaded = try invocation.load()
     let key = try invocation.key(in: loaded)
@@ -37,6 +39,7 @@ extension FlagsVerb {
     }
     return FlagsOutput(
       kind: "Evaluation", data: data, text: FlagsContexts.text(resolution, steps),
+      warnings: try FlagsSurroundings.warnings(invocation, loaded.set),
       exit: FlagsContexts.isAsWanted(resolution, invocation.arguments) ? .success : .testFalse)
   }
 }

@@ -9,7 +9,8 @@ extension FlagsVerb {
     details: """
         --key KEY          changes of this flag only
         --since TIME       from that time on: 2026-01-31T12:00:00Z, or 2h for the last two hours
-        --verify           check the chain of hashes: exit 3 if a line was changed, taken out or put in
+        --verify           check the chain of hashes, and the flag file against it: exit 3 if a line was changed, taken
+                           out, put in or cut from the end, or if the file was changed by something else
       """,
     options: ["--key", "--since"], switches: ["--verify"], operands: 0...0
   ) { invocation throws(FlagsFailure) in
@@ -20,7 +21,10 @@ extension FlagsVerb {
     } catch {
       throw .file(error)
     }
-    if invocation.arguments.has("--verify") { return verification(of: lines, history.logPath) }
+    if invocation.arguments.has("--verify") {
+      let file = try LoadedFlags(recovering: invocation.file).audited
+      return verification(of: lines, history.logPath, file)
+    }
     let since = try earliest(invocation)
     var (entries, text): ([JSONValue], [String]) = ([], [])
     for line in lines {
@@ -28,9 +32,32 @@ extension FlagsVerb {
       if let key = invocation.arguments["--key"], value["key"]?.string != key { continue }
       if let since, let time = value["time"]?.string.flatMap(WallTime.init(rfc3339:)), time < since { continue }
       entries.append(value)
-      if value["kind"] == "commit" { text.append(sentence(of: value)) }
+      if value["kind"] != "intent" { text.append(sentence(of: value)) }
     }
     return FlagsOutput(kind: "AuditLog", data: .array(entries), text: text.joined(separator: "\n"))
+  }
+
+  static let logRotate = FlagsVerb(
+    name: "log rotate", summary: "begin a new audit log that goes on from the old one", usage: "[OPTION …]",
+    details: """
+      The old log stays beside the new one, under the number of its last line. The new one begins with the hash of that
+      line, so the chain goes through both; "log --verify --file" of either checks its part.
+      """,
+    operands: 0...0
+  ) { invocation throws(FlagsFailure) in
+    let loaded = try invocation.load()
+    do throws(FileError) {
+      let lock = try FileLock(invocation.file)
+      let history = FlagHistory(beside: invocation.file)
+      let notes = try history.settle(loaded, at: Caller.now)
+      let old = try history.rotate(loaded, at: Caller.now)
+      _ = consume lock
+      return FlagsOutput(
+        kind: "LogRotation", data: ["file": .string(history.logPath), "old": .string(old)],
+        text: "\(history.logPath) goes on from \(old)", warnings: notes)
+    } catch {
+      throw .file(error)
+    }
   }
 
   private static func earliest(_ invocation: FlagsInvocation) throws(FlagsFailure) -> WallTime? {
@@ -41,16 +68,27 @@ extension FlagsVerb {
   }
 
   private static func sentence(of entry: JSONValue) -> String {
-    func field(_ name: String) -> String { entry[name]?.string ?? "" }
+    func field(_ name: String) -> String { printable(entry[name]?.string ?? "") }
     let revisions = "\(entry["fromRevision"]?.integer ?? 0) -> \(entry["toRevision"]?.integer ?? 0)"
     var text = "\(field("time"))  \(revisions)  \(field("actor"))  \(field("verb")) \(field("key"))"
     if field("phaseBefore") != field("phaseAfter") { text += "  \(field("phaseBefore")) -> \(field("phaseAfter"))" }
+    if let forced = entry["forced"]?.array?.compactMap(\.string), !forced.isEmpty {
+      text += "  forced: \(forced.joined(separator: ", "))"
+    }
     if !field("reason").isEmpty { text += "  \"\(field("reason"))\"" }
     return field("ticket").isEmpty ? text : text + "  \(field("ticket"))"
   }
 
-  private static func verification(of lines: [String], _ path: String) -> FlagsOutput {
-    let problems = AuditChain.verify(lines)
+  /// What somebody typed as a reason must not move a terminal's cursor.
+  private static func printable(_ text: String) -> String {
+    text.unicodeScalars.map { scalar in
+      let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+      return isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
+    }.joined()
+  }
+
+  private static func verification(of lines: [String], _ path: String, _ file: AuditedFile) -> FlagsOutput {
+    let problems = AuditChain.verify(lines, file: file)
     let broken = problems.filter { !$0.isUnfinished }
     let data: JSONValue = [
       "file": .string(path), "lines": JSONValue(lines.count), "isWhole": .bool(broken.isEmpty),

@@ -8,10 +8,16 @@ extension FlagsVerb {
     details: """
       Errors keep the file from taking effect; warnings are rules that work here and in flagd but not alike in every
       engine. Both come with their line and JSON pointer. Exit 3 when there is an error.
-      """
+
+      """ + FlagsSurroundings.help,
+    options: FlagsSurroundings.options
   ) { invocation throws(FlagsFailure) in
     let path = invocation.arguments.operands.first ?? invocation.file
-    let faults = FlagLinter.lint(try LoadedFlags.read(path))
+    let bytes = try LoadedFlags.read(path)
+    let faults = FlagLinter.lint(bytes)
+    let warnings = try (try? FlagSet(parsing: bytes)).map { set throws(FlagsFailure) in
+      try FlagsSurroundings.warnings(invocation, set)
+    }
     let errors = faults.filter { $0.severity == .error }.count
     let list = faults.map { fault -> JSONValue in
       [
@@ -27,6 +33,7 @@ extension FlagsVerb {
     let lines = faults.map { "\(path): \($0)" }
     return FlagsOutput(
       kind: "Lint", data: data, text: lines.isEmpty ? "\(path): good" : lines.joined(separator: "\n"),
+      warnings: warnings ?? [],
       exit: errors > 0 ? .invalidFile : .success)
   }
 

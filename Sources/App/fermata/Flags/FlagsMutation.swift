@@ -1,6 +1,7 @@
 import Files
 import Flags
 import JSON
+import Time
 
 /// One change of a flag file: under the lock, checked, audited, atomic, and nothing when it is so already.
 struct FlagsMutation {
@@ -14,50 +15,84 @@ struct FlagsMutation {
     var forced: [String] = []
   }
 
+  typealias Change = (LoadedFlags, String) throws(FlagsFailure) -> Result
+
   let invocation: FlagsInvocation
+  /// Whether a file that can't be used gives way to the last good one.
+  var recoversFile = false
+  /// Whether it must be in force whatever else fails: it asks nobody, needs no reason, and goes on without the lock, the
+  /// log and the history.
+  var isUrgent = false
   private var arguments: Arguments { invocation.arguments }
   private var path: String { invocation.file }
 
+  init(invocation: FlagsInvocation, recoversFile: Bool = false, isUrgent: Bool = false) {
+    (self.invocation, self.recoversFile, self.isUrgent) = (invocation, recoversFile, isUrgent)
+  }
+
   /// Runs `change` over the file and tells the state after it.
-  func run(
-    _ change: (LoadedFlags, String) throws(FlagsFailure) -> Result
-  ) throws(FlagsFailure) -> FlagsOutput {
-    let reason = try requiredReason()
+  func run(_ change: Change) throws(FlagsFailure) -> FlagsOutput {
     let target = Caller.linkTarget(of: path)
     // Looking needs no lock, and a ConfigMap's directory could not hold one.
     if arguments.has("--dry-run") || target != nil { return try prepare(change).preview(self, link: target) }
-    return try locked(change, reason)
+    var reason = arguments["--reason"] ?? ""
+    guard Caller.isAtTerminal, !isUrgent else {
+      if reason.isEmpty, !isUrgent { throw Self.reasonIsMissing("when nobody is at a terminal") }
+      return try locked(change, reason, agreed: nil)
+    }
+    // Answered before the lock is taken: a prompt that somebody left open holds nobody up.
+    let prepared = try prepare(change)
+    guard !prepared.isApplied else { return try prepared.output(self) }
+    if reason.isEmpty, !arguments.has("--yes") { reason = Caller.asks("why? (for the audit log; may be empty)") }
+    try confirm(prepared)
+    return try locked(change, reason, agreed: prepared)
   }
 
-  private func locked(
-    _ change: (LoadedFlags, String) throws(FlagsFailure) -> Result, _ reason: String
-  ) throws(FlagsFailure) -> FlagsOutput {
-    do {
-      let lock = try FileLock(path)
-      let output = try apply(try prepare(change), reason)
-      // Alive until the file is written.
-      _ = consume lock
-      return output
-    } catch let error as FlagsFailure {
-      throw error
-    } catch let error as FileError {
-      throw .file(error)
-    } catch {
-      throw FlagsFailure(.internal, "internal", "\(error)", next: "this is a bug")
+  private func confirm(_ change: PreparedChange) throws(FlagsFailure) {
+    guard !arguments.has("--yes") else { return }
+    Terminal.error(change.patchText)
+    guard Caller.confirms("write revision \(change.revision) of \(path)?") else {
+      throw FlagsFailure(.refused, "not_confirmed", "nothing was changed", next: "--yes does not ask")
     }
   }
 
-  /// Somebody at a terminal is asked whether; a script has to say why.
-  private func requiredReason() throws(FlagsFailure) -> String {
-    let reason = arguments["--reason"] ?? ""
-    guard reason.isEmpty, !Caller.isAtTerminal, !arguments.has("--dry-run") else { return reason }
-    throw .usage("--reason is required when nobody is at a terminal: it goes to the audit log")
+  private static func reasonIsMissing(_ why: String) -> FlagsFailure {
+    .usage("--reason is required \(why): it goes to the audit log")
   }
 
-  private func prepare(
-    _ change: (LoadedFlags, String) throws(FlagsFailure) -> Result
-  ) throws(FlagsFailure) -> PreparedChange {
-    let loaded = try invocation.load()
+  // MARK: - The lock
+
+  /// How long a kill waits for somebody else's change.
+  private static let urgentWait = Nanoseconds.seconds(2)
+
+  private func locked(
+    _ change: Change, _ reason: String, agreed: PreparedChange?
+  ) throws(FlagsFailure) -> FlagsOutput {
+    let lock: FileLock
+    do throws(FileError) {
+      lock = try FileLock(path, wait: isUrgent ? Self.urgentWait : .seconds(5))
+    } catch {
+      guard isUrgent else { throw lockFailure(error) }
+      return try write(change, reason, agreed: nil, notes: [lockFailure(error).message + "; went on without it"])
+    }
+    let output = try write(change, reason, agreed: agreed, notes: [])
+    // Alive until the file is written.
+    _ = consume lock
+    return output
+  }
+
+  private func lockFailure(_ error: FileError) -> FlagsFailure {
+    guard case .locked = error else { return .file(error) }
+    let holder = FileLock.holder(of: path).map { "by \($0)" } ?? "by another process"
+    return FlagsFailure(
+      .conflict, "locked", "\(path).lock is held \(holder)",
+      next: "wait for it, or end it; fermata flags kill goes on without the lock")
+  }
+
+  // MARK: - Working it out
+
+  private func prepare(_ change: Change) throws(FlagsFailure) -> PreparedChange {
+    let loaded = recoversFile ? try LoadedFlags(recovering: path) : try invocation.load()
     if let wanted = try invocation.number("--if-revision"), wanted != loaded.revision {
       throw FlagsFailure(
         .conflict, "revision_conflict", "\(path) is at revision \(loaded.revision), not \(wanted)",
@@ -65,107 +100,63 @@ struct FlagsMutation {
     }
     let key = try invocation.key(in: loaded)
     let result = try change(loaded, key)
-    let isApplied = result.document == loaded.document
-    let document = isApplied ? loaded.document : FlagEdit.revised(result.document, to: loaded.revision + 1)
-    let bytes = isApplied ? loaded.bytes : FlagEdit.file(document)
-    let set = try LoadedFlags.parse(bytes, path)
+    // What stands in for a broken file is not on the disk yet.
+    let isApplied = result.document == loaded.document && loaded.recovery == nil
+    let prepared = try prepared(loaded, key, result, isApplied: isApplied)
     if !result.mayMoveClients, !arguments.has("--rebucket"),
-      let finding = Rebucketing.findings(from: loaded.set, to: set, key: key).first
+      let finding = Rebucketing.findings(from: loaded.set, to: prepared.set, key: key).first
     {
       throw FlagsFailure(
         .refused, "rebuckets", "clients would change variants although their share does not shrink: \(finding)",
         next: "add --rebucket if that is meant")
     }
-    return PreparedChange(loaded: loaded, key: key, bytes: bytes, set: set, isApplied: isApplied, result: result)
+    return prepared
   }
 
-  private func apply(_ change: PreparedChange, _ reason: String) throws -> FlagsOutput {
-    guard !change.isApplied else { return try change.output(self) }
-    if Caller.isAtTerminal, !arguments.has("--yes") {
-      Terminal.error(change.patchText)
-      guard Caller.confirms("write revision \(change.revision) of \(path)?") else {
-        throw FlagsFailure(.refused, "not_confirmed", "nothing was changed", next: "--yes does not ask")
-      }
+  private func prepared(
+    _ loaded: LoadedFlags, _ key: String, _ result: Result, isApplied: Bool
+  ) throws(FlagsFailure) -> PreparedChange {
+    guard !isApplied else {
+      return PreparedChange(
+        loaded: loaded, key: key, bytes: loaded.bytes, set: loaded.set, isApplied: true, result: result)
     }
     let history = FlagHistory(beside: path)
-    var record = AuditRecord(
-      kind: .intent, time: Caller.now, actor: arguments["--actor"] ?? Caller.name, uid: Caller.uid, host: Caller.host,
-      pid: Caller.pid, verb: invocation.verb, key: change.key, reason: reason, ticket: arguments["--ticket"] ?? "")
-    try change.describe(in: &record)
-    try history.recover(currentHash: change.loaded.set.hash, at: Caller.now)
-    try history.keep(change.loaded.bytes, revision: change.loaded.revision)
-    try history.append(record)
-    try AtomicFile.replace(path, with: change.bytes)
-    try history.keep(change.bytes, revision: change.revision)
-    record.kind = .commit
-    record.time = Caller.now
-    try history.append(record)
-    return try change.output(self)
-  }
-}
-
-/// A change that is worked out and checked, not yet written.
-struct PreparedChange {
-  let loaded: LoadedFlags
-  let key: String
-  let bytes: [UInt8]
-  let set: FlagSet
-  let isApplied: Bool
-  let result: FlagsMutation.Result
-
-  var revision: Int { FlagEdit.revision(of: set.document) }
-
-  private var patch: [JSONValue] { JSONPatch.difference(from: loaded.document, to: set.document) }
-  var patchText: String { patch.map { $0.text() }.joined(separator: "\n") }
-
-  func describe(in record: inout AuditRecord) throws(FlagsFailure) {
-    record.fromRevision = loaded.revision
-    record.toRevision = revision
-    record.fileHashBefore = loaded.set.hash
-    record.fileHashAfter = set.hash
-    record.patch = JSONPatch.difference(
-      from: Redaction.redacted(loaded.document), to: Redaction.redacted(set.document))
-    record.phaseBefore = phase(in: loaded.document)
-    record.phaseAfter = phase(in: set.document)
-    record.guardSnapshot = result.evidence
-    record.forced = result.forced
+    let revision = history.newestRevision(than: loaded.revision) + 1
+    let lineHash = (try? history.lastHash()) ?? ""
+    let document = FlagEdit.audited(FlagEdit.revised(result.document, to: revision), by: lineHash)
+    let bytes = FlagEdit.file(document)
+    return PreparedChange(
+      loaded: loaded, key: key, bytes: bytes, set: try LoadedFlags.parse(bytes, path), isApplied: false, result: result)
   }
 
-  private func phase(in document: JSONValue) -> String {
-    guard let rollout = try? Rollout(of: key, in: document) else { return "" }
-    return rollout.status == .running ? rollout.phase.name : "\(rollout.phase.name) \(rollout.status.rawValue)"
-  }
+  // MARK: - Writing it
 
-  /// The state after the change.
-  func output(_ mutation: FlagsMutation) throws(FlagsFailure) -> FlagsOutput {
-    let rollout = try mutation.invocation.rollout(of: key, in: set.document)
-    var data = FlagsState.json(key, in: set, rollout)
-    data[path: ["alreadyApplied"]] = .bool(isApplied)
-    let text = (isApplied ? "already so: " : "") + FlagsState.text(key, in: set, rollout)
-    let warnings = FlagLinter.lint(bytes).filter { $0.severity == .error }.map(\.description)
-    return FlagsOutput(kind: "Flag", data: data, text: text, warnings: warnings)
-  }
-
-  /// What `--dry-run` shows; for a symbolic link, the document that has to be put where the link comes from.
-  func preview(_ mutation: FlagsMutation, link: String?) throws(FlagsFailure) -> FlagsOutput {
-    if let link, !mutation.invocation.arguments.has("--dry-run"), !isApplied {
-      var failure = FlagsFailure(
-        .refused, "symbolic_link",
-        "\(loaded.path) is a symbolic link to \(link), as in a ConfigMap; it is not replaced",
-        next: "put this document where the link comes from")
-      failure.document = set.document
-      throw failure
+  private func write(
+    _ change: Change, _ reason: String, agreed: PreparedChange?, notes: [String]
+  ) throws(FlagsFailure) -> FlagsOutput {
+    var prepared = try prepare(change)
+    prepared.notes = notes
+    guard !prepared.isApplied else { return try prepared.output(self) }
+    if let agreed, agreed.loaded.diskHash != prepared.loaded.diskHash {
+      throw FlagsFailure(
+        .conflict, "changed_meanwhile", "\(path) was changed while you were asked",
+        next: "look at it again: fermata flags log --file \(path)")
     }
-    var output = try self.output(mutation)
-    let sample = try FlagsContexts.sample(mutation.invocation)
-    let difference = FlagDifference(key, from: loaded.set, to: set, sample)
-    output.kind = "DryRun"
-    output.data[path: ["patch"]] = .array(patch)
-    output.data[path: ["sampled"]] = JSONValue(difference.total)
-    output.data[path: ["changed"]] = JSONValue(difference.changed.count)
-    if !isApplied { output.text += "\n\(patchText)" }
-    output.text +=
-      "\n\(difference.changed.count) of \(difference.total) sampled clients would change; nothing is written"
-    return output
+    if FlagEdit.requiresReason(prepared.loaded.document), reason.isEmpty, !isUrgent {
+      throw Self.reasonIsMissing("by \(path) (\"requireReason\": true)")
+    }
+    var writing = FlagsWriting(
+      path: path, isUrgent: isUrgent,
+      record: AuditRecord(
+        kind: .intent, time: Caller.now, actor: arguments["--actor"] ?? Caller.name, uid: Caller.uid,
+        host: Caller.host, pid: Caller.pid, verb: invocation.verb, key: prepared.key, reason: reason,
+        ticket: arguments["--ticket"] ?? ""))
+    try writing.settle(prepared.loaded)
+    // What was found has lines now, and the file names the last of them.
+    prepared = try self.prepared(prepared.loaded, prepared.key, prepared.result, isApplied: false)
+    try prepared.describe(in: &writing.record)
+    try writing.write(prepared)
+    prepared.notes = notes + writing.notes
+    return try prepared.output(self)
   }
 }

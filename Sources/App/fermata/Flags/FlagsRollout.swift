@@ -5,6 +5,7 @@ import JSON
 extension FlagsVerb {
   static let rolloutVerbs: [FlagsVerb] = [
     rolloutStart, rolloutStatus, rolloutAdvance, rolloutHold, rolloutResume, rolloutAbort, rolloutFinish,
+    rolloutAllowAdd, rolloutAllowRemove, rolloutPlan, rolloutClear,
   ]
 
   private static let rolloutStart = FlagsVerb(
@@ -21,12 +22,12 @@ extension FlagsVerb {
         --min-streams 100      streams of the variant that must have ended before a phase is left
         --min-identities 8     different clients that must have had them
         --on-regress hold|rollback     what the guard does when the variant is worse
+        --adopt                put the rollout in front of the flag's own rule; --rebucket takes the rule's place
       """,
-    options: [
-      "--variant", "--fallback", "--internal", "--internal-file", "--internal-header", "--plan", "--min-duration",
-      "--min-streams", "--min-identities", "--on-regress",
-    ],
-    isMutation: true
+    options: RolloutPlanning.phaseOptions.union([
+      "--variant", "--fallback", "--internal", "--internal-file", "--internal-header",
+    ]),
+    switches: ["--adopt"], isMutation: true
   ) { invocation throws(FlagsFailure) in
     try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
       let rollout = try RolloutPlanning(invocation, loaded, key).rollout()
@@ -39,19 +40,18 @@ extension FlagsVerb {
         }
         return FlagsMutation.Result(document: loaded.document)
       }
-      if loaded.set[key]?.rule != nil, !invocation.arguments.has("--rebucket") {
-        throw FlagsFailure(
-          .refused, "rule_exists", "\"\(key)\" has a rule of its own, which the rollout would replace",
-          next: "add --rebucket to replace it")
-      }
-      return FlagsMutation.Result(document: FlagEdit.setRollout(rollout, of: key, in: loaded.document))
+      let document = try RolloutRule(invocation, key, rollout.variant).prepared(loaded.document)
+      return FlagsMutation.Result(
+        document: FlagEdit.setRollout(rollout, of: key, in: document),
+        mayMoveClients: invocation.arguments.has("--adopt"))
     }
   }
 
-  private static let evidenceOptions: Set<String> = ["--admin", "--token"]
   private static let evidenceHelp = """
-      --admin URL        the gateway's admin listener, asked for the guard's verdict and the workers' files
-      --token TOKEN      its token (FERMATA_ADMIN_TOKEN)
+      --admin URL        a gateway's admin listener, asked for the guard's verdict and the workers' files; may be given
+                         several times, and all of them must agree
+      --admin-list FILE  such URLs, one a line
+      --token TOKEN      their token (FERMATA_ADMIN_TOKEN)
     """
   private static let gateHelp = """
       --require-pass     ask the guard for proof; without it the absence of harm is enough
@@ -62,9 +62,9 @@ extension FlagsVerb {
     name: "rollout advance", summary: "go to the next phase", usage: "[KEY] --reason TEXT [--admin URL] [OPTION …]",
     details: evidenceHelp
       + "\n  --to PHASE         that phase\n" + gateHelp,
-    options: evidenceOptions.union(["--to"]), switches: ["--force", "--require-pass"], isMutation: true
+    options: AdminGateways.options.union(["--to"]), switches: ["--force", "--require-pass"], isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try step(invocation, isGated: true) { rollout, evidence throws(RolloutRefusal) in
+    try gatedStep(invocation) { rollout, evidence throws(RolloutRefusal) in
       try rollout.advanced(
         to: invocation.arguments["--to"], evidence: evidence,
         requiresPass: invocation.arguments.has("--require-pass"), isForced: invocation.arguments.has("--force"),
@@ -83,18 +83,26 @@ extension FlagsVerb {
 
   private static let rolloutResume = FlagsVerb(
     name: "rollout resume", summary: "go on after a hold, or begin again after a roll-back",
-    usage: "[KEY] --reason TEXT [--ack REVISION] [OPTION …]",
-    details: "  --ack REVISION     the revision that was rolled back, by the guard or by abort: somebody has looked",
-    options: ["--ack"], isMutation: true
+    usage: "[KEY] --reason TEXT [--ack REVISION --admin URL] [OPTION …]",
+    details: """
+        --ack REVISION     the revision that was rolled back, by the guard or by abort: somebody has looked
+      \(evidenceHelp)
+
+      After a hold it goes on in the same phase, whose conditions begin anew; after a roll-back at the first share, with
+      the same members. A rollout that runs is not moved. The number of a trip of the guard is checked: name the gateways.
+      """,
+    options: AdminGateways.options.union(["--ack"]), isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try step(invocation, mayMoveClients: true) { rollout, _ throws(RolloutRefusal) in
-      try rollout.resumed(acknowledging: invocation.arguments["--ack"], at: Caller.now)
+    try step(invocation, mayMoveClients: true) { rollout, report throws(RolloutRefusal) in
+      try rollout.resumed(
+        acknowledging: invocation.arguments["--ack"], latched: report.map { $0.latchedRevision ?? "" }, at: Caller.now)
     }
   }
 
   private static let rolloutAbort = FlagsVerb(
     name: "rollout abort", summary: "take the variant back from everybody but the allow-list",
-    usage: "[KEY] --reason TEXT [OPTION …]", details: "  --drop-internal    from the allow-list too",
+    usage: "[KEY] --reason TEXT [OPTION …]",
+    details: "  --drop-internal    from the allow-list too\n\n" + TakeBack.table,
     switches: ["--drop-internal"], isMutation: true
   ) { invocation throws(FlagsFailure) in
     try step(invocation, mayMoveClients: true) { rollout, _ throws(RolloutRefusal) in
@@ -107,107 +115,115 @@ extension FlagsVerb {
   private static let rolloutFinish = FlagsVerb(
     name: "rollout finish", summary: "make the variant the default and drop the fraction",
     usage: "[KEY] --reason TEXT [--admin URL] [OPTION …]",
-    details: evidenceHelp + "\n" + gateHelp, options: evidenceOptions, switches: ["--force", "--require-pass"],
+    details: evidenceHelp + "\n" + gateHelp, options: AdminGateways.options, switches: ["--force", "--require-pass"],
     isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try step(invocation, isGated: true) { rollout, evidence throws(RolloutRefusal) in
+    try gatedStep(invocation) { rollout, evidence throws(RolloutRefusal) in
       try rollout.finished(
         evidence: evidence, requiresPass: invocation.arguments.has("--require-pass"),
         isForced: invocation.arguments.has("--force"), at: Caller.now)
     }
   }
 
-  /// Changes an existing rollout by one step.
-  private static func step(
-    _ invocation: FlagsInvocation, mayMoveClients: Bool = false, isGated: Bool = false,
-    _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
+  /// A step that the gateways must agree to.
+  private static func gatedStep(
+    _ invocation: FlagsInvocation, _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
   ) throws(FlagsFailure) -> FlagsOutput {
     try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
-      guard let rollout = try invocation.rollout(of: key, in: loaded.document) else {
-        throw FlagsFailure(.notFound, "rollout_not_found", "\"\(key)\" has no rollout", next: "rollout start")
-      }
+      let rollout = try existing(invocation, loaded, key)
       let report = try AdminReport.fetch(invocation)
       let evidence = report?.evidence(forHash: loaded.set.hash)
-      if isGated, loaded.set[key]?.isEnabled == false {
+      if loaded.set[key]?.isEnabled == false {
         throw FlagsFailure(
-          .refused, "killed", "\"\(key)\" is disabled: no client has the variant", next: "enable it first")
+          .refused, "killed", "\"\(key)\" is disabled: no client has the variant",
+          next: "fermata flags enable \(key)")
       }
-      do throws(RolloutRefusal) {
-        let next = try take(rollout, evidence)
-        let document = next == rollout ? loaded.document : FlagEdit.setRollout(next, of: key, in: loaded.document)
-        return FlagsMutation.Result(
-          document: document, mayMoveClients: mayMoveClients, evidence: report?.guardReport ?? .null,
-          forced: isGated && invocation.arguments.has("--force")
-            ? rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code) : [])
-      } catch {
-        throw FlagsFailure(error)
+      if let killed = report?.gateways.first(where: \.isKilled) {
+        throw FlagsFailure(
+          .refused, "killed", "\(killed.url) is killed: no client of it has the variant",
+          next: "fermata flags unkill --admin \(killed.url)")
       }
+      let next = try refusing { () throws(RolloutRefusal) in try take(rollout, evidence) }
+      var result = try result(next, rollout, loaded, key)
+      result.evidence = report?.guardReport ?? .null
+      if invocation.arguments.has("--force") {
+        result.forced = rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code)
+      }
+      return result
     }
+  }
+
+  /// Changes an existing rollout by one step.
+  static func step(
+    _ invocation: FlagsInvocation, mayMoveClients: Bool = false,
+    _ take: (Rollout, AdminReport?) throws(RolloutRefusal) -> Rollout
+  ) throws(FlagsFailure) -> FlagsOutput {
+    try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
+      let rollout = try existing(invocation, loaded, key)
+      let report = try AdminReport.fetch(invocation)
+      let next = try refusing { () throws(RolloutRefusal) in try take(rollout, report) }
+      var result = try result(next, rollout, loaded, key)
+      result.mayMoveClients = mayMoveClients
+      result.evidence = report?.guardReport ?? .null
+      return result
+    }
+  }
+
+  private static func refusing(_ take: () throws(RolloutRefusal) -> Rollout) throws(FlagsFailure) -> Rollout {
+    do throws(RolloutRefusal) {
+      return try take()
+    } catch {
+      throw FlagsFailure(error)
+    }
+  }
+
+  static func existing(
+    _ invocation: FlagsInvocation, _ loaded: LoadedFlags, _ key: String
+  ) throws(FlagsFailure) -> Rollout {
+    guard let rollout = try invocation.rollout(of: key, in: loaded.document) else {
+      throw FlagsFailure(
+        .notFound, "rollout_not_found", "\"\(key)\" has no rollout",
+        next: "fermata flags rollout start \(key) --variant VARIANT")
+    }
+    return rollout
+  }
+
+  private static func result(
+    _ next: Rollout, _ rollout: Rollout, _ loaded: LoadedFlags, _ key: String
+  ) throws(FlagsFailure) -> FlagsMutation.Result {
+    guard next != rollout else { return FlagsMutation.Result(document: loaded.document) }
+    try RolloutRule.check(loaded.document, key, variant: rollout.variant)
+    return FlagsMutation.Result(document: FlagEdit.setRollout(next, of: key, in: loaded.document))
   }
 }
 
-/// What `rollout start` was told.
-private struct RolloutPlanning {
+/// The flag's own rule beside the rollout: left alone where it asks the rollout, refused where it does not.
+struct RolloutRule {
   let invocation: FlagsInvocation
-  let loaded: LoadedFlags
   let key: String
+  let variant: String
 
-  init(_ invocation: FlagsInvocation, _ loaded: LoadedFlags, _ key: String) {
-    self.invocation = invocation
-    self.loaded = loaded
-    self.key = key
+  init(_ invocation: FlagsInvocation, _ key: String, _ variant: String) {
+    (self.invocation, self.key, self.variant) = (invocation, key, variant)
   }
 
-  func rollout() throws(FlagsFailure) -> Rollout {
-    let arguments = invocation.arguments
-    let names = loaded.set[key]?.variants.map(\.name) ?? []
-    guard let variant = arguments["--variant"] else { throw .usage("rollout start needs --variant VARIANT") }
-    guard let fallback = arguments["--fallback"] ?? loaded.set[key]?.defaultVariant else {
-      throw .usage("the flag has no default variant: say --fallback VARIANT")
-    }
-    for name in [variant, fallback] where !names.contains(name) {
-      throw .usage("\"\(name)\" is not one of the variants: \(names.joined(separator: ", "))")
-    }
-    guard variant != fallback else { throw .usage("\"\(variant)\" is what everybody has already") }
-    guard let onRegress = RolloutPhase.Regress(rawValue: arguments["--on-regress"] ?? "rollback") else {
-      throw .usage("--on-regress is hold or rollback")
-    }
-    let phases = RolloutPhase.plan(
-      shares: try shares(), minSeconds: try invocation.seconds("--min-duration") ?? 3600,
-      minStreams: try invocation.number("--min-streams") ?? 100,
-      minIdentities: try invocation.number("--min-identities") ?? 8, onRegress: onRegress)
-    return Rollout.start(
-      variant: variant, fallback: fallback, phases: phases, internalKeys: try internalKeys(),
-      internalHeader: try internalHeader(), at: Caller.now)
+  /// The document in which a rollout can begin.
+  func prepared(_ document: JSONValue) throws(FlagsFailure) -> JSONValue {
+    if invocation.arguments.has("--adopt") { return FlagEdit.adopting(variant, for: key, in: document) }
+    if invocation.arguments.has("--rebucket") { return FlagEdit.removingRule(of: key, in: document) }
+    try Self.check(document, key, variant: variant)
+    return document
   }
 
-  private func shares() throws(FlagsFailure) -> [Int] {
-    guard let text = arguments["--plan"] else { return [100, 500, 2500, 10_000] }
-    var shares: [Int] = []
-    for part in text.split(separator: ",") {
-      guard let percent = Double(part), percent > 0, percent <= 100 else {
-        throw .usage("--plan takes percents: 1,5,25,100")
-      }
-      shares.append(Int((percent * 100).rounded()))
-    }
-    guard shares.last == RolloutPhase.wholeShare, shares == shares.sorted(), Set(shares).count == shares.count else {
-      throw .usage("--plan grows from phase to phase and ends at 100")
-    }
-    return shares
-  }
-
-  private var arguments: Arguments { invocation.arguments }
-
-  private func internalKeys() throws(FlagsFailure) -> [String] {
-    var keys = arguments.values["--internal"] ?? []
-    if let file = arguments["--internal-file"] { keys += try FlagsContexts.lines(of: file) }
-    return keys
-  }
-
-  private func internalHeader() throws(FlagsFailure) -> EvaluationContext.Header? {
-    guard let text = arguments["--internal-header"] else { return nil }
-    let parts = text.split(separator: "=", maxSplits: 1)
-    guard parts.count == 2 else { throw .usage("--internal-header takes NAME=VALUE") }
-    return EvaluationContext.Header(name: parts[0].lowercased(), value: String(parts[1]))
+  /// Refuses a rule that never asks the rollout, with what to write.
+  static func check(_ document: JSONValue, _ key: String, variant: String) throws(FlagsFailure) {
+    let rule = document[path: ["flags", key, "targeting"]]
+    guard !Rollout.isPlain(rule, of: key, in: document), !Rollout.isAsked(in: rule, of: key), let rule else { return }
+    let line = FlagEdit.adopted(rule, variant, key).text()
+    throw FlagsFailure(
+      .refused, "rule_exists",
+      "\"\(key)\" has a rule of its own that never asks the rollout; put \(Rollout.reference(to: key).text()) "
+        + "where the rollout is to decide, such as \"targeting\": \(line)",
+      next: "edit the file, or add --adopt to rollout start for just that; --rebucket drops the rule")
   }
 }

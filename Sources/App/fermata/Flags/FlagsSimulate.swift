@@ -10,8 +10,9 @@ extension FlagsVerb {
                            has a hash of each client's key while the flag has a rule
         --count N          that many made-up keys instead; default 10000
         --members          who they are too
-      """,
-    options: ["--keys", "--count"], switches: ["--members"]
+
+      """ + FlagsSurroundings.help,
+    options: FlagsSurroundings.options.union(["--keys", "--count"]), switches: ["--members"]
   ) { invocation throws(FlagsFailure) in
     let loaded = try invocation.load()
     let key = try invocation.key(in: loaded)
@@ -33,6 +34,7 @@ extension FlagsVerb {
       data[path: ["phases"]] = .array(phases)
     }
     var output = FlagsOutput(kind: "Simulation", data: data, text: text)
+    output.warnings = try FlagsSurroundings.warnings(invocation, loaded.set)
     let keyless = Simulation(loaded.set, key, contexts).withoutKey
     if keyless > 0 { output.warnings.append("\(keyless) without a targeting key: no fraction decides for them") }
     return output

@@ -23,8 +23,8 @@ struct FlagsVerb: Sendable {
   let run: @Sendable (FlagsInvocation) throws(FlagsFailure) -> FlagsOutput
 
   static let all: [FlagsVerb] =
-    [.lint, .list, .show, .eval, .simulate, .diff, .set, .enable, .disable, .kill]
-    + rolloutVerbs + [.log, .revert, .watch, .completions]
+    [.lint, .list, .show, .eval, .simulate, .diff, .set, .enable, .disable, .kill, .unkill, .ack]
+    + rolloutVerbs + [.log, .logRotate, .revert, .watch, .completions]
 
   static let commonOptions: Set<String> = ["--file", "--output"]
   static let commonSwitches: Set<String> = ["--json"]
@@ -49,6 +49,10 @@ extension FlagsVerb {
     }
     let isJSON = wantsJSON(arguments)
     guard let (verb, rest) = find(arguments) else {
+      if let help = groupHelp(arguments) {
+        Terminal.print(help)
+        return ExitStatus.success
+      }
       let known = all.map { String($0.name.split(separator: " ")[0]) }
       let hint = Spelling.nearest(to: first, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
       let typed = first == "rollout" ? arguments.prefix(2).joined(separator: " ") : first
@@ -73,7 +77,7 @@ extension FlagsVerb {
   }
 
   private static func find(_ arguments: [String]) -> (verb: FlagsVerb, rest: [String])? {
-    for count in [2, 1] {
+    for count in [3, 2, 1] {
       let name = arguments.prefix(count).joined(separator: " ")
       if let verb = all.first(where: { $0.name == name }) { return (verb, Array(arguments.dropFirst(count))) }
     }
@@ -82,13 +86,35 @@ extension FlagsVerb {
     return nil
   }
 
+  /// The help of a word that several verbs share: `rollout`, `rollout allow`, `log`.
+  private static func groupHelp(_ arguments: [String]) -> String? {
+    guard arguments.contains("--help") || arguments.contains("-h") else { return nil }
+    let words = arguments.prefix { !$0.hasPrefix("-") }
+    for count in stride(from: words.count, to: 0, by: -1) {
+      let group = words.prefix(count).joined(separator: " ")
+      let members = all.filter { $0.name.hasPrefix(group + " ") }
+      guard !members.isEmpty else { continue }
+      return "usage: fermata flags \(group) VERB [OPTION …]\n\n\(list(members))\n\n"
+        + "\"fermata flags \(group) VERB --help\" tells more."
+    }
+    return nil
+  }
+
+  private static func list(_ verbs: [FlagsVerb]) -> String {
+    let width = verbs.map(\.name.count).max() ?? 0
+    return verbs.map { verb in
+      "  \(verb.name)\(String(repeating: " ", count: width - verb.name.count + 2))\(verb.summary)"
+    }.joined(separator: "\n")
+  }
+
   var help: String {
     var text = "usage: fermata flags \(name) \(usage)\n\n\(details)\n\n"
     text += "  --file FILE        the flag file (FERMATA_FLAGS_FILE; default \(FlagsInvocation.defaultFile))\n"
     text += "  --json             one JSON object on standard output; also --output json\n"
     guard isMutation else { return text + exitCodes }
     return text + """
-        --reason TEXT      why, for the audit log; required when nobody is at a terminal
+        --reason TEXT      why, for the audit log; required when nobody is at a terminal, or where the file's metadata
+                           has "requireReason": true
         --actor NAME       who; default USER@host
         --ticket ID        where it was agreed
         --if-revision N    only if the file is at revision N still, else exit 4
@@ -102,16 +128,12 @@ extension FlagsVerb {
   private var exitCodes: String { "\n" + ExitStatus.help(of: "flags") }
 
   static var overview: String {
-    let width = all.map(\.name.count).max() ?? 0
-    let lines = all.map { verb in
-      "  \(verb.name)\(String(repeating: " ", count: width - verb.name.count + 2))\(verb.summary)"
-    }
-    return """
-      usage: fermata flags VERB [KEY] [OPTION …]
+    """
+    usage: fermata flags VERB [KEY] [OPTION …]
 
-      \(lines.joined(separator: "\n"))
+    \(list(all))
 
-      KEY may be left out when the file has one flag. "fermata flags VERB --help" tells more.
-      """
+    KEY may be left out when the file has one flag. "fermata flags VERB --help" tells more.
+    """
   }
 }

@@ -7,12 +7,13 @@ extension FlagsVerb {
   static let watch = FlagsVerb(
     name: "watch", summary: "one line of JSON for each change of file, rollout and guard", usage: "[KEY] [OPTION …]",
     details: """
-        --admin URL        watch what the gateway says too
-        --token TOKEN      its token (FERMATA_ADMIN_TOKEN)
+        --admin URL        watch what the gateway says too; may be given several times
+        --admin-list FILE  such URLs, one a line
+        --token TOKEN      their token (FERMATA_ADMIN_TOKEN)
         --until PHASE      end, with exit 0, when the rollout is in that phase, or finished, rolled_back, held
         --timeout 10m      end with exit 8 after that long
       """,
-    options: ["--admin", "--token", "--until", "--timeout"]
+    options: AdminGateways.options.union(["--until", "--timeout"])
   ) { invocation throws(FlagsFailure) in
     let deadline = try invocation.seconds("--timeout").map { SystemClock.now + .seconds($0) }
     var watcher = FlagsWatcher(invocation: invocation)
@@ -49,7 +50,9 @@ private struct FlagsWatcher {
       guard error.exit == .invalidFile || error.exit == .inputOutput else { throw error }
       state = ["fault": .string(error.message)]
     }
-    if invocation.arguments["--admin"] != nil { state["gateway"] = gateway() }
+    if invocation.arguments["--admin"] != nil || invocation.arguments["--admin-list"] != nil {
+      state["gateway"] = gateway()
+    }
     let rollout = state["rollout"]
     if JSONValue.object(state) != last {
       last = .object(state)
@@ -62,10 +65,10 @@ private struct FlagsWatcher {
   }
 
   private func gateway() -> JSONValue {
-    guard let report = try? AdminReport.fetch(invocation) else { return ["reachable": false] }
+    guard let report = try? AdminReport.fetch(invocation, mayMiss: true) else { return ["reachable": false] }
     return [
-      "reachable": true, "sha256": .string(report.hash), "verdict": .string(report.verdict.rawValue),
-      "effect": .string(report.effect),
+      "reachable": .bool(report.isWhole), "sha256": .string(report.hash), "verdict": .string(report.verdict.rawValue),
+      "effect": .string(report.effect), "killed": .bool(report.isKilled),
     ]
   }
 }

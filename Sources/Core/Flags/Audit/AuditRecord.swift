@@ -9,6 +9,12 @@ package struct AuditRecord: Sendable {
     case intent
     /// Written after it has changed.
     case commit
+    /// The file was changed by something else, or lines of the log are gone.
+    case found
+    /// A writer died within a line; its rest was put aside.
+    case recovered
+    /// The first line of a log that goes on from another file.
+    case rotated
   }
 
   package var kind: Kind
@@ -76,82 +82,5 @@ package struct AuditRecord: Sendable {
     let hash = AuditChain.hash(of: .object(object), after: previous.hash)
     object["hash"] = .string(hash)
     return (JSONValue.object(object).text(), AuditChain.Link(sequence: previous.sequence + 1, hash: hash))
-  }
-}
-
-/// The chain of audit lines.
-package enum AuditChain {
-  /// What the next line has to follow.
-  package struct Link: Equatable, Sendable {
-    package var sequence: Int
-    package var hash: String
-
-    package init(sequence: Int, hash: String) {
-      self.sequence = sequence
-      self.hash = hash
-    }
-
-    package static let beginning = Link(sequence: 0, hash: "")
-  }
-
-  /// Something that must not be in a log, by the number of its line.
-  package struct Problem: Equatable, Sendable, CustomStringConvertible {
-    package var line: Int
-    package var message: String
-    /// The log is as it was written, but a change was begun and not finished.
-    package var isUnfinished: Bool
-
-    package var description: String { "line \(line): \(message)" }
-  }
-
-  /// SHA-256 of the previous hash and the canonical line without its own.
-  static func hash(of line: JSONValue, after previous: String) -> String {
-    SHA256.hexadecimal([UInt8](previous.utf8) + line.serialized(.canonical))
-  }
-
-  /// The link at the end of a log.
-  package static func last(of lines: [String]) -> Link {
-    guard let value = lines.last.flatMap({ try? JSONValue(parsing: $0) }), let sequence = value["seq"]?.integer,
-      let hash = value["hash"]?.string
-    else { return Link(sequence: lines.count, hash: "") }
-    return Link(sequence: sequence, hash: hash)
-  }
-
-  /// Every place where the chain is broken, and every intent that nothing came of.
-  package static func verify(_ lines: [String]) -> [Problem] {
-    var problems: [Problem] = []
-    var link = Link.beginning
-    var open: (line: Int, toRevision: Int, key: String)?
-    for (index, text) in lines.enumerated() {
-      let line = index + 1
-      guard let value = try? JSONValue(parsing: text), var object = value.object else {
-        problems.append(Problem(line: line, message: "is no JSON object", isUnfinished: false))
-        continue
-      }
-      let hash = object["hash"]?.string ?? ""
-      object["hash"] = nil
-      if object["prevHash"]?.string != link.hash {
-        problems.append(Problem(line: line, message: "does not follow the line before it", isUnfinished: false))
-      }
-      if object["seq"]?.integer != link.sequence + 1 {
-        problems.append(Problem(line: line, message: "has the wrong number", isUnfinished: false))
-      }
-      if Self.hash(of: .object(object), after: object["prevHash"]?.string ?? "") != hash {
-        problems.append(Problem(line: line, message: "has been changed", isUnfinished: false))
-      }
-      link = Link(sequence: object["seq"]?.integer ?? link.sequence + 1, hash: hash)
-      let (revision, key) = (object["toRevision"]?.integer ?? 0, object["key"]?.string ?? "")
-      if let begun = open, value["kind"] == "intent" || begun.toRevision != revision || begun.key != key {
-        problems.append(unfinished(begun.line))
-        open = nil
-      }
-      open = value["kind"] == "intent" ? (line, revision, key) : nil
-    }
-    if let open { problems.append(unfinished(open.line)) }
-    return problems
-  }
-
-  private static func unfinished(_ line: Int) -> Problem {
-    Problem(line: line, message: "was begun and never committed", isUnfinished: true)
   }
 }

@@ -17,6 +17,15 @@ package enum GuardVerdict: String, Sendable, CaseIterable {
   package static func overall(_ verdicts: [GuardVerdict]) -> GuardVerdict {
     allCases.first { verdicts.contains($0) } ?? .notEnough
   }
+
+  /// The word of several gateways, each of which saw a part of the traffic: the worst of those that could judge. It is
+  /// a pass only where all of them could.
+  package static func combined(_ verdicts: [GuardVerdict]) -> GuardVerdict {
+    let judged = verdicts.filter { [.worse, .noHarmSeen, .pass].contains($0) }
+    guard !judged.isEmpty else { return overall(verdicts) }
+    let worst = overall(judged)
+    return worst == .pass && judged.count < verdicts.count ? .noHarmSeen : worst
+  }
 }
 
 /// One comparison.

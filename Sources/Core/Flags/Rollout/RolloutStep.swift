@@ -86,22 +86,86 @@ extension Rollout {
     return with(.held, cause, at: now)
   }
 
-  /// Goes on after a hold; after a roll-back, begins again at the first share with the same members.
-  /// - Parameter acknowledged: the revision whose roll-back is acknowledged; needed after one.
-  package func resumed(acknowledging acknowledged: String?, at now: WallTime) throws(RolloutRefusal) -> Rollout {
-    if let acknowledged {
-      var next = with(.running, "", at: now)
-      next.acknowledged = acknowledged
-      next.index = phases.firstIndex { $0.share > 0 } ?? 0
-      return self.acknowledged == acknowledged && status == .running ? self : next
+  /// Goes on after a hold, in the same phase and with its checks from the beginning; after a roll-back, begins again at
+  /// the first share with the same members. A rollout that runs is not moved.
+  ///
+  /// - Parameters:
+  ///   - acknowledged: the revision whose roll-back is acknowledged; needed after one.
+  ///   - latched: the revision whose roll-back by the guard is in force, "" when none is, `nil` when no gateway was asked.
+  package func resumed(
+    acknowledging acknowledged: String?, latched: String?, at now: WallTime
+  ) throws(RolloutRefusal) -> Rollout {
+    if status == .finished {
+      throw RolloutRefusal(
+        "finished", "the rollout is finished", next: "abort to take it back; fermata flags ack opens a guard's latch")
     }
+    if let acknowledged, acknowledged == self.acknowledged, status == .running, latched ?? "" == "" { return self }
+    if acknowledged == nil, let latched, !latched.isEmpty {
+      throw RolloutRefusal(
+        "not_acknowledged", "the guard has taken revision \(latched) back",
+        next: "add --ack \(latched) when the cause is mended")
+    }
+    if let acknowledged, try isOfTrip(acknowledged, latched) { return restarted(acknowledged, at: now) }
     switch status {
-    case .running: return self
+    case .running, .finished: return self
     case .held: return with(.running, "", at: now)
     case .rolledBack:
-      throw RolloutRefusal("not_acknowledged", "the roll-back is not acknowledged", next: "add --ack REVISION")
-    case .finished: throw RolloutRefusal("finished", "the rollout is finished", next: "abort to take it back")
+      guard let acknowledged else {
+        throw RolloutRefusal("not_acknowledged", "the roll-back is not acknowledged", next: "add --ack REVISION")
+      }
+      return restarted(acknowledged, at: now)
     }
+  }
+
+  /// Whether the acknowledgement is of the guard's trip that is in force; one of anything else is refused where the
+  /// rollout would move although nothing has stopped it.
+  private func isOfTrip(_ acknowledged: String, _ latched: String?) throws(RolloutRefusal) -> Bool {
+    if let latched, !latched.isEmpty {
+      guard latched == acknowledged else {
+        throw RolloutRefusal(
+          "wrong_revision", "the trip that is in force is of revision \(latched), not \(acknowledged)",
+          next: "add --ack \(latched)")
+      }
+      return true
+    }
+    guard status == .running || status == .held else { return false }
+    throw latched == nil
+      ? RolloutRefusal(
+        "not_checked", "the rollout is not rolled back in the file, and no gateway was asked what its guard did",
+        next: "add --admin URL, so that the number can be checked")
+      : RolloutRefusal("no_trip", "no gateway that was asked has taken anything back", next: "leave --ack out")
+  }
+
+  private func restarted(_ acknowledged: String, at now: WallTime) -> Rollout {
+    var next = with(.running, "", at: now)
+    next.acknowledged = acknowledged
+    next.index = phases.firstIndex { $0.share > 0 } ?? 0
+    return next
+  }
+
+  /// The allow-list with a key more or less.
+  package func withInternal(_ key: String, isIn: Bool) -> Rollout {
+    var next = self
+    next.internalKeys.removeAll { $0 == key }
+    if isIn { next.internalKeys = internalKeys.contains(key) ? internalKeys : internalKeys + [key] }
+    return next
+  }
+
+  /// The same rollout with other phases; it stays where it is, so the new plan must have its share.
+  package func withPhases(_ phases: [RolloutPhase]) throws(RolloutRefusal) -> Rollout {
+    guard status != .finished else {
+      throw RolloutRefusal("finished", "the rollout is finished", next: "nothing is left to plan")
+    }
+    guard let index = phases.firstIndex(where: { $0.share == phase.share }) else {
+      let percent = JSONValue.text(of: Double(phase.share) / 100)
+      throw RolloutRefusal(
+        "share_missing", "\(phase.name) has \(percent) %, which the new plan does not have",
+        next: "add \(percent) to --plan")
+    }
+    var next = self
+    next.phases = phases
+    next.index = index
+    return next
   }
 
   /// Back to nobody, the allow-list aside.
