@@ -21,6 +21,26 @@ extension RealClients {
       #expect(run.output.contains("\(rules) rules x \(keys) clients: 0 differences"))
     }
 
+    private func expectReadable(_ python: String?, generation: String) async throws {
+      let python = try #require(python, "the provider's virtual environment is missing: run .ci/test")
+      let keys = Host.environment["FERMATA_DIFFERENTIAL_KEYS"] ?? "500"
+      let run = try await Tool.run(
+        [python, Tool.file("Differential/rollout.py"), Program.path, "--keys", keys], timeout: .seconds(900))
+      print("differential: \(run.output)")
+      #expect(run.exit == .code(0), "\(run.output) \(run.errors)")
+      #expect(run.output.contains("fractional \(generation): 42 files x \(keys) clients: 0 differences"))
+    }
+
+    @Test(.enabled(if: Tool.arePresent(Tool.flagdV2)))
+    func `flagd's provider reads every file that a rollout writes and decides the same, fractional v2`() async throws {
+      try await expectReadable(Tool.flagdV2, generation: "v2")
+    }
+
+    @Test(.enabled(if: Tool.arePresent(Tool.flagdV3)))
+    func `flagd's provider reads every file that a rollout writes and decides the same, fractional v3`() async throws {
+      try await expectReadable(Tool.flagdV3, generation: "v3")
+    }
+
     @Test(.enabled(if: Tool.arePresent(Tool.flagdV2)))
     func `flagd's Python provider gives the same variants, fractional v2`() async throws {
       try await expectNoDifference(Tool.flagdV2, generation: "v2")
