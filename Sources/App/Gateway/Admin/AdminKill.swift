@@ -53,9 +53,9 @@ extension Gateway {
     }
     let query = AdminQuery(request.query)
     let isKill = request.path == "/kill"
+    let isHard = ["1", "true"].contains(query["hard"])
     let wanted = OperatorKill(
-      isHard: query["hard"] == "1" || query["hard"] == "true", at: loop.wallTime(), actor: query["actor"] ?? "",
-      reason: query["reason"] ?? "")
+      isHard: isHard, at: loop.wallTime(), actor: query["actor"] ?? "", reason: query["reason"] ?? "")
     let isNew = guardKeeper.setKill(isKill ? wanted : nil)
     // A worker takes its letters in order: when it answers, the kill is in force there.
     gather({ $0.recall }, then: { respond(.json(self.killAnswer($0, isNew: isNew).text())) })

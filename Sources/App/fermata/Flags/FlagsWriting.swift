@@ -27,7 +27,7 @@ struct FlagsWriting {
   mutating func write(_ change: PreparedChange) throws(FlagsFailure) {
     let history = history
     if let recovery = change.loaded.recovery {
-      notes.append("\(recovery.fault); \(recovery.source) is taken instead")
+      notes.append("\(recovery.fault); taken instead: \(recovery.source)")
       if recovery.isThere { try putAside(recovery) }
     } else {
       try attempt("the history") { () throws(FileError) in

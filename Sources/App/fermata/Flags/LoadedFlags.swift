@@ -50,7 +50,12 @@ struct LoadedFlags {
   /// The file, or what was last good in its place: a kill must not depend on a file that somebody broke.
   init(recovering path: String) throws(FlagsFailure) {
     do throws(FlagsFailure) {
-      self = try LoadedFlags(path)
+      let loaded = try LoadedFlags(path)
+      guard !loaded.set.flags.isEmpty else {
+        throw FlagsFailure(
+          .invalidFile, "no_flags", "\(path) has no flags", next: "fermata flags lint --file \(path)")
+      }
+      self = loaded
     } catch {
       var recovery = Recovery(
         fault: error.message, source: "the built-in flags", disk: try? readFile(path, limit: 1 << 20).bytes,

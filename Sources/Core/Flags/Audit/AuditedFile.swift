@@ -29,9 +29,11 @@ package struct AuditedFile: Sendable {
   package func disagreement(with lines: [String]) -> Disagreement? {
     let entries = lines.compactMap { try? JSONValue(parsing: $0) }
     guard let last = entries.last else { return lineHash.isEmpty ? nil : .logIsGone }
-    let hashes = entries.compactMap { $0["hash"]?.string } + [entries[0]["prevHash"]?.string ?? ""]
-    guard lineHash.isEmpty || hashes.contains(lineHash) else { return .linesAreCut }
     guard !isKnown(to: last) else { return nil }
+    let hashes = entries.compactMap { $0["hash"]?.string }
+    // The line may stand in a log before this one.
+    let isRotated = entries[0]["kind"] == "rotated"
+    guard lineHash.isEmpty || isRotated || hashes.contains(lineHash) else { return .linesAreCut }
     // The revision is in a line that is written before the file: a later one must have had a line.
     let newest = entries.compactMap { $0["toRevision"]?.integer }.max() ?? 0
     return revision > newest && !lineHash.isEmpty
