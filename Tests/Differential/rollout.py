@@ -102,9 +102,11 @@ def main():
     for with_rule in (False, True):
         with tempfile.TemporaryDirectory() as directory:
             path = os.path.join(directory, "flags.json")
+            # In an evaluator of a rule of one's own that provider takes ASCII alone.
+            steps = [[word.replace("é", "e") for word in step] if with_rule else step for step in STEPS]
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(document(generation, with_rule), file)
-            for step in STEPS:
+            for step in steps:
                 run = subprocess.run(
                     [options.program, "flags", *step, "--file", path, "--reason", "test", "--json"],
                     stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)

@@ -89,7 +89,9 @@ extension `fermata flags` {
       let set = try FlagSet(parsing: [UInt8](Self.half.utf8))
       var open: [(isTreated: Bool, stream: LiveStream)] = []
       var wanted = [true: 50, false: 50]
-      for number in 0... where wanted.values.contains(where: { $0 > 0 }) {
+      var number = 0
+      while wanted.values.contains(where: { $0 > 0 }) {
+        number += 1
         let key = "open-\(number)"
         let isTreated = set.evaluate(.streamClosing, EvaluationContext(targetingKey: key)).variant == "graceful"
         guard let rest = wanted[isTreated], rest > 0 else { continue }

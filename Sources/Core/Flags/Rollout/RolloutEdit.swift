@@ -11,8 +11,12 @@ extension FlagEdit {
     var document = document
     document[path: ["$rollouts", key]] = rollout.json
     let isDone = rollout.status == .finished && isPlain
-    document = settingEvaluator(isDone ? nil : rollout.rule, of: key, in: document)
-    if isPlain { document[path: targetingPath] = isDone ? nil : Rollout.reference(to: key) }
+    // flagd's Python provider refuses a file whose evaluator has characters that JSON escapes.
+    let isInline = isPlain && !isDone && !isPlainText(rollout.rule)
+    document = settingEvaluator(isDone || isInline ? nil : rollout.rule, of: key, in: document)
+    if isPlain {
+      document[path: targetingPath] = isDone ? nil : isInline ? rollout.rule : Rollout.reference(to: key)
+    }
     document[path: ["flags", key, "defaultVariant"]] = .string(rollout.defaultVariant)
     if document[path: ["metadata", "fractional"]] == nil {
       document[path: ["metadata", "fractional"]] = .string(FractionalGeneration.v2.rawValue)
@@ -56,6 +60,10 @@ extension FlagEdit {
     if document["$rollouts"]?.object?.count == 0 { document[path: ["$rollouts"]] = nil }
     if !usesFraction(document) { document[path: ["metadata", "fractional"]] = nil }
     return document
+  }
+
+  private static func isPlainText(_ rule: JSONValue) -> Bool {
+    rule.text().utf8.allSatisfy { (0x20...0x7E).contains($0) && $0 != UInt8(ascii: "\\") }
   }
 
   private static func settingEvaluator(_ rule: JSONValue?, of key: String, in document: JSONValue) -> JSONValue {
