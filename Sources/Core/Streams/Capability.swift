@@ -52,7 +52,8 @@ package struct VersionRule: Equatable, Sendable {
     return !except.contains(version)
   }
 
-  private func version(in value: String) -> SemanticVersion? {
+  /// The version that `value` of the rule's header names; `nil` for another product, or no version.
+  func version(in value: String) -> SemanticVersion? {
     // Clients write `2.3` where they mean `2.3.0`.
     guard let product else { return SemanticVersion(value.trimmingSpace, form: .flagd) }
     // RFC 9110, 10.1.5: products are separated by white space, a version follows its product's slash.
