@@ -26,6 +26,7 @@ package final class Gateway {
   private(set) var settings: Settings
   private(set) var flags: FlagStore
   let guardKeeper: GuardKeeper
+  let censusKeeper: CensusKeeper
   let hub: RunHub
   private(set) var workers: [WorkerHandle] = []
   let log: WorkerLog
@@ -43,6 +44,7 @@ package final class Gateway {
   /// What the drain has still to do.
   private var timers: [Timer] = []
   private var guardTimer: Timer?
+  private var censusTimer: Timer?
   private(set) var isDraining = false
   private(set) var configurationReloadFailed = false
   private var remaining = 0
@@ -67,8 +69,9 @@ package final class Gateway {
     } catch {
       throw StartError(description: error.description, isOfFile: true)
     }
-    hub = RunHub(configuration)
     guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
+    censusKeeper = CensusKeeper(beside: guardKeeper.stateFile, loop: loop, log: log, reserve: reserve)
+    hub = RunHub(configuration, identitySeed: censusKeeper.seed)
     guardKeeper.flagsChanged(flags.current.flagSet)
   }
 
@@ -99,6 +102,7 @@ package final class Gateway {
     }
     guardKeeper.onChange(guardKeeper.override)
     runGuard()
+    runCensus()
     try startAdmin(configuration.admin)
     try watchSignals()
     log.write(.info, "started", at: loop.wallTime()) { line in
@@ -152,6 +156,15 @@ package final class Gateway {
     }
     timer.schedule(after: guardKeeper.gatherInterval)
     guardTimer = timer
+  }
+
+  private func runCensus() {
+    let timer = Timer(loop: loop) { [unowned self] in
+      gatherCensus { self.censusKeeper.saveRegularly() }
+      runCensus()
+    }
+    timer.schedule(after: CensusKeeper.gatherInterval)
+    censusTimer = timer
   }
 
   private func flushRegularly() {
@@ -213,6 +226,7 @@ package final class Gateway {
     guard !isDraining else { return stop() }
     isDraining = true
     guardKeeper.rest()
+    gatherCensus { self.censusKeeper.rest() }
     log.write(.info, "draining", at: loop.wallTime()) { line in
       line.field("seconds", settings.configuration.drain.seconds)
     }
@@ -256,6 +270,7 @@ package final class Gateway {
     logFlush?.cancel()
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
+    censusTimer?.cancel()
     reloadRetry?.cancel()
     adminRetry?.cancel()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }

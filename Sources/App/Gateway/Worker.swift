@@ -20,6 +20,7 @@ final class Worker {
   let shard: MetricShard
   let log: WorkerLog
   let books: StreamBooks
+  let tails = ShadowTails()
 
   let hub: RunHub
   /// The runs whose readers are on this loop.
@@ -57,7 +58,7 @@ final class Worker {
     self.room = room
     dialer = Dialer(loop: loop)
     shard = MetricShard(metrics.registry)
-    books = StreamBooks(loop: loop, metrics: metrics, shard: shard, log: log)
+    books = StreamBooks(loop: loop, metrics: metrics, shard: shard, log: log, identitySeed: hub.identitySeed)
     adopt(settings)
     hub.join(self)
   }
@@ -248,7 +249,13 @@ final class Worker {
   }
 
   /// Whether another connection to a backend may be needed now; see `ConnectionRoom`.
-  var admitsUpstreamRequest: Bool { room.admitsRequest(keeping: keptUpstreams) }
+  var admitsUpstreamRequest: Bool {
+    if room.admitsRequest(keeping: keptUpstreams) { return true }
+    // What is read for the shadow alone has to make room.
+    guard !tails.isEmpty else { return false }
+    tails.end()
+    return room.admitsRequest(keeping: keptUpstreams)
+  }
   private var keptUpstreams: Int { pools.reduce(0) { $0 + $1.idleCount } }
 
   /// Closes a connection that is kept for a backend's next request, so that one to another backend can be made.
@@ -265,6 +272,7 @@ final class Worker {
   func drain(_ completion: @escaping () -> Void) {
     guard !isDraining else { return }
     isDraining = true
+    tails.end()
     drained = completion
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
     listener?.closeAfterBacklog()
@@ -312,6 +320,7 @@ final class Worker {
   /// Ends everything at once, stuck sockets included.
   func stop() {
     isStopping = true
+    tails.end()
     hub.leave(self)
     listener?.close()
     for client in clients { client.abandon() }

@@ -59,7 +59,7 @@ package struct MetricsText: Sendable {
     var labels: [String: String] = [:]
     var rest = series[series.index(after: brace)...].dropLast()
     while !rest.isEmpty {
-      guard let equals = rest.range(of: "=\""), let end = rest[equals.upperBound...].firstIndex(of: "\"") else {
+      guard let equals = rest.range(of: "=\""), let end = rest[equals.upperBound...].closingQuote else {
         throw failure
       }
       labels[String(rest[..<equals.lowerBound])] = String(rest[equals.upperBound..<end])
@@ -80,6 +80,15 @@ package struct MetricsText: Sendable {
 }
 
 extension Substring {
+  /// The first quote that is not escaped.
+  fileprivate var closingQuote: Index? {
+    var isEscaped = false
+    return indices.first { index in
+      defer { isEscaped = self[index] == "\\" && !isEscaped }
+      return self[index] == "\"" && !isEscaped
+    }
+  }
+
   /// The first place of `text`.
   fileprivate func range(of text: String) -> Range<Index>? {
     var index = startIndex

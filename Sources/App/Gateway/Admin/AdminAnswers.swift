@@ -19,7 +19,9 @@ extension Gateway {
     case "/healthz": respond(.json(#"{"status":"ok"}"#))
     case "/readyz": respond(readiness)
     case "/flags": answerFlags(respond)
-    case "/metrics": gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) })
+    case "/metrics":
+      gatherCensus { self.gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) }) }
+    case "/clients": gatherCensus { respond(.json(self.clientsDocument.text())) }
     case "/streams":
       gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
     case "/runs":
@@ -28,7 +30,8 @@ extension Gateway {
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
       let paths = [
-        "/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/flags", "/kill", "/unkill",
+        "/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/clients", "/flags", "/kill",
+        "/unkill",
       ]
       respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
@@ -111,6 +114,11 @@ extension Gateway {
       "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
       guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
     counters(to: &out)
+    appendClientSeries { samples in
+      PrometheusText.write(
+        "fermata_client_streams_total", "counter", "Event streams of the largest clients; the rest is other.", samples,
+        to: &out)
+    }
     gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
     gauge("fermata_start_time_seconds", "When the process started.", Double(startedAt.milliseconds) / 1000)
   }

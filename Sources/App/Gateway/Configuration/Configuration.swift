@@ -19,6 +19,7 @@ package struct Configuration: Sendable {
   package var routes: [RouteSettings] = []
   package var capability = CapabilitySettings()
   package var identity = IdentitySettings()
+  package var shadow = ShadowSettings()
   package var limits = LimitSettings()
   package var runs = CommonRunSettings()
   /// Peers whose `X-Forwarded-*` fields are believed.
@@ -73,6 +74,7 @@ extension Configuration {
     flags = FlagSettings(reader.nested("flags"))
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))
+    shadow = ShadowSettings(reader.nested("shadow"))
     limits = LimitSettings(reader.nested("limits"))
     runs = CommonRunSettings(reader.nested("runs"), secrets: secrets)
     trustedProxies =

@@ -92,6 +92,21 @@ package struct CapabilitySettings: Sendable {
   }
 }
 
+/// What the shadow does beyond watching legacy streams.
+package struct ShadowSettings: Sendable {
+  /// Whether a backend is read on for a moment after its legacy client left at the completion event.
+  package var readsTails = false
+
+  package init() {}
+
+  init(_ reader: JSONReader?) {
+    guard let reader else { return }
+    readsTails = reader.bool("tail", default: readsTails)
+  }
+
+  var document: JSONValue { ["tail": .bool(readsTails)] }
+}
+
 /// Where a client's stable identity (`targetingKey`) is found: the first that is set and present.
 package struct IdentitySettings: Sendable {
   package var header: String?

@@ -22,6 +22,7 @@ extension Configuration {
     object["flags"] = flags.document
     object["capability"] = capability.document
     object["identity"] = identity.document
+    object["shadow"] = shadow.document
     object["trustedProxies"] = .array(trustedProxies.map { .string($0.description) })
     object["limits"] = limits.document
     object["runs"] = runs.document

@@ -26,6 +26,8 @@ final class EventStream {
   let openedAt: MonotonicTime
   /// The route's name; empty until it is in the books.
   var route = ""
+  /// Whose it is, for the census.
+  var visitor = CensusVisitor()
   /// Whether comment lines may be sent on it.
   let keepsAlive: Bool
   private(set) var hasFirstEvent = false

@@ -242,7 +242,7 @@ final class Exchange: DispatchOwner {
       into: &worker.clientHead)
     connection.sendHead(worker.clientHead)
     stream.closing.headWasSent()
-    worker.books.opened(stream, route: routeName ?? "", request: request)
+    worker.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
   }
 
   private func rules(
@@ -333,6 +333,13 @@ final class Exchange: DispatchOwner {
     relay = nil
     dispatch?.finish(result)
     dispatch = nil
+  }
+
+  /// Gives the backend's response to somebody else, who lets the backend go.
+  func handOver() -> Dispatch? {
+    phase = .over
+    relay = nil
+    return dispatch.take()
   }
 
   /// Ends the event stream, if there is one, though the backend has not.

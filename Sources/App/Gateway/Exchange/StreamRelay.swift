@@ -83,8 +83,18 @@ final class StreamRelay {
   }
 
   func clientGone() {
-    exchange.end(.ended(.clientGone))
+    let isPaused = exchange.isUpstreamPaused
+    let tail = readsTail ? exchange.handOver().map { ShadowTail(stream, $0, worker: worker) } : nil
+    if tail == nil { exchange.end(.ended(.clientGone)) }
     worker.books.clientLeft(stream, isStopping: worker.isStopping)
+    tail?.begin(isPaused: isPaused)
+  }
+
+  /// Whether the shadow is to see what the backend sends after the client has left.
+  private var readsTail: Bool {
+    exchange.settings.configuration.shadow.readsTails && stream.mode == .legacy && stream.marks.contains(.completion)
+      && exchange.hasWholeRequest && exchange.dispatch?.isActive == true && !worker.isDraining && !worker.isStopping
+      && worker.tails.hasRoom && worker.admitsUpstreamRequest
   }
 
   /// Looks at the clocks.

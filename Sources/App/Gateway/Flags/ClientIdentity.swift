@@ -27,13 +27,34 @@ enum ClientIdentity {
   /// The client's stable identity: what the operator named, else a hash of its credentials. Never its address: whole
   /// companies share one.
   private static func key(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
-    if let name = settings.header, let value = request.fields.string(named: name), !value.isEmpty { return value }
-    if let name = settings.cookie, let value = cookie(name, in: request), !value.isEmpty { return value }
-    if let name = settings.query, let value = parameter(name, of: request), !value.isEmpty { return value }
+    if let name = name(of: request, settings) { return name }
     for name in CredentialRules.keyHeaders {
       guard let value = request.fields.first(named: name), !value.isEmpty else { continue }
       return SHA256.hexadecimal([UInt8](copying: value))
     }
+    return nil
+  }
+
+  /// A keyed hash of the same identity, for counting clients; `nil` for one without an identity.
+  static func hash(of request: borrowing RequestHead, _ settings: IdentitySettings, seed: UInt64) -> UInt64? {
+    var hash = IdentityHash(seed: seed)
+    if let name = name(of: request, settings) {
+      hash.combine(name.utf8Span.span)
+      return hash.value
+    }
+    for name in CredentialRules.keyHeaders {
+      guard let value = request.fields.first(named: name), !value.isEmpty else { continue }
+      hash.combine(value)
+      return hash.value
+    }
+    return nil
+  }
+
+  /// What the operator named.
+  private static func name(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
+    if let name = settings.header, let value = request.fields.string(named: name), !value.isEmpty { return value }
+    if let name = settings.cookie, let value = cookie(name, in: request), !value.isEmpty { return value }
+    if let name = settings.query, let value = parameter(name, of: request), !value.isEmpty { return value }
     return nil
   }
 

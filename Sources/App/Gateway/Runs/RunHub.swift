@@ -14,6 +14,8 @@ package final class RunHub: Sendable {
   let unread: UnreadRuns
   /// Runs of which Redis keeps something.
   let stored: StoredRuns
+  /// Of the hashes of clients' identities that the census counts by.
+  let identitySeed: UInt64
   private let loops = Mutex<[Int: Neighbour]>([:])
   private let standings = Mutex<[Int: StoreStanding]>([:])
 
@@ -22,7 +24,8 @@ package final class RunHub: Sendable {
     let worker: LoopBound<Worker>
   }
 
-  init(_ configuration: Configuration) {
+  init(_ configuration: Configuration, identitySeed: UInt64) {
+    self.identitySeed = identitySeed
     budget = RunBudget(limit: configuration.runs.memory)
     memories = PrincipalMemories(budget, percent: configuration.runs.memoryShare)
     bodies = RunBudget(limit: configuration.limits.bodies)

@@ -87,6 +87,7 @@ package struct GatewayMetrics: Sendable {
   let shadowTrailingEvents: Counter
   let shadowLeftEarly: Counter
   let shadowTruncations: Counter
+  let shadowTails: Counter
   let unterminated: Counter
 
   let requests: Counter
@@ -97,6 +98,7 @@ package struct GatewayMetrics: Sendable {
   let upstreamRetries: Counter
   let evaluations: MetricTable<Counter, Mode, FlagReason>
   let evaluationsWithoutKey: Counter
+  let identityStreams: MetricRow<Counter, IdentityPresence>
   let orphans: Counter
   let runsActive: Gauge
   let runBytes: Gauge
@@ -132,17 +134,22 @@ package struct GatewayMetrics: Sendable {
     keepalives = define.counter("fermata_keepalives_total", "Comment lines sent to keep streams alive.")
 
     shadowStreams = define.counter(
-      "fermata_shadow_streams_total", "Legacy streams that the shadow watched to their end.")
+      "fermata_shadow_streams_total", "Legacy streams that are over, whoever ended them.")
     shadowTrailingStreams = define.counter(
-      "fermata_shadow_trailing_streams_total", "Legacy streams with events behind the completion event.")
+      "fermata_shadow_trailing_streams_total", "Legacy streams with events after the completion event.")
     shadowTrailingEvents = define.counter(
       "fermata_shadow_trailing_events_total",
-      "Events behind the completion event on legacy streams: what clients that hang up there lose.")
+      """
+      Events after the completion event on legacy streams, taken by the client or not; those that came after it had \
+      left are counted only with shadow.tail.
+      """)
     shadowLeftEarly = define.counter(
       "fermata_shadow_left_early_total",
-      "Legacy clients that left at the completion event while the backend was still sending.")
+      "Legacy clients that left at the completion event before the backend had ended.")
     shadowTruncations = define.counter(
       "fermata_shadow_truncations_total", "Legacy streams that were cut, where graceful would have said so.")
+    shadowTails = define.counter(
+      "fermata_shadow_tails_total", "Legacy streams that were read on after their client had left (shadow.tail).")
     unterminated = define.counter(
       "fermata_unterminated_final_event_total",
       "Bodies that ended cleanly inside an event: the backend forgot a blank line.")
@@ -161,6 +168,10 @@ package struct GatewayMetrics: Sendable {
         by: "variant", "reason"))
     evaluationsWithoutKey = define.counter(
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
+    identityStreams = MetricRow(
+      define.counters(
+        "fermata_identity_streams_total",
+        "Event streams opened, by whether the client has a stable identity; the flag is not asked.", by: "present"))
     orphans = define.counter(
       "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
     runsActive = define.gauge("fermata_runs_active", "Runs with a log that are not over.")

@@ -17,19 +17,23 @@ final class StreamBooks {
   var isRecalled = false
   private var cohorts = CohortCounts()
   private var sightings: [Sighting] = []
+  let census: StreamCensus
   /// Sightings kept between two questions of the guard.
   private static let sightingLimit = 16_384
 
-  init(loop: EventLoop, metrics: GatewayMetrics, shard: MetricShard, log: WorkerLog) {
+  init(loop: EventLoop, metrics: GatewayMetrics, shard: MetricShard, log: WorkerLog, identitySeed: UInt64) {
+    census = StreamCensus(seed: identitySeed)
     self.loop = loop
     self.metrics = metrics
     self.shard = shard
     self.log = log
   }
 
-  func opened(_ stream: EventStream, route: String, request: borrowing RequestHead) {
+  func opened(_ stream: EventStream, route: String, request: borrowing RequestHead, _ settings: Settings) {
     openStreams += 1
     stream.route = route
+    stream.visitor = census.visitor(of: request, settings)
+    shard.increment(metrics.identityStreams[stream.visitor.identity == nil ? .absent : .present])
     if stream.standing.cohort != nil { see(stream, left: nil) }
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
     log.write(.info, "stream_opened", at: loop.wallTime()) { line in
@@ -54,8 +58,11 @@ final class StreamBooks {
 
   func keptAlive() { shard.increment(metrics.keepalives) }
 
-  func closed(_ stream: EventStream, outcome: Outcome, reason: String) {
+  /// - Parameter leftAtCompletion: the client closed at the completion event, before the end.
+  func closed(_ stream: EventStream, outcome: Outcome, reason: String, leftAtCompletion: Bool = false) {
     openStreams -= 1
+    census.closed(
+      stream, isCompleted: outcome == .completed, leftAtCompletion: leftAtCompletion, loop: loop)
     let elapsed = (loop.readClock() - stream.openedAt).milliseconds
     shard.increment(metrics.outcomes[stream.mode, outcome])
     shard.observe(metrics.duration, elapsed)
@@ -83,9 +90,12 @@ final class StreamBooks {
   func clientLeft(_ stream: EventStream, isStopping: Bool) {
     if isStopping { return closed(stream, outcome: .draining, reason: "the gateway was stopped") }
     note(stream.closing.peerReset(), CloseLabel(mode: stream.mode, cohort: nil))
-    if stream.mode == .legacy, stream.marks.contains(.completion) { shard.increment(metrics.shadowLeftEarly) }
+    // Shield holds it back: its clients can't have left at it.
+    let isAtCompletion = stream.mode != .shield && stream.marks.contains(.completion)
+    if stream.mode == .legacy, isAtCompletion { shard.increment(metrics.shadowLeftEarly) }
     let outcome: Outcome = stream.closing.hasSentTerminal ? .completed : .clientGone
-    closed(stream, outcome: outcome, reason: "the client closed the connection")
+    closed(
+      stream, outcome: outcome, reason: "the client closed the connection", leftAtCompletion: isAtCompletion)
   }
 
   /// The client takes nothing any more; its connection is about to be broken.
@@ -115,6 +125,17 @@ final class StreamBooks {
     hasher.combine(key)
     hasher.combine(stream.route)
     sightings.append(Sighting(key: hasher.finalize(), at: loop.readClock(), left: left))
+  }
+
+  /// A legacy stream was read on after its client had left.
+  ///
+  /// - Parameter eventsBefore: events behind the completion event that came before.
+  func tailEnded(_ stream: EventStream, eventsBefore: UInt64) {
+    let events = Int(clamping: stream.eventsAfterCompletion - min(eventsBefore, stream.eventsAfterCompletion))
+    shard.increment(metrics.shadowTails)
+    shard.increment(metrics.shadowTrailingEvents, by: events)
+    if eventsBefore == 0, events > 0 { shard.increment(metrics.shadowTrailingStreams) }
+    census.tailEnded(stream, events: events, loop: loop)
   }
 
   /// The shadow's books: what graceful would have saved.

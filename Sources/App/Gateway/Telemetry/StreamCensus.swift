@@ -1,0 +1,74 @@
+import Bytes
+import HTTP
+import Loop
+import Streams
+import Telemetry
+
+/// Whose stream it is, for the census: known when it opens, counted when it closes.
+struct CensusVisitor {
+  var product = ClientProduct.unknown
+  /// A hash of the client's identity; `nil` for a client without one.
+  var identity: UInt64?
+}
+
+/// Whether a client has a stable identity.
+enum IdentityPresence: String, MetricLabel, CaseIterable {
+  case absent = "false"
+  case present = "true"
+}
+
+/// The census of one loop. It is handed over and begins anew whenever somebody asks.
+final class StreamCensus {
+  private var counted = Census()
+  private let seed: UInt64
+  /// Products of recent clients by their `User-Agent`: most of them send one of a few.
+  private var products: [String: ClientProduct] = [:]
+  private var productSettings: Settings?
+  private static let productLimit = 256
+
+  /// - Parameter seed: of the hashes of identities; the same on all loops.
+  init(seed: UInt64) { self.seed = seed }
+
+  func visitor(of request: borrowing RequestHead, _ settings: Settings) -> CensusVisitor {
+    let identity = ClientIdentity.hash(of: request, settings.configuration.identity, seed: seed)
+    return CensusVisitor(product: product(of: request, settings), identity: identity)
+  }
+
+  private func product(of request: borrowing RequestHead, _ settings: Settings) -> ClientProduct {
+    if settings !== productSettings {
+      products = [:]
+      productSettings = settings
+    }
+    let fields = request.fields
+    let detector = settings.configuration.capability.detector
+    guard detector.readsUserAgentAlone, let agent = fields.string(.userAgent), agent.utf8.count <= 256 else {
+      return detector.product { fields.string(named: $0) }
+    }
+    if let known = products[agent] { return known }
+    let product = detector.product { $0 == "user-agent" ? agent : nil }
+    if products.count == Self.productLimit { products = [:] }
+    products[agent] = product
+    return product
+  }
+
+  func closed(_ stream: EventStream, isCompleted: Bool, leftAtCompletion: Bool, loop: EventLoop) {
+    let end = CensusEnd(
+      identity: stream.visitor.identity, isCompleted: isCompleted, leftAtCompletion: leftAtCompletion)
+    counted.count(key(of: stream), end, at: loop.wallTime())
+  }
+
+  /// - Parameter events: that came after the client had left.
+  func tailEnded(_ stream: EventStream, events: Int, loop: EventLoop) {
+    counted.countTail(key(of: stream), events: events, at: loop.wallTime())
+  }
+
+  private func key(of stream: EventStream) -> CensusKey {
+    CensusKey(
+      product: stream.visitor.product, route: stream.route, capability: stream.capability, mode: stream.mode)
+  }
+
+  func take() -> Census {
+    defer { counted = Census() }
+    return counted
+  }
+}
