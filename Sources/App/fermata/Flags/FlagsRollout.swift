@@ -4,8 +4,8 @@ import JSON
 /// `rollout start`, `advance`, `hold`, `resume`, `abort`, `finish`. `status` has a file of its own.
 extension FlagsVerb {
   static let rolloutVerbs: [FlagsVerb] = [
-    rolloutStart, rolloutStatus, rolloutAdvance, rolloutHold, rolloutResume, rolloutAbort, rolloutFinish,
-    rolloutAllowAdd, rolloutAllowRemove, rolloutPlan, rolloutClear,
+    rolloutStart, rolloutStatus, rolloutClients, rolloutAdvance, rolloutHold, rolloutResume, rolloutAbort,
+    rolloutFinish, rolloutAllowAdd, rolloutAllowRemove, rolloutPlan, rolloutClear,
   ]
 
   private static let rolloutStart = FlagsVerb(
@@ -115,19 +115,35 @@ extension FlagsVerb {
   private static let rolloutFinish = FlagsVerb(
     name: "rollout finish", summary: "make the variant the default and drop the fraction",
     usage: "[KEY] --reason TEXT [--admin URL] [OPTION …]",
-    details: evidenceHelp + "\n" + gateHelp, options: AdminGateways.options, switches: ["--force", "--require-pass"],
-    isMutation: true
+    details: evidenceHelp + "\n" + gateHelp + """
+
+        --max-legacy 1     percent of the streams of the last 7 days whose clients may stay in legacy
+      """,
+    options: AdminGateways.options.union(["--max-legacy"]), switches: ["--force", "--require-pass"], isMutation: true
   ) { invocation throws(FlagsFailure) in
-    try gatedStep(invocation) { rollout, evidence throws(RolloutRefusal) in
+    let limit = try ClientsReport.limit(invocation)
+    let clients = try ClientsReport.fetch(invocation)
+    var output = try gatedStep(invocation, clients: clients.map { ($0, limit) }) {
+      rollout, evidence throws(RolloutRefusal) in
       try rollout.finished(
         evidence: evidence, requiresPass: invocation.arguments.has("--require-pass"),
         isForced: invocation.arguments.has("--force"), at: Caller.now)
     }
+    if let clients {
+      output.data[path: ["staysLegacy"]] = JSONValue(clients.gate.staying)
+      output.text += "\n" + clients.stayingText(now: Caller.now, limit: 20)
+    } else {
+      output.warnings.append("nobody was asked who stays in legacy; --admin URL asks a gateway")
+    }
+    return output
   }
 
   /// A step that the gateways must agree to.
+  ///
+  /// - Parameter clients: who the clients are, and the share of streams that may stay in legacy after this step.
   private static func gatedStep(
-    _ invocation: FlagsInvocation, _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
+    _ invocation: FlagsInvocation, clients: (report: ClientsReport, limit: Double)? = nil,
+    _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
   ) throws(FlagsFailure) -> FlagsOutput {
     try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
       let rollout = try existing(invocation, loaded, key)
@@ -143,11 +159,18 @@ extension FlagsVerb {
           .refused, "killed", "\(killed.url) is killed: no client of it has the variant",
           next: "fermata flags unkill --admin \(killed.url)")
       }
-      let next = try refusing { () throws(RolloutRefusal) in try take(rollout, evidence) }
+      var stays: [String] = []
+      let next = try refusing { () throws(RolloutRefusal) in
+        let next = try take(rollout, evidence)
+        if next != rollout, let clients {
+          stays = try clients.report.check(rollout, invocation.arguments, limit: clients.limit)
+        }
+        return next
+      }
       var result = try result(next, rollout, loaded, key)
       result.evidence = report?.guardReport ?? .null
       if invocation.arguments.has("--force") {
-        result.forced = rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code)
+        result.forced = rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code) + stays
       }
       return result
     }

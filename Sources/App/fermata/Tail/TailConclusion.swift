@@ -43,7 +43,10 @@ struct TailConclusion: Equatable {
     if lastStatus == 204 { return nothingMore(result) }
     let isWhole = ["completed", "ended", "upstream_error"].contains(result.outcome)
     guard isWhole else { return Self(.missing, "cut after \(result.events) events: \(why(result))") }
-    return Self(.unchecked, "\(result.events) events; without stream_end nothing can be checked")
+    // A cut shows in the framing, so this is an operator's doing: `fermata flags kill --hard`.
+    let isTakenBack = result.mode == "graceful"
+    let why = isTakenBack ? "stream_end was taken back," : "without stream_end"
+    return Self(.unchecked, "\(result.events) events; \(why) nothing can be checked")
   }
 
   private static func why(_ result: StreamResult) -> String { result.error?.message ?? result.reason }
