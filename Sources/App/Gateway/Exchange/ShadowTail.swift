@@ -45,8 +45,6 @@ final class ShadowTail {
 }
 
 extension ShadowTail: DispatchOwner {
-  var client: ClientConnection? { nil }
-
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard !isOver else { return }
     let room = min(range.count, Self.byteLimit - bytes)
@@ -66,6 +64,7 @@ extension ShadowTail: DispatchOwner {
   // The response was good before, and the request whole.
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
   func dispatchIsLate() {}
+  func dispatchWantsBody() {}
   func dispatchTakesBody() {}
   func dispatchNeedsTime() {}
 }
