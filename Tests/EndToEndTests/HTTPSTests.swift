@@ -169,7 +169,7 @@ extension EndToEnd {
           #expect(await eventually { !world.gateway.log("attempt_failed").isEmpty })
           let failed = world.gateway.log("attempt_failed").first
           #expect(failed?["reason"]?.string == "tls_failed")
-          #expect(failed?["detail"]?.string?.contains("certificate required") == true)
+          #expect(failed?["detail"]?.string?.contains("certificate_required") == true)
         }
       }
     }

@@ -183,6 +183,8 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
       lastLook = now
       for stream in streams { stream.look(at: now) }
     }
+    // A blocking command that Redis has taken says nothing for seconds when all is well.
+    if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy(\.isLive) { readingSucceeded() }
     if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {
       isStoreLost = true
       for stream in streams { stream.tellStoreLost() }
