@@ -76,11 +76,13 @@ import Time
   func `beyond its share a principal leaves a quarter of the memory to others, and alone a sixteenth`(
     _ own: Int, _ all: Int, _ isCrowding: Bool, _ isAdmitted: Bool
   ) {
-    let rule = MemoryShare(limit: 1000, percent: 50)
-    #expect(rule.share == 500)
+    // In thousands of bytes.
+    let rule = MemoryShare(limit: 1_000_000, percent: 50)
+    let (own, all) = (own * 1000, all * 1000)
+    #expect(rule.share == 500_000)
     #expect(rule.isCrowding(own: own, all: all) == isCrowding)
     #expect(rule.admitsRun(own: own, all: all) == isAdmitted)
     // What is left to others in any case.
-    #expect(rule.maySwap(10, own: own, all: all) == (own <= 500 || all <= 959))
+    #expect(rule.maySwap(10_000, own: own, all: all) == (own <= 500_000 || all <= 958_750))
   }
 }

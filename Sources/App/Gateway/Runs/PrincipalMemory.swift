@@ -19,6 +19,8 @@ final class PrincipalMemory: ByteBudget {
     all = memories.budget
     rule = memories.rule
     ownSize = all.take(Self.size) ? Self.size : 0
+    // Counted here too: who holds less than all there is has others beside it.
+    taken.store(ownSize, ordering: .relaxed)
   }
 
   deinit {

@@ -8,6 +8,9 @@ package struct MemoryShare: Sendable {
   /// Bytes that one principal may hold whatever the others do.
   package let share: Int
 
+  /// What a run holds with its first event, in bytes, rounded up.
+  private static let beginning = 4096
+
   /// - Parameter percent: of `limit`.
   package init(limit: Int, percent: Int) {
     self.limit = limit
@@ -36,6 +39,8 @@ package struct MemoryShare: Sendable {
   /// Whether one more run of a principal is kept.
   package func admitsRun(own: Int, all: Int) -> Bool {
     if isCrowding(own: own, all: all) { return false }
+    // A run that is let in must be able to begin.
+    if own > share, all > limit - limit / 32 - Self.beginning { return false }
     // The very last is for those who have less than a share.
     return !isShort(all: all) || (own <= share && own < all && all <= limit - limit / 64)
   }
