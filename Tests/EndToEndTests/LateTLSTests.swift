@@ -61,7 +61,8 @@ extension EndToEnd {
         #expect(await eventually { slow.requests.count == 2 })
         relay.inject(record)
         #expect(await read.text == "second")
-        #expect(await eventually { world.gateway.log("attempt_failed").map { $0["reason"]?.string } == ["cut", "cut"] })
+        #expect(
+          await eventually { world.gateway.log("attempt_failed").map { $0["reason"]?.string } == ["cut", "cut"] })
       }
     }
 
