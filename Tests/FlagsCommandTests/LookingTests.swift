@@ -12,7 +12,7 @@ extension `fermata flags` {
     private static let endings: [([String], Int32)] = [
       ([], 2), (["nothing"], 2), (["lint", "--nonsense"], 2), (["show", "other"], 5),
       (["rollout", "advance", "--reason", "x"], 5), (["show", "--file", "/nowhere/x.json"], 7), (["diff", "a"], 2),
-      (["set", "--reason", "x"], 2), (["set", "--default", "maybe", "--reason", "x"], 2), (["kill"], 2),
+      (["set", "--reason", "x"], 2), (["set", "--default", "maybe", "--reason", "x"], 2), (["unkill"], 2),
       (["revert", "9", "--reason", "x"], 5), (["--help"], 0), (["eval", "--help"], 0), (["completions", "tcsh"], 2),
       (["kill", "--reason", "x", "--if-revision", "9"], 4), (["eval", "--is", "graceful"], 10),
       (["eval", "--test"], 10),

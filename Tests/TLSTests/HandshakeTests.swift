@@ -194,7 +194,7 @@ import Time
         connection.close()
       case .failure(let error):
         #expect(!isAccepted, "\(version): \(error)")
-        #expect("\(error)".contains("protocol"), "\(error)")
+        #expect("\(error)".contains("alert 70"), "\(error)")
       case nil: break
       }
     }

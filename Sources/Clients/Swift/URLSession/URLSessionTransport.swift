@@ -50,16 +50,39 @@ public final class URLSessionTransport: StreamTransport {
     made.httpMethod = request.method
     made.httpBody = request.body.map { Data($0) }
     for (name, value) in request.headers { made.addValue(value, forHTTPHeaderField: name) }
-    let task = session.dataTask(with: made)
-    let exchange = URLSessionExchange(task)
-    delegate.add(exchange, for: task)
+    let exchange = start(made)
     return try await withTaskCancellationHandler {
       try Task.checkCancellation()
-      task.resume()
+      exchange.resume()
       return try await exchange.head()
     } onCancel: {
       exchange.cancel()
     }
+  }
+}
+
+extension URLSessionTransport {
+  private func start(_ request: URLRequest) -> URLSessionExchange {
+    #if canImport(FoundationNetworking)
+      // Linux hangs when a body goes out on a kept connection that the server closes, because it can't send it again.
+      // A session of its own has no such connections.
+      if request.httpMethod != "GET" {
+        let delegate = SessionDelegate()
+        let session = URLSession(configuration: session.configuration, delegate: delegate, delegateQueue: nil)
+        defer { session.finishTasksAndInvalidate() }
+        return Self.start(request, in: session, delegate)
+      }
+    #endif
+    return Self.start(request, in: session, delegate)
+  }
+
+  private static func start(
+    _ request: URLRequest, in session: URLSession, _ delegate: SessionDelegate
+  ) -> URLSessionExchange {
+    let task = session.dataTask(with: request)
+    let exchange = URLSessionExchange(task)
+    delegate.add(exchange, for: task)
+    return exchange
   }
 }
 
@@ -119,6 +142,8 @@ private final class URLSessionExchange: TransportResponse, @unchecked Sendable {
   private var state = State()
 
   init(_ task: URLSessionTask) { self.task = task }
+
+  func resume() { task.resume() }
 
   var status: Int { lock.withLock { state.head?.status ?? 0 } }
   var headers: [(name: String, value: String)] { lock.withLock { state.head?.fields ?? [] } }
