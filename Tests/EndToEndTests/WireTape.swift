@@ -110,6 +110,8 @@ final class WireTape {
     for (index, id) in ids.enumerated() { text.replace(id, with: "<stream \(index + 1)>") }
     text.replace(/"\d{4}-\d\d-\d\dT[0-9:.]+Z"/, with: "\"<time>\"")
     text.replace(/"sinceStartMs":\d+/, with: "\"sinceStartMs\":<milliseconds>")
+    text.replace(/\bfermata-[0-9a-f]{16}/, with: "<gateway>")
+    text.replace(/"milliseconds":\d+/, with: "\"milliseconds\":<milliseconds>")
     text.replace(/127\.0\.0\.1:\d+/, with: "<address>")
     return text
   }
