@@ -521,8 +521,10 @@ class Machine:
         if self._foreign:
             self._finish_fallback("the server answered with another stream", 200)
         elif self._cancelling and not (self._terminal and (clean or not self._graceful)):
-            # `cancelled` is the server's word: that the run ended so nobody said.
-            self.close(now)
+            # `cancelled` is the server's word: that the run ended so nobody said, so one that was cut is asked for it.
+            untold = Ending("aborted", "the run was cancelled, the server did not say how it ended")
+            if clean or not self._graceful or not self._resume(now, untold):
+                self.close(now)
         elif self._feed:
             if not self._resume(now, Ending("cut", f"the stream {how}")):
                 self._finish("ended" if clean else "cut", False, f"the stream {how}")
