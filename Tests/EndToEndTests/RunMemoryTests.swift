@@ -61,5 +61,52 @@ extension EndToEnd {
         #expect(await world.fetchNew("/fermata/streams/\(streams[0])").status == 404)
       }
     }
+
+    /// What one client gets of four megabytes that come in one go, when another run has used up the memory of all.
+    private func burst(_ variant: String, workers: Int, slow: Bool, readers: Int) async throws {
+      let block = String(repeating: "x", count: 9_990)
+      let rest = Script.Step.repeated(count: 400, interval: .zero, [.event(nil, block)])
+      let setup = RunWorld.setup(
+        "{ onDisconnect: \"continue\" }", variant: variant, workers: workers, common: "{ memory: \"2MiB\" }",
+        script: { request in
+          request.target.hasPrefix("/large")
+            ? Script([.head(), .repeated(count: 300, interval: .zero, [.event(nil, block)]), .stall])
+            : Script([.head(), .event(nil, "1"), .pause(.milliseconds(1500)), rest, .event(nil, "[DONE]"), .end])
+        })
+      try await World.with(setup) { world in
+        var behaviour = ClientBehaviour()
+        if slow { behaviour.readInterval = .milliseconds(3) }
+        var clients: [LiveStream] = []
+        if readers == 1 {
+          clients = [world.openNew(behaviour: behaviour)]
+        } else {
+          let first = await world.fetchNew(behaviour: .hangingUp(at: "data: 1\n\n"))
+          let path = "/fermata/streams/\(first.streamID ?? "")"
+          for _ in 0..<readers { clients.append(world.openNew(path, behaviour: behaviour)) }
+        }
+        let large = world.open("/large", fields: [.acceptsEvents, .onDisconnect("cancel")])
+        #expect(await eventually { await world.gateway.metric("fermata_run_log_bytes") > 1_800_000 })
+        for client in clients {
+          let result = await client.result()
+          #expect(result.payloads.count == 402 && result.payloads.last == "[DONE]", "\(result.payloads.count)")
+          #expect(result.end == .clean && !result.events.contains { $0.type == "stream_reset" })
+        }
+        // What was lent is given back.
+        #expect(await world.gateway.metric("fermata_run_log_bytes") <= 2 * 1024 * 1024 + 16 * 1024)
+        #expect(!large.isFinished)
+        large.hangUp()
+      }
+    }
+
+    @Test(arguments: ["legacy", "shield", "graceful"], [false, true])
+    func `where the memory of all runs is used up, who reads along has every event all the same`(
+      _ variant: String, _ slow: Bool
+    ) async throws {
+      try await burst(variant, workers: 1, slow: slow, readers: 1)
+    }
+
+    @Test func `so it is for several readers of a run, on whichever loop they are`() async throws {
+      try await burst("graceful", workers: 3, slow: true, readers: 4)
+    }
   }
 }

@@ -225,6 +225,23 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a client that has resumed and is sent away is told the run's count, as if it had read it all`() async throws {
+      let script = RunWorld.ticking(60, every: .milliseconds(50))
+      try await World.with(RunWorld.setup(script: { _ in script })) { world in
+        let fields: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .signedIn, .clientStream("tab")]
+        let cut = await world.fetch(fields: fields, behaviour: .hangingUp(at: "data: 5\n\n"))
+        let resumed = world.open(fields: fields + [.lastEventID(cut.lastID ?? "")])
+        #expect(await resumed.receives("data: 9\n\n"))
+        let last = world.open(fields: fields)
+        let ended = await resumed.result()
+        #expect(ended.outcome == "replaced_by_new_stream" && ended.payloads.first == "6")
+        let count = cut.payloads.count + ended.payloads.count
+        #expect(ended.streamEnd?["events"]?.integer == count && count >= 9)
+        #expect(ended.streamEnd?["lastEventId"]?.string == "\(cut.streamID ?? "").\(count)")
+        last.hangUp()
+      }
+    }
+
     @Test func `a run that is too large ends with that outcome`() async throws {
       let big = String(repeating: "x", count: 1000)
       let script = Script([.head(), .repeated(count: 50, interval: .milliseconds(1), [.event(nil, big)]), .end])

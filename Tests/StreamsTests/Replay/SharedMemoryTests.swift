@@ -1,4 +1,5 @@
 import Streams
+import Synchronization
 import Testing
 
 /// What a log does when the memory of all logs is used up.
@@ -43,6 +44,63 @@ import Testing
       result = log.append(SeenEntry(event: number, text))
     }
     #expect(result == .full(.process) && log.oldest == 1)
+  }
+
+  /// One that lends.
+  private final class LendingBudget: ByteBudget {
+    let limit = 100 << 10
+    private let state = Mutex(0)
+
+    var taken: Int { state.withLock { $0 } }
+    func take(_ count: Int) -> Bool { add(count, upTo: limit) }
+    func borrow(_ count: Int) -> Bool { add(count, upTo: 2 * limit) }
+    func giveBack(_ count: Int) { state.withLock { $0 -= count } }
+
+    private func add(_ count: Int, upTo limit: Int) -> Bool {
+      state.withLock { taken in
+        guard taken + count <= limit else { return false }
+        taken += count
+        return true
+      }
+    }
+  }
+
+  /// Appends 90 KB, which others' memory leaves no room for.
+  private func crowded(_ budget: LendingBudget) -> MemoryLog {
+    let log = MemoryLog(of: Play.stream, budget: budget)
+    #expect(budget.take(60 << 10))
+    for number in 1...90 { log.append(SeenEntry(event: UInt64(number), text)) }
+    return log
+  }
+
+  @Test func `what comes in one go is whole until readers have had it`() {
+    let budget = LendingBudget()
+    let log = crowded(budget)
+    #expect(log.oldest == 1 && budget.taken > budget.limit && log.isOver)
+    let place = log.entries(from: .beginning, atMost: 20).position ?? .beginning
+    #expect(log.settle(keeping: place) && log.isOver, "there is more to give back once readers need less")
+    #expect(log.read(from: place) { _, _ in false } != nil)
+    #expect(!log.settle(keeping: log.frontier) && !log.isOver)
+    #expect(budget.taken <= budget.limit, "\(budget.taken)")
+    #expect(log.last == 90 && log.append(SeenEntry(event: 91, text)) == .kept)
+    log.retire()
+    #expect(budget.taken == 60 << 10)
+  }
+
+  @Test func `what was borrowed is kept when others have made room`() {
+    let budget = LendingBudget()
+    let log = crowded(budget)
+    budget.giveBack(60 << 10)
+    #expect(!log.settle(keeping: log.frontier) && log.oldest == 1)
+  }
+
+  @Test func `what is not stored elsewhere yet is waited for`() {
+    let budget = LendingBudget()
+    let log = crowded(budget)
+    log.pin = .beginning
+    #expect(log.settle(keeping: log.frontier) && log.oldest == 1)
+    log.pin = log.frontier
+    #expect(!log.settle(keeping: log.frontier) && log.oldest ?? 0 > 1)
   }
 
   @Test func `what is held beside the entries is counted until the log is given up`() {

@@ -32,7 +32,7 @@ final class LoggedRun {
   private(set) var head: ResponseHead?
   private(set) var readers: [RunReader] = []
   /// Those who send the log to copies on other loops.
-  private var feeders: [RunFeeder] = []
+  private(set) var feeders: [RunFeeder] = []
 
   /// What makes the run this gateway's among all replicas.
   var ownership: RunOwnership?
@@ -46,7 +46,7 @@ final class LoggedRun {
 
   private var state = State.opening
   /// `nil` when the run is over.
-  private var source: (any RunSource)?
+  private(set) var source: (any RunSource)?
   private var attempts = 0
   let isOwner: Bool
   let home: RunHome
@@ -57,6 +57,9 @@ final class LoggedRun {
   private var endedAt: MonotonicTime?
   /// Whether what its owner holds is still on its way here.
   private var isCatchingUp = false
+  let memory: MemoryLog
+  /// Whether the source waits for those who read along.
+  var isHeldUp = false
 
   init(
     identity: RunIdentity, log: any EventLog, isImmediate: Bool, source: any RunSource, policy: DisconnectPolicy,
@@ -64,6 +67,7 @@ final class LoggedRun {
   ) {
     self.identity = identity
     self.log = log
+    memory = log.memory
     self.isImmediate = isImmediate
     self.source = source
     isOwner = source.isOwner
@@ -161,6 +165,7 @@ final class LoggedRun {
     }
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
     if share.wantsRoom { worker.runs.makeRoom(for: share) }
+    settleMemory()
   }
 
   /// The source has come to its end, which is in the log then.
@@ -270,6 +275,7 @@ final class LoggedRun {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
     source?.readerLeft(reader)
+    settleMemory()
     tellReplicas()
     _ = attendance.left(at: worker.loop.now)
     settle()
@@ -283,9 +289,12 @@ final class LoggedRun {
     if let head { feeder.runOpened(head) }
   }
 
+  func feeder(of home: Int) -> RunFeeder? { feeders.first { $0.home == home } }
+
   func removeCopy(on home: Int) {
     guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
     feeders.remove(at: index)
+    settleMemory()
     _ = attendance.left(at: worker.loop.now)
     settle()
   }
@@ -373,9 +382,6 @@ final class LoggedRun {
     log.observer = nil
     ownership = nil
   }
-
-  /// Whether it may be forgotten to make room.
-  var isExpendable: Bool { isSettled && readers.isEmpty && feeders.isEmpty }
 }
 
 extension LoggedRun: DeadlineMember {
@@ -389,6 +395,7 @@ extension LoggedRun: DeadlineMember {
       }
       return max(due, now + .seconds(1))
     }
+    settleMemory()
     settle()
     if state == .over { return now }
     let next = source?.timePassed(now) ?? now

@@ -45,11 +45,21 @@ final class PrincipalMemory: ByteBudget {
     rule.maySwap(count, own: used, all: all.used) && add(count)
   }
 
+  func borrow(_ count: Int) -> Bool {
+    guard all.borrow(count) else { return false }
+    note(count)
+    return true
+  }
+
   private func add(_ count: Int) -> Bool {
     guard all.take(count) else { return false }
+    note(count)
+    return true
+  }
+
+  private func note(_ count: Int) {
     let (before, after) = taken.add(count, ordering: .relaxed)
     if before < memories.noted, after >= memories.noted { memories.noteLarge(self) }
-    return true
   }
 
   func giveBack(_ count: Int) {

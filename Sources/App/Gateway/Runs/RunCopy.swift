@@ -79,6 +79,16 @@ final class CopySource: RunSource {
     worker.hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }
   }
 
+  func holdUp() { tellFeeder { $0.holdUp() } }
+
+  func goOn() { tellFeeder { $0.goOn() } }
+
+  private func tellFeeder(_ tell: @escaping @Sendable (RunFeeder) -> Void) {
+    guard let stream = run?.stream else { return }
+    let home = worker.index
+    worker.hub.ask(place.worker) { $0.runs[stream]?.feeder(of: home).map(tell) }
+  }
+
   func timePassed(_ now: MonotonicTime) -> MonotonicTime { now + .seconds(1) }
 
   // MARK: - What the owner sends
@@ -100,6 +110,8 @@ final class RunFeeder {
   private var isOver = false
   /// The run, while there is more of it to be sent in a turn of its own.
   private var unfinished: LoggedRun?
+  /// Whether the copy's readers have yet to get what its memory has room for.
+  private var isHeldUp = false
 
   /// Bytes after which other connections of the loop, and the copy's, have their turn.
   private static let batchSize = 256 * 1024
@@ -118,8 +130,19 @@ final class RunFeeder {
     run.worker.hub.ask(home) { [copy] _ in copy.value.opened(head, batch) }
   }
 
+  /// What it sends next; `nil` when it has sent all.
+  var place: LogPosition? { isHeldUp || unfinished != nil ? position : nil }
+
+  func holdUp() { isHeldUp = true }
+
+  func goOn() {
+    isHeldUp = false
+    advance()
+    run.settleMemory()
+  }
+
   func advance() {
-    guard hasOpened, !isOver, unfinished == nil else { return }
+    guard hasOpened, !isOver, !isHeldUp, unfinished == nil else { return }
     let batch = nextBatch()
     if batch.isEmpty { return }
     run.worker.hub.ask(home) { [copy] _ in copy.value.received(batch) }
@@ -155,6 +178,9 @@ final class RunFeeder {
 extension RunFeeder: TurnMember {
   func turnCame() {
     guard let run = unfinished.take() else { return }
-    withExtendedLifetime(run) { advance() }
+    withExtendedLifetime(run) {
+      advance()
+      run.settleMemory()
+    }
   }
 }

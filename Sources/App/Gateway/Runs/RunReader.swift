@@ -45,6 +45,8 @@ final class RunReader {
   private(set) var stream: EventStream?
   private var delivery: LogDelivery?
   private var position = LogPosition.beginning
+  /// What the run had before the first of the events that it got, or that were dropped before it could.
+  private var earlier: (events: UInt64, bytes: UInt64) = (0, 0)
   /// Keeps the client's own name for its stream, where all replicas know of it.
   var hold: ClientStreamHold?
   /// Bytes that may wait for the client before it is waited for.
@@ -87,6 +89,8 @@ final class RunReader {
     return run.log.position(afterBackendID: lastID.span) == nil
   }
 
+  /// What it gets next; `nil` when it does not read.
+  var place: LogPosition? { state == .reading ? position : nil }
   var isWaiting: Bool { state == .waiting }
   var isOver: Bool { state == .over }
   var askedAt: MonotonicTime { exchange.openedAt }
@@ -125,12 +129,25 @@ final class RunReader {
     return Resume.decide(lastID.span, of: run.stream, in: run.log)
   }
 
+  /// It goes on at `position`, whatever it has had.
+  private func noteEarlier() {
+    var number = run.memory.last
+    _ = run.memory.read(from: position) { _, head in
+      number = head.kind.isEvent ? head.number - min(head.number, 1) : head.number
+      return false
+    }
+    let bytes = UInt64(position.blockBytes(since: .beginning))
+    let had = (events: stream?.events ?? 0, bytes: stream?.eventBytes ?? 0)
+    earlier = (number - min(number, had.events), bytes - min(bytes, had.bytes))
+  }
+
   private func makeReset(_ reason: StreamReset.Reason, _ oldest: UInt64?) -> StreamReset {
     StreamReset(stream: run.stream, reason: reason, oldest: oldest, time: worker.loop.wallTime())
   }
 
   private func open(_ head: ResponseHead, _ reset: StreamReset?, _ extras: GracefulExtras) {
     state = .reading
+    noteEarlier()
     var extras = extras
     extras.stamps = run.settings.stamps
     if run.settings.announces {
@@ -246,6 +263,7 @@ final class RunReader {
   private func overtaken() {
     guard mode == .graceful, let stream else { return cut() }
     position = run.log.start
+    noteEarlier()
     let scratch = worker.loop.scratch
     makeReset(.evicted, run.log.oldest).write(to: &scratch.buffer)
     send(&scratch.buffer, on: stream)
@@ -273,7 +291,8 @@ final class RunReader {
   func finish(_ outcome: Outcome, reason: String) {
     guard state == .reading, let stream else { return }
     let end = EndRecord(
-      outcome: outcome, reason: reason, events: stream.events, bytes: stream.eventBytes, upstreamIsComplete: false)
+      outcome: outcome, reason: reason, events: earlier.events + stream.events,
+      bytes: earlier.bytes + stream.eventBytes, upstreamIsComplete: false)
     finish(stream, end)
   }
 
@@ -310,6 +329,7 @@ final class RunReader {
     isBlocked = false
     connection.setLowWaterMark(0)
     advance()
+    run.settleMemory()
   }
 
   func clientGone() {
@@ -346,6 +366,7 @@ extension RunReader: TurnMember {
     isScheduled = false
     guard state == .reading, !isBlocked, let stream else { return }
     sendNext(of: run.log, upTo: run.log.frontier, on: stream)
+    run.settleMemory()
   }
 }
 

@@ -28,6 +28,11 @@ protocol RunSource: AnyObject {
   /// Nobody wants more of it.
   func stop(_ result: AttemptResult)
 
+  /// Sends nothing, as far as that is in its hands, until `goOn`: the memory for runs is used up by what readers have yet to
+  /// get.
+  func holdUp()
+  func goOn()
+
   /// Has whoever decides end the run. For copies.
   func cancel()
 
@@ -51,6 +56,8 @@ extension RunSource {
   var hasTerminal: Bool { false }
   func readerWishes(_ policy: DisconnectPolicy) {}
   func readerLeft(_ reader: RunReader) {}
+  func holdUp() {}
+  func goOn() {}
   func uses(_ client: RedisClient) -> Bool { false }
 }
 

@@ -86,6 +86,16 @@ final class UpstreamSource: RunSource {
 
   func cancel() {}
 
+  func holdUp() {
+    clock.backendPaused()
+    dispatch?.pauseResponse()
+  }
+
+  func goOn() {
+    clock.backendResumed(at: worker.loop.now)
+    dispatch?.resumeResponse()
+  }
+
   func readerLeft(_ reader: RunReader) {
     if opener === reader { opener = nil }
   }

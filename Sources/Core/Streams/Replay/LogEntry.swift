@@ -116,9 +116,12 @@ package protocol ByteBudget: AnyObject, Sendable {
   func take(_ count: Int) -> Bool
   /// Takes `count` bytes, or none, for one who goes on with no more than it had: what is fair to others is not asked.
   func takeBeyondShare(_ count: Int) -> Bool
+  /// Takes `count` bytes beyond all that there is, or none, for one who gives as much back within moments.
+  func borrow(_ count: Int) -> Bool
   func giveBack(_ count: Int)
 }
 
 extension ByteBudget {
   package func takeBeyondShare(_ count: Int) -> Bool { take(count) }
+  package func borrow(_ count: Int) -> Bool { false }
 }

@@ -1,7 +1,11 @@
 package import Bytes
 package import SSE
 
-/// A log in this process's memory: a queue of segments, of which the oldest are dropped when a window is exceeded.
+/// A log in this process's memory: a queue of segments, of which the oldest are dropped when a window is exceeded, or when
+/// the memory of all logs is used up.
+///
+/// Nothing is dropped while entries are appended, as long as the budget lends memory: whoever appends lets readers have
+/// what came, then calls `settle`.
 ///
 /// Entries are written once, as most readers get them, and lent to every reader where they are. The first segments are
 /// small, so that a short run costs little.
@@ -9,7 +13,7 @@ package final class MemoryLog: EventLog {
   package struct Limits: Equatable, Sendable {
     /// The bytes of all blocks of a run; the block that would exceed it is not kept, nor is any after it.
     package var run: Int
-    /// Bytes of memory for a run; older segments are dropped beyond it. At least one segment stays.
+    /// Bytes of memory for a run; older segments are dropped beyond it, by `settle`. At least one segment stays.
     package var window: Int
 
     package init(run: Int = 10_000_000, window: Int = .max) {
@@ -36,6 +40,10 @@ package final class MemoryLog: EventLog {
   private var charged = 0
   /// Bytes of the budget for a segment that is not open yet.
   private var reserved = 0
+  /// Bytes that the budget has lent.
+  private var borrowed = 0
+  /// Whether it holds more than it should: see `settle`.
+  package private(set) var isOver = false
   private var isClosed = false
   /// Neither ended nor closed nor in breach.
   private var takesMore = true
@@ -154,9 +162,9 @@ package final class MemoryLog: EventLog {
     var full = Segment(at: start)
     swap(&full, &open)
     if full.allocated > 0 { seal(full) }
-    evict(downTo: limits.window - size)
     guard let size = takeMemory(of: size, atLeast: Segment.overhead + count) else { return false }
     bytes += size
+    isOver = borrowed > 0 || bytes > limits.window
     open = Segment(makeMemory(size), at: start, following: preceding)
     return true
   }
@@ -167,26 +175,51 @@ package final class MemoryLog: EventLog {
     let filter = piece.segment.makeFilter()
     sealed.append(piece)
     if filter.size > 0, let budget, !budget.take(filter.size) {
-      evict(downTo: bytes - filter.size)
-      guard sealed.last === piece, budget.takeBeyondShare(filter.size) else { return }
+      // Without it a look-up reads the segment.
+      guard budget.borrow(filter.size) else { return }
+      borrowed += filter.size
     }
     bytes += filter.size
     piece.filter = filter
   }
 
-  /// Takes `size` bytes of what all logs may have. When that is used up, the run's own oldest events make room, so that
-  /// it goes on: then a small segment may have to do.
+  /// Takes `size` bytes of what all logs may have. When that is used up, it borrows what `settle` can give back; then a small
+  /// segment may have to do. When nothing is lent either, the run's own oldest events make room at once, so that it goes on.
   private func takeMemory(of size: Int, atLeast least: Int) -> Int? {
     guard let budget, !budget.take(size) else { return size }
+    let small = max(least, Self.segmentSizes[0])
+    let loan = bytes - borrowed >= size ? size : small
+    if budget.borrow(loan) {
+      borrowed += loan
+      return loan
+    }
     let before = bytes
     evict(downTo: before - size)
     if before - bytes >= size, budget.takeBeyondShare(size) { return size }
-    let small = max(least, Self.segmentSizes[0])
     evict(downTo: bytes - small)
     if budget.takeBeyondShare(small) { return small }
     guard reserved >= least else { return nil }
     defer { reserved = 0 }
     return reserved
+  }
+
+  /// Drops the oldest entries that are beyond the window, and as many in front of `position` as give back what was borrowed.
+  ///
+  /// - Parameter position: in front of it nobody who reads along needs anything.
+  /// - Returns: whether memory is still borrowed that would be given back once they need less.
+  @discardableResult
+  package func settle(keeping position: LogPosition) -> Bool {
+    let before = bytes
+    evict(downTo: limits.window)
+    if let budget, borrowed > 0 {
+      // Others may have made room.
+      if budget.take(0) { borrowed = 0 }
+      evict(downTo: before - borrowed, inFrontOf: position)
+      // One segment is what a run needs in any case.
+      borrowed = sealed.isEmpty ? 0 : max(0, borrowed - (before - bytes))
+    }
+    isOver = borrowed > 0
+    return isOver
   }
 
   private static let segmentSizes = [1 << 10, 4 << 10, 16 << 10, SegmentPool.pieceSize]
@@ -210,14 +243,17 @@ package final class MemoryLog: EventLog {
     giveBack(bytes)
     budget?.giveBack(charged)
     charged = 0
+    borrowed = 0
+    isOver = false
     releaseReserve()
   }
 
-  private func evict(downTo target: Int) {
+  private func evict(downTo target: Int, inFrontOf position: LogPosition? = nil) {
     var dropped = 0
     var held = bytes
     while dropped < sealed.count, held > target {
       if let pin, sealed[dropped].segment.end > pin { break }
+      if let position, sealed[dropped].segment.end > position { break }
       held -= sealed[dropped].held
       dropped += 1
     }

@@ -1,0 +1,22 @@
+import Streams
+
+extension LoggedRun {
+  /// Gives back what the log has borrowed, as far as those who read along have had it. They are waited for, as the client of
+  /// a stream that isn't kept is.
+  func settleMemory() {
+    guard memory.isOver || isHeldUp else { return }
+    let waits = memory.settle(keeping: slowest)
+    guard waits != isHeldUp else { return }
+    isHeldUp = waits
+    if waits { source?.holdUp() } else { source?.goOn() }
+  }
+
+  /// Who reads along has had everything in front of it.
+  private var slowest: LogPosition {
+    let places = readers.lazy.compactMap(\.place) + feeders.lazy.compactMap(\.place)
+    return places.min() ?? memory.frontier
+  }
+
+  /// Whether it may be forgotten to make room.
+  var isExpendable: Bool { isSettled && readers.isEmpty && feeders.isEmpty }
+}
