@@ -148,13 +148,16 @@ export function createAccount(options, result, deliver) {
     if (again && /^(draining|client_stalled|gateway_error)$/.test(outcome)) return { outcome, reason, again };
     const got = base + counted;
     if (!Number.isInteger(events) || typeof lastId !== "string" || isNaN(got)) return { outcome, reason };
-    const isLast = lastId === result.lastEventId;
+    // What goes on behind a given id and brings nothing may not name it.
+    const isLast = lastId === result.lastEventId || (!lastId && !counted);
     const verified = events === got && isLast;
     // These two are the caller's doing, and nothing is asked for again.
     if (verified || /^(cancelled|replaced_by_new_stream)$/.test(outcome)) return { outcome, reason, verified };
     // Behind the last id there is nothing more: what is missing came before it.
     isLost = isLast || events <= got;
-    return { outcome: "missing_events", reason: `${got} of ${events} events came`, again: again && !isLost };
+    const missing = { outcome: "missing_events", reason: `${got} of ${events} events came`, again: again && !isLost };
+    // What failed has failed, whatever is missing beside.
+    return outcome === "completed" || missing.again ? missing : { outcome, reason };
   }
 
   const account = {

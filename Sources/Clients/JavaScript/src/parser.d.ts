@@ -15,7 +15,7 @@ export interface ParserOptions {
    * @param identified whether the event has an `id` line
    */
   onEvent(event: ParsedEvent, named: boolean, identified: boolean): void;
-  /** Called for each comment line, without its colon. */
+  /** Called for each comment line, without its colon; of a long one with the first 1,024 characters. */
   onComment?(text: string): void;
   /** Called for each valid `retry` line, in milliseconds. */
   onRetry?(milliseconds: number): void;
@@ -23,7 +23,7 @@ export interface ParserOptions {
   onId?(id: string): void;
   /** The last event id to begin with. */
   lastEventId?: string;
-  /** The most bytes that one event may have, all of its lines together. 16 MiB if absent. */
+  /** The most bytes that one event may have, all of its lines but comments together. 16 MiB if absent. */
   maxEventBytes?: number;
 }
 

@@ -4,6 +4,9 @@
  * however the pieces are cut.
  */
 
+/** Of a comment that is longer than this only the beginning is told: it may be as long as it likes. */
+const LONGEST_COMMENT = 1024;
+
 /**
  * How many bytes the text has in UTF-8.
  * @param {string} text
@@ -25,6 +28,7 @@ export function createParser({ onEvent, onComment, onRetry, onId, lastEventId = 
   // The beginning of a line whose end has not come. It is never searched again.
   let pending = "";
   let pendingBytes = 0;
+  let isComment = false;
   // The block that is being read.
   let blockBytes = 0;
   let type = "";
@@ -35,7 +39,13 @@ export function createParser({ onEvent, onComment, onRetry, onId, lastEventId = 
 
   /** @param {string} text */
   function keep(text) {
+    // Not by what is pending: looking into a text that is being put together would copy it.
+    if (!pending) isComment = text[0] === ":";
     pending += text;
+    if (isComment) {
+      pending = pending.slice(0, LONGEST_COMMENT + 1);
+      return;
+    }
     pendingBytes += isWide ? byteLength(text) : text.length;
     isTooLarge ||= blockBytes + pendingBytes > maxEventBytes;
   }

@@ -12,6 +12,9 @@ const framing = versions?.node && !versions.bun && !versions.deno && parseInt(ve
 
 const here = typeof document === "object" && typeof location === "object" ? location : undefined;
 
+/** What no field can carry: controls, and white space at the ends. */
+const UNSENDABLE = /^ | $|[\0-\x1f\x7f]/;
+
 /** A key that nobody else has. `crypto.randomUUID` is missing on pages without https. */
 function makeKey() {
   const bytes = new Uint8Array(16).map(() => Math.random() * 256);
@@ -81,17 +84,17 @@ export function createRequests(address, options) {
    * @param {string} lastId
    */
   function say(target, headers, lastId) {
-    const asks = optIn !== "off";
-    if (byQuery) {
-      // Not by searchParams: that would write the caller's own query anew.
-      const add = (/** @type {string} */ text) => (target.search += (target.search && "&") + text);
-      if (asks) add("stream_end=1");
-      if (lastId) add(`last_event_id=${encodeURIComponent(lastId)}`);
-      return;
+    // Not by searchParams: that would write the caller's own query anew.
+    const add = (/** @type {string} */ text) => (target.search += (target.search && "&") + text);
+    if (optIn !== "off") {
+      if (byQuery) add("stream_end=1");
+      else headers.append("Prefer", "stream-end");
     }
-    if (asks && !/\bstream-end\b/.test(headers.get("Prefer") || "")) headers.append("Prefer", "stream-end");
-    // Ids are UTF-8 on the wire; `fetch` takes only bytes in fields.
-    if (lastId) headers.set("Last-Event-ID", String.fromCharCode(...new TextEncoder().encode(lastId)));
+    if (!lastId) return;
+    const escaped = encodeURIComponent(lastId);
+    // Ids are UTF-8 on the wire; `fetch` takes fields by their bytes.
+    if (byQuery || UNSENDABLE.test(lastId)) add(`last_event_id=${escaped}`);
+    else headers.set("Last-Event-ID", unescape(escaped));
   }
 
   const requests = {
