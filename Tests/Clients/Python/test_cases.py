@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -38,4 +39,5 @@ def test_case(case, server):
             for kind in KINDS
         }
     for kind, done in plays.items():
-        assert done.exception() is None, f"{kind}: {done.exception()!r}"
+        if error := done.exception():
+            pytest.fail(f"{kind}: {''.join(traceback.format_exception(None, error, error.__traceback__))}", pytrace=False)
