@@ -42,15 +42,17 @@ func app(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSe
 func program(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]) -> Target {
   .executableTarget(
     name: name, dependencies: dependencies, path: "Sources/App/\(name)",
-    exclude: ["eventsource", "index", "parser", "react"].map { "Demo/Page/fermata-client/\($0).d.ts" },
+    exclude: ["Demo/Page/fermata-client/core.js"]
+      + ["core", "eventsource", "index", "parser", "react"].map { "Demo/Page/fermata-client/\($0).d.ts" },
     resources: resources, swiftSettings: strict)
 }
 
 /// The page of `fermata demo --keep`, and the client library that it uses (a link to its sources).
 let demoPage: [Resource] = [
   "index.html", "demo.js", "view.js", "readers.js", "react-global.js", "fermata-client/account.js",
-  "fermata-client/clock.js", "fermata-client/eventsource.js", "fermata-client/framing.js",
-  "fermata-client/index.js", "fermata-client/page.js", "fermata-client/parser.js", "fermata-client/react.js",
+  "fermata-client/clock.js", "fermata-client/eventsource.js", "fermata-client/format.js",
+  "fermata-client/framing.js", "fermata-client/index.js", "fermata-client/options.js", "fermata-client/page.js",
+  "fermata-client/parser.js", "fermata-client/react.js",
   "fermata-client/request.js", "fermata-client/result.js", "fermata-client/rules.js", "fermata-client/session.js",
   "fermata-client/sorter.js", "fermata-client/store.js", "fermata-client/stream.js",
 ].map { .embedInCode("Demo/Page/\($0)") }

@@ -1,10 +1,12 @@
-// Runs browser/*.js in Chromium, by WebDriver. Ends with a line "N passed, N failed".
+// Runs browser/*.js by WebDriver: node browser.mjs [Chromium|WebKit [TEXT IN A NAME]].
+// Ends with a line "N passed, N failed".
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { startBrowser } from "./support/chromium.mjs";
+import { startWebKit } from "./support/webkit.mjs";
 import { play } from "./support/player.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -67,9 +69,9 @@ async function serve() {
   return { origin: `http://127.0.0.1:${server.address().port}`, plays };
 }
 
-const only = process.argv[2] || "";
+const [, , kind = "Chromium", only = ""] = process.argv;
 const { origin } = await serve();
-const browser = await startBrowser();
+const browser = await (kind === "WebKit" ? startWebKit() : startBrowser());
 let passed = 0;
 let failed = 0;
 try {

@@ -26,7 +26,8 @@ enum DemoPage {
   private static func library(_ path: String) -> [UInt8]? {
     let modules = [
       "account": PackageResources.account_js, "clock": PackageResources.clock_js,
-      "framing": PackageResources.framing_js, "index": PackageResources.index_js, "page": PackageResources.page_js,
+      "format": PackageResources.format_js, "framing": PackageResources.framing_js,
+      "index": PackageResources.index_js, "options": PackageResources.options_js, "page": PackageResources.page_js,
       "parser": PackageResources.parser_js, "react": PackageResources.react_js,
       "request": PackageResources.request_js, "result": PackageResources.result_js,
       "rules": PackageResources.rules_js, "session": PackageResources.session_js,

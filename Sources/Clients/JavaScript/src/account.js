@@ -11,23 +11,27 @@ import { gatewayId, isError, members, terminal } from "./rules.js";
  */
 
 /**
- * @typedef {{ outcome: string, verified?: boolean, reason?: string, again?: boolean }} Verdict `again`: ask again, and
- *   only if that fails it ended so
+ * @typedef {{ outcome: string, verified?: boolean, reason?: string, _again?: boolean }} Verdict `_again`: ask again,
+ *   and only if that fails it ended so
  */
 
-const REMEMBERED_EVENTS = 256;
-const REMEMBERED_CHARACTERS = 1 << 20;
+/** @type {readonly string[]} */
+const COMPLETION_EVENTS = ["complete", "completion", "done"];
 
 /**
  * @param {Settings} options
+ * @param {boolean} isFeed
  * @param {LiveResult} result where the counts are kept
  * @param {(item: StreamEvent | StreamReset) => void} deliver
+ * @param {() => void} progress a new event came
+ * @param {() => void} announced the run has begun
  */
-export function createAccount(options, result, deliver) {
-  const { isFeed, lastEventId, order, filterStreamId, completionEvents } = options;
+export function createAccount(options, isFeed, result, deliver, progress, announced) {
+  const { order, filterStreamId, completionEvents = COMPLETION_EVENTS } = options;
+  const { lastEventId } = result;
   const given = gatewayId(lastEventId);
   // How many events came before ours: not known if the caller goes on behind an id that has no number.
-  let base = given ? given.number : lastEventId ? NaN : 0;
+  let base = given ? +given[2] : lastEventId ? NaN : 0;
   let counted = 0;
   /** The highest number in the gateway's ids. */
   let highest = base || 0;
@@ -54,41 +58,43 @@ export function createAccount(options, result, deliver) {
    */
   function isEnd(event, isNamed) {
     const isHinted = isNamed ? event.type === "stream_end" : event.data.includes("stream_end");
-    const value = isHinted ? members(event) : {};
+    /** @type {any} */
+    const value = isHinted && members(event);
     if (value.type !== "stream_end") return false;
-    result.end = /** @type {any} */ (value);
+    result.end = value;
     return true;
   }
 
   /**
-   * Takes the gateway's own events, which nobody counts. Undefined: it is none.
+   * Takes the gateway's own events, which nobody counts.
    * @param {StreamEvent} event
-   * @returns {"announced" | "reset" | "" | undefined}
+   * @returns {boolean | undefined} whether it is one
    */
   function own(event) {
     const { type } = event;
     if (!/^(control|error|stream_reset)$/.test(type)) return;
     const value = members(event);
+    const isGateways = value.source === "gateway";
     if (type === "error") {
-      if (value.source !== "gateway") return;
-      account.detail = value.error || value;
-      return "";
+      if (isGateways) account._detail = value.error || value;
+      return isGateways;
     }
     if (value.streamId !== (foreign || result.streamId)) return;
-    if (type === "stream_reset") return reset(value);
-    if (value.source !== "gateway" && value.type !== "prompt_ready") return;
-    if (isAnnounced || foreign) return "";
-    isAnnounced = true;
-    deliver(event);
-    return "announced";
+    if (type === "stream_reset") reset(value);
+    else {
+      if (!isGateways && value.type !== "prompt_ready") return;
+      if (!isAnnounced && !foreign) {
+        isAnnounced = true;
+        deliver(event);
+        announced();
+      }
+    }
+    return true;
   }
 
-  /**
-   * @param {Record<string, any>} value
-   * @returns {"reset"}
-   */
+  /** @param {Record<string, any>} value */
   function reset({ reason = "unknown", oldest = null }) {
-    sorter?.reset();
+    sorter?._reset();
     result.streamId = foreign || result.streamId;
     foreign = null;
     mayRepeat = false;
@@ -98,11 +104,10 @@ export function createAccount(options, result, deliver) {
       counted =
       highest =
         0;
-    result.lastEventId = account.terminal = "";
+    result.lastEventId = account._terminal = "";
     last = undefined;
     isLost = reason === "evicted";
     deliver({ kind: "reset", reason, oldest, streamId: result.streamId || "" });
-    return "reset";
   }
 
   /**
@@ -112,9 +117,9 @@ export function createAccount(options, result, deliver) {
    */
   function isRepeat({ id, type, data }, isIdentified) {
     const own = isIdentified && gatewayId(id);
-    if (own && own.streamId === result.streamId) {
-      if (own.number <= highest) return true;
-      highest = own.number;
+    if (own && own[1] === result.streamId) {
+      if (+own[2] <= highest) return true;
+      highest = +own[2];
       return false;
     }
     mayRepeat = mayRepeat && recent.some((old) => old.id === id && old.type === type && old.data === data);
@@ -131,7 +136,8 @@ export function createAccount(options, result, deliver) {
     if (!event.id || gatewayId(event.id)) return;
     recent.push(event);
     recentSize += event.data.length;
-    while (recent.length > REMEMBERED_EVENTS || recentSize > REMEMBERED_CHARACTERS) {
+    // So many are remembered, and so many characters of them.
+    while (recent.length > 256 || recentSize > 1 << 20) {
       recentSize -= /** @type {StreamEvent} */ (recent.shift()).data.length;
     }
   }
@@ -142,10 +148,10 @@ export function createAccount(options, result, deliver) {
    */
   function checked(canResume) {
     const { outcome, events, lastEventId: lastId, resumable, reason } = /** @type {any} */ (result.end);
-    if (typeof outcome !== "string") return { outcome: account.terminal ? "completed" : "ended" };
+    if (typeof outcome !== "string") return { outcome: account._terminal ? "completed" : "ended" };
     const again = resumable === true && canResume;
     // Outcomes of a connection, not of the run.
-    if (again && /^(draining|client_stalled|gateway_error)$/.test(outcome)) return { outcome, reason, again };
+    if (again && /^(draining|client_stalled|gateway_error)$/.test(outcome)) return { outcome, reason, _again: again };
     const got = base + counted;
     if (!Number.isInteger(events) || typeof lastId !== "string" || isNaN(got)) return { outcome, reason };
     // What goes on behind a given id and brings nothing may not name it.
@@ -155,23 +161,23 @@ export function createAccount(options, result, deliver) {
     if (verified || /^(cancelled|replaced_by_new_stream)$/.test(outcome)) return { outcome, reason, verified };
     // Behind the last id there is nothing more: what is missing came before it.
     isLost = isLast || events <= got;
-    const missing = { outcome: "missing_events", reason: `${got} of ${events} events came`, again: again && !isLost };
+    const missing = { outcome: "missing_events", reason: `${got} of ${events} events came`, _again: again && !isLost };
     // What failed has failed, whatever is missing beside.
-    return outcome === "completed" || missing.again ? missing : { outcome, reason };
+    return outcome === "completed" || missing._again ? missing : { outcome, reason };
   }
 
   const account = {
     /** @type {"soft" | "hard" | "failed" | ""} */
-    terminal: "",
+    _terminal: "",
     /**
      * What the gateway's `error` event said.
      * @type {any}
      */
-    detail: undefined,
-    isRefused: false,
+    _detail: undefined,
+    _isRefused: false,
 
     /** Loads what only few streams need. */
-    async prepare() {
+    async _prepare() {
       if (order !== "index" && !filterStreamId) return;
       const { Sorter } = await import("./sorter.js");
       sorter = new Sorter(options, deliver, members, gatewayId);
@@ -183,13 +189,13 @@ export function createAccount(options, result, deliver) {
      * @param {string | null} streamId
      * @param {boolean} isResumed whether it must go on where the last one was cut
      */
-    begin(mode, streamId, isResumed) {
+    _begin(mode, streamId, isResumed) {
       const isJoined = isResumed && result.mode === "graceful" && !isFeed;
       const isOther = streamId !== result.streamId;
       result.end = null;
       mayRepeat = isResumed;
       foreign = isJoined && isOther ? streamId : null;
-      account.isRefused = isJoined && (mode !== "graceful" || !streamId);
+      account._isRefused = isJoined && (mode !== "graceful" || !streamId);
       if (isJoined) return;
       if (isResumed && isOther) {
         base = isFeed ? 0 : NaN;
@@ -200,31 +206,28 @@ export function createAccount(options, result, deliver) {
     },
 
     /**
-     * Takes an event. What it says is for the clocks.
      * @param {StreamEvent} event
      * @param {boolean} isNamed
      * @param {boolean} isIdentified
-     * @returns {"new" | "announced" | "reset" | ""}
      */
-    take(event, isNamed, isIdentified) {
+    _take(event, isNamed, isIdentified) {
       const isPlain = result.mode !== "graceful";
-      if (result.end || account.isRefused || ((isPlain || !isIdentified) && isEnd(event, isNamed))) return "";
-      const what = isPlain || !isNamed || isIdentified ? undefined : own(event);
-      if (what !== undefined) return what;
-      account.isRefused = !!foreign;
-      if (foreign || isRepeat(event, isIdentified)) return "";
+      if (result.end || account._isRefused || ((isPlain || !isIdentified) && isEnd(event, isNamed))) return;
+      if (!isPlain && isNamed && !isIdentified && own(event)) return;
+      account._isRefused = !!foreign;
+      if (foreign || isRepeat(event, isIdentified)) return;
       count(event);
-      account.terminal = terminal(event, isNamed, completionEvents) || account.terminal;
-      if (sorter) sorter.take(event);
+      account._terminal = terminal(event, isNamed, completionEvents) || account._terminal;
+      if (sorter) sorter._take(event);
       else deliver(event);
-      return "new";
+      progress();
     },
 
     /**
      * A response is over: what was held back comes out, or is nobody's any more.
      * @param {boolean} [isLeft]
      */
-    release: (isLeft) => (isLeft ? sorter?.reset() : sorter?.flush()),
+    _release: (isLeft) => (isLeft ? sorter?._reset() : sorter?._flush()),
 
     /**
      * What a response's end means.
@@ -232,18 +235,18 @@ export function createAccount(options, result, deliver) {
      * @param {boolean} canResume
      * @returns {Verdict}
      */
-    verdict(how, canResume) {
+    _verdict(how, canResume) {
       if (result.end) return checked(canResume);
-      const { terminal } = account;
+      const terminal = account._terminal;
       const isClean = how === "clean";
       const isPlain = result.mode !== "graceful";
       const done = { outcome: terminal === "failed" ? "upstream_error" : "completed" };
       if (how === "quiet") return done;
-      if (isFeed) return { outcome: "cut", again: true };
+      if (isFeed) return { outcome: "cut", _again: true };
       if (terminal && (isPlain || isClean)) return done;
-      if (terminal && terminal !== "soft") return { ...done, again: canResume };
+      if (terminal && terminal !== "soft") return { ...done, _again: canResume };
       if (isClean && isPlain) return { outcome: isError(last) ? "upstream_error" : "ended" };
-      return { outcome: "cut", again: canResume };
+      return { outcome: "cut", _again: canResume };
     },
 
     /**
@@ -252,10 +255,10 @@ export function createAccount(options, result, deliver) {
      * @param {boolean} isResumed
      * @returns {Verdict}
      */
-    nothingMore(outcome, isResumed) {
+    _nothingMore(outcome, isResumed) {
       if (isLost && (!outcome || outcome === "completed")) return { outcome: "missing_events" };
       if (outcome) return { outcome, verified: true };
-      return { outcome: !isResumed ? "empty" : account.terminal && !isFeed ? "completed" : "ended" };
+      return { outcome: !isResumed ? "empty" : account._terminal && !isFeed ? "completed" : "ended" };
     },
   };
   return account;

@@ -7,7 +7,14 @@ const LATE = 2000;
 /** How long a peer may take to show itself after that. */
 const GRACE = 5000;
 
-/** @typedef {{ at: number, delay: number, act: () => void, hadGrace?: boolean }} Deadline */
+/** @typedef {{ _at: number, _delay: number, _act: () => void, _hadGrace?: boolean }} Deadline */
+
+/**
+ * A timer. Browsers take a delay beyond 2^31 for none.
+ * @param {() => void} act
+ * @param {number} delay
+ */
+export const later = (act, delay) => setTimeout(act, Math.min(delay, 0x7fffffff));
 
 export function createClock() {
   /** @type {Map<string, Deadline>} */
@@ -20,24 +27,23 @@ export function createClock() {
   function arm() {
     clearTimeout(timer);
     if (!deadlines.size || pausedAt) return;
-    firesAt = Math.min(...Array.from(deadlines.values(), ({ at }) => at));
-    // Browsers take a delay beyond 2^31 for none.
-    timer = setTimeout(fire, Math.min(Math.max(firesAt - Date.now(), 0), 0x7fffffff));
+    firesAt = Math.min(...[...deadlines.values()].map(({ _at }) => _at));
+    timer = later(fire, firesAt - Date.now());
   }
 
   function fire() {
     const now = Date.now();
     const isLate = now > firesAt + LATE;
-    for (const [name, deadline] of [...deadlines]) {
-      if (deadline.at > now || deadlines.get(name) !== deadline) continue;
-      if (isLate && !deadline.hadGrace) {
-        deadline.at = now + GRACE;
-        deadline.hadGrace = true;
+    deadlines.forEach((deadline, name) => {
+      if (deadline._at > now) return;
+      if (isLate && !deadline._hadGrace) {
+        deadline._at = now + GRACE;
+        deadline._hadGrace = true;
       } else {
         deadlines.delete(name);
-        deadline.act();
+        deadline._act();
       }
-    }
+    });
     arm();
   }
 
@@ -47,52 +53,47 @@ export function createClock() {
      * @param {number} delay milliseconds; with infinity there is none
      * @param {() => void} act
      */
-    set(name, delay, act) {
+    _set(name, delay, act) {
       deadlines.delete(name);
-      if (delay < Infinity) deadlines.set(name, { at: Date.now() + delay, delay, act });
+      if (delay < Infinity) deadlines.set(name, { _at: Date.now() + delay, _delay: delay, _act: act });
       arm();
     },
 
-    /** @param {string[]} names */
-    clear(...names) {
-      if (names.filter((name) => deadlines.delete(name)).length) arm();
+    /** @param {string} name */
+    _clear(name) {
+      if (deadlines.delete(name)) arm();
     },
 
-    /**
-     * The deadline begins anew.
-     * @param {string} name
-     */
-    touch(name) {
-      const deadline = deadlines.get(name);
-      if (!deadline) return;
-      deadline.at = Date.now() + deadline.delay;
-      deadline.hadGrace = false;
+    _clearAll() {
+      deadlines.clear();
+      arm();
     },
 
     /**
      * Waits for somebody else. Nobody listens meanwhile, so that time does not count.
      * @param {Promise<void>} others
      */
-    async pause(others) {
+    async _pause(others) {
       pausedAt = Date.now();
       arm();
       await others;
-      for (const deadline of deadlines.values()) deadline.at += Date.now() - pausedAt;
+      deadlines.forEach((deadline) => (deadline._at += Date.now() - pausedAt));
       pausedAt = 0;
       arm();
     },
 
     /**
-     * The machine may have slept: what is overdue, or nearly, has a last chance.
+     * The deadline begins anew. If the machine may have slept, what is overdue, or nearly, has a last chance.
      * @param {string} name
+     * @param {boolean} [mayHaveSlept]
      */
-    wake(name) {
+    _renew(name, mayHaveSlept) {
       const deadline = deadlines.get(name);
-      const last = Date.now() + GRACE;
-      if (!deadline || deadline.at > last) return;
-      deadline.at = Math.min(last, Date.now() + deadline.delay);
-      deadline.hadGrace = true;
-      arm();
+      const now = Date.now();
+      if (!deadline || (mayHaveSlept && deadline._at > now + GRACE)) return;
+      deadline._at = now + (mayHaveSlept ? Math.min(GRACE, deadline._delay) : deadline._delay);
+      deadline._hadGrace = mayHaveSlept;
+      if (mayHaveSlept) arm();
     },
   };
 }

@@ -1,4 +1,6 @@
 // @ts-self-types="./eventsource.d.ts"
+import { prepare } from "./options.js";
+import { watchPage } from "./page.js";
 import { createStream } from "./stream.js";
 
 /**
@@ -34,7 +36,10 @@ export class FermataEventSource extends EventTarget {
     const requestInit = withCredentials
       ? { ...rest.requestInit, credentials: /** @type {const} */ ("include") }
       : rest.requestInit;
-    this._stream = createStream(url, { ...rest, requestInit, ...this._handlers(rest) }, true);
+    const prepared = prepare({ ...rest, requestInit, ...this._handlers(rest) });
+    this._stream = createStream(url, prepared, true);
+    this._stream.done.then(prepared._ended);
+    watchPage(this._stream);
     this.url = this._stream.url;
     /** @type {Promise<StreamResult>} */
     this.done = this._stream.done;

@@ -4,7 +4,7 @@
  */
 
 /**
- * @typedef {{ isBroken?: boolean }} Track
+ * @typedef {{ _isBroken?: boolean, _reader?: ReadableStreamDefaultReader }} Track
  * @typedef {{ track?: Track, socket?: any, isChunked?: boolean }} Entry
  */
 
@@ -50,7 +50,7 @@ function listen(channels) {
     ({ response }, entry) => (entry.isChunked = /transfer-encoding,chunked/i.test(`${response.headers}`)),
   );
   on("request:trailers", (_, { track, socket, isChunked }) => {
-    if (track && socket) track.isBroken = !!socket.errored || (!!isChunked && socket.readableEnded);
+    if (track && socket) track._isBroken = !!socket.errored || (!!isChunked && socket.readableEnded);
   });
 }
 

@@ -269,6 +269,8 @@ export interface StreamOptions {
   onLate?(): void;
   onRetry?(info: RetryInfo): void;
   onState?(state: State): void;
+  /** The request that cancels the run failed. */
+  onCancelError?(error: unknown): void;
 }
 
 export interface RetryOptions {

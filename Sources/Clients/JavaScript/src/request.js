@@ -6,35 +6,28 @@
  */
 
 // See framing.js. Bun and Deno call themselves Node as well.
-const { versions } = /** @type {any} */ (globalThis).process ?? {};
+const versions = /** @type {any} */ (globalThis).process?.versions;
 const framing = versions?.node && !versions.bun && !versions.deno && parseInt(versions.node) < 24 &&
   import("./framing.js");
 
-const here = typeof document === "object" && typeof location === "object" ? location : undefined;
+/** @type {Location | undefined} */
+const here = globalThis.document && globalThis.location;
 
 /** What no field can carry: controls, and white space at the ends. */
 const UNSENDABLE = /^ | $|[\0-\x1f\x7f]/;
-
-/** A key that nobody else has. `crypto.randomUUID` is missing on pages without https. */
-function makeKey() {
-  const bytes = new Uint8Array(16).map(() => Math.random() * 256);
-  globalThis.crypto?.getRandomValues?.(bytes);
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /**
  * @param {string | URL} address
  * @param {Settings} options
  */
 export function createRequests(address, options) {
-  const { body, idempotencyKey, optIn, onDisconnect, streamPath, runPath, requestInit, fetch } = options;
+  const { body, idempotencyKey, optIn = "auto", onDisconnect, streamPath, requestInit, fetch, _encode } = options;
   const url = new URL(address, here?.href);
   const method = (options.method || (body == null ? "GET" : "POST")).toUpperCase();
   /** Asking again changes nothing. */
   const isSafe = /^(GET|HEAD)$/.test(method);
   // A stream as body can be sent once.
-  const isRepeatable = isSafe || !(/** @type {any} */ (body)?.getReader);
-  const key = idempotencyKey === true ? makeKey() : idempotencyKey;
+  const isRepeatable = !(/** @type {any} */ (body)?.getReader);
   // Fields of our own force a preflight across origins, and servers with a fixed list refuse it.
   const byQuery = optIn === "query" || (optIn === "auto" && !!here && url.origin !== here.origin);
 
@@ -55,26 +48,13 @@ export function createRequests(address, options) {
 
   /**
    * Where the stream goes on: at the caller's path, or the one that the server named, if it is the server's own.
-   * @param {string | null} streamId
+   * @param {string} streamId
    */
   function whereToResume(streamId) {
-    if (options.resume === "same-url" || !streamId) return new URL(url);
-    if (streamPath) return resolve(streamPath, streamId);
-    const told = new URL(requests.told || url, url);
-    return told.origin === url.origin && requests.told ? told : resolve("/fermata/streams/{id}", streamId);
-  }
-
-  /**
-   * @param {RequestInit & { duplex?: string }} init
-   * @param {Headers} headers
-   */
-  function setBody(init, headers) {
-    const value = typeof body === "function" ? body() : body;
-    const prototype = Object.getPrototypeOf(Object(value));
-    const isPlain = value && [Object.prototype, Array.prototype, null].includes(prototype);
-    init.body = /** @type {BodyInit} */ (isPlain ? JSON.stringify(value) : value);
-    if (isPlain && !headers.has("Content-Type")) headers.set("Content-Type", "application/json");
-    if (!isRepeatable) init.duplex = "half";
+    const named = new URL(requests._told || "", url);
+    return streamPath || !requests._told || named.origin !== url.origin
+      ? resolve(streamPath || "/fermata/streams/{id}", streamId)
+      : named;
   }
 
   /**
@@ -98,37 +78,41 @@ export function createRequests(address, options) {
   }
 
   const requests = {
-    url,
-    isSafe,
-    isRepeatable,
+    _url: url,
+    _isSafe: isSafe,
+    _isRepeatable: isRepeatable,
     /** Asking once more can't do anything twice. */
-    isHarmless: isSafe || (isRepeatable && !!key),
+    _isHarmless: isSafe || (isRepeatable && !!idempotencyKey),
     /**
      * What X-Stream-Resume says.
      * @type {string | null}
      */
-    told: null,
+    _told: null,
 
     /**
      * @param {boolean} isResume
-     * @param {string} lastId
-     * @param {string | null} streamId
-     * @param {number} attempt
+     * @param {import("./stream.js").LiveResult} result
      * @param {AbortSignal} signal
      * @param {Track} track
      * @returns {Promise<Response>}
      */
-    async send(isResume, lastId, streamId, attempt, signal, track) {
-      const target = isResume ? whereToResume(streamId) : new URL(url);
-      const headers = await headersFor(attempt);
-      /** @type {RequestInit & { method: string }} */
+    async _send(isResume, result, signal, track) {
+      const { lastEventId, streamId, mode } = result;
+      const isKept = isResume && mode === "graceful" && streamId && options.resume !== "same-url";
+      const target = isKept ? whereToResume(streamId) : new URL(url);
+      const headers = await headersFor(++result.attempts);
+      /** @type {RequestInit & { method: string, duplex?: string }} */
       const init = { method: isResume ? "GET" : method, headers, signal };
       if (!headers.has("Accept")) headers.set("Accept", "text/event-stream");
       if (isResume) headers.delete("Content-Type");
-      else if (body != null) setBody(init, headers);
-      if (key && !isResume) headers.set("Idempotency-Key", key);
+      else {
+        const value = typeof body === "function" ? body() : body;
+        init.body = _encode ? _encode(value, headers) : value;
+        if (!isRepeatable) init.duplex = "half";
+        if (idempotencyKey) headers.set("Idempotency-Key", `${idempotencyKey}`);
+      }
       if (onDisconnect) headers.set("X-On-Disconnect", onDisconnect);
-      say(target, headers, lastId);
+      say(target, headers, lastEventId);
       return framing
         ? (await framing).watched(target, init.method, track, () => send(target, init))
         : send(target, init);
@@ -139,11 +123,11 @@ export function createRequests(address, options) {
      * @param {string} id
      * @param {number} attempt
      */
-    async stop(id, attempt) {
+    async _stop(id, attempt) {
       /** @type {RequestInit} */
       const init = { method: "DELETE", headers: await headersFor(attempt) };
       if (here) init.keepalive = true;
-      const { status, body } = await send(resolve(runPath, id), init);
+      const { status, body } = await send(resolve(options.runPath || "/api/agents/run/{id}", id), init);
       body?.cancel().catch(() => {});
       if (status >= 400) throw `status ${status}`;
     },
@@ -151,10 +135,8 @@ export function createRequests(address, options) {
   return requests;
 }
 
-const MOST_OF_A_REFUSAL = 65536;
-
 /**
- * What a refusal says of itself.
+ * What a refusal says of itself, in its first 64 KiB.
  * @param {Response} response
  * @returns {Promise<{ code?: string, message?: string, detail?: any }>}
  */
@@ -166,11 +148,10 @@ export async function refusal({ body }) {
     const reader = body?.getReader();
     const decoder = new TextDecoder();
     let piece;
-    while (reader && text.length < MOST_OF_A_REFUSAL && !(piece = await reader.read()).done) {
+    while (reader && text.length < 65536 && !(piece = await reader.read()).done) {
       text += decoder.decode(piece.value, { stream: true });
     }
     reader?.cancel().catch(() => {});
-    text = text.slice(0, MOST_OF_A_REFUSAL);
     const detail = JSON.parse(text);
     const { code, type, message } = Object(detail.error);
     return { code: firstText(detail.code, code, type), message: firstText(detail.detail, message), detail };

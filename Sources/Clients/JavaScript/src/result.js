@@ -8,14 +8,14 @@ import { isRetryable } from "./rules.js";
 /**
  * Why a request gave no stream, or a stream no end.
  * @typedef {object} Failure
- * @property {Verdict} [verdict] how the stream ended, if there was one
+ * @property {Verdict} [_verdict] how the stream ended, if there was one
  * @property {number} [status]
  * @property {string} [code]
  * @property {string} [message]
  * @property {any} [detail]
  * @property {number} [retryAfter]
- * @property {boolean} [isTimeout]
- * @property {boolean} [isFinal]
+ * @property {boolean} [_isTimeout]
+ * @property {boolean} [_isFinal]
  * @property {unknown} [cause]
  */
 
@@ -26,26 +26,24 @@ export class FermataStreamError extends Error {
    */
   constructor(result, { message, code, status, retryAfter, detail, cause }) {
     const { outcome, reason } = result;
-    super(message || reason || `the stream's outcome is ${outcome}`);
-    this.name = "FermataStreamError";
+    const said = outcome !== "timeout" && /** @type {any} */ (cause)?.message;
+    // @ts-ignore: `cause` is younger than the library asks for, and left out where it is not known.
+    super(message || said || reason || code || outcome, { cause });
     /** @type {string} */
     this.code = (outcome === "no_stream" && code) || outcome;
-    this.outcome = outcome;
-    this.status = status;
-    this.retryAfter = retryAfter;
     this.isRetryable = isRetryable(outcome, status);
-    this.detail = detail;
+    Object.assign(this, { name: "FermataStreamError", outcome, status, retryAfter, detail });
     // A result and its error hold each other: one of them must not be looked into by printers.
-    Object.defineProperties(this, { result: { value: result }, cause: { value: cause } });
+    Object.defineProperty(this, "result", { value: result });
   }
 }
 
 /**
  * @param {string} outcome
- * @param {boolean} isOurs whether the caller cancelled
+ * @param {boolean | undefined} isOurs whether the caller cancelled
  * @param {boolean} [requireTerminal]
  */
-export function isFailure(outcome, isOurs, requireTerminal) {
-  if (outcome === "ended") return !!requireTerminal;
-  return !/^(completed|empty|aborted|replaced_by_new_stream)$/.test(outcome) && !(isOurs && outcome === "cancelled");
-}
+export const isFailure = (outcome, isOurs, requireTerminal) =>
+  !/^(completed|empty|aborted|replaced_by_new_stream)$/.test(outcome) &&
+  !(outcome === "ended" && !requireTerminal) &&
+  !(outcome === "cancelled" && isOurs);

@@ -21,8 +21,12 @@ export const SSE_EVENTS = /* @__PURE__ */ Object.freeze(
 
 /** @implements {StreamEvent} */
 export class ServerEvent {
-  /** @param {import("./parser.js").ParsedEvent} event */
-  constructor({ type, data, id }) {
+  /**
+   * @param {string} type
+   * @param {string} data
+   * @param {string} id
+   */
+  constructor(type, data, id) {
     this.kind = /** @type {const} */ ("event");
     this.type = type;
     this.data = data;
@@ -74,20 +78,17 @@ export function terminal(event, isNamed, soft) {
 export function isError(event) {
   if (!event || event.type !== "message") return event?.type === "error";
   const { type, error } = members(event);
-  return type === "error" || (!!error && typeof error === "object");
+  return type === "error" || Object(error) === error;
 }
 
 /**
- * The gateway's ids: the stream's, a full stop, the event's number.
+ * The gateway's ids: the stream's, a full stop, the event's number. Both are given, behind the whole.
  * @param {string} id
  */
-export function gatewayId(id) {
-  const parts = /^([\w-]{22})\.(\d{1,15})$/.exec(id);
-  return parts && { streamId: parts[1], number: +parts[2] };
-}
+export const gatewayId = (id) => /^([\w-]{22})\.(\d{1,15})$/.exec(id);
 
 /** @param {number} status */
-export const isWorthAnotherTry = (status) => [408, 425, 429, 500, 502, 503, 504].includes(status);
+export const isWorthAnotherTry = (status) => /^(408|425|429|50[0234])$/.test(`${status}`);
 
 /**
  * Reads Retry-After: seconds, or a date.
@@ -95,7 +96,7 @@ export const isWorthAnotherTry = (status) => [408, 425, 429, 500, 502, 503, 504]
  * @returns {number | undefined} milliseconds
  */
 export function retryAfter(text) {
-  const wait = /^\s*\d+\s*$/.test(text || "") ? Number(text) * 1000 : Date.parse(text || "") - Date.now();
+  const wait = /^\d+$/.test(`${text}`) ? Number(text) * 1000 : Date.parse(`${text}`) - Date.now();
   return isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 

@@ -2,9 +2,8 @@
  * One stream over as many requests as it takes: asks, reads, asks again, and says how it ended.
  */
 import { createAccount } from "./account.js";
-import { createClock } from "./clock.js";
-import { enter, leave } from "./page.js";
-import { createParser } from "./parser.js";
+import { createClock, later } from "./clock.js";
+import { createReader } from "./format.js";
 import { createRequests, refusal } from "./request.js";
 import { FermataStreamError, isFailure } from "./result.js";
 import { isWorthAnotherTry, retryAfter, ServerEvent } from "./rules.js";
@@ -16,33 +15,38 @@ import { isWorthAnotherTry, retryAfter, ServerEvent } from "./rules.js";
  */
 
 /**
- * The stream's other half: what comes out of a session.
- * @typedef {object} Consumer
- * @property {(item: import("./index.js").StreamEvent | import("./index.js").StreamReset) => void} deliver
- * @property {(name: "onState" | "onOpen" | "onReset" | "onLate" | "onRetry", value?: any) => void} tell
- * @property {(level: "debug" | "info" | "warn" | "error", message: string, metadata: Record<string, unknown>) => void} log
- * @property {() => Promise<void> | undefined} room a promise if the consumer has too much already
- * @property {(released: Promise<void> | undefined) => void} finish
+ * The stream's other half: where what comes is put.
+ * @typedef {object} Queue
+ * @property {(item: import("./index.js").StreamEvent | import("./index.js").StreamReset) => void} _deliver
+ * @property {() => Promise<void> | undefined} _room a promise if the consumer has too much already
+ * @property {() => void} _flow reads on all the same
+ * @property {(released: Promise<void> | undefined) => void} _finish
  */
 
-const LONGEST_RETRY = 300000;
 const noop = () => {};
 
 /**
+ * @param {any} stream gets what can be done with it
  * @param {string | URL} url
  * @param {import("./stream.js").Settings} options
- * @param {import("./stream.js").LiveResult} result
- * @param {Consumer} consumer
+ * @param {boolean} isFeed
+ * @param {Queue} queue
  */
-export function createSession(url, options, result, { deliver, tell, log, room, finish }) {
-  const { isFeed, signal, timeout, cancelWait } = options;
-  const { attempts, random, retryAfterMax, max } = options.retry;
-  let { base } = options.retry;
-  const account = createAccount(options, result, deliver);
+export function startSession(stream, url, options, isFeed, { _deliver, _room, _flow, _finish }) {
+  const { signal, timeout = Infinity, deadTimeout = "auto", resume = "auto", endWait = 30000, retry = {} } = options;
+  const { max = 30000, attempts = 5, retryAfterMax = 120000, random = Math.random } = retry;
+  let { base = 1000 } = retry;
+  /** @type {import("./stream.js").LiveResult} */
+  const result = stream._result;
   const requests = createRequests(url, options);
+  /** @param {import("./index.js").StreamEvent | import("./index.js").StreamReset} item */
+  const deliver = (item) => {
+    _deliver(item);
+    if (item.kind === "reset") tell("onReset", item);
+  };
+  const awaitFirst = () => clock._set("late", options.firstTokenTimeout ?? 35000, () => tell("onLate"));
+  const account = createAccount(options, isFeed, result, deliver, progress, awaitFirst);
   const clock = createClock();
-  // What a slow consumer does not prolong.
-  const limits = createClock();
   /** Requests in a row that brought no new event. */
   let tries = 0;
   let wasOpen = false;
@@ -53,7 +57,7 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
   // Of the request that is under way.
   let controller = new AbortController();
   /** @type {import("./framing.js").Track} */
-  let track = {};
+  let track;
   /**
    * Its connection is being read to its end, and is free or gone then.
    * @type {Promise<void> | undefined}
@@ -65,22 +69,39 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
    */
   let ended = { outcome: "cut" };
   let endPause = noop;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let totalTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let cancelTimer;
 
   const isGraceful = () => result.mode === "graceful";
 
+  /**
+   * A handler that throws does not end the stream.
+   * @param {"onState" | "onOpen" | "onReset" | "onLate" | "onRetry" | "onCancelError"} name
+   * @param {any} [value]
+   */
+  function tell(name, value) {
+    try {
+      options[name]?.(value);
+    } catch (error) {
+      console.error(error);
+    }
+  }
+
   /** @param {State} state */
   function become(state) {
-    if (session.state === state || isOver) return;
-    session.state = state;
+    if (stream.state === state || isOver) return;
+    stream.state = state;
     tell("onState", state);
   }
 
   async function run() {
-    await account.prepare();
+    await account._prepare();
     while (!isOver) {
       const failure = await attempt();
       if (!failure || isOver) return;
-      ended = failure.verdict || ended;
+      ended = failure._verdict || ended;
       await rest(failure);
     }
   }
@@ -90,42 +111,48 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
    * @returns {Promise<Failure | undefined>} undefined: the stream is over
    */
   async function attempt() {
-    const { signal } = (controller = new AbortController());
-    track = {};
+    controller = new AbortController();
+    const { signal } = controller;
+    /** @type {import("./framing.js").Track} */
+    const mine = (track = {});
     released = undefined;
     let isTimeout = false;
-    clock.set("head", options.headTimeout, () => {
+    clock._set("head", options.headTimeout ?? 60000, () => {
       isTimeout = true;
       controller.abort();
     });
     try {
-      const isResume = wasOpen && !isFeed;
-      const knownId = isGraceful() ? result.streamId : null;
-      const answer = requests.send(isResume, result.lastEventId, knownId, ++result.attempts, signal, track);
-      // For a fetch that does not look at the signal.
-      answer.then(({ body }) => (signal.aborted ? body?.cancel() : undefined)).catch(noop);
-      const aborted = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-      return await answered(await Promise.race([answer, aborted]));
+      /** @type {Response} */
+      const response = await new Promise((resolve, reject) => {
+        const answer = requests._send(wasOpen && !isFeed, result, signal, mine);
+        answer.then(resolve, reject);
+        // For a fetch that does not look at the signal.
+        signal.onabort = () => {
+          reject();
+          answer.then(({ body }) => (mine._reader || body)?.cancel()).catch(noop);
+        };
+      });
+      return await answered(response);
     } catch (cause) {
-      const message = isTimeout ? "no head in time" : /** @type {any} */ (cause)?.message || `${cause}`;
-      return { cause, isTimeout, isFinal: !wasOpen && !requests.isHarmless, message };
+      return { cause, _isTimeout: isTimeout, _isFinal: !wasOpen && !requests._isHarmless };
     } finally {
-      clock.clear("head");
+      clock._clearAll();
     }
   }
 
   /** @type {(response: Response) => Promise<Failure | undefined>} */
   async function answered(response) {
     const { status, headers, body, ok } = response;
-    if (status === 204) return conclude(account.nothingMore(headers.get("X-Stream-Outcome"), wasOpen));
-    if (ok && /^\s*text\/event-stream\s*(;|$)/i.test(headers.get("Content-Type") || "")) {
-      clock.clear("head");
-      if (!body?.getReader) return { status, code: "no_streaming", message: "no streaming bodies", isFinal: true };
+    if (status === 204) return conclude(account._nothingMore(headers.get("X-Stream-Outcome"), wasOpen));
+    if (ok && /^text\/event-stream\s*(;|$)/i.test(`${headers.get("Content-Type")}`)) {
+      clock._clearAll();
+      if (!body?.getReader) return { status, code: "no_streaming", _isFinal: true };
       open(response);
-      return isOver ? undefined : read(body.getReader());
+      if (!isOver) return read((track._reader = body.getReader()));
+      return;
     }
     const wait = retryAfter(headers.get("Retry-After"));
-    return { status, retryAfter: wait, isFinal: !mayAsk(status, wait), ...(await refusal(response)) };
+    return { status, retryAfter: wait, _isFinal: !mayAsk(status, wait), ...(await refusal(response)) };
   }
 
   /**
@@ -133,15 +160,15 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
    * @param {number | undefined} wait
    */
   function mayAsk(status, wait) {
-    const { isRepeatable, isHarmless } = requests;
+    const { _isRepeatable, _isHarmless } = requests;
     if (status === 401) {
       const isFirst = !hasRenewed && typeof options.headers === "function";
       hasRenewed = true;
-      return isFirst && (wasOpen || isRepeatable);
+      return isFirst && (wasOpen || _isRepeatable);
     }
     // These two did nothing, and say when to come back.
-    const didNothing = isRepeatable && (status === 429 || status === 503) && wait !== undefined;
-    return isWorthAnotherTry(status) && (wasOpen || isHarmless || didNothing);
+    const didNothing = _isRepeatable && (status === 429 || status === 503) && wait !== undefined;
+    return isWorthAnotherTry(status) && (wasOpen || _isHarmless || didNothing);
   }
 
   /** @param {Response} response */
@@ -149,15 +176,13 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
     const mode = headers.get("X-Stream-Mode");
     const streamId = headers.get("X-Stream-Id");
     const isResumed = wasOpen;
-    const { attempts: attempt } = result;
-    account.begin(mode, streamId, isResumed);
+    account._begin(mode, streamId, isResumed);
     wasOpen = true;
     hasRenewed = false;
-    requests.told = headers.get("X-Stream-Resume") ?? requests.told;
-    if (account.isRefused) return;
-    become(account.terminal ? "completing" : "open");
-    log("info", "SSE open", { runId: runId(), attempt, mode });
-    tell("onOpen", { status, url, headers, mode, streamId, attempt, isResumed });
+    requests._told = headers.get("X-Stream-Resume") || requests._told;
+    if (account._isRefused) return;
+    become(account._terminal ? "completing" : "open");
+    tell("onOpen", { status, url, headers, mode, streamId, attempt: result.attempts, isResumed });
     if (isCancelling && !isResumed) stop();
   }
 
@@ -167,50 +192,52 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
    */
   async function read(reader) {
     const { signal } = controller;
-    const parser = createEvents();
+    const format = createEvents();
     const next = () => reader.read().catch(noop);
-    signal.addEventListener("abort", () => reader.cancel().catch(noop));
     let piece;
-    while (!account.isRefused && (piece = await next()) && !piece.done && !signal.aborted) {
+    while (!account._isRefused && (piece = await next()) && !piece.done && !signal.aborted) {
       result.bytes += piece.value.length;
-      clock.touch("dead");
-      if (!parser.feed(piece.value)) return conclude({ outcome: "event_too_large" });
+      clock._renew("dead");
+      if (!format._feed(piece.value)) return conclude({ outcome: "event_too_large" });
       if (result.end || isOver) break;
-      const emptied = !isCancelling && room();
-      if (emptied) await clock.pause(emptied);
+      const emptied = !isCancelling && _room();
+      if (emptied) await clock._pause(emptied);
     }
     if (isOver) return;
-    clock.clear("late", "dead", "end");
-    const isWhole = piece?.done && !signal.aborted && !track.isBroken;
-    parser.end(isWhole && !isFeed);
-    account.release();
+    clock._clearAll();
+    const isWhole = piece?.done && !signal.aborted && !track._isBroken;
+    // The gateway ends its events: what it left open was cut, whatever the engine says.
+    format._end(isWhole && !isFeed && !isGraceful());
+    account._release();
     if (result.end) released = drain(next);
     else controller.abort();
-    if (account.isRefused) return { message: "another stream came", isFinal: true };
-    return conclude(account.verdict(isWhole ? "clean" : "cut", canResume()));
+    if (account._isRefused) return { message: "another stream came", _isFinal: true };
+    return conclude(account._verdict(isWhole ? "clean" : "cut", canResume()));
   }
 
   function createEvents() {
-    const { deadTimeout, maxEventBytes } = options;
     const isAuto = deadTimeout === "auto";
+    let lastId = result.lastEventId;
     let lastComment = 0;
     let longestGap = 0;
-    /** @param {number | "off"} limit */
-    const expectLife = (limit) => clock.set("dead", limit === "off" ? Infinity : limit, () => controller.abort());
+    /** @param {number} limit */
+    const expectLife = (limit) => clock._set("dead", limit, () => controller.abort());
     // The gateway sends comments; others may, and are believed once they do.
-    expectLife(!isAuto ? deadTimeout : isGraceful() ? 45000 : "off");
+    expectLife(isAuto && isGraceful() ? 45000 : +deadTimeout || Infinity);
     if (!result.events) awaitFirst();
-    const parser = createParser({
-      lastEventId: result.lastEventId,
-      maxEventBytes,
-      onEvent(raw, isNamed, isIdentified) {
+    return createReader(
+      options.maxEventBytes ?? 1 << 24,
+      (type, data, id) => {
+        const isIdentified = id !== undefined;
+        if (isIdentified) lastId = id;
         if (isOver) return;
-        const what = account.take(new ServerEvent(raw), isNamed, isIdentified);
-        if (what === "new") progress();
-        if (what === "announced") awaitFirst();
-        if (what === "reset") parser.lastEventId = "";
+        if (data !== undefined) {
+          account._take(new ServerEvent(type || "message", data, lastId), !!type, isIdentified);
+          // It is taken away by a reset.
+          if (!result.lastEventId) lastId = "";
+        } else if (isIdentified) result.lastEventId = id;
       },
-      onComment() {
+      () => {
         const now = Date.now();
         // One alone says nothing of how often they come.
         if (isAuto && lastComment) {
@@ -219,24 +246,21 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
         }
         lastComment = now;
       },
-      onRetry: (time) => (base = Math.min(time, LONGEST_RETRY) || base),
-      onId: (id) => (result.lastEventId = id),
-    });
-    return parser;
+      // Up to five minutes.
+      (time) => (base = Math.min(time, 300000) || base),
+    );
   }
-
-  const awaitFirst = () => clock.set("late", options.firstTokenTimeout, () => tell("onLate"));
 
   /** A new event came: tries are counted anew, and the end is waited for if it was a terminal, or came behind one. */
   function progress() {
     tries = 0;
-    clock.clear("late");
-    if (!account.terminal) return;
-    const isSoft = isGraceful() || account.terminal === "soft";
+    clock._clear("late");
+    const terminal = account._terminal;
+    if (!terminal) return;
     become("completing");
     if (isFeed) return;
-    const wait = isSoft ? options.endWait : options.hardEndWait;
-    clock.set("end", wait, () => conclude(account.verdict("quiet", false)));
+    const wait = isGraceful() || terminal === "soft" ? endWait : options.hardEndWait ?? 1000;
+    clock._set("end", wait, () => over(account._verdict("quiet", false)));
   }
 
   /**
@@ -246,21 +270,19 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
   async function drain(next) {
     const mine = controller;
     const timer = setTimeout(() => mine.abort(), 1000);
-    /** @type {any} */ (timer).unref?.();
     while ((await next())?.done === false);
     clearTimeout(timer);
   }
 
   function canResume() {
-    const { resume } = options;
     if (isFeed) return true;
     if (resume === "auto" && isGraceful()) return !!result.streamId;
-    return resume !== "off" && requests.isSafe && !!result.lastEventId;
+    return resume !== "off" && requests._isSafe && !!result.lastEventId;
   }
 
   /** @type {(verdict: Verdict) => Failure | undefined} */
   function conclude(verdict) {
-    if (verdict.again) return { verdict };
+    if (verdict._again) return { _verdict: verdict };
     over(verdict);
   }
 
@@ -269,40 +291,32 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
    * @param {Failure} failure
    */
   async function rest(failure) {
-    const { status, retryAfter = 0, isTimeout, isFinal } = failure;
+    const { retryAfter = 0, _isTimeout, _isFinal } = failure;
     if (!isSuspended) tries++;
-    log("warn", "SSE connection error", { runId: runId(), attempt: result.attempts, status });
-    if (isCancelling && !wasOpen) return session.close();
+    if (isCancelling && !wasOpen) return close();
     // What it comes to if nothing helps.
-    const given = wasOpen ? { ...ended, verified: false } : { outcome: isTimeout ? "timeout" : "no_stream" };
-    const mayGoOn = isFeed || tries <= attempts;
-    if (isFinal || !mayGoOn || retryAfter > retryAfterMax) return over(given, failure);
+    const given = wasOpen ? ended : { outcome: _isTimeout ? "timeout" : "no_stream" };
+    if (_isFinal || retryAfter > retryAfterMax || (tries > attempts && !isFeed)) return over(given, failure);
     // It doubles each time, and half of it is left to chance.
     const ceiling = Math.max(base, Math.min(base * 2 ** (tries - 1), max));
     const delay = isSuspended ? Infinity : Math.max((ceiling * (1 + random())) / 2, retryAfter);
     become("reconnecting");
-    log("info", "SSE reconnect", { delayMs: Math.round(delay) });
     tell("onRetry", { attempt: tries, delay, error: errorOf({ ...result, ...told(given) }, failure) });
     if (isCancelling || isOver) return;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
-    await new Promise((resolve) => {
-      endPause = () => resolve(undefined);
-      timer = setTimeout(resolve, Math.min(delay, 0x7fffffff));
+    await new Promise((/** @type {(value?: any) => void} */ resolve) => {
+      endPause = resolve;
+      timer = later(resolve, delay);
     });
     clearTimeout(timer);
   }
 
-  const runId = () => result.end?.runId || options.runId || result.streamId;
-
   /** Stops the run by its name; where it has none, leaving is all that can be done. */
   function stop() {
     const id = options.runId || result.streamId;
-    if (!id) return session.close();
-    limits.set("cancel", cancelWait, session.close);
-    requests.stop(id, result.attempts).catch((error) => {
-      log("warn", "Failed to cancel", { runId: id, errorMessage: String(error) });
-    });
+    if (!id) return close();
+    cancelTimer = later(close, options.cancelWait ?? 2000);
+    requests._stop(id, result.attempts).catch((error) => tell("onCancelError", error));
     endPause();
   }
 
@@ -312,87 +326,73 @@ export function createSession(url, options, result, { deliver, tell, log, room, 
     complete: outcome === "completed",
     verified,
     reason: reason || null,
-    runId: runId(),
+    runId: result.end?.runId || options.runId || result.streamId,
   });
 
-  /** @type {(result: import("./index.js").StreamResult, failure: Failure) => any} */
-  const errorOf = (
-    result,
-    failure,
-  ) => /** @type {any} */ (new FermataStreamError(result, { detail: account.detail, ...failure }));
+  /** @type {(result: import("./index.js").StreamResult, failure?: Failure) => any} */
+  const errorOf = (result, failure) => new FermataStreamError(result, { detail: account._detail, ...failure });
 
   /**
    * @param {Verdict} verdict
    * @param {Failure} [failure]
    */
-  function over(verdict, failure = {}) {
+  function over(verdict, failure) {
     if (isOver) return;
     const isLeft = isCancelling && /^(cut|ended|no_stream|timeout)$/.test(verdict.outcome);
     Object.assign(result, told(isLeft ? { outcome: "aborted" } : verdict));
-    const { outcome, events, bytes } = result;
-    const isAborted = outcome === "aborted";
-    account.release(isAborted);
+    const { outcome } = result;
+    account._release(outcome === "aborted");
     if (isFailure(outcome, isCancelling, options.requireTerminal)) result.error = errorOf(result, failure);
     become("closed");
     isOver = true;
-    clean();
-    if (result.error && result.end) {
-      log("error", "Agent run error", { runId: result.runId, errorData: { code: outcome } });
-    }
-    log(isAborted ? "debug" : "info", "SSE end", { outcome, events, bytes });
-    finish(released);
-  }
-
-  function clean() {
+    clock._clearAll();
+    clearTimeout(totalTimer);
+    clearTimeout(cancelTimer);
     signal?.removeEventListener("abort", onAbort);
-    clock.clear("head", "late", "dead", "end");
-    limits.clear("total", "cancel");
-    leave(session);
     endPause();
     if (!released) controller.abort();
+    _finish(released);
   }
 
-  const onAbort = () => session.close(signal?.reason);
+  /** @param {any} [reason] */
+  function close(reason) {
+    over({ outcome: "aborted", reason: reason && String(reason.message ?? reason) });
+  }
 
-  const session = {
-    /** The address, as it was resolved. */
-    url: requests.url.href,
-    /** @type {State} */
-    state: "connecting",
+  /** The machine or the page came back: a pause is over, and silence is looked at. */
+  function wake() {
+    isSuspended = false;
+    clock._renew("dead", true);
+    endPause();
+  }
 
-    start() {
-      if (signal?.aborted) return onAbort();
-      signal?.addEventListener("abort", onAbort);
-      limits.set("total", timeout, () => over({ outcome: "timeout" }));
-      enter(session);
-      run().catch((cause) => over({ outcome: "no_stream" }, { cause, message: String(cause) }));
-    },
+  /** The page goes: a connection that can be made again is given up. */
+  function suspend() {
+    if (released || !isGraceful() || !canResume()) return;
+    isSuspended = true;
+    controller.abort();
+  }
 
-    /** @param {any} [reason] */
-    close(reason) {
-      over({ outcome: "aborted", reason: reason === undefined ? reason : String(reason?.message ?? reason) });
-    },
+  const onAbort = () => close(signal?.reason);
+
+  Object.assign(stream, {
+    url: requests._url.href,
+    close,
+    wake,
+    _suspend: suspend,
 
     /** Stops the run. Before there is an answer this is only remembered. */
-    cancel() {
-      if (isCancelling || isOver) return;
-      isCancelling = true;
-      if (wasOpen) stop();
+    async cancel() {
+      if (!isCancelling && !isOver) {
+        isCancelling = true;
+        if (wasOpen) stop();
+        _flow();
+      }
+      await stream.done;
     },
-
-    /** The machine or the page came back: a pause is over, and silence is looked at. */
-    wake() {
-      isSuspended = false;
-      clock.wake("dead");
-      endPause();
-    },
-
-    /** The page goes: a connection that can be made again is given up. */
-    suspend() {
-      if (released || !isGraceful() || !canResume()) return;
-      isSuspended = true;
-      controller.abort();
-    },
-  };
-  return session;
+  });
+  if (signal?.aborted) return onAbort();
+  signal?.addEventListener("abort", onAbort);
+  if (timeout < Infinity) totalTimer = later(() => over({ outcome: "timeout" }), timeout);
+  run().catch((cause) => over({ outcome: "no_stream" }, { cause }));
 }

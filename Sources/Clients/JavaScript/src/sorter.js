@@ -34,10 +34,10 @@ export class Sorter {
     this._heldSize = 0;
     /** @type {Set<number>} */
     this._holes = new Set();
-    this.reset();
+    this._reset();
   }
 
-  reset() {
+  _reset() {
     clearTimeout(this._timer);
     this._timer = undefined;
     this._only = typeof this._filter === "string" ? this._filter : "";
@@ -47,7 +47,7 @@ export class Sorter {
   }
 
   /** @param {StreamEvent} event */
-  take(event) {
+  _take(event) {
     if (!this._filter && !this._sorts) return this._deliver(event);
     const { streamId, index } = this._members(event);
     if (this._filter && typeof streamId === "string") {
@@ -56,14 +56,14 @@ export class Sorter {
     }
     if (!this._sorts) return this._deliver(event);
     if (!Number.isInteger(index) || this._gatewayId(event.id)) {
-      this.flush();
+      this._flush();
       return this._deliver(event);
     }
     this._sort(event, index);
   }
 
   /** All that is held comes out, in order. */
-  flush() {
+  _flush() {
     while (this._held.size) this._skip();
   }
 
@@ -81,7 +81,7 @@ export class Sorter {
     this._held.set(index, event);
     this._heldSize += event.data.length;
     this._release();
-    if (this._held.size > MOST_HELD || this._heldSize > MOST_CHARACTERS_HELD) this.flush();
+    if (this._held.size > MOST_HELD || this._heldSize > MOST_CHARACTERS_HELD) this._flush();
     if (this._held.size && this._timer === undefined) this._startTimer();
   }
 

@@ -1,5 +1,9 @@
 // Wraps fermata-client for the conformance cases: a job a line in, an answer a line out.
-import { FermataEventSource, openStream } from "../../../../Sources/Clients/JavaScript/src/index.js";
+// FERMATA_CLIENT, in the environment or global, names another module that has its `openStream`: a built one, or the core.
+import * as sources from "../../../../Sources/Clients/JavaScript/src/index.js";
+
+const named = globalThis.FERMATA_CLIENT || globalThis.process?.env.FERMATA_CLIENT;
+const { openStream, FermataEventSource } = { ...sources, ...(named ? await import(named) : {}) };
 
 const FEATURES = [
   "feed",
