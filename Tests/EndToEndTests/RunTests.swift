@@ -225,7 +225,7 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a client that has resumed and is sent away is told the run's count, as if it had read it all`() async throws {
+    @Test func `a client that has resumed and is sent away is told the count of the whole run`() async throws {
       let script = RunWorld.ticking(60, every: .milliseconds(50))
       try await World.with(RunWorld.setup(script: { _ in script })) { world in
         let fields: [Script.Field] = [.acceptsEvents, .prefersStreamEnd, .signedIn, .clientStream("tab")]
