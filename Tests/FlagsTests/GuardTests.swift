@@ -163,6 +163,15 @@ import Time
     #expect(machine.effect == .none && !machine.wasWorse)
   }
 
+  @Test func `what was counted before a new file is not counted under it`() {
+    var machine = machine()
+    _ = machine.look(treated: arm(500), control: arm(500), at: now)
+    let sums = GuardArms(treated: arm(900, truncated: 400), control: arm(900))
+    _ = machine.fileChanged(revision: "6", hash: "h6", acknowledged: "", sums: sums)
+    #expect(machine.look(treated: sums.treated, control: sums.control, at: now) == [.verdict(.nobodyTreated)])
+    #expect(machine.phaseTreated.streams == 0)
+  }
+
   @Test func `the latch survives a restart`() throws {
     let machine = tripped()
     var restarted = GuardMachine()

@@ -22,6 +22,8 @@ package enum TimeLimit: String, CaseIterable, Sendable {
   case storeCommand = "runs.redis.commandTimeout"
   case storePatience = "runs.redis.patience"
   case storeLease = "runs.redis.lease"
+  case guardConnect = "flags.guardRedis.connectTimeout"
+  case guardCommand = "flags.guardRedis.commandTimeout"
 
   /// `sentence` with the limit's name behind it.
   package func ending(_ sentence: String) -> String { "\(sentence) (\(rawValue))" }
@@ -67,6 +69,10 @@ package enum PeerWait: CaseIterable, Sendable {
   case storeTakesEvents
   /// Another gateway shows that it still has a run, or says that a key's run is its own after Redis has lost data.
   case otherGateway
+  /// The Redis over which gateways share kills and trips accepts a connection, and answers the greeting. Nobody waits for it.
+  case guardConnection
+  /// The same Redis answers a command.
+  case guardAnswer
 
   /// The limits that run meanwhile; the first one that passes ends the wait.
   ///
@@ -93,6 +99,8 @@ package enum PeerWait: CaseIterable, Sendable {
     case .storeAnswer: [.storeCommand]
     case .storeTakesEvents: [.storePatience]
     case .otherGateway: [.storeLease]
+    case .guardConnection: [.guardConnect]
+    case .guardAnswer: [.guardCommand]
     }
   }
 }

@@ -49,6 +49,25 @@ package struct GuardArm: Equatable, Sendable {
     }
   }
 
+  /// The same with each bucket's index, from 0.
+  func numberedCells(of metric: GuardMetric) -> [(bucket: Int, numerator: Double, denominator: Double)] {
+    (0..<Self.buckets).compactMap { bucket in
+      let index = Self.index(bucket, metric)
+      return sums[index] != 0 || sums[index + 1] != 0 ? (bucket, sums[index], sums[index + 1]) : nil
+    }
+  }
+
+  mutating func add(_ numerator: Double, _ denominator: Double, to metric: GuardMetric, bucket: Int) {
+    let index = Self.index(bucket, metric)
+    sums[index] += numerator
+    sums[index + 1] += denominator
+  }
+
+  /// Whether no denominator of `other` is smaller.
+  func mayBecome(_ other: GuardArm) -> Bool {
+    stride(from: 1, to: sums.count, by: 2).allSatisfy { sums[$0] <= other.sums[$0] }
+  }
+
   /// Streams that were judged.
   package var streams: Int { Int(cells(of: .truncation).reduce(0) { $0 + $1.denominator }) }
 

@@ -81,8 +81,13 @@ package struct GuardMachine: Sendable {
   package mutating func rest() { isResting = true }
 
   /// A new flag file is in force. Counting begins anew, and a file that names the latched revision opens the latch.
-  package mutating func fileChanged(revision: String, hash: String, acknowledged: String) -> Transition? {
+  ///
+  /// - Parameter sums: of both arms until now; what was counted since the last look belongs to the file before.
+  package mutating func fileChanged(
+    revision: String, hash: String, acknowledged: String, sums: GuardArms? = nil
+  ) -> Transition? {
     guard hash != file.hash else { return nil }
+    if let sums { latest = Sums(treated: sums.treated, control: sums.control) }
     file = (revision, hash)
     history = [latest]
     phaseStart = latest
@@ -94,6 +99,15 @@ package struct GuardMachine: Sendable {
     guard let latch, latch.hash != hash, !acknowledged.isEmpty, acknowledged == latch.revision else { return nil }
     self.latch = nil
     return .released(revision: acknowledged)
+  }
+
+  /// Another gateway has tripped: what it took back is taken back here too. A process that is draining takes nothing.
+  ///
+  /// - Returns: whether anything is different now.
+  package mutating func adopt(_ latch: Latch) -> Bool {
+    guard !isResting, latch != self.latch, latch.effect != .none else { return false }
+    self.latch = latch
+    return true
   }
 
   /// One look at the sums of all workers. To be called every `policy.interval`, holds included.
@@ -139,27 +153,34 @@ package struct GuardMachine: Sendable {
   }
 }
 
+extension GuardMachine.Latch {
+  package var json: JSONValue {
+    [
+      "effect": .string(effect.rawValue), "revision": .string(revision), "hash": .string(hash),
+      "at": .string(at.rfc3339), "reason": .string(reason),
+    ]
+  }
+
+  /// Reads what `json` wrote; `nil` when it is anything else.
+  package init?(_ json: JSONValue?) {
+    guard let json, let effect = json["effect"]?.string.flatMap(GuardMachine.Effect.init), effect != .none,
+      let revision = json["revision"]?.string, let hash = json["hash"]?.string
+    else { return nil }
+    let at = json["at"]?.string.flatMap(WallTime.init(rfc3339:)) ?? WallTime(milliseconds: 0)
+    self.init(effect: effect, revision: revision, hash: hash, at: at, reason: json["reason"]?.string ?? "")
+  }
+}
+
 /// The state file, and what `/flags` shows.
 extension GuardMachine {
   /// What must survive a restart: the latch.
   package var json: JSONValue {
-    guard let latch else { return ["latch": .null] }
-    return [
-      "latch": [
-        "effect": .string(latch.effect.rawValue), "revision": .string(latch.revision), "hash": .string(latch.hash),
-        "at": .string(latch.at.rfc3339), "reason": .string(latch.reason),
-      ]
-    ]
+    ["latch": latch?.json ?? .null]
   }
 
   /// Takes the latch over from a state file; anything unreadable is no latch.
   package mutating func restore(_ json: JSONValue) {
-    guard let saved = json["latch"], let effect = saved["effect"]?.string.flatMap(Effect.init), effect != .none,
-      let revision = saved["revision"]?.string, let hash = saved["hash"]?.string
-    else { return }
-    let at = saved["at"]?.string.flatMap(WallTime.init(rfc3339:)) ?? WallTime(milliseconds: 0)
-    latch = Latch(
-      effect: effect, revision: revision, hash: hash, at: at, reason: saved["reason"]?.string ?? "")
+    latch = Latch(json["latch"]) ?? latch
   }
 
   /// For `/flags`: effect, verdicts and every comparison, of the last looks and of the whole phase.
@@ -199,7 +220,9 @@ extension GuardReport {
     guard arm.samples > 0 else { return "no streams" }
     let identities = arm.occupied == GuardArm.buckets ? "\(arm.occupied) or more" : "\(arm.occupied)"
     let count = "of \(arm.samples) streams, \(identities) identities"
-    guard metric.isRate else { return "\(Int(Logarithm.exponential(arm.ratio).rounded())) ms (\(count))" }
+    guard metric.isRate else {
+      return "\(Int(min(Logarithm.exponential(arm.ratio), 1e15).rounded())) ms (\(count))"
+    }
     return "\(Self.percent(arm.ratio)) (\(count))"
   }
 

@@ -1,3 +1,4 @@
+package import JSON
 package import Time
 
 /// How the guard judges.
@@ -19,7 +20,7 @@ package struct GuardPolicy: Sendable {
   package init() {}
 
   /// Compares the arms by every metric.
-  func reports(treated: GuardArm, control: GuardArm) -> [GuardReport] {
+  package func reports(treated: GuardArm, control: GuardArm) -> [GuardReport] {
     GuardMetric.allCases.map { metric in
       GuardReport(
         metric, treated: treated, control: control, minSamples: minSamples,
@@ -28,7 +29,39 @@ package struct GuardPolicy: Sendable {
   }
 
   /// One word on all metrics that are acted on.
-  func overall(_ reports: [GuardReport]) -> GuardVerdict {
+  package func overall(_ reports: [GuardReport]) -> GuardVerdict {
     .overall(reports.filter { !dryRun.contains($0.metric) }.map(\.verdict))
+  }
+}
+
+/// What a gateway says of how it judges, so that others can judge the sums of several.
+extension GuardPolicy {
+  package var json: JSONValue {
+    let metrics = GuardMetric.allCases.map { metric -> JSONObject.Member in
+      let limits: JSONValue = [
+        "margin": .number(margins[metric] ?? metric.standardMargin),
+        "absolute": (absolutes[metric] ?? metric.standardAbsolute).isFinite
+          ? .number(absolutes[metric] ?? metric.standardAbsolute) : .null,
+      ]
+      return JSONObject.Member(name: metric.rawValue, value: limits)
+    }
+    return [
+      "minSamples": JSONValue(minSamples),
+      "dryRun": .array(GuardMetric.allCases.filter(dryRun.contains).map { .string($0.rawValue) }),
+      "limits": .object(JSONObject(metrics)),
+    ]
+  }
+
+  /// Judges as strictly as the strictest of those that wrote `documents`.
+  package init(strictestOf documents: [JSONValue]) {
+    self.init()
+    minSamples = documents.compactMap { $0["minSamples"]?.integer }.max() ?? minSamples
+    let dry = documents.map { Set(($0["dryRun"]?.array ?? []).compactMap { $0.string.flatMap(GuardMetric.init) }) }
+    dryRun = dry.dropFirst().reduce(dry.first ?? []) { $0.intersection($1) }
+    for metric in GuardMetric.allCases {
+      let limits = documents.compactMap { $0["limits"]?[metric.rawValue] }
+      margins[metric] = limits.compactMap { $0["margin"]?.number }.min()
+      absolutes[metric] = limits.compactMap { $0["absolute"]?.number }.min()
+    }
   }
 }
