@@ -115,14 +115,14 @@ package final class RedisClient {
     }
   }
 
-  private static func makeTransport(
+  static func makeTransport(
     _ settings: RedisSettings, _ dialer: Dialer, _ tls: TLSContext?
   ) -> any RedisTransport {
     guard let tls else { return PlainRedisTransport(dialer: dialer, host: settings.host, port: settings.port) }
     return EncryptedRedisTransport(dialer: dialer, host: settings.host, port: settings.port, context: tls)
   }
 
-  private static func limits(_ settings: RedisSettings) -> RedisConnection.Limits {
+  static func limits(_ settings: RedisSettings) -> RedisConnection.Limits {
     var limits = RedisConnection.Limits()
     limits.connect = settings.connectTimeout
     limits.command = settings.commandTimeout
@@ -135,7 +135,7 @@ package final class RedisClient {
     return connection
   }
 
-  private static func makeConnection(
+  static func makeConnection(
     _ purpose: String, loop: EventLoop, transport: any RedisTransport, settings: RedisSettings
   ) -> RedisConnection {
     var greeting = RedisConnection.Greeting()

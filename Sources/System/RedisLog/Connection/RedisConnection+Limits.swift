@@ -1,3 +1,4 @@
+package import Streams
 package import Time
 
 // What a connection is given, and what it counts.
@@ -20,6 +21,9 @@ extension RedisConnection {
     package var connect = Nanoseconds.seconds(3)
     /// For the answer to a command; one that is late loses the connection.
     package var command = Nanoseconds.seconds(5)
+    /// What the two are called in messages.
+    package var connectName = TimeLimit.storeConnect
+    package var commandName = TimeLimit.storeCommand
     /// While there is no connection commands wait for one, until there has been none for this long. Then they fail at
     /// once.
     package var patience = Nanoseconds.seconds(1)

@@ -293,7 +293,7 @@ package final class RedisConnection {
     guard !isClosed else { return }
     let wasReady = isReady
     dropTransport()
-    lastFault = error.reason
+    lastFault = error == .timedOut ? limits.commandName.ending("no answer in time") : error.reason
     clientID = nil
     if downSince == nil { downSince = loop.now }
     let shortest = limits.shortestPause.value
@@ -391,7 +391,7 @@ extension RedisConnection: TurnMember, DeadlineMember {
     switch state {
     case .pausing(let until) where until <= now: connect()
     case .greeting where now - opened >= limits.connect:
-      lose(.notConnected(TimeLimit.storeConnect.ending("no answer to the greeting")))
+      lose(.notConnected(limits.connectName.ending("no answer to the greeting")))
     case .ready:
       if let first = pending.first, first.deadline <= now { lose(.timedOut) }
     case .closed: return nil
