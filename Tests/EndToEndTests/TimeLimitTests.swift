@@ -73,6 +73,8 @@ extension EndToEnd {
         [Case(request: "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", script: .events(["1"]))]
       // They need a Redis: see `StoreWaits`, which has a case for each.
       case .storeConnection, .storeAnswer, .storeTakesEvents, .otherGateway: []
+      // Nobody waits for these: see `GuardShares`.
+      case .guardConnection, .guardAnswer: []
       }
     }
 

@@ -45,6 +45,8 @@ import Time
       ("admin.token.", "upstreams.NAME.headers.HEADER."), ("runs.redis.tls.", "upstreams.NAME.tls."),
       ("runs.cors.", "routes[].cors."),
       ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
+      ("flags.guardRedis.password.", "upstreams.NAME.headers.HEADER."),
+      ("flags.guardRedis.tls.", "upstreams.NAME.tls."),
     ]
     for (place, home) in shared where result.hasPrefix(place) { result = home + result.dropFirst(place.count) }
     if result.hasPrefix("defaults.") { result = "routes[]." + result.dropFirst("defaults.".count) }
@@ -107,11 +109,13 @@ import Time
       guard !path.contains("["), !path.hasPrefix("upstreams."), !path.contains(".cors") else { return false }
       switch path.split(separator: ".").reduce(document, { $0?[String($1)] ?? nil }) {
       case .array, .null, nil: return false
-      case .object: return path == "admin.token" || path == "runs.redis.password"
+      case .object: return ["admin.token", "runs.redis.password", "flags.guardRedis.password"].contains(path)
       default: return !path.hasPrefix("flags.guard.") || path.split(separator: ".").count == 3
       }
     }
-    let expected = Set(scalars).subtracting(["admin.token.env", "runs.redis.password.env"])
+    let expected = Set(scalars).subtracting([
+      "admin.token.env", "runs.redis.password.env", "flags.guardRedis.password.env",
+    ])
     for path in expected.subtracting(SettingSources.paths).sorted() { Issue.record("\(path) has no variable") }
     for path in Set(SettingSources.paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }
   }
@@ -132,6 +136,7 @@ import Time
     let least = """
       {
         upstreams: { NAME: { url: "https://h", health: { check: {} } } }, runs: { redis: { url: "redis://h" } },
+        flags: { guardRedis: { url: "redis://h" } },
         routes: [{ name: "r", upstreams: "NAME", cors: { origins: ["https://a"] }, runs: {} }],
       }
       """

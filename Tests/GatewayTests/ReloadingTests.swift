@@ -8,7 +8,9 @@ import Time
   private static let other = """
     {
       upstream: "http://a", listen: "127.0.0.1:1", share: true, workers: 7, admin: { listen: "127.0.0.1:2" },
-      flags: { file: "f.json", default: "shield", guardState: "g.json", guard: { window: 3 } },
+      flags: {
+        file: "f.json", default: "shield", guardState: "g.json", guardRedis: { url: "redis://r" }, guard: { window: 3 },
+      },
       runs: { memory: "7MiB", unread: 7, unreadPerPrincipal: 3, memoryShare: 7, stored: 9, storedPerPrincipal: 8 },
       limits: { connections: 9, upstreamConnections: 8, bodies: "2MiB" }, drain: "7s", logLevel: "debug",
     }

@@ -26,6 +26,8 @@ package final class Gateway {
   private(set) var settings: Settings
   private(set) var flags: FlagStore
   let guardKeeper: GuardKeeper
+  /// `nil` where this gateway shares nothing with others.
+  private(set) var guardShare: GuardShare?
   let censusKeeper: CensusKeeper
   let hub: RunHub
   private(set) var workers: [WorkerHandle] = []
@@ -73,6 +75,7 @@ package final class Gateway {
     censusKeeper = CensusKeeper(beside: guardKeeper.stateFile, loop: loop, log: log, reserve: reserve)
     hub = RunHub(configuration, identitySeed: censusKeeper.seed)
     guardKeeper.flagsChanged(flags.current.flagSet)
+    guardShare = GuardShare(configuration, keeper: guardKeeper, loop: loop, log: log)
   }
 
   // MARK: - Start
@@ -101,6 +104,7 @@ package final class Gateway {
       for worker in workers { worker.adopt(override) }
     }
     guardKeeper.onChange(guardKeeper.override)
+    guardShare?.start()
     runGuard()
     runCensus()
     try startAdmin(configuration.admin)
@@ -212,6 +216,7 @@ package final class Gateway {
     let settings = Settings(inForce)
     self.settings = settings
     for worker in workers { worker.adopt(settings) }
+    guardShare?.settingsChanged(inForce)
     log.level = inForce.logLevel
     admin?.token = inForce.admin.token
     log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
@@ -270,6 +275,7 @@ package final class Gateway {
     logFlush?.cancel()
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
+    guardShare?.close()
     censusTimer?.cancel()
     reloadRetry?.cancel()
     adminRetry?.cancel()

@@ -58,6 +58,7 @@ extension Gateway {
     if let fault = guardKeeper.stateFault {
       object["guardState"] = ["status": "not_writable", "reason": .string(fault)]
     }
+    if let share = guardShare { object["guardRedis"] = share.standing }
     return .json(status: object["status"] == "ready" ? 200 : 503, JSONValue.object(object).text())
   }
 
@@ -196,6 +197,7 @@ extension Gateway {
         ]
       })
     object["guard"] = guardKeeper.report
+    object["shared"] = guardShare?.standing ?? .null
     object["shadow"] = shadowDocument(workers.map(\.metrics))
     return .object(object)
   }

@@ -41,6 +41,21 @@ extension Gateway {
     PrometheusText.write(
       "fermata_guard_state_writable", "gauge", "Whether what must survive a restart can be written.",
       [([], guardKeeper.stateFile != nil && guardKeeper.stateFault == nil ? 1 : 0)], to: &out)
+    if let guardShare { Self.shareSeries(guardShare, to: &out) }
+  }
+
+  private static func shareSeries(_ share: GuardShare, to out: inout ByteBuffer) {
+    PrometheusText.write(
+      "fermata_guard_redis_connected", "gauge", "Whether kills and trips are shared with other gateways now.",
+      [([], share.isConnected ? 1 : 0)], to: &out)
+    PrometheusText.write(
+      "fermata_guard_adopted_total", "counter", "Kills, their ends and trips that were taken over from other gateways.",
+      ["kill", "trip", "unkill"].map { what in
+        (labels: [("what", what)], value: Double(share.adopted[what] ?? 0))
+      }, to: &out)
+    PrometheusText.write(
+      "fermata_guard_redis_failures_total", "counter", "Exchanges with other gateways that Redis did not carry out.",
+      [([], Double(share.failures))], to: &out)
   }
 
   func answerKill(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
@@ -68,6 +83,7 @@ extension Gateway {
       "kept": .bool(guardKeeper.stateFile != nil && guardKeeper.stateFault == nil),
     ]
     if let fault = guardKeeper.stateFault { object["keptFault"] = .string(fault) }
+    object["shared"] = guardShare?.standing ?? .null
     object["kill"] = guardKeeper.kill?.json ?? .null
     object["flags"] = .string(flags.current.version)
     object["effect"] = .string(workers.contains { $0 != .none } ? "legacy" : "configured")

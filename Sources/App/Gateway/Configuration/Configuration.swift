@@ -71,7 +71,7 @@ extension Configuration {
       reader.fault(
         at: "admin.listen", "\(admin.listen) and \"listen\", \(listen), are the same place; choose another port")
     }
-    flags = FlagSettings(reader.nested("flags"))
+    flags = FlagSettings(reader.nested("flags"), secrets: secrets)
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))
     shadow = ShadowSettings(reader.nested("shadow"))

@@ -37,6 +37,8 @@ package struct FlagSettings: Sendable {
   /// else beside the flag file, as `FILE.guard`.
   package var guardState: String?
   package var guardPolicy = GuardPolicy()
+  /// Whether the gateways share what their guards and operators decide.
+  package var guardSharing = GuardSharing.withRuns
 
   /// The file that has the guard's latch and an operator's kill; `nil` without a place for one.
   var stateFile: String? { stateFiles.first }
@@ -52,13 +54,14 @@ package struct FlagSettings: Sendable {
 
   package init() {}
 
-  init(_ reader: JSONReader?) {
+  init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
     file = reader.string("file")
     startsWithoutFile = reader.bool("startWithout", default: false)
     defaultVariant = reader.choice("default", Mode.self) ?? .legacy
     guardState = reader.string("guardState")
     if let policy = reader.nested("guard") { guardPolicy.read(policy) }
+    guardSharing = GuardSharing(reader, secrets: secrets)
   }
 }
 

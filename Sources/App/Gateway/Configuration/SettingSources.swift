@@ -20,7 +20,10 @@ package struct SettingSources: Sendable {
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   package static let paths = [
     "listen", "share", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
-    "flags.startWithout", "flags.default", "flags.guardState", "flags.guard.interval", "flags.guard.minSamples",
+    "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
+    "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",
+    "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
+    "flags.guardRedis.tls.certificate", "flags.guardRedis.tls.key", "flags.guard.interval", "flags.guard.minSamples",
     "flags.guard.window", "flags.guard.failLimit", "flags.guard.onRegress",
     "capability.header", "identity.header", "identity.cookie", "identity.query", "identity.tenantHeader",
     "identity.internalHeader", "shadow.tail",
@@ -81,6 +84,7 @@ package struct SettingSources: Sendable {
   private static func scalar(_ text: String, for path: String) -> JSONValue {
     // Names stay texts even when they look like numbers.
     if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file" || path == "runs.redis.password"
+      || path == "flags.guardRedis.password"
       || path == "flags.guardState"
     {
       return .string(text)

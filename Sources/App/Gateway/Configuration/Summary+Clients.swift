@@ -11,7 +11,8 @@ extension FlagSettings {
     [
       "file": file.map { .string($0) } ?? .null, "startWithout": .bool(startsWithoutFile),
       "default": .string(defaultVariant.rawValue),
-      "guardState": guardState.map { .string($0) } ?? .null, "guard": guardPolicy.document,
+      "guardState": guardState.map { .string($0) } ?? .null, "guardRedis": guardSharing.document,
+      "guard": guardPolicy.document,
     ]
   }
 }

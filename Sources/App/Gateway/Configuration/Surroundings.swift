@@ -23,10 +23,13 @@ package enum Surroundings {
     return limit < fewDescriptors ? ["the process may open \(limit) descriptors only, and a stream takes two"] : []
   }
 
-  /// The hosts that are asked by name: of every upstream, and of Redis.
+  /// The hosts that are asked by name: of every upstream, and of each Redis.
   private static func hosts(of configuration: Configuration) -> [(path: String, host: String)] {
     var hosts = configuration.upstreams.map { (path: "upstream \"\($0.name)\"", host: $0.url.host) }
     if let redis = configuration.runs.redis?.redis { hosts.append((path: "runs.redis", host: redis.host)) }
+    if case .own(let redis) = configuration.flags.guardSharing {
+      hosts.append((path: "flags.guardRedis", host: redis.redis.host))
+    }
     return hosts
   }
 

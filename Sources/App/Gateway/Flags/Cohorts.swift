@@ -93,6 +93,12 @@ package struct CohortCounts: Sendable {
     }
   }
 
+  /// Adds what other gateways have counted.
+  package mutating func add(_ others: GuardArms) {
+    treated.add(others.treated)
+    control.add(others.control)
+  }
+
   package mutating func add(_ other: CohortCounts) {
     treated.add(other.treated)
     control.add(other.control)

@@ -34,6 +34,19 @@ final class GuardKeeper {
   private(set) var checks: [Check: Int] = [:]
   /// Told when `override` changes.
   var onChange: (ClosingOverride) -> Void = { _ in }
+  /// What is decided here, for those who share it.
+  enum Decision {
+    /// `nil`: lifted.
+    case kill(OperatorKill?)
+    case trip(GuardMachine.Latch)
+  }
+
+  /// Told of what is decided here, not of what is taken over.
+  var onDecision: (Decision) -> Void = { _ in }
+  /// What other gateways have counted of the same file; added to what the workers have.
+  var others = GuardArms()
+  /// What the state file keeps for those who share decisions.
+  var shared = JSONValue.null
   /// An operator's word, until it is lifted.
   private(set) var kill: OperatorKill?
   /// Why what must survive a restart can't be written; `nil` when it can, or when there is nowhere to write it.
@@ -42,8 +55,12 @@ final class GuardKeeper {
   private var retries = CohortCounts()
   private var finder = RetryFinder()
   private var lastLook: MonotonicTime
-  private var hash = ""
+  /// Of the flag file in force.
+  private(set) var hash = ""
+  /// The revisions that it acknowledges.
+  private var acknowledged: [String] = []
   private var isFileKilled = false
+  private(set) var isResting = false
   let stateFile: String?
   private let configured: GuardPolicy
   private let loop: EventLoop
@@ -70,6 +87,7 @@ final class GuardKeeper {
     guard let saved = saved.first else { return }
     machine.restore(saved)
     kill = OperatorKill(saved["kill"])
+    shared = saved["shared"] ?? .null
     if let latch = machine.latch { report(latch, event: "guard_restored") }
     if let kill { report(kill, event: "kill_restored") }
   }
@@ -84,15 +102,20 @@ final class GuardKeeper {
   /// - Returns: whether anything is different now.
   func setKill(_ wanted: OperatorKill?) -> Bool {
     guard wanted?.isHard != kill?.isHard else { return false }
-    kill = wanted
-    if let wanted {
-      report(wanted, event: "killed")
-    } else {
-      log.write(.warning, "kill_lifted", at: loop.wallTime()) { _ in }
-    }
-    onChange(override)
+    put(wanted, isOthers: false)
+    onDecision(.kill(wanted))
     save()
     return true
+  }
+
+  private func put(_ wanted: OperatorKill?, isOthers: Bool) {
+    kill = wanted
+    if let wanted {
+      report(wanted, event: "killed", isOthers: isOthers)
+    } else {
+      log.write(.warning, "kill_lifted", at: loop.wallTime()) { $0.field("byAnotherGateway", isOthers) }
+    }
+    onChange(override)
   }
 
   /// How often the workers are asked: often enough to see who comes back, and to act when a look is due.
@@ -103,6 +126,7 @@ final class GuardKeeper {
     let key = FlagKey.streamClosing.description
     let rollout = try? Rollout(of: key, in: flags.document)
     let named = [rollout?.acknowledged ?? "", FlagEdit.acknowledged(key, in: flags.document)]
+    acknowledged = named.filter { !$0.isEmpty }
     let acknowledged = named.first { $0 == machine.latch?.revision } ?? ""
     // The phase says what happens when it goes badly; without a rollout the configuration does.
     machine.policy.onRegress = rollout?.phase.onRegress ?? configured.onRegress
@@ -110,9 +134,12 @@ final class GuardKeeper {
     hash = flags.hash
     isFileKilled = flags[key]?.isEnabled == false
     let before = override
+    var sums = latest
+    sums.add(others)
     guard
       let transition = machine.fileChanged(
-        revision: flags.name, hash: flags.hash, acknowledged: acknowledged)
+        revision: flags.name, hash: flags.hash, acknowledged: acknowledged,
+        sums: GuardArms(treated: sums.treated, control: sums.control))
     else { return }
     apply([transition], before: before)
   }
@@ -131,6 +158,7 @@ final class GuardKeeper {
     guard now - lastLook >= machine.policy.interval else { return }
     lastLook = now
     let before = override
+    all.add(others)
     let transitions = machine.look(treated: all.treated, control: all.control, at: loop.wallTime())
     for report in machine.reports {
       checks[Check(metric: report.metric.rawValue, verdict: report.verdict.rawValue), default: 0] += 1
@@ -139,13 +167,18 @@ final class GuardKeeper {
   }
 
   /// The process is draining: what ends from now on is not judged, and nothing is taken back or saved.
-  func rest() { machine.rest() }
+  func rest() {
+    isResting = true
+    machine.rest()
+  }
 
   /// For `/flags`: the machine's report, and who is not judged.
   var report: JSONValue {
     var report = machine.report
     let internalCompleted = latest.internalCompleted - phaseStart.internalCompleted
     report[path: ["phase", "internalCompleted"]] = JSONValue(internalCompleted)
+    report[path: ["policy"]] = machine.policy.json
+    report[path: ["own"]] = ownReport
     let outside = latest.outside.sorted { $0.key < $1.key }
     report[path: ["outside"]] = .object(
       JSONObject(outside.map { JSONObject.Member(name: $0.key, value: JSONValue($0.value)) }))
@@ -158,6 +191,7 @@ final class GuardKeeper {
       case .tripped(let latch):
         trips += 1
         report(latch, event: "guard_tripped")
+        onDecision(.trip(latch))
         save()
       case .released(let revision):
         log.write(.info, "guard_released", at: loop.wallTime()) { $0.field("revision", revision) }
@@ -169,11 +203,12 @@ final class GuardKeeper {
     if override != before { onChange(override) }
   }
 
-  private func report(_ kill: OperatorKill, event: StaticString) {
+  private func report(_ kill: OperatorKill, event: StaticString, isOthers: Bool = false) {
     log.write(.error, event, at: loop.wallTime()) { line in
       line.field("actor", kill.actor)
       line.field("reason", kill.reason)
       line.field("effect", kill.isHard ? "open streams end the old way too" : "new streams are legacy")
+      if isOthers { line.field("byAnotherGateway", true) }
     }
   }
 
@@ -185,11 +220,12 @@ final class GuardKeeper {
     }
   }
 
-  private func save() {
+  func save() {
     guard let stateFile else { return }
     let wasSaved = stateFault == nil
     var state = machine.json
     state[path: ["kill"]] = kill?.json ?? .null
+    if !shared.isNull { state[path: ["shared"]] = shared }
     do throws(FileError) {
       try reserve.lend { () throws(FileError) in
         try AtomicFile.replace(stateFile, with: state.serialized(.compact))
@@ -204,5 +240,46 @@ final class GuardKeeper {
         line.field("reason", "\(error)")
       }
     }
+  }
+}
+
+/// What several gateways share.
+extension GuardKeeper {
+  /// What this process alone has counted since the flag file came into force.
+  var ownPhase: GuardArms {
+    GuardArms(treated: latest.treated, control: latest.control)
+      - GuardArms(treated: phaseStart.treated, control: phaseStart.control)
+  }
+
+  private var ownReport: JSONValue {
+    let arms = ownPhase
+    return [
+      "streams": JSONValue(arms.treated.streams), "identities": JSONValue(arms.treated.identities), "arms": arms.json,
+    ]
+  }
+
+  /// Whether the flag file in force says that somebody knows of a trip.
+  func acknowledges(_ latch: GuardMachine.Latch) -> Bool {
+    acknowledged.contains(latch.revision) && hash != latch.hash
+  }
+
+  /// Takes over what an operator has told another gateway.
+  ///
+  /// - Returns: whether anything is different now.
+  func adopt(_ wanted: OperatorKill?) -> Bool {
+    guard wanted?.isHard != kill?.isHard else { return false }
+    put(wanted, isOthers: true)
+    return true
+  }
+
+  /// Takes over what another gateway's guard has taken back.
+  ///
+  /// - Returns: whether anything is different now.
+  func adopt(_ latch: GuardMachine.Latch) -> Bool {
+    let before = override
+    guard machine.adopt(latch) else { return false }
+    report(latch, event: "guard_adopted")
+    if override != before { onChange(override) }
+    return true
   }
 }

@@ -1,0 +1,95 @@
+import JSON
+package import RedisLog
+import Streams
+package import TLS
+import Time
+
+/// The Redis over which gateways share kills, trips and what their guards have counted.
+package struct GuardRedisSettings: Sendable {
+  package private(set) var redis: RedisSettings
+  private var tls: TLSSettings?
+  private var password: Secret?
+
+  package var context: TLSContext? { tls?.context }
+
+  /// Nobody waits for it, so it is known soon that it is away.
+  private static let patience = Nanoseconds.seconds(1)
+  private static let times = Nanoseconds.milliseconds(10)...Nanoseconds.seconds(600)
+
+  /// - Returns: `nil` when there is a mistake, which has been told.
+  init?(_ reader: JSONReader, secrets: SecretSource) {
+    reader.require("url")
+    let url = reader.string("url")
+    password = reader.secret("password", from: secrets)
+    redis = RedisSettings()
+    do throws(RedisURLError) {
+      if let url { redis = try RedisSettings(url: url) }
+    } catch {
+      reader.fault("url", error.description)
+      return nil
+    }
+    redis.password = password?.text ?? redis.password
+    redis.prefix = reader.string("prefix") ?? redis.prefix
+    redis.connectTimeout = reader.duration("connectTimeout", in: Self.times) ?? Self.patience
+    redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? Self.patience
+    let options = reader.nested("tls").map { TLSSettings($0) }
+    guard redis.usesTLS else {
+      if options != nil { reader.fault("tls", "is of no use without rediss://") }
+      return
+    }
+    do throws(TLSError) {
+      if let options { tls = options } else { tls = try TLSSettings() }
+    } catch {
+      reader.fault("tls", error.description)
+      return nil
+    }
+  }
+
+  /// As the configuration writes it, without passwords.
+  var document: JSONValue {
+    [
+      "url": .string(redis.description), "password": password.map { .string($0.description) } ?? .null,
+      "prefix": .string(redis.prefix), "connectTimeout": .string(redis.connectTimeout.text),
+      "commandTimeout": .string(redis.commandTimeout.text), "tls": tls?.document ?? .null,
+    ]
+  }
+}
+
+/// Whether and where the guard's decisions are shared.
+package enum GuardSharing: Sendable {
+  /// Where the runs are, if they are in Redis.
+  case withRuns
+  case own(GuardRedisSettings)
+  case off
+
+  init(_ reader: JSONReader, secrets: SecretSource) {
+    self = .withRuns
+    if reader.value("guardRedis") == .bool(false) {
+      self = .off
+    } else if let inner = reader.nested("guardRedis"), let settings = GuardRedisSettings(inner, secrets: secrets) {
+      self = .own(settings)
+    }
+  }
+
+  var document: JSONValue {
+    switch self {
+    case .withRuns: .null
+    case .own(let settings): settings.document
+    case .off: false
+    }
+  }
+}
+
+extension Configuration {
+  /// The Redis through which the guard's decisions are shared; `nil` when they are this process's alone.
+  package var guardRedis: (settings: RedisSettings, tls: TLSContext?, names: GuardStore.LimitNames)? {
+    var names = GuardStore.LimitNames()
+    switch flags.guardSharing {
+    case .off: return nil
+    case .withRuns: return runs.redis.map { ($0.redis, $0.context, names) }
+    case .own(let own):
+      (names.connect, names.command) = (.guardConnect, .guardCommand)
+      return (own.redis, own.context, names)
+    }
+  }
+}
