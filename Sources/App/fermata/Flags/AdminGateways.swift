@@ -124,6 +124,11 @@ extension AdminGateways {
       let why = document["keptFault"]?.string ?? "it has no state file (flags.guardState)"
       return "\(answer.url): a restart forgets this kill: \(why)"
     }
+    output.warnings += answers.compactMap { answer in
+      answer.document?["shared"]?["reason"]?.string.map { reason in
+        "\(answer.url): the other gateways are not told before Redis is back (\(reason)): name each with --admin"
+      }
+    }
     let isDone = answers.allSatisfy { $0.fault == nil && ($0.document?["inForce"] != false || !isKill) }
     if !isDone {
       output.exit = .inputOutput

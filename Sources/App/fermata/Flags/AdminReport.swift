@@ -11,6 +11,11 @@ struct AdminReport {
 
     var hash: String { document?["hash"]?.string ?? "" }
     var guardReport: JSONValue { document?["guard"] ?? .null }
+    /// The same for people and logs: without the sums that only programs add up.
+    var shortReport: JSONValue {
+      guard let members = guardReport.object?.members else { return guardReport }
+      return .object(JSONObject(members.filter { $0.name != "own" && $0.name != "policy" }))
+    }
     var effect: String { guardReport["effect"]?.string ?? "none" }
     var verdict: GuardVerdict { guardReport["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough }
     var latchedRevision: String? { guardReport["latch"]?["revision"]?.string }
@@ -27,6 +32,7 @@ struct AdminReport {
         "admin": .string(url), "reachable": true, "sha256": .string(hash), "agrees": .bool(agrees(withHash: fileHash)),
         "effect": .string(effect), "verdict": .string(verdict.rawValue), "killed": .bool(isKilled),
         "latch": guardReport["latch"] ?? .null, "workers": document?["workers"] ?? [],
+        "shared": document?["shared"] ?? .null,
       ]
     }
   }
@@ -45,7 +51,13 @@ struct AdminReport {
 
   var document: JSONValue { decisive?.document ?? .null }
   var hash: String { decisive?.hash ?? "" }
-  var guardReport: JSONValue { decisive?.guardReport ?? .null }
+  var guardReport: JSONValue { decisive?.shortReport ?? .null }
+  /// For the audit log.
+  var evidence: JSONValue {
+    var evidence = guardReport
+    if let together { evidence[path: ["together"]] = together.json }
+    return evidence
+  }
   var effect: String { decisive?.effect ?? "none" }
   var verdict: GuardVerdict { decisive?.verdict ?? .notEnough }
   var latchedRevision: String? { answers.lazy.compactMap(\.latchedRevision).first }
@@ -65,19 +77,26 @@ struct AdminReport {
     return sums.count == 0 ? .null : .object(sums)
   }
 
-  /// What the gateways know together. Streams add up; clients may be the same ones everywhere, so of identities the
-  /// largest number counts.
+  /// What the gateways have counted, judged together; `nil` where only one was asked.
+  var together: TogetherReport? { TogetherReport(answers.map(\.guardReport)) }
+
+  /// What the gateways know together: the sums of both arms are judged. Gateways of an earlier version do not tell theirs:
+  /// then streams add up, and of identities, which may be the same ones everywhere, the largest number counts.
   func evidence(forHash hash: String) -> RolloutEvidence {
     let phases = answers.map { $0.guardReport["phase"] ?? .null }
     func sum(_ name: String) -> Int { phases.reduce(0) { $0 &+ ($1[name]?.integer ?? 0) } }
+    let together = together
     var evidence = RolloutEvidence(
-      verdict: .combined(phases.map { $0["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough }),
-      streams: sum("streams"), identities: phases.map { $0["identities"]?.integer ?? 0 }.max() ?? 0,
+      verdict: together?.verdict
+        ?? .combined(phases.map { $0["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough }),
+      streams: together?.arms.treated.streams ?? sum("streams"),
+      identities: together?.arms.treated.identities ?? phases.map { $0["identities"]?.integer ?? 0 }.max() ?? 0,
       workersAgree: isWhole && answers.allSatisfy { $0.agrees(withHash: hash) })
     evidence.internalCompleted = sum("internalCompleted")
     // A guard that has acted saw harm, whatever the numbers have become since.
     evidence.wasWorse =
       phases.contains { $0["wasWorse"] == true } || answers.contains { $0.effect != "none" }
+      || together?.verdict == .worse
     return evidence
   }
 
@@ -88,6 +107,7 @@ struct AdminReport {
     if Set(answers.map(\.effect)).count > 1 || Set(answers.map(\.isKilled)).count > 1 {
       lines.append("  THE GATEWAYS DISAGREE: what one has taken back others still give")
     }
+    if let together { lines += together.lines }
     if let shadow = shadow.object {
       let counts = shadow.members.map { "\(Self.words($0.name)) \($0.value.text())" }
       lines.append("  in legacy, graceful would have changed: \(counts.joined(separator: ", "))")
@@ -113,6 +133,12 @@ struct AdminReport {
     if let fault = gateway.document?["fault"]?.string { lines.append("  the gateway refused the file: \(fault)") }
     if let fault = gateway.document?["kill"]?["stateFault"]?.string {
       lines.append("  a restart forgets what the guard took back: \(fault)")
+    }
+    if let shared = gateway.document?["shared"], let redis = shared["redis"]?.string {
+      let fault = shared["reason"]?.string
+      lines.append(
+        fault.map { "  NOT shared with other gateways: \(redis): \($0)" }
+          ?? "  shares kills, trips and counts over \(redis)")
     }
     return lines
   }

@@ -168,7 +168,7 @@ extension FlagsVerb {
         return next
       }
       var result = try result(next, rollout, loaded, key)
-      result.evidence = report?.guardReport ?? .null
+      result.evidence = report?.evidence ?? .null
       if invocation.arguments.has("--force") {
         result.forced = rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code) + stays
       }
@@ -187,7 +187,7 @@ extension FlagsVerb {
       let next = try refusing { () throws(RolloutRefusal) in try take(rollout, report) }
       var result = try result(next, rollout, loaded, key)
       result.mayMoveClients = mayMoveClients
-      result.evidence = report?.guardReport ?? .null
+      result.evidence = report?.evidence ?? .null
       return result
     }
   }

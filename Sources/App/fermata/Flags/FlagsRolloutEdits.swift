@@ -122,7 +122,7 @@ extension FlagsVerb {
           next: "fermata flags ack --revision \(latched) --admin URL")
       }
       return FlagsMutation.Result(
-        document: FlagEdit.acknowledging(revision, of: key, in: loaded.document), evidence: report.guardReport)
+        document: FlagEdit.acknowledging(revision, of: key, in: loaded.document), evidence: report.evidence)
     }
   }
 }

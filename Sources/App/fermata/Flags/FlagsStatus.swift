@@ -71,6 +71,7 @@ struct RolloutStatus {
     data[path: ["criteria"]] = .array(
       criteria.map { ["code": .string($0.code), "met": .bool($0.isMet), "description": .string($0.description)] })
     data[path: ["guard"]] = report?.guardReport ?? .null
+    data[path: ["together"]] = report?.together?.json ?? .null
     data[path: ["shadow"]] = report?.shadow ?? .null
     data[path: ["gateway"]] =
       report.map { report in
