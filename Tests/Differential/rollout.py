@@ -90,6 +90,39 @@ def compare(program, path, clients, step):
     return differences
 
 
+def evaluator_file(name, text, generation):
+    """A file whose rule asks an evaluator of that name, which knows the client of that name."""
+    flag = {"state": "ENABLED", "variants": {variant: variant for variant in ("legacy", "shield", "graceful")},
+            "defaultVariant": "legacy", "targeting": {"if": [{"sem_ver": [{"var": "version"}, "<", "2.3.0"]}, "shield",
+                                                              {"$ref": name}]}}
+    rule = {"if": [{"in": [{"var": ["targetingKey", ""]}, [text, "qa"]]}, "graceful", "legacy"]}
+    return {"flags": {KEY: flag}, "$evaluators": {name: rule}, "metadata": {"version": "1", "fractional": generation}}
+
+
+def compare_evaluators(program, generation):
+    """Whether `fermata flags lint` refuses exactly the evaluators that the provider refuses, or reads differently."""
+    texts = ["a", "é", "日本", 'q"x', "b\\x", "b\\u0041", "n\nl", "t\tx", "\x7f", "\x01", "g\\1", "sl/ash", "<&>", "a b", "(x)+"]
+    samples = [("rollout:" + KEY, text) for text in texts] + [(name, "a") for name in texts if name not in ("\x7f", "\x01")]
+    differences = 0
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "flags.json")
+        for name, text in samples:
+            written = evaluator_file(name, text, generation)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(written, file)
+            core = FlagdCore()
+            try:
+                core.set_flags(json.dumps(written))
+                is_read = theirs(core, {"targetingKey": text, "version": "3.0.0"})[0] == "graceful"
+            except Exception:  # pylint: disable=broad-exception-caught
+                is_read = False
+            lint = subprocess.run([program, "flags", "lint", path], stdout=subprocess.PIPE, check=False)
+            if (lint.returncode == 0) != is_read:
+                differences += 1
+                print(f"evaluator {name!r} with {text!r}: read {is_read}, lint {lint.returncode} {lint.stdout.decode()}")
+    return len(samples), differences
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -115,9 +148,11 @@ def main():
                     return 1
                 files += 1
                 differences += compare(options.program, path, clients, step)
+    samples, refusals = compare_evaluators(options.program, generation)
+    print(f"{samples} evaluators: {refusals} differences in what is refused")
     print(f"flagd-core {version}, fractional {generation}: {files} files x {len(clients)} clients: "
           f"{differences} differences")
-    return 1 if differences else 0
+    return 1 if differences or refusals else 0
 
 
 if __name__ == "__main__":

@@ -52,4 +52,19 @@ import Testing
     let found = FlagLinter.lint([UInt8](text.utf8)).map(\.pointer.description)
     #expect(found == ["/flags/f/owner", "/flags/f/variants/a b"])
   }
+
+  @Test(arguments: [
+    ("r", "plain ~ \\\"quoted\\\" <&>/", nil), ("r", "\u{e9}", "/$evaluators/r/if/0/==/1"),
+    ("r", "a\\\\b", "/$evaluators/r/if/0/==/1"), ("r", "a\\nb", "/$evaluators/r/if/0/==/1"),
+    ("r", "\u{7f}", "/$evaluators/r/if/0/==/1"), ("\u{e9}", "x", "/$evaluators/\u{e9}"),
+    ("q\\\"", "x", "/$evaluators/q\""),
+  ])
+  func `an evaluator holds what flagd's Python provider can read`(_ name: String, _ text: String, _ pointer: String?) {
+    let text = """
+      {"flags":{"f":{"state":"ENABLED","variants":{"a":1,"b":2},"targeting":{"$ref":"\(name)"}}},
+       "$evaluators":{"\(name)":{"if":[{"==":[{"var":"x"},"\(text)"]},"a","b"]}}}
+      """
+    let errors = FlagLinter.lint([UInt8](text.utf8)).filter { $0.severity == .error }
+    #expect(errors.map(\.pointer.description) == [pointer].compactMap { $0 }, "\(errors)")
+  }
 }

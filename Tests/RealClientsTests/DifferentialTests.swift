@@ -28,6 +28,7 @@ extension RealClients {
         [python, Tool.file("Differential/rollout.py"), Program.path, "--keys", keys], timeout: .seconds(900))
       print("differential: \(run.output)")
       #expect(run.exit == .code(0), "\(run.output) \(run.errors)")
+      #expect(run.output.contains("evaluators: 0 differences"))
       #expect(run.output.contains("fractional \(generation): 42 files x \(keys) clients: 0 differences"))
     }
 

@@ -33,6 +33,7 @@ private struct Advice {
     if names != nil { warn(flags, "flags in a list are read by flagd's daemon only") }
     for (name, evaluator) in set.document["$evaluators"]?.object?.members.map({ ($0.name, $0.value) }) ?? [] {
       faults += PortableProfile.faults(in: evaluator, at: JSONPointer(["$evaluators", name]))
+      faults += EvaluatorText.faults(in: evaluator, named: name)
     }
     for (index, flag) in set.flags.enumerated() {
       let pointer = names == nil ? flags.appending(flag.key) : flags.appending(index)
