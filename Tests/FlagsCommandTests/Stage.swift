@@ -15,6 +15,13 @@ final class Stage {
   private let configuration: String
   private var gateway: ChildProcess
   private var second: ChildProcess?
+
+  /// Where the second gateway is.
+  struct Second {
+    let listen: SocketAddress
+    let admin: String
+  }
+
   private(set) var listen: SocketAddress
   private(set) var adminAddress: SocketAddress
   private var nextKey = 0
@@ -22,7 +29,20 @@ final class Stage {
   /// - Parameters:
   ///   - flagFile: in place of the bench's own.
   ///   - margin: how much worse the new closing may be.
-  init(flagFile: String? = nil, margin: Double = 0.1) throws {
+  convenience init(flagFile: String? = nil, margin: Double = 0.1) throws {
+    try self.init(
+      flagFile: flagFile,
+      flags: """
+        guard: {
+            interval: "200ms", minSamples: 100, dryRun: ["time_to_first_token", "retries"],
+            truncation: { margin: \(margin) }, client_aborts: { margin: \(margin) },
+            unconfirmed_closes: { margin: \(margin) },
+          }
+        """)
+  }
+
+  /// - Parameter flags: members of `flags` beside the file.
+  init(flagFile: String? = nil, flags: String) throws {
     bench = try Workbench()
     backend = try ScriptedBackend.start()
     configuration = try bench.write(
@@ -33,11 +53,7 @@ final class Stage {
         identity: { header: "x-client-id" },
         flags: {
           file: "\(flagFile ?? bench.file)",
-          guard: {
-            interval: "200ms", minSamples: 100, dryRun: ["time_to_first_token", "retries"],
-            truncation: { margin: \(margin) }, client_aborts: { margin: \(margin) },
-            unconfirmed_closes: { margin: \(margin) },
-          },
+          \(flags),
         },
         drain: "1s",
       }
@@ -64,15 +80,18 @@ final class Stage {
   func ended() -> ChildProcess.Exit? { gateway.wait(timeout: .seconds(20)) }
 
   /// Another gateway beside it, on the same flag file; the admin listener's URL.
-  func startSecondGateway() throws -> String {
+  func startSecondGateway() throws -> String { try startSecond().admin }
+
+  /// The same, and where clients connect.
+  func startSecond() throws -> Second {
     let log = bench.directory.path + "/second.log"
     let own = try readFile(configuration, limit: 1 << 16).bytes
     // The guard's state is a process's own.
     let text = String(decoding: own, as: UTF8.self).replacing(
       "guard: {", with: "guardState: \"\(bench.directory.path)/second.guard\", guard: {")
-    let (process, _, admin) = try Self.start(try bench.write("second.json5", text), log: log)
+    let (process, listen, admin) = try Self.start(try bench.write("second.json5", text), log: log)
     second = process
-    return "http://\(admin)"
+    return Second(listen: listen, admin: "http://\(admin)")
   }
 
   /// Another process in place of the gateway.

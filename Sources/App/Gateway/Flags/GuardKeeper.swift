@@ -60,6 +60,8 @@ final class GuardKeeper {
   /// The revisions that it acknowledges.
   private var acknowledged: [String] = []
   private var isFileKilled = false
+  /// The other arm's sums when everybody came into the new one. What is added to them are streams that were open then.
+  private var finalControl: GuardArm?
   private(set) var isResting = false
   let stateFile: String?
   private let configured: GuardPolicy
@@ -130,12 +132,15 @@ final class GuardKeeper {
     let acknowledged = named.first { $0 == machine.latch?.revision } ?? ""
     // The phase says what happens when it goes badly; without a rollout the configuration does.
     machine.policy.onRegress = rollout?.phase.onRegress ?? configured.onRegress
-    if flags.hash != hash { phaseStart = latest }
+    var sums = latest
+    sums.add(others)
+    if flags.hash != hash {
+      phaseStart = latest
+      finalControl = rollout?.phase.share == RolloutPhase.wholeShare ? sums.control : nil
+    }
     hash = flags.hash
     isFileKilled = flags[key]?.isEnabled == false
     let before = override
-    var sums = latest
-    sums.add(others)
     guard
       let transition = machine.fileChanged(
         revision: flags.name, hash: flags.hash, acknowledged: acknowledged,
@@ -159,7 +164,8 @@ final class GuardKeeper {
     lastLook = now
     let before = override
     all.add(others)
-    let transitions = machine.look(treated: all.treated, control: all.control, at: loop.wallTime())
+    let transitions = machine.look(
+      treated: all.treated, control: finalControl ?? all.control, at: loop.wallTime())
     for report in machine.reports {
       checks[Check(metric: report.metric.rawValue, verdict: report.verdict.rawValue), default: 0] += 1
     }
@@ -247,8 +253,10 @@ final class GuardKeeper {
 extension GuardKeeper {
   /// What this process alone has counted since the flag file came into force.
   var ownPhase: GuardArms {
-    GuardArms(treated: latest.treated, control: latest.control)
-      - GuardArms(treated: phaseStart.treated, control: phaseStart.control)
+    var arms = GuardArms(treated: latest.treated, control: latest.control)
+    arms = arms - GuardArms(treated: phaseStart.treated, control: phaseStart.control)
+    if finalControl != nil { arms.control = GuardArm() }
+    return arms
   }
 
   private var ownReport: JSONValue {
