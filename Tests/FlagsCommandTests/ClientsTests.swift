@@ -47,6 +47,25 @@ extension `fermata flags` {
       #expect(entries.last?["reason"] == "play")
     }
 
+    @Test(.timeLimit(.minutes(2)))
+    func `where no client asks, nobody is treated, and nothing goes on`() async throws {
+      let stage = try Stage()
+      let start = try stage.flags(
+        "rollout", "start", "--variant", "graceful", "--plan", "50,100", "--min-duration", "0s", "--min-streams", "0",
+        "--reason", "play")
+      #expect(start.exit == 0, "\(start.text)")
+      _ = try stage.eventually { $0["gateway"]?["agrees"] == true }
+      #expect(try stage.change("rollout", "advance").exit == 0)
+      _ = try stage.eventually { $0["gateway"]?["agrees"] == true }
+      await visit(stage, "acme-web/2.1.0", count: 250)
+      let status = try stage.eventually { ($0["guard"]?["outside"]?["not_capable"]?.integer ?? 0) >= 250 }
+      #expect(status["guard"]?["phase"]?["verdict"] == "nobody_treated", "\(status["guard"]?.text() ?? "")")
+      #expect(try stage.change("rollout", "advance").code == "too_few_identities")
+      #expect(try stage.change("rollout", "finish").exit == 6)
+      let text = try stage.bench.run("rollout", "status", "--admin", stage.admin).text
+      #expect(text.contains("no : the guard says nobody_treated"), "\(text)")
+    }
+
     @Test func `finish passes at the share that is allowed`() async throws {
       let stage = try Stage()
       _ = try stage.flags(
