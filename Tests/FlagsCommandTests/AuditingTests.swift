@@ -204,5 +204,28 @@ extension `fermata flags` {
       }
       #expect(try bench.run("rollout", "--help").text.contains("rollout allow remove"))
     }
+
+    @Test(arguments: [
+      (["rollout"], "followed by one of: start, status", "rollout --help"),
+      (["rollout", "statsu"], "did you mean \\\"rollout status\\\"?", "rollout --help"),
+      (["rollout", "allow"], "followed by one of: add, remove", "rollout allow --help"),
+      (
+        ["rollout", "start", "--variant", "graceful", "--plan", "5,1"], "not as in \\\"5,1\\\"", "rollout start --help"
+      ),
+      (
+        ["rollout", "start", "--variant", "graceful", "--min-duration", "soon"], "such as 30s or 2h, not",
+        "start --help"
+      ),
+      (["revert"], "it is used as: fermata flags revert", "revert --help"),
+      (["revert", "99"], "no revision 99", "there is no earlier revision"),
+      (["rollout", "status", "--admin", "http://127.0.0.1:1"], "connection refused", "check that the gateway runs"),
+    ])
+    func `a mistake says what is wrong, and what to do`(_ words: [String], _ what: String, _ next: String) throws {
+      let isChange = words.contains("start") || words.contains("99")
+      let answer = try bench.run(words + ["--json"] + (isChange ? ["--reason", "test"] : []))
+      #expect(answer.exit != 0 && answer.text.contains(what), "\(answer.text)")
+      #expect(answer.json["error"]?["nextAction"]?.string?.contains(next) == true, "\(answer.text)")
+      #expect(!answer.text.contains("null") && !answer.text.contains("unreachable("))
+    }
   }
 }

@@ -79,9 +79,22 @@ struct AdminGateways {
       return Answer(url: url, status: status, document: document, fault: nil)
     }
     let path = path.split(separator: "?")[0]
-    let ending = result.map { "\($0.end)" } ?? "nothing"
+    let ending = result.map { words(for: $0.end) } ?? "nothing came"
     let fault = status == 0 ? "\(url)\(path) did not answer: \(ending)" : "\(url)\(path) answered \(status)"
     return Answer(url: url, status: status, document: nil, fault: fault)
+  }
+}
+
+extension AdminGateways {
+  /// How a request ended that brought no answer, for people.
+  private static func words(for end: ClientResult.End) -> String {
+    switch end {
+    case .unreachable(let reason): reason
+    case .malformed(let what): "it speaks no HTTP (\(what))"
+    case .timedOut: "no answer within \(Int(patience.seconds)) s"
+    case .clean, .truncated, .hungUp: "the connection was closed"
+    case .reset: "the connection was reset"
+    }
   }
 }
 

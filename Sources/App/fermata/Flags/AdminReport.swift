@@ -124,7 +124,12 @@ struct AdminReport {
       let reason = gateway.guardReport["latch"]?["reason"]?.string ?? ""
       lines.append("    since revision \(latch): \(reason)")
     }
-    for metric in gateway.guardReport["phase"]?["metrics"]?.array ?? [] {
+    let isJudgedTogether = gateways.count > 1 && gateway.document?["shared"]?["redis"] != nil && together != nil
+    if let own = GuardArms(gateway.guardReport["own"]?["arms"]), isJudgedTogether {
+      let (treated, others) = (CountText.grouped(own.treated.streams), CountText.grouped(own.control.streams))
+      lines.append("    its own streams in this phase: \(treated) treated, \(others) others")
+    }
+    for metric in gateway.guardReport["phase"]?["metrics"]?.array ?? [] where !isJudgedTogether {
       let verdict = metric["missing"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? metric["verdict"]?.string ?? ""
       lines.append("    \(metric["metric"]?.string ?? ""): \(verdict); \(metric["summary"]?.string ?? "")")
     }

@@ -49,7 +49,8 @@ extension FlagsVerb {
       """,
     operands: 1...1, isMutation: true
   ) { invocation throws(FlagsFailure) in
-    guard let revision = Int(invocation.arguments.operands[0]) else { throw .usage("revert takes a revision's number") }
+    let typed = invocation.arguments.operands[0]
+    guard let revision = Int(typed) else { throw .usage("revert takes a revision's number, not \"\(typed)\"") }
     return try FlagsReverting.run(invocation, to: revision)
   }
 }
@@ -60,7 +61,10 @@ enum FlagsReverting {
     let kept = FlagHistory(beside: invocation.file).revisions()
     guard let found = kept.last(where: { $0.revision == revision }) else {
       let known = kept.map { String($0.revision) }.joined(separator: ", ")
-      throw FlagsFailure(.notFound, "revision_not_found", "revision \(revision) is not kept", next: "kept are \(known)")
+      throw FlagsFailure(
+        .notFound, "revision_not_found",
+        "the history beside \(invocation.file) has no revision \(revision)\(known.isEmpty ? "" : ", only \(known)")",
+        next: kept.last.map { "fermata flags revert \($0.revision)" } ?? "there is no earlier revision to go back to")
     }
     let old = try LoadedFlags(found.path)
     var flagless = invocation

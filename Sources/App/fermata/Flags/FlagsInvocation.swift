@@ -18,10 +18,10 @@ struct FlagsInvocation {
     do {
       arguments = try Arguments(words, options: verb.allOptions, switches: verb.allSwitches, operands: verb.operands)
     } catch {
-      throw .usage("\(verb.name): \(error.message); \"fermata flags \(verb.name) --help\" tells more")
+      throw .usage("\(verb.name): \(error.message); it is used as: fermata flags \(verb.name) \(verb.usage)")
     }
     if let output = arguments["--output"], output != "json", output != "text" {
-      throw .usage("--output is text or json")
+      throw .usage("--output is text or json, not \"\(output)\"")
     }
     self.verb = verb.name
     file = arguments["--file"] ?? Host.environment["FERMATA_FLAGS_FILE"] ?? Self.defaultFile
@@ -31,7 +31,9 @@ struct FlagsInvocation {
   func number(_ name: String, in range: ClosedRange<Int> = 0...Int.max) throws(FlagsFailure) -> Int? {
     guard let text = arguments[name] else { return nil }
     guard let value = Int(text), range.contains(value) else {
-      throw .usage("\(name) takes a whole number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+      let lowest = range.lowerBound
+      let limits = range.upperBound == .max ? "of at least \(lowest)" : "from \(lowest) to \(range.upperBound)"
+      throw .usage("\(name) takes a whole number \(limits), not \"\(text)\"")
     }
     return value
   }
@@ -39,7 +41,9 @@ struct FlagsInvocation {
   /// The value of an option that is a length of time, in seconds.
   func seconds(_ name: String) throws(FlagsFailure) -> Int? {
     guard let text = arguments[name] else { return nil }
-    guard let value = Nanoseconds(parsing: text) else { throw .usage("\(name) takes a duration such as 30s or 2h") }
+    guard let value = Nanoseconds(parsing: text) else {
+      throw .usage("\(name) takes a duration such as 30s or 2h, not \"\(text)\"")
+    }
     return Int(value.seconds)
   }
 

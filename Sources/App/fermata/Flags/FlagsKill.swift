@@ -16,7 +16,8 @@ extension FlagsVerb {
       broken or missing file gives way to the last good revision, killed, and is kept beside it; on a full disk, or in a
       directory that may not be written to, the file is written in place; the log and the history are done without
       where they can't be written. With --admin nothing is written here: the gateway has it in memory at once, on every
-      worker, and keeps it in its state file. "enable" and "unkill --admin URL" are the ways back.
+      worker, and keeps it in its state file. Gateways that have a Redis in common (flags.guardRedis, or runs.redis) tell
+      each other within a second. "enable" and "unkill --admin URL" are the ways back.
 
       """ + TakeBack.table,
     options: AdminGateways.options, switches: ["--hard"], isMutation: true

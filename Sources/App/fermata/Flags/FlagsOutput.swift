@@ -69,7 +69,17 @@ struct FlagsFailure: Error {
   }
 
   static func usage(_ message: String) -> FlagsFailure {
-    FlagsFailure(.usage, "usage", message, next: "fermata flags --help")
+    FlagsFailure(.usage, "usage", message, next: generalHelp)
+  }
+
+  private static let generalHelp = "fermata flags --help"
+
+  /// The same, where a mistake in the command line leads to the help of its verb.
+  func naming(_ verb: String) -> FlagsFailure {
+    guard nextAction == Self.generalHelp else { return self }
+    var failure = self
+    failure.nextAction = "fermata flags \(verb) --help"
+    return failure
   }
 
   static func file(_ error: FileError) -> FlagsFailure {
@@ -134,7 +144,8 @@ enum FlagsState {
 
   static func text(_ rollout: Rollout) -> String {
     let cause = rollout.cause.isEmpty ? "" : " (\(rollout.cause))"
-    return "\(rollout.status.rawValue) in \(rollout.phase.name), \(rollout.stage), "
+    let stage = rollout.stage == rollout.phase.name ? "" : "\(rollout.stage), "
+    return "\(rollout.status.rawValue) in \(rollout.phase.name), \(stage)"
       + "\(percent(rollout.share)) since \(rollout.since.rfc3339)\(cause)"
   }
 

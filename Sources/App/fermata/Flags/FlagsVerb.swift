@@ -53,10 +53,7 @@ extension FlagsVerb {
         Terminal.print(help)
         return ExitStatus.success
       }
-      let known = all.map { String($0.name.split(separator: " ")[0]) }
-      let hint = Spelling.nearest(to: first, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
-      let typed = first == "rollout" ? arguments.prefix(2).joined(separator: " ") : first
-      return FlagsFailure.usage("there is no verb \"\(typed)\"\(hint)").report(asJSON: isJSON)
+      return unknown(arguments).report(asJSON: isJSON)
     }
     if rest.contains("--help") || rest.contains("-h") {
       Terminal.print(verb.help)
@@ -66,8 +63,28 @@ extension FlagsVerb {
       let invocation = try FlagsInvocation(verb, rest)
       return try verb.run(invocation).report(asJSON: isJSON)
     } catch {
-      return error.report(asJSON: isJSON)
+      return error.naming(verb.name).report(asJSON: isJSON)
     }
+  }
+
+  /// What was typed is no verb: what it may have been, or which verbs begin with these words.
+  private static func unknown(_ arguments: [String]) -> FlagsFailure {
+    let words = arguments.prefix { !$0.hasPrefix("-") }
+    for count in stride(from: words.count, to: 0, by: -1) {
+      let group = words.prefix(count).joined(separator: " ")
+      let members = all.map(\.name).filter { $0.hasPrefix(group + " ") }
+      guard !members.isEmpty else { continue }
+      var message = "\"\(group)\" is followed by one of: "
+      message += members.map { String($0.dropFirst(group.count + 1)) }.joined(separator: ", ")
+      guard count < words.count else { return .usage(message).naming(group) }
+      let typed = words.prefix(count + 1).joined(separator: " ")
+      if let nearest = Spelling.nearest(to: typed, among: members) { message = "did you mean \"\(nearest)\"?" }
+      return .usage("there is no verb \"\(typed)\"; \(message)").naming(group)
+    }
+    let known = all.map { String($0.name.split(separator: " ")[0]) }
+    let first = arguments.first ?? ""
+    let hint = Spelling.nearest(to: first, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+    return .usage("there is no verb \"\(first)\"\(hint)")
   }
 
   /// Known before the line is read, so that a mistake in the line is told in the form that was asked for.

@@ -52,13 +52,13 @@ struct RolloutPlanning {
     guard let text = arguments["--plan"] else { return shares }
     var shares: [Int] = []
     for part in text.split(separator: ",") {
-      guard let percent = Double(part), percent > 0, percent <= 100 else {
-        throw .usage("--plan takes percents: 1,5,25,100")
+      guard let percent = Double(part), percent >= 0.01, percent <= 100 else {
+        throw .usage("--plan takes percents from 0.01 to 100, such as 1,5,25,100, not \"\(text)\"")
       }
       shares.append(Int((percent * 100).rounded()))
     }
     guard shares.last == RolloutPhase.wholeShare, shares == shares.sorted(), Set(shares).count == shares.count else {
-      throw .usage("--plan grows from phase to phase and ends at 100")
+      throw .usage("--plan grows from phase to phase and ends at 100, not as in \"\(text)\"")
     }
     return shares
   }
