@@ -30,6 +30,7 @@ package final class Gateway {
   private(set) var guardShare: GuardShare?
   let censusKeeper: CensusKeeper
   let hub: RunHub
+  private let peers = LoopPeers<RunRoster>()
   private(set) var workers: [WorkerHandle] = []
   let log: WorkerLog
   private let logWriter: LogWriter
@@ -90,7 +91,7 @@ package final class Gateway {
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        hub: hub, limits: connectionLimits, address: address)
+        hub: hub, peers: peers, limits: connectionLimits, address: address)
       // With port 0 the first listener picks one, and the others share it.
       address = handle.address
       workers.append(handle)
@@ -155,7 +156,7 @@ package final class Gateway {
 
   private func runGuard() {
     let timer = Timer(loop: loop) { [unowned self] in
-      gather({ $0.books.answerGuard() }, then: { self.guardKeeper.take($0) })
+      gather({ $0.services.books.answerGuard() }, then: { self.guardKeeper.take($0) })
       runGuard()
     }
     timer.schedule(after: guardKeeper.gatherInterval)

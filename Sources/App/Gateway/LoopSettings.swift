@@ -1,3 +1,6 @@
+import Streams
+import Time
+
 /// A configuration as one loop uses it. A request holds the one that it began with, and takes all that it needs from
 /// there to its end, whatever is reloaded meanwhile.
 final class LoopSettings {
@@ -34,4 +37,17 @@ final class LoopSettings {
 
   /// The pools of the route's candidates, in their order.
   func pools(of route: Route) -> [UpstreamPool] { poolsByRoute[ObjectIdentifier(route)] ?? [] }
+
+  /// The route's candidates in the order in which they are tried now.
+  func order(of route: Route, at now: MonotonicTime) -> [Int] {
+    let pools = pools(of: route)
+    guard pools.count > 1 else { return route.fileOrder }
+    let candidates = zip(route.candidates, pools).enumerated().map { index, member in
+      let (candidate, pool) = member
+      return UpstreamOrder.Candidate(
+        upstream: index, tier: candidate.tier, weight: candidate.weight, busy: pool.busy,
+        health: pool.health.state(at: now))
+    }
+    return UpstreamOrder.choose(candidates, random: UInt64.random(in: .min ... .max))
+  }
 }

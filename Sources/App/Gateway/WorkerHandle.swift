@@ -21,7 +21,7 @@ final class WorkerHandle {
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, limits: ConnectionLimits, address: SocketAddress
+    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, address: SocketAddress
   ) throws(Gateway.StartError) -> WorkerHandle {
     let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
     let thread: LoopThread
@@ -29,12 +29,11 @@ final class WorkerHandle {
       thread = try LoopThread.start(name: "worker-\(index)") { loop in
         let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
         let worker = Worker(
-          index: index, loop: loop, settings: settings, flags: flags, metrics: metrics, log: log,
-          hub: hub, room: ConnectionRoom(limits))
+          context: LoopContext(index: index, loop: loop, metrics: metrics, log: log), settings: settings, flags: flags,
+          hub: hub, peers: peers, limits: limits)
         do {
-          try worker.listen(at: address)
-          started.put(.success((LoopBound(worker, loop: loop), worker.localAddress ?? address)))
-          worker.flushLogRegularly()
+          let bound = try worker.listen(at: address)
+          started.put(.success((LoopBound(worker, loop: loop), bound)))
         } catch {
           started.put(.failure(Gateway.StartError(description: "can't listen on \(address): \(error)")))
           loop.stop()

@@ -23,9 +23,9 @@ extension Gateway {
       gatherCensus { self.gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) }) }
     case "/clients": gatherCensus { respond(.json(self.clientsDocument.text())) }
     case "/streams":
-      gather({ $0.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
+      gather({ $0.clients.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
     case "/runs":
-      gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
+      gather({ $0.services.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
@@ -156,7 +156,8 @@ extension Gateway {
     gather(
       {
         WorkerFlags(
-          index: $0.index, version: $0.flagVersion, hash: $0.flags.flagSet.hash, isLegacy: $0.recall != .none,
+          index: $0.context.index, version: $0.decider.flagVersion, hash: $0.decider.flags.flagSet.hash,
+          isLegacy: $0.decider.recall != .none,
           metrics: $0.snapshot())
       },
       then: { respond(.json(self.flagsDocument($0).text())) })
@@ -190,10 +191,10 @@ extension Gateway {
     object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null
     object["flags"] = snapshot.flagSet.document["flags"] ?? [:]
     object["workers"] = .array(
-      workers.sorted { $0.index < $1.index }.map { worker in
+      workers.sorted { $0.index < $1.index }.map { flags in
         [
-          "worker": JSONValue(worker.index), "version": .string(worker.version), "hash": .string(worker.hash),
-          "effective": worker.isLegacy ? "legacy" : "configured",
+          "worker": JSONValue(flags.index), "version": .string(flags.version), "hash": .string(flags.hash),
+          "effective": flags.isLegacy ? "legacy" : "configured",
         ]
       })
     object["guard"] = guardKeeper.report
@@ -226,17 +227,17 @@ struct StreamDescription: Sendable {
   let worker: Int
 }
 
-extension Worker {
+extension ClientRoster {
   /// The open streams, the first `limit` of them.
   func describeStreams(limit: Int) -> [StreamDescription] {
-    let now = loop.readClock()
+    let now = context.loop.readClock()
     return clients.lazy.compactMap { client -> StreamDescription? in
-      guard let stream = client.stream else { return nil }
+      guard let exchange = client.exchange, let stream = exchange.stream else { return nil }
       return StreamDescription(
-        id: stream.id.description, route: client.activeExchange?.routeName ?? "", mode: stream.mode.rawValue,
+        id: stream.id.description, route: exchange.routeName ?? "", mode: stream.mode.rawValue,
         capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
         age: (now - stream.openedAt).milliseconds, events: stream.events, bytes: stream.bodyBytes,
-        queued: client.queuedBytes, worker: self.index)
+        queued: client.queuedBytes, worker: self.context.index)
     }.prefix(limit).map { $0 }
   }
 }

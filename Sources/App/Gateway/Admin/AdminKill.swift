@@ -73,7 +73,7 @@ extension Gateway {
       isHard: isHard, at: loop.wallTime(), actor: query["actor"] ?? "", reason: query["reason"] ?? "")
     let isNew = guardKeeper.setKill(isKill ? wanted : nil)
     // A worker takes its letters in order: when it answers, the kill is in force there.
-    gather({ $0.recall }, then: { respond(.json(self.killAnswer($0, isNew: isNew).text())) })
+    gather({ $0.decider.recall }, then: { respond(.json(self.killAnswer($0, isNew: isNew).text())) })
   }
 
   private func killAnswer(_ workers: [Recall], isNew: Bool) -> JSONValue {

@@ -57,23 +57,6 @@ struct RunList: Sendable {
   var isCut = false
 }
 
-/// Who writes a run, as a process sees it that has it.
-enum RunHome: Sendable {
-  case thisLoop
-  /// The run is a copy: the process has the original.
-  case anotherLoop
-  case anotherReplica
-  case aWorker
-
-  fileprivate var word: String {
-    switch self {
-    case .thisLoop, .anotherLoop: "this gateway"
-    case .anotherReplica: "another gateway"
-    case .aWorker: "a worker"
-    }
-  }
-}
-
 extension RunRoster {
   /// The runs of this loop, the first `limit` of them, those that are not over before the others.
   func describe(limit: Int) -> RunList {
@@ -96,6 +79,6 @@ extension LoggedRun {
     RunReport(
       stream: stream, route: route.settings.name, state: report, readers: readers.count, bytes: log.bytes,
       store: isShared ? .redis : .memory, home: home,
-      age: worker.loop.now - startedAt, worker: worker.index)
+      age: context.loop.now - startedAt, worker: context.index)
   }
 }

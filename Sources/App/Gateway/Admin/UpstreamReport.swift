@@ -54,8 +54,8 @@ struct UpstreamReport: Sendable {
 
 extension Worker {
   func describeUpstreams() -> [UpstreamReport] {
-    let now = loop.readClock()
-    return pools.map { pool in
+    let now = context.loop.readClock()
+    return services.settings.pools.map { pool in
       let state = pool.health.state(at: now)
       let back: MonotonicTime? =
         switch state {
@@ -63,7 +63,7 @@ extension Worker {
         case .available, .unhealthy: nil
         }
       return UpstreamReport(
-        worker: index, name: pool.settings.name, url: pool.settings.url.description, state: state,
+        worker: context.index, name: pool.settings.name, url: pool.settings.url.description, state: state,
         counts: pool.health.counts, failuresInRow: pool.health.failuresInRow, busy: pool.busy, idle: pool.idleCount,
         comesBackIn: back.map { $0 - now })
     }

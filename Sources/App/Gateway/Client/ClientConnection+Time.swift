@@ -46,8 +46,8 @@ extension ClientConnection: DeadlineMember {
     if let since = headSince {
       let due = since + limits.headTimeout
       if now < due { return due }
-      worker.shard.increment(worker.metrics.refusals[.headTimeout])
-      worker.limitPassed(.requestHead, route: nil)
+      context.shard.increment(context.metrics.refusals[.headTimeout])
+      context.limitPassed(.requestHead, route: nil)
       refuse(
         status: 408, code: "head_timeout", detail: TimeLimit.requestHead.ending("the request's head took too long"))
       return nil
@@ -62,8 +62,8 @@ extension ClientConnection: DeadlineMember {
   private func waitedForAcknowledgement(_ now: MonotonicTime) -> MonotonicTime? {
     guard measured != nil else { return nil }
     let isComplete = connection.sendProgress.isComplete
-    if !isComplete, worker.lingerTime > .zero, measured?.isStalled(self, for: worker.lingerTime, at: now) == false {
-      return now + SendWatch.pause(of: worker.lingerTime)
+    if !isComplete, lingerTime > .zero, measured?.isStalled(connection, for: lingerTime, at: now) == false {
+      return now + SendWatch.pause(of: lingerTime)
     }
     measured.take()?.stoppedWaiting(isAcknowledged: isComplete)
     return nil
@@ -71,10 +71,10 @@ extension ClientConnection: DeadlineMember {
 
   /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
   private func waitedForFlush(_ now: MonotonicTime) -> MonotonicTime? {
-    if measured?.isStalled(self, for: limits.stallTimeout, at: now) == false {
+    if measured?.isStalled(connection, for: limits.stallTimeout, at: now) == false {
       return now + SendWatch.pause(of: limits.stallTimeout)
     }
-    worker.limitPassed(.clientStallInAnswer, route: nil)
+    context.limitPassed(.clientStallInAnswer, route: nil)
     measured.take()?.stoppedWaiting()
     connection.reset()
     close()

@@ -6,10 +6,10 @@ import Streams
 import Telemetry
 import Time
 
-/// One client's HTTP/1.1 connection: reads requests one after the other, gives each an `Exchange`, writes its answer.
+/// One client's HTTP/1.1 connection: reads requests one after the other, gives each an exchange, writes its answer.
 ///
 /// Lives on one loop. Pipelined requests wait until the answer before them is done.
-final class ClientConnection: ConnectionHandler, TurnMember {
+final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnMember {
   enum State {
     /// Waits for a request's head. → exchanging, closing, closed
     case awaitingHead
@@ -20,14 +20,15 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     case closed
   }
 
-  let worker: Worker
+  private let roster: ClientRoster
+  let context: LoopContext
   let connection: any Connection
   /// What backends are told of the client.
   let forwarded: ForwardedClient
-  /// Our place among the worker's clients.
+  /// Our place in the roster.
   var rosterIndex = -1
   /// Our place among those that are closed first when connections run short.
-  private var idlePlace: Lineup<ClientConnection>.Place?
+  private var idlePlace: ClientRoom.IdlePlace?
 
   var state = State.awaitingHead
   private var parser: RequestHeadParser
@@ -35,7 +36,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   private var body = BodyDecoder(framing: .none, side: .request)
   var hasBody = false
   private var backlog = ByteBuffer()
-  var exchange: Exchange?
+  var exchange: (any ClientExchange)?
   private var deadline: DeadlineHandle?
   var idleSince: MonotonicTime
   var headSince: MonotonicTime?
@@ -50,35 +51,33 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   /// The close of the answer that was written last, until it is known how it went.
   var measured: MeasuredClose?
 
-  init(connection: any Connection, worker: Worker) {
+  init(connection: any Connection, roster: ClientRoster) {
     self.connection = connection
-    self.worker = worker
-    response = ResponseChannel(connection: connection, worker: worker)
-    forwarded = worker.forwardedClient(for: connection.peerAddress)
-    parser = RequestHeadParser(limits: worker.settings.configuration.limits.head)
-    idleSince = worker.loop.now
+    self.roster = roster
+    context = roster.context
+    response = ResponseChannel(connection: connection)
+    forwarded = roster.forwardedClient(for: connection.peerAddress)
+    parser = RequestHeadParser(limits: roster.limits.head)
+    idleSince = context.loop.now
     connection.handler = self
-    deadline = worker.loop.deadlines.add(self, at: worker.loop.now + limits.headTimeout)
+    deadline = context.loop.deadlines.add(self, at: context.loop.now + limits.headTimeout)
   }
 
-  var limits: LimitSettings { worker.settings.configuration.limits }
+  var limits: LimitSettings { roster.limits }
+  var lingerTime: Nanoseconds { roster.lingerTime }
   /// Whether it has had an answer on this connection.
   var wasServed: Bool { requests > (exchange == nil ? 0 : 1) }
   var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
-  var stream: EventStream? { exchange?.stream }
-  var activeExchange: Exchange? { exchange }
   var queuedBytes: Int { connection.queuedBytes }
-  var hasPeerFinished: Bool { peerHasFinished }
+  var headIsSent: Bool { response.headIsSent }
 
-  /// Looks at whether the client takes what is queued for it.
   func look(with watch: inout SendWatch, _ now: MonotonicTime) {
-    watch.look(acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
+    watch.look(at: connection, now)
   }
 
   func setLowWaterMark(_ bytes: Int) { connection.lowWaterMark = bytes }
 
-  /// Has the exchange look at its clocks soon.
-  func exchangeNeedsTime() { wakeUp(at: worker.loop.now) }
+  func exchangeNeedsTime() { wakeUp(at: context.loop.now) }
 
   func start() {
     becomeIdle()
@@ -86,11 +85,11 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   }
 
   private func becomeIdle() {
-    if idlePlace == nil { idlePlace = worker.room.becameIdle(self) }
+    if idlePlace == nil { idlePlace = roster.room.becameIdle(self) }
   }
 
   private func leaveIdle() {
-    if let place = idlePlace.take() { worker.room.isIdleNoMore(place) }
+    if let place = idlePlace.take() { roster.room.isIdleNoMore(place) }
   }
 
   // MARK: - Reading
@@ -112,13 +111,13 @@ final class ClientConnection: ConnectionHandler, TurnMember {
       case .needMore:
         guard parser.hasPartialInput else { return becomeIdle() }
         guard headSince == nil else { return }
-        headSince = worker.loop.now
-        wakeUp(at: worker.loop.now + limits.headTimeout)
+        headSince = context.loop.now
+        wakeUp(at: context.loop.now + limits.headTimeout)
       case .complete(let head, let consumed):
         begin(head, input, next: offset + consumed)
       }
     } catch {
-      worker.shard.increment(worker.metrics.refusals[.badRequest])
+      context.shard.increment(context.metrics.refusals[.badRequest])
       refuse(status: error.status, code: error.code, detail: error.description)
     }
   }
@@ -131,16 +130,16 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     headSince = nil
     peerWasProbed = false
     requests += 1
-    worker.shard.increment(worker.metrics.requests)
+    context.shard.increment(context.metrics.requests)
     hasBody = head.framing.mayHaveBytes
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     closesAfterResponse =
-      !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || worker.isDraining
-    let exchange = Exchange(request: head, client: self, worker: worker)
+      !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || context.isDraining
+    let exchange = roster.makeExchange(head, self)
     self.exchange = exchange
-    wakeUp(at: worker.loop.now + .milliseconds(100))
+    wakeUp(at: context.loop.now + .milliseconds(100))
     // A request's head and body leave for the backend in one call.
-    worker.loop.gather.during {
+    context.loop.gather.during {
       exchange.begin()
       guard next < input.count else { return }
       if hasBody, state == .exchanging { readBody(input, from: next) } else { keepForLater(input, from: next) }
@@ -162,7 +161,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   }
 
   private func bodyIsBroken(_ error: HTTP1Error) {
-    worker.shard.increment(worker.metrics.refusals[.badRequest])
+    context.shard.increment(context.metrics.refusals[.badRequest])
     // An answer that is complete is the client's whatever it sends; nothing behind its body is looked at.
     guard let exchange else { return pauseReading() }
     exchange.clientBrokeFraming()
@@ -176,12 +175,12 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     backlog.append(input.slice(offset..<input.count))
     pauseReading()
     // The request before it may have been answered on the spot: then it is its turn as soon as we have returned.
-    if state == .awaitingHead { worker.loop.callAfterThisCallback(self) }
+    if state == .awaitingHead { context.loop.callAfterThisCallback(self) }
   }
 
   func pauseReading() {
     connection.pauseReading()
-    if state == .exchanging { wakeUp(at: worker.loop.now) }
+    if state == .exchanging { wakeUp(at: context.loop.now) }
   }
 
   func resumeReading() {
@@ -193,7 +192,7 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   /// Reads the request that came while its predecessor was being answered.
   private func readBacklog() {
     guard state == .awaitingHead, !backlog.isEmpty else { return }
-    let input = worker.loop.input
+    let input = context.loop.input
     backlog.withSpan { _ = input.fill($0) }
     backlog.release()
     connection.startReading()
@@ -252,36 +251,42 @@ final class ClientConnection: ConnectionHandler, TurnMember {
   // MARK: - Answering
 
   /// Whether `Connection: close` must go with the answer.
-  var willClose: Bool { closesAfterResponse || response.framing == .untilClose || hasBody }
+  private var willClose: Bool { closesAfterResponse || response.framing == .untilClose || hasBody }
+
+  func sendHead(framing: BodyFraming, _ write: (_ isKeepAlive: Bool, inout ByteBuffer) -> Void) {
+    response.prepare(framing: framing)
+    context.clientHead.removeAll()
+    write(!willClose, &context.clientHead)
+    sendHead(context.clientHead)
+  }
 
   /// Sends an answer's head; after it nobody may change whether the connection is kept.
-  func sendHead(_ head: borrowing ByteBuffer) {
+  private func sendHead(_ head: borrowing ByteBuffer) {
     closesAfterResponse = willClose
     response.sendHead(head)
   }
 
-  /// Tells the client to send the body that it announced, if it is still waiting to.
+  func send(_ input: InputBuffer, _ range: Range<Int>) { response.sendBody(input, range) }
+  func send(_ out: inout ByteBuffer) { response.sendBody(&out) }
+  func send(_ bytes: Span<UInt8>) { response.sendBody(bytes) }
+  func probe() { response.probe() }
+
   func sendContinue() {
     if hasBody { response.sendContinue() }
   }
 
-  /// Ends the answer. `out` holds what remains of its body.
-  ///
-  /// - Parameter closing: the close that is to be measured, for event streams.
-  func endResponse(
-    _ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)? = nil
-  ) {
+  func end(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)?) {
     guard state == .exchanging else { return out.removeAll() }
     if end == .cut || hasBody { closesAfterResponse = true }
     // A cut that only a reset can show gets no end of ours.
     response.finish(end, &out, isLast: closesAfterResponse && !(end == .cut && response.framing == .untilClose))
     measured = MeasuredClose(
-      closing, then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep, books: worker.books)
+      closing, then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep, books: roster.books)
     exchange = nil
     if connection.queuedBytes == 0 {
       responseWasFlushed()
     } else {
-      wakeUp(at: worker.loop.now)
+      wakeUp(at: context.loop.now)
     }
   }
 
@@ -300,23 +305,26 @@ final class ClientConnection: ConnectionHandler, TurnMember {
 
   private func awaitNextRequest() {
     state = .awaitingHead
-    idleSince = worker.loop.now
+    idleSince = context.loop.now
     if measured?.isCounted == false { measured = nil }
-    wakeUp(at: worker.loop.now + (measured == nil ? limits.keepAliveTimeout : worker.lingerTime))
+    wakeUp(at: context.loop.now + (measured == nil ? limits.keepAliveTimeout : lingerTime))
     // From a client that has ended its side no more requests can come.
-    if worker.isDraining || peerHasFinished, backlog.isEmpty { return linger(resets: false) }
+    if context.isDraining || peerHasFinished, backlog.isEmpty { return linger(resets: false) }
     if backlog.isEmpty {
       becomeIdle()
       return connection.startReading()
     }
     // The loop's buffer may be in use above us.
-    worker.loop.callAfterThisCallback(self)
+    context.loop.callAfterThisCallback(self)
   }
 
   // MARK: - Closing
 
-  /// Answers with an error of our own and closes: what follows on this connection can't be trusted.
-  func refuse(status: Int, code: String, detail: String, retryAfter: Int? = nil, fields extra: Fields = Fields()) {
+  func refuse(status: Int, code: String, detail: String) {
+    refuse(status: status, code: code, detail: detail, retryAfter: nil, fields: Fields())
+  }
+
+  func refuse(status: Int, code: String, detail: String, retryAfter: Int?, fields extra: Fields) {
     if state == .awaitingHead {
       response.open()
       state = .exchanging
@@ -331,7 +339,6 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     }
   }
 
-  /// Answers with a response of our own, which `write` writes whole. The connection goes on if it may.
   func answer(_ write: (_ isHead: Bool, _ isKeepAlive: Bool, inout ByteBuffer) -> Void) {
     guard state == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
     response.prepare(framing: .none)
@@ -339,10 +346,9 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     write(exchange?.method == .head, !willClose, &head)
     sendHead(head)
     var nothing = ByteBuffer()
-    endResponse(.complete, &nothing)
+    end(.complete, &nothing, closing: nil)
   }
 
-  /// Breaks the connection, so that the client sees that its answer is not complete.
   func abandon() {
     guard state != .closed else { return }
     measured.take()?.aborted()
@@ -356,14 +362,13 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     guard state != .closing, state != .closed else { return }
     state = .closing
     let close = measured.take()
-    worker.room.linger(connection, timeout: worker.lingerTime, resets: resets) { [worker] result in
+    roster.room.linger(connection, timeout: lingerTime, resets: resets) { [roster] result in
       close?.closed(result)
-      worker.lingerEnded()
+      roster.lingerEnded()
     }
     leave()
   }
 
-  /// Closes at once.
   func close() {
     guard state != .closed else { return }
     measured.take()?.peerWasDone()
@@ -376,11 +381,11 @@ final class ClientConnection: ConnectionHandler, TurnMember {
     leaveIdle()
     response.close()
     exchange = nil
-    if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
-    worker.clientLeft(self)
+    if let handle = deadline.take() { context.loop.deadlines.remove(handle) }
+    roster.clientLeft(self)
   }
 
   private func wakeUp(at time: MonotonicTime) {
-    if let deadline { worker.loop.deadlines.move(deadline, to: time) }
+    if let deadline { context.loop.deadlines.move(deadline, to: time) }
   }
 }

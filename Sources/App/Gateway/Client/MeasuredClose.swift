@@ -2,13 +2,6 @@ import Sockets
 import Streams
 import Time
 
-/// What a close is counted under.
-struct CloseLabel {
-  let mode: Mode
-  /// The arm that the guard counts the close in; `nil`: it does not.
-  let cohort: Cohort?
-}
-
 /// The close of a connection's last answer: from the answer's last byte until it is known how it went, which then goes
 /// into the books.
 struct MeasuredClose {
@@ -38,8 +31,8 @@ struct MeasuredClose {
   }
 
   /// Whether a client that still has something to take has taken nothing for `limit`.
-  mutating func isStalled(_ client: ClientConnection, for limit: Nanoseconds, at now: MonotonicTime) -> Bool {
-    client.look(with: &sendWatch, now)
+  mutating func isStalled(_ connection: any Connection, for limit: Nanoseconds, at now: MonotonicTime) -> Bool {
+    sendWatch.look(at: connection, now)
     return sendWatch.isStalled(for: limit, at: now)
   }
 
@@ -66,5 +59,12 @@ struct MeasuredClose {
     case .lingerTimeout: stoppedWaiting()
     case .reset: peerReset()
     }
+  }
+}
+
+extension SendWatch {
+  /// Looks at whether the peer takes what is queued for it.
+  mutating func look(at connection: any Connection, _ now: MonotonicTime) {
+    look(acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
   }
 }

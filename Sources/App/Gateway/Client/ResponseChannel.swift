@@ -9,16 +9,14 @@ import Streams
 /// Writes to the connection at once, from where the bytes are.
 struct ResponseChannel: ~Copyable {
   private let connection: any Connection
-  private let worker: Worker
   private(set) var framing = BodyFraming.none
   private(set) var headIsSent = false
   /// Whether an answer is being written; what comes before or after it is dropped.
   private(set) var isOpen = false
   private var prefixSent = 0
 
-  init(connection: any Connection, worker: Worker) {
+  init(connection: any Connection) {
     self.connection = connection
-    self.worker = worker
   }
 
   /// Begins the next answer.

@@ -35,12 +35,12 @@ struct Attempt: ~Copyable {
   /// - Parameter limit: the time limit that ended it, if one did.
   consuming func failed(
     _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route,
-    limit: TimeLimit?
+    limit: TimeLimit?, context: LoopContext
   ) {
-    let (worker, timeline) = (pool.worker, timeline)
-    let now = worker.loop.now
+    let timeline = timeline
+    let now = context.loop.now
     pool.attemptFailed(fault, of: request, timeline: timeline, at: now)
-    worker.log.write(.warning, "attempt_failed", at: worker.loop.wallTime()) { line in
+    context.log.write(.warning, "attempt_failed", at: context.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("upstream", pool.settings.name)
       line.field("phase", phase.rawValue)
@@ -54,8 +54,8 @@ struct Attempt: ~Copyable {
   }
 
   /// Its response was good, and is over.
-  consuming func ended(_ result: AttemptResult) {
-    pool.attemptEnded(result, timeline: timeline, at: pool.worker.loop.now)
+  consuming func ended(_ result: AttemptResult, at now: MonotonicTime) {
+    pool.attemptEnded(result, timeline: timeline, at: now)
     drop()
   }
 

@@ -6,30 +6,12 @@ import Streams
 import Telemetry
 import Time
 
-/// Who asked for a good response and takes its body.
-protocol DispatchOwner: ResponseSink {
-  /// A backend's response is good: here is its head, the body follows.
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)
-  /// No backend gave one.
-  func dispatchFailed(_ failure: DispatchFailure)
-  /// It has taken so long that the stream should be opened without waiting further.
-  func dispatchIsLate()
-  /// The request announces a body and waits for leave to send it (RFC 9110, 10.1.1).
-  func dispatchWantsBody()
-  /// Backends take the request's body (again).
-  func dispatchTakesBody()
-  /// There is no memory for the request's body. Nothing was sent to a backend that could answer it.
-  func dispatchHasNoRoom()
-  /// Another attempt has begun: its limits may end sooner than the last one's, so the clocks want looking at.
-  func dispatchNeedsTime()
-}
-
 /// One request on its way to a good response: tries the route's backends in their order, and hands the first that is
 /// good over to its owner.
 ///
 /// What is decided is decided by `Waterfall` and `Gate`; here it is done. Lives on its owner's loop.
-final class Dispatch {
-  let worker: Worker
+final class Dispatch: UpstreamRequest {
+  private let context: LoopContext
   let route: Route
   /// Without its fields once a response is good.
   private(set) var request: RequestHead
@@ -65,23 +47,23 @@ final class Dispatch {
 
   init(
     request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
-    owner: any DispatchOwner, worker: Worker
+    owner: any DispatchOwner, context: LoopContext
   ) {
     self.request = request
     self.body = body
     self.forwarded = forwarded
     self.route = route
     self.owner = owner
-    self.worker = worker
+    self.context = context
     self.settings = settings
     pools = settings.pools(of: route)
     waterfall = Waterfall(
-      order: worker.order(of: route, pools), policy: route.policy,
+      order: settings.order(of: route, at: context.loop.now), policy: route.policy,
       request: AttemptRequest(
         effect: request.method.effect,
         expectsStream: request.method != .head
           && request.fields.containsElement(.accept, named: "text/event-stream")),
-      mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: worker.loop.now)
+      mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: context.loop.now)
   }
 
   private var acceptsAnswer: Bool {
@@ -101,7 +83,7 @@ final class Dispatch {
   func begin() {
     waterfall.acceptsAnswer = acceptsAnswer
     if let body, body.isComplete { readWish(body) }
-    perform(waterfall.begin(timeouts: timeouts, at: worker.loop.now))
+    perform(waterfall.begin(timeouts: timeouts, at: context.loop.now))
   }
 
   private func timeouts(of candidate: Int) -> AttemptTimeouts? { route.timeouts(of: candidate) }
@@ -124,19 +106,19 @@ final class Dispatch {
 
   private func start(on pool: UpstreamPool, isRepeated: Bool = false) {
     phase = .connecting
-    attempt = Attempt(pool, at: worker.loop.now, isRepeated: isRepeated)
+    attempt = Attempt(pool, at: context.loop.now, isRepeated: isRepeated)
     if !isRepeated, let kept = pool.take() { return connected(kept) }
-    // The dial holds the closure and so this dispatch until it is done or cancelled; one of both always comes.
+    // The dial keeps this dispatch alive until it completes or is cancelled; one of the two always happens.
     let dial = pool.connect { [self] result in
       attempt?.dial = nil
-      worker.loop.readClock()
+      context.loop.readClock()
       switch result {
       case .success(let upstream): connected(upstream)
       case .failure(let error): attemptFailed(error.fault)
       }
     }
     dial.willSecure = { [self] in
-      let now = worker.loop.readClock()
+      let now = context.loop.readClock()
       attempt?.timeline.connectedAt = now
       waterfall.entered(.tls, at: now)
     }
@@ -145,14 +127,14 @@ final class Dispatch {
 
   private func connected(_ upstream: UpstreamConnection) {
     guard attempt != nil else { return upstream.close() }
-    let now = worker.loop.now
+    let now = context.loop.now
     attempt?.connected(upstream, at: now)
     phase = .awaitingHead
     waterfall.entered(.head, at: now)
     upstream.serve(self)
-    worker.upstreamHead.removeAll()
-    upstream.pool.write(request, from: forwarded, into: &worker.upstreamHead)
-    worker.upstreamHead.withSpan { upstream.send($0) }
+    context.upstreamHead.removeAll()
+    attempt?.pool.write(request, from: forwarded, into: &context.upstreamHead)
+    context.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
     if request.expectsContinue, !body.isComplete, !hasSentContinue {
       hasSentContinue = true
@@ -168,16 +150,17 @@ final class Dispatch {
     held = nil
     sendWatch.caughtUp()
     let phase = waterfall.phase
-    let step = waterfall.failed(fault, at: worker.loop.readClock())
+    let step = waterfall.failed(fault, at: context.loop.readClock())
     // The waterfall knows whether the attempt had its own time: one that was given none is not to blame.
     let report = waterfall.reports.last
-    attempt.take()?.failed(report?.fault ?? fault, of: request, in: phase, on: route, limit: report?.limit)
+    attempt.take()?.failed(
+      report?.fault ?? fault, of: request, in: phase, on: route, limit: report?.limit, context: context)
     perform(step)
     owner?.dispatchNeedsTime()
   }
 
   /// The attempt ended before there was a response.
-  func upstreamFailed(_ failure: UpstreamConnection.HeadFailure) {
+  func upstreamFailed(_ failure: UpstreamFailure) {
     let wasUsed = upstream?.wasUsed ?? false
     attempt?.upstreamLeft()
     guard phase == .awaitingHead, let pool = attempt?.pool else { return }
@@ -185,7 +168,7 @@ final class Dispatch {
     case .ended(_, let receivedNothing)
     where wasUsed && receivedNothing && attempt?.isRepeated == false && method.isIdempotent && body == nil:
       // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
-      worker.shard.increment(worker.metrics.upstreamRetries)
+      context.shard.increment(context.metrics.upstreamRetries)
       start(on: pool, isRepeated: true)
     case .ended: attemptFailed(.cut)
     // On a connection that had served a request it is no answer to the handshake: this one may have been begun.
@@ -219,7 +202,7 @@ final class Dispatch {
     body.end()
     readWish(body)
     // Until here the backend had to wait for the client.
-    waterfall.requestWasSent(at: worker.loop.now)
+    waterfall.requestWasSent(at: context.loop.now)
     guard let upstream else { return }
     body.sendEnd(to: upstream)
   }
@@ -227,7 +210,7 @@ final class Dispatch {
   /// The backend takes the request's body again.
   func upstreamDrained() {
     // It is given its whole time from here on, if this was the end of it.
-    if body?.isComplete == true { waterfall.requestWasSent(at: worker.loop.now) }
+    if body?.isComplete == true { waterfall.requestWasSent(at: context.loop.now) }
     owner?.dispatchTakesBody()
   }
 
@@ -235,9 +218,9 @@ final class Dispatch {
 
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
     guard phase == .awaitingHead, let upstream else { return }
-    let now = worker.loop.readClock()
+    let now = context.loop.readClock()
     attempt?.timeline.headAt = now
-    let answer = head.answer(to: request, framing: framing, at: worker.loop.wallTime())
+    let answer = head.answer(to: request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
     switch waterfall.receivedHead(answer, at: now) {
     case .relay:
@@ -265,7 +248,7 @@ final class Dispatch {
   }
 
   private func warnOfEncoding() {
-    worker.log.write(.warning, "stream_encoded", at: worker.loop.wallTime()) { line in
+    context.log.write(.warning, "stream_encoded", at: context.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("reason", "the backend compressed an event stream though identity was asked for; it passes as it is")
     }
@@ -309,7 +292,7 @@ final class Dispatch {
   /// The response is over, in the owner's eyes: writes the books, lets the backend go.
   func finish(_ result: AttemptResult) {
     guard phase != .over else { return }
-    attempt.take()?.ended(result)
+    attempt.take()?.ended(result, at: context.loop.now)
     end()
   }
 
@@ -326,7 +309,7 @@ final class Dispatch {
 
   /// Events of the response were taken in.
   func eventsCame(bearsContent: Bool) {
-    attempt?.timeline.eventsCame(bearsContent: bearsContent, at: worker.loop.now)
+    attempt?.timeline.eventsCame(bearsContent: bearsContent, at: context.loop.now)
   }
 
   func lastEventCame(at time: MonotonicTime) {
@@ -362,9 +345,7 @@ final class Dispatch {
     if upstream.queuedBytes == 0 {
       sendWatch.caughtUp()
     } else {
-      let connection = upstream.connection
-      sendWatch.look(
-        acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
+      sendWatch.look(at: upstream.connection, now)
     }
     return sendWatch.isStalled(for: limit, at: now) ? now : now + SendWatch.pause(of: limit)
   }
@@ -374,7 +355,7 @@ final class Dispatch {
 extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard phase == .gated else { return }
-    let now = worker.loop.readClock()
+    let now = context.loop.readClock()
     guard let verdict = held?.gate.receive(input.slice(range)) else { return }
     if held?.gate.hasFirstEvent == true {
       attempt?.timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)
@@ -402,8 +383,8 @@ extension Dispatch: ResponseSink {
   /// The response is good: the owner gets it, as it came.
   private func release() {
     guard let held = held.take(), let owner else { return }
-    attempt?.pool.attemptSucceeded(at: worker.loop.now)
+    attempt?.pool.attemptSucceeded(at: context.loop.now)
     commit(held.head, held.framing, isStream: true, upstream)
-    held.replay(to: owner, through: worker.loop.input)
+    held.replay(to: owner, through: context.loop.input)
   }
 }

@@ -74,7 +74,7 @@ struct DispatchFailure {
   }
 
   /// - Parameter extra: goes with the answer.
-  func answer(on client: ClientConnection, with extra: Fields) {
+  func answer(on client: any ClientStream, with extra: Fields) {
     let body = problem.text() + "\n"
     var fields = extra
     fields.append(.contentType, literal: "application/problem+json")

@@ -117,7 +117,7 @@ final class EventStream {
   // MARK: - The client's clock
 
   /// Something was sent to the client, or queued for it.
-  func wasSent(to client: ClientConnection, at now: MonotonicTime) {
+  func wasSent(to client: any ClientStream, at now: MonotonicTime) {
     clock.sent(at: now)
     if client.queuedBytes > 0 { clock.clientBlocked(at: now) }
   }
@@ -125,7 +125,7 @@ final class EventStream {
   /// Looks at whether the client takes what is queued for it.
   ///
   /// - Returns: when to look again.
-  func look(at client: ClientConnection, _ now: MonotonicTime) -> MonotonicTime {
+  func look(at client: any ClientStream, _ now: MonotonicTime) -> MonotonicTime {
     guard client.queuedBytes > 0 else {
       sendWatch.caughtUp()
       clock.clientCaughtUp(at: now)
@@ -140,12 +140,11 @@ final class EventStream {
   /// Sends a comment line, so that nobody on the way takes the silence for an end.
   ///
   /// - Returns: when to look at the clock again.
-  func keepAlive(_ client: ClientConnection, books: StreamBooks, at now: MonotonicTime) -> MonotonicTime {
-    books.keptAlive()
-    let scratch = client.worker.loop.scratch
-    run?.completeLine(into: &scratch.buffer)
-    EventWriter.keepalive(to: &scratch.buffer)
-    client.response.sendBody(&scratch.buffer)
+  /// - Parameter out: an empty buffer, which is empty again afterwards.
+  func keepAlive(_ client: any ClientStream, through out: inout ByteBuffer, at now: MonotonicTime) -> MonotonicTime {
+    run?.completeLine(into: &out)
+    EventWriter.keepalive(to: &out)
+    client.send(&out)
     wasSent(to: client, at: now)
     return now + EventLoop.tickInterval
   }

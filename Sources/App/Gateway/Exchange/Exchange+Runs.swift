@@ -21,7 +21,7 @@ extension Exchange {
       request, captures: PathCaptures(), settings: RunSettings(), common: settings.configuration.runs)
     if case .read(_, isStrict: true) = endpoint { asked.isByStream = true }
     cors = settings.shared.runPolicy(for: request)
-    guard let place = endpoint.place(for: asked, in: worker.hub.directory) else {
+    guard let place = endpoint.place(for: asked, in: services.runs.hub.directory) else {
       if serveShared(endpoint, request, asked) { return true }
       if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")
@@ -31,15 +31,15 @@ extension Exchange {
     phase = .inRun
     switch endpoint {
     case .read:
-      let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
+      let entry = RunEntry(request, asked: asked, place: place, exchange: self)
       self.entry = entry
       entry.attach(to: place)
     case .stop:
-      worker.runs.stop(place, reason: "a client has asked for it")
+      services.runs.stop(place, reason: "a client has asked for it")
       phase = .over
       answerEmpty(with: crossOriginFields)
     case .look:
-      RunLook(at: place, worker: worker) { [weak self] state in self?.answer(state) }.begin()
+      RunLook(at: place, among: services.runs) { [weak self] state in self?.answer(state) }.begin()
     }
     return true
   }
@@ -58,7 +58,7 @@ extension Exchange {
     fields.append(.contentType, literal: "application/json")
     fields.append(.cacheControl, literal: "no-store")
     let body = state.document.text() + "\n"
-    connection.answer { isHead, isKeepAlive, out in
+    client.answer { isHead, isKeepAlive, out in
       ResponseWriter.writeHead(
         status: 200, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,
         into: &out)
@@ -79,7 +79,7 @@ extension Exchange {
     entry = nil
     self.dispatch = dispatch
     self.request = nil
-    lastActivity = worker.loop.now
+    lastActivity = context.loop.now
     dispatch.pass(to: self)
     relay(head, request, framing)
   }
@@ -88,8 +88,8 @@ extension Exchange {
     switch failure {
     case .dispatch(let failure):
       phase = .over
-      worker.shard.increment(worker.metrics.refusals[failure.refusal])
-      failure.answer(on: connection, with: crossOriginFields)
+      context.shard.increment(context.metrics.refusals[failure.refusal])
+      failure.answer(on: client, with: crossOriginFields)
     case .noStream:
       refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
     case .noRoom: refuseForBodies()

@@ -30,7 +30,7 @@ extension Exchange {
   private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
     let limit = limits.bodyTimeout
     // While a backend is waited for, which takes no more, it is not the client that is silent.
-    guard !hasWholeRequest, !isClientPaused, !connection.response.headIsSent, limit > .zero else {
+    guard !hasWholeRequest, !isClientPaused, !client.headIsSent, limit > .zero else {
       return now + .seconds(hasWholeRequest ? 3600 : 1)
     }
     let due = lastActivity + limit
@@ -38,7 +38,7 @@ extension Exchange {
   }
 
   private func bodyIsLate() {
-    worker.limitPassed(.body, route: routeName)
+    context.limitPassed(.body, route: routeName)
     entry.take()?.clientGone(isWhole: false)
     refuse(.bodyTimeout, 408, "body_timeout", TimeLimit.body.ending("the request's body took too long"))
   }
@@ -46,21 +46,21 @@ extension Exchange {
   /// Looks at the clocks of an answer that is no stream: its client's, if that is behind, or its backend's.
   private func relayed(_ now: MonotonicTime) -> MonotonicTime? {
     if isUpstreamPaused {
-      connection.look(with: &sendWatch, now)
+      client.look(with: &sendWatch, now)
       guard sendWatch.isStalled(for: limits.stallTimeout, at: now) else {
         return now + SendWatch.pause(of: limits.stallTimeout)
       }
-      worker.limitPassed(.clientStallInAnswer, route: routeName)
+      context.limitPassed(.clientStallInAnswer, route: routeName)
       end(.ended(.clientStalled))
-      connection.abandon()
+      client.abandon()
       return nil
     }
     sendWatch.caughtUp()
     let due = lastActivity + limits.bodyTimeout
     if now < due || limits.bodyTimeout <= .zero { return max(due, now + .seconds(1)) }
-    worker.limitPassed(.body, route: routeName, .warning)
+    context.limitPassed(.body, route: routeName, .warning)
     end(.failed(.timedOut))
-    connection.endResponse(.cut, &worker.loop.scratch.buffer)
+    client.end(.cut, &context.loop.scratch.buffer)
     return nil
   }
 

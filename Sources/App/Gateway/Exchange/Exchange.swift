@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import RedisLog
 import Sockets
 import Streams
 import Telemetry
@@ -9,7 +10,7 @@ import Time
 /// One request and its answer: finds the route, has a backend found, relays what comes, ends truthfully.
 ///
 /// The one place where what the machines decide about a client is done. Lives on its client's loop.
-final class Exchange: DispatchOwner {
+final class Exchange: ClientExchange, DispatchOwner {
   enum Phase {
     /// No good response yet. → relaying, streaming, over
     case dispatching
@@ -22,10 +23,11 @@ final class Exchange: DispatchOwner {
     case over
   }
 
-  let worker: Worker
+  let services: ExchangeServices
+  let context: LoopContext
   /// What was in force when the request came: it is served with that to its end.
   let settings: LoopSettings
-  let connection: ClientConnection
+  let client: any ClientStream
   let method: HTTP.Method
   let openedAt: MonotonicTime
   var stream: EventStream?
@@ -51,23 +53,25 @@ final class Exchange: DispatchOwner {
   private let bodyFraming: BodyFraming
   var hasWholeRequest: Bool
 
-  init(request: consuming RequestHead, client: ClientConnection, worker: Worker) {
-    self.worker = worker
-    connection = client
-    settings = worker.inForce
+  init(request: consuming RequestHead, client: any ClientStream, services: ExchangeServices) {
+    self.services = services
+    context = services.context
+    self.client = client
+    settings = services.settings
     bodyFraming = request.framing
     hasWholeRequest = !request.framing.mayHaveBytes
     method = request.method
-    openedAt = worker.loop.readClock()
+    openedAt = context.loop.readClock()
     lastActivity = openedAt
     self.request = request
   }
 
   var routeName: String? { route?.settings.name }
+  var redis: RedisClient? { entry?.redis }
 
   func begin() {
     guard let request else { return }
-    if worker.isDraining, connection.wasServed {
+    if context.isDraining, client.wasServed {
       return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
     }
     if request.fields.wentThrough(ViaName.own) {
@@ -92,23 +96,23 @@ final class Exchange: DispatchOwner {
     cors = route.cors
     if let settings = route.settings.runs,
       let entry = RunEntry(
-        request, captures: match.captures, route: route, settings: settings, exchange: self, connection: connection)
+        request, captures: match.captures, route: route, settings: settings, exchange: self)
     {
       return enter(entry)
     }
     var body: RequestBody?
     if bodyFraming.mayHaveBytes {
-      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: worker.hub.bodies)
+      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: services.runs.hub.bodies)
     }
     dispatch(request, body, to: route)
   }
 
   /// Sends the request to a backend; what comes of the response goes straight to the client.
   private func dispatch(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
-    guard worker.admitsUpstreamRequest else { return refuseForConnections() }
+    guard services.upstreams.admitsRequest else { return refuseForConnections() }
     let dispatch = Dispatch(
-      request: request, body: body, from: connection.forwarded, route: route, settings: settings, owner: self,
-      worker: worker)
+      request: request, body: body, from: client.forwarded, route: route, settings: settings, owner: self,
+      context: context)
     self.dispatch = dispatch
     dispatch.begin()
   }
@@ -127,14 +131,14 @@ final class Exchange: DispatchOwner {
   func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
     entry = nil
     phase = .dispatching
-    worker.shard.increment(worker.metrics.unkept)
+    context.shard.increment(context.metrics.unkept)
     dispatch(request, body, to: route)
   }
 
   /// Answers in the backend's place where there is nothing to say but the fields.
   func answerEmpty(with fields: Fields) {
     phase = .over
-    connection.answer { _, isKeepAlive, out in
+    client.answer { _, isKeepAlive, out in
       ResponseWriter.writeHead(
         status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
     }
@@ -150,7 +154,7 @@ final class Exchange: DispatchOwner {
   // MARK: - The request's body
 
   func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
-    lastActivity = worker.loop.now
+    lastActivity = context.loop.now
     guard phase != .over else { return }
     let takesMore = entry?.bodyReceived(input, range) ?? dispatch?.bodyReceived(input, range) ?? true
     if !takesMore { pauseClient() }
@@ -164,29 +168,29 @@ final class Exchange: DispatchOwner {
 
   private func pauseClient() {
     isClientPaused = true
-    connection.pauseReading()
+    client.pauseReading()
   }
 
   func dispatchTakesBody() {
     guard isClientPaused else { return }
     isClientPaused = false
-    lastActivity = worker.loop.now
-    connection.resumeReading()
+    lastActivity = context.loop.now
+    client.resumeReading()
   }
 
-  func dispatchWantsBody() { connection.sendContinue() }
+  func dispatchWantsBody() { client.sendContinue() }
 
   func dispatchHasNoRoom() {
     guard phase == .streaming else { return refuseForBodies() }
     relay?.finish(.gatewayError, reason: "the memory for requests' bodies is used up")
   }
 
-  func dispatchNeedsTime() { connection.exchangeNeedsTime() }
+  func dispatchNeedsTime() { client.exchangeNeedsTime() }
 
   // MARK: - The response
 
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
-    lastActivity = worker.loop.now
+    lastActivity = context.loop.now
     if phase == .streaming { return lateResponseCame(status: head.status, isStream: isStream) }
     guard phase == .dispatching, let route, let request = self.request.take() else { return }
     if isStream {
@@ -199,18 +203,16 @@ final class Exchange: DispatchOwner {
   func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
     phase = .relaying
     let forwarded = framing.forwarded(to: request.version)
-    connection.response.prepare(framing: forwarded)
-    worker.clientHead.removeAll()
-    let rules = cors?.rules(worker.plainRules, for: request, over: head.fields) ?? worker.plainRules
-    Forwarding.writeResponse(
-      head, framing: forwarded, version: request.version, isKeepAlive: !connection.willClose, as: rules,
-      into: &worker.clientHead)
-    connection.sendHead(worker.clientHead)
+    let rules = cors?.rules(services.plainRules, for: request, over: head.fields) ?? services.plainRules
+    client.sendHead(framing: forwarded) { isKeepAlive, out in
+      Forwarding.writeResponse(
+        head, framing: forwarded, version: request.version, isKeepAlive: isKeepAlive, as: rules, into: &out)
+    }
   }
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
     if let opening { return opening }
-    let opening = StreamOpening(request: request, route: route, settings: settings, worker: worker)
+    let opening = StreamOpening(request: request, route: route, settings: settings, decider: services.decider)
     self.opening = opening
     return opening
   }
@@ -219,7 +221,7 @@ final class Exchange: DispatchOwner {
     phase = .streaming
     let opening = decideOpening(request, route)
     let stream = opening.makeStream(
-      openedAt: openedAt, askedAt: dispatch?.askedAt ?? openedAt, route: route, worker: worker,
+      context.nextStreamID(), openedAt: openedAt, askedAt: dispatch?.askedAt ?? openedAt, route: route,
       trace: request.traceID)
     self.stream = stream
     let relay = StreamRelay(stream, for: self)
@@ -234,21 +236,20 @@ final class Exchange: DispatchOwner {
     of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
     run: LoggedRun? = nil
   ) {
-    connection.response.prepare(framing: request.version == .http10 ? .untilClose : .chunked)
-    worker.clientHead.removeAll()
-    opening.writeHead(
-      head, for: request, stream: stream, isKeepAlive: !connection.willClose, run: run,
-      resumePath: settings.configuration.runs.streamPath, rules: rules(of: stream.mode, for: request, head),
-      into: &worker.clientHead)
-    connection.sendHead(worker.clientHead)
+    let rules = rules(of: stream.mode, for: request, head)
+    client.sendHead(framing: request.version == .http10 ? .untilClose : .chunked) { isKeepAlive, out in
+      opening.writeHead(
+        head, for: request, stream: stream, isKeepAlive: isKeepAlive, run: run,
+        resumePath: settings.configuration.runs.streamPath, rules: rules, into: &out)
+    }
     stream.closing.headWasSent()
-    worker.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
+    services.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
   }
 
   private func rules(
     of mode: Mode, for request: borrowing RequestHead, _ head: borrowing ResponseHead
   ) -> ResponseRules {
-    let rules = worker.streamRules[mode]
+    let rules = services.streamRules[mode]
     return cors?.rules(rules, for: request, over: head.fields) ?? rules
   }
 
@@ -269,7 +270,7 @@ final class Exchange: DispatchOwner {
       relay?.finish(.upstreamError, reason: "the backend answered \(status)")
       return
     }
-    stream?.clock.backendResumed(at: worker.loop.now)
+    stream?.clock.backendResumed(at: context.loop.now)
   }
 
   func dispatchFailed(_ failure: DispatchFailure) {
@@ -277,41 +278,41 @@ final class Exchange: DispatchOwner {
     relay?.finish(.upstreamError, reason: failure.summary)
     guard phase == .dispatching else { return }
     phase = .over
-    worker.shard.increment(worker.metrics.refusals[failure.refusal])
-    failure.answer(on: connection, with: crossOriginFields)
+    context.shard.increment(context.metrics.refusals[failure.refusal])
+    failure.answer(on: client, with: crossOriginFields)
   }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     if let relay {
       relay.received(input, range)
     } else if phase == .relaying {
-      lastActivity = worker.loop.now
-      connection.response.sendBody(input, range)
+      lastActivity = context.loop.now
+      client.send(input, range)
     }
     applyBackPressure()
   }
 
   private func applyBackPressure() {
-    guard !isUpstreamPaused, let route, connection.queuedBytes > route.settings.stream.highWater, let dispatch else {
+    guard !isUpstreamPaused, let route, client.queuedBytes > route.settings.stream.highWater, let dispatch else {
       return
     }
     isUpstreamPaused = true
     dispatch.pauseResponse()
-    connection.setLowWaterMark(route.settings.stream.lowWater)
+    client.setLowWaterMark(route.settings.stream.lowWater)
     stream?.clock.backendPaused()
-    stream?.clock.clientBlocked(at: worker.loop.now)
-    connection.exchangeNeedsTime()
+    stream?.clock.clientBlocked(at: context.loop.now)
+    client.exchangeNeedsTime()
   }
 
   /// The client's queue is down to its low mark.
   func clientDrained() {
     if let reader = entry?.reader { return reader.clientDrained() }
-    stream?.clock.clientCaughtUp(at: worker.loop.now)
+    stream?.clock.clientCaughtUp(at: context.loop.now)
     guard isUpstreamPaused else { return }
     isUpstreamPaused = false
-    connection.setLowWaterMark(0)
-    stream?.clock.backendResumed(at: worker.loop.now)
-    lastActivity = worker.loop.now
+    client.setLowWaterMark(0)
+    stream?.clock.backendResumed(at: context.loop.now)
+    lastActivity = context.loop.now
     dispatch?.resumeResponse()
   }
 
@@ -320,7 +321,7 @@ final class Exchange: DispatchOwner {
     case .streaming: relay?.ended(end)
     case .relaying:
       self.end(end == .clean ? .relayed : .failed(.cut))
-      connection.endResponse(end == .clean ? .complete : .cut, &worker.loop.scratch.buffer)
+      client.end(end == .clean ? .complete : .cut, &context.loop.scratch.buffer)
     case .dispatching, .inRun, .over: break
     }
   }
@@ -361,19 +362,19 @@ final class Exchange: DispatchOwner {
   }
 
   private func noteAbort() {
-    worker.log.write(.debug, "request_abandoned", at: worker.loop.wallTime()) { line in
+    context.log.write(.debug, "request_abandoned", at: context.loop.wallTime()) { line in
       line.field("route", routeName ?? "")
-      line.field("milliseconds", Int((worker.loop.now - openedAt).milliseconds))
+      line.field("milliseconds", Int((context.loop.now - openedAt).milliseconds))
     }
   }
 
   /// The client sends no more. It may be listening still.
   func clientHalfClosed() {
     if phase == .streaming || phase == .dispatching || phase == .inRun, route?.settings.stream.onHalfClose == .cancel {
-      connection.close()
+      client.close()
       return clientGone()
     }
-    connection.response.probe()
+    client.probe()
   }
 
   /// The client's request broke its own framing; nothing of the answer can be trusted any more.
@@ -386,18 +387,8 @@ final class Exchange: DispatchOwner {
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
     entry = nil
     end(.ended(.clientGone))
-    worker.shard.increment(worker.metrics.refusals[refusal])
-    connection.refuse(
+    context.shard.increment(context.metrics.refusals[refusal])
+    client.refuse(
       status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
-  }
-}
-
-extension RequestHead {
-  /// The trace id of `traceparent` (W3C Trace Context, 3.2.2.3), for log lines.
-  var traceID: String? {
-    guard let index = fields.firstIndex(of: .traceparent) else { return nil }
-    let value = fields.value(at: index)
-    guard value.count >= 55, value[2] == UInt8(ascii: "-"), value[35] == UInt8(ascii: "-") else { return nil }
-    return String(copying: value.extracting(3..<35))
   }
 }

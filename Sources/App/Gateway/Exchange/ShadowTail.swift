@@ -11,24 +11,30 @@ final class ShadowTail {
 
   private let stream: EventStream
   private let dispatch: Dispatch
-  private let worker: Worker
+  private let context: LoopContext
+  private let books: StreamBooks
+  private let tails: ShadowTails
   /// Events that came while the client was there.
   private let eventsBefore: UInt64
   private var bytes = 0
   private var deadline: DeadlineHandle?
   private var isOver = false
 
-  init(_ stream: EventStream, _ dispatch: Dispatch, worker: Worker) {
+  init(
+    _ stream: EventStream, _ dispatch: Dispatch, books: StreamBooks, tails: ShadowTails, context: LoopContext
+  ) {
     self.stream = stream
     self.dispatch = dispatch
-    self.worker = worker
+    self.books = books
+    self.tails = tails
+    self.context = context
     eventsBefore = stream.eventsAfterCompletion
   }
 
   /// - Parameter isPaused: the backend is not read, because its client was behind.
   func begin(isPaused: Bool) {
-    worker.tails.began(self)
-    deadline = worker.loop.deadlines.add(self, at: worker.loop.now + Self.time)
+    tails.began(self)
+    deadline = context.loop.deadlines.add(self, at: context.loop.now + Self.time)
     dispatch.pass(to: self)
     if isPaused { dispatch.resumeResponse() }
   }
@@ -37,10 +43,10 @@ final class ShadowTail {
   func end() {
     guard !isOver else { return }
     isOver = true
-    if let deadline { worker.loop.deadlines.remove(deadline) }
+    if let deadline { context.loop.deadlines.remove(deadline) }
     dispatch.finish(.ended(.clientGone))
-    worker.tails.ended(self)
-    worker.books.tailEnded(stream, eventsBefore: eventsBefore)
+    tails.ended(self)
+    books.tailEnded(stream, eventsBefore: eventsBefore)
   }
 }
 
@@ -50,7 +56,7 @@ extension ShadowTail: DispatchOwner {
     let room = min(range.count, Self.byteLimit - bytes)
     bytes += room
     let piece = range.lowerBound..<range.lowerBound + room
-    _ = stream.receive(input.slice(piece), at: worker.loop.now, into: &worker.loop.scratch.buffer)
+    _ = stream.receive(input.slice(piece), at: context.loop.now, into: &context.loop.scratch.buffer)
     if bytes == Self.byteLimit { end() }
   }
 
@@ -82,12 +88,16 @@ final class ShadowTails {
   private var open: [ObjectIdentifier: ShadowTail] = [:]
 
   var hasRoom: Bool { open.count < Self.limit }
-  var isEmpty: Bool { open.isEmpty }
 
   func began(_ tail: ShadowTail) { open[ObjectIdentifier(tail)] = tail }
   func ended(_ tail: ShadowTail) { open[ObjectIdentifier(tail)] = nil }
 
-  func end() {
+  /// Ends them all.
+  ///
+  /// - Returns: whether there was one.
+  func endAll() -> Bool {
+    guard !open.isEmpty else { return false }
     for tail in open.values { tail.end() }
+    return true
   }
 }

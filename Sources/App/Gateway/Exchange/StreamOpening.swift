@@ -5,13 +5,6 @@ import SSE
 import Streams
 import Time
 
-/// What the flag said of a client.
-struct ModeDecision {
-  var variant: Mode
-  var clientKey: Int?
-  var standing = CohortStanding.noFraction
-}
-
 /// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.
 struct StreamOpening {
   let capability: Capability
@@ -23,7 +16,7 @@ struct StreamOpening {
   /// The backend's own id that the client goes on from; empty when it has none.
   private let backendID: [UInt8]
 
-  init(request: borrowing RequestHead, route: Route, settings: LoopSettings, worker: Worker) {
+  init(request: borrowing RequestHead, route: Route, settings: LoopSettings, decider: ModeDecider) {
     let fields = request.fields
     let prefers = Self.prefers(fields)
     let header = route.capabilityHeader.flatMap { fields.truth(named: $0) }
@@ -33,8 +26,8 @@ struct StreamOpening {
       fields.string(named: name)
     }
     prefersStreamEnd = prefers == true
-    flagVersion = worker.flagVersion
-    decision = worker.decide(
+    flagVersion = decider.flagVersion
+    decision = decider.decide(
       for: request, capability: capability, route: route, identity: settings.configuration.identity)
     mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
     let lastID = mode == .graceful ? RunRequest.lastEventID(of: request) : nil
@@ -59,12 +52,13 @@ struct StreamOpening {
     return CapabilityDetector.truth(value)
   }
 
+  /// The stream `id`, whose events go straight from the backend to the client.
+  ///
   /// - Parameter askedAt: when the backend was asked that answered.
   func makeStream(
-    openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route, worker: Worker, trace: String?
+    _ id: StreamID, openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route, trace: String?
   ) -> EventStream {
     let settings = route.settings.stream
-    let id = worker.nextStreamID()
     let reader: any Reader
     switch mode {
     case .legacy: reader = LegacyReader()
@@ -89,7 +83,7 @@ struct StreamOpening {
 
   /// The same for a client that reads the run `id` from its log.
   func makeStream(
-    of id: StreamID, extras: GracefulExtras, openedAt: MonotonicTime, route: Route, worker: Worker, trace: String?
+    of id: StreamID, extras: GracefulExtras, openedAt: MonotonicTime, route: Route, trace: String?
   ) -> EventStream {
     let settings = route.settings.stream
     let reader: any Reader

@@ -12,46 +12,49 @@ final class StreamRelay {
   let stream: EventStream
   /// Holds us in turn, until the stream is over.
   private let exchange: Exchange
-  private let connection: ClientConnection
-  private let worker: Worker
+  private let client: any ClientStream
+  private let context: LoopContext
+  private let services: ExchangeServices
 
   init(_ stream: EventStream, for exchange: Exchange) {
     self.stream = stream
     self.exchange = exchange
-    connection = exchange.connection
-    worker = exchange.worker
+    client = exchange.client
+    context = exchange.context
+    services = exchange.services
   }
 
   func open(_ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead) {
     exchange.sendHead(of: stream, head, opening, request)
-    stream.reader.open(into: &worker.loop.scratch.buffer)
-    connection.response.sendBody(&worker.loop.scratch.buffer)
-    stream.clock.sent(at: worker.loop.now)
-    connection.exchangeNeedsTime()
+    let scratch = context.loop.scratch
+    stream.reader.open(into: &scratch.buffer)
+    client.send(&scratch.buffer)
+    stream.clock.sent(at: context.loop.now)
+    client.exchangeNeedsTime()
   }
 
   /// The path that every event takes.
   func received(_ input: InputBuffer, _ range: Range<Int>) {
-    let scratch = worker.loop.scratch
-    let now = worker.loop.now
+    let scratch = context.loop.scratch
+    let now = context.loop.now
     let arrival = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
-    if arrival.isFirstEvent { worker.books.firstEventCame(stream) }
+    if arrival.isFirstEvent { services.books.firstEventCame(stream) }
     if arrival.isFirstEvent || arrival.isFirstContent {
       exchange.dispatch?.eventsCame(bearsContent: arrival.isFirstContent)
     }
     switch arrival.delivery {
     case .verbatim:
       stream.bodyBytes += UInt64(range.count)
-      connection.response.sendBody(input, range)
+      client.send(input, range)
     case .buffered:
       guard !scratch.buffer.isEmpty else { return }
       stream.bodyBytes += UInt64(scratch.buffer.count)
-      connection.response.sendBody(&scratch.buffer)
+      client.send(&scratch.buffer)
     case .failed(let outcome):
-      connection.response.sendBody(&scratch.buffer)
+      client.send(&scratch.buffer)
       return finish(outcome, reason: "an event is larger than allowed")
     }
-    stream.wasSent(to: connection, at: now)
+    stream.wasSent(to: client, at: now)
   }
 
   func ended(_ end: UpstreamEnd) {
@@ -71,30 +74,34 @@ final class StreamRelay {
     exchange.dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
     exchange.end(.ended(outcome))
     let end = StreamEnd(
-      stream: stream.id, time: worker.loop.wallTime(), outcome: outcome, reason: reason)
-    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: worker.recall)
+      stream: stream.id, time: context.loop.wallTime(), outcome: outcome, reason: reason)
+    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: services.decider.recall)
     let hadPartial = stream.hasPartialEvent
-    let scratch = worker.loop.scratch
+    let scratch = context.loop.scratch
     let bodyEnd = stream.finish(ending, into: &scratch.buffer)
     stream.bodyBytes += UInt64(scratch.buffer.count)
-    if upstreamIsComplete, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
-    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(outcome, bodyEnd)))
-    worker.books.closed(stream, outcome: outcome, reason: reason)
+    if upstreamIsComplete, hadPartial { context.shard.increment(context.metrics.unterminated) }
+    client.end(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(outcome, bodyEnd)))
+    services.books.closed(stream, outcome: outcome, reason: reason)
   }
 
   func clientGone() {
     let isPaused = exchange.isUpstreamPaused
-    let tail = readsTail ? exchange.handOver().map { ShadowTail(stream, $0, worker: worker) } : nil
+    let tail = readsTail ? exchange.handOver().map { makeTail($0) } : nil
     if tail == nil { exchange.end(.ended(.clientGone)) }
-    worker.books.clientLeft(stream, isStopping: worker.isStopping)
+    services.books.clientLeft(stream, isStopping: context.isStopping)
     tail?.begin(isPaused: isPaused)
+  }
+
+  private func makeTail(_ dispatch: Dispatch) -> ShadowTail {
+    ShadowTail(stream, dispatch, books: services.books, tails: services.tails, context: context)
   }
 
   /// Whether the shadow is to see what the backend sends after the client has left.
   private var readsTail: Bool {
     exchange.settings.configuration.shadow.readsTails && stream.mode == .legacy && stream.marks.contains(.completion)
-      && exchange.hasWholeRequest && exchange.dispatch?.isActive == true && !worker.isDraining && !worker.isStopping
-      && worker.tails.hasRoom && worker.admitsUpstreamRequest
+      && exchange.hasWholeRequest && exchange.dispatch?.isActive == true && !context.isDraining && !context.isStopping
+      && services.tails.hasRoom && services.upstreams.admitsRequest
   }
 
   /// Looks at the clocks.
@@ -102,13 +109,13 @@ final class StreamRelay {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard let dispatch = exchange.dispatch, dispatch.isActive else {
-      worker.shard.increment(worker.metrics.orphans)
+      context.shard.increment(context.metrics.orphans)
       finish(.gatewayError, reason: "the stream had lost its attempt")
       return nil
     }
     let look = dispatch.timePassed(now)
     guard exchange.relay === self else { return nil }
-    let clientLook = stream.look(at: connection, now)
+    let clientLook = stream.look(at: client, now)
     let mayKeepAlive = stream.mayKeepAlive
     let verdict = stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive)
     switch verdict {
@@ -116,13 +123,15 @@ final class StreamRelay {
       // No comment line inside an event: the next look is soon.
       let next = stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until
       return min(until, look, clientLook, next)
-    case .keepaliveIsDue: return stream.keepAlive(connection, books: worker.books, at: now)
+    case .keepaliveIsDue:
+      services.books.keptAlive()
+      return stream.keepAlive(client, through: &context.loop.scratch.buffer, at: now)
     case .firstTokenTimeout, .idleTimeout, .totalTimeout:
       if let ending = verdict.ending { finish(ending.outcome, reason: ending.reason) }
     case .clientStalled:
       exchange.end(.ended(.clientGone))
-      worker.books.clientStalled(stream)
-      connection.abandon()
+      services.books.clientStalled(stream)
+      client.abandon()
     }
     return nil
   }

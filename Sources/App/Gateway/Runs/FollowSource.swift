@@ -15,7 +15,7 @@ final class FollowSource: RunSource {
   private let settings: RunSettings
   private let limits: Watchdogs
   private let classifier: EventClassifier
-  private unowned let worker: Worker
+  private let context: LoopContext
   private weak var run: LoggedRun?
   private var feed: (any RunFeed)?
   private var batch = RunBatch()
@@ -39,19 +39,19 @@ final class FollowSource: RunSource {
 
   init(
     _ id: RunID, _ meta: RunMeta, _ redis: RedisClient, shared: SharedRuns, settings: RunSettings, route: Route,
-    worker: Worker
+    context: LoopContext
   ) {
     self.id = id
     self.meta = meta
     self.redis = redis
     self.shared = shared
     self.settings = settings
-    self.worker = worker
+    self.context = context
     limits = route.settings.stream.watchdogs
     classifier = route.classifier
-    lastInput = worker.loop.now
+    lastInput = context.loop.now
     let patience = route.policy.commitAfter
-    openDue = patience > .zero ? worker.loop.now + patience : nil
+    openDue = patience > .zero ? context.loop.now + patience : nil
   }
 
   func uses(_ client: RedisClient) -> Bool { feed != nil && redis === client }
@@ -151,7 +151,7 @@ final class FollowSource: RunSource {
   private func wantTurn() {
     guard !isTurnDue else { return }
     isTurnDue = true
-    worker.loop.callAfterThisCallback(self)
+    context.loop.callAfterThisCallback(self)
   }
 
   private func handOver() {
@@ -167,7 +167,7 @@ final class FollowSource: RunSource {
 
 extension FollowSource: RunFeedHandler {
   func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
-    lastInput = worker.loop.now
+    lastInput = context.loop.now
     if head.kind.isEvent { events += 1 }
     bytes += UInt64(block.count)
     var head = head
@@ -209,12 +209,12 @@ extension FollowSource: RunFeedHandler {
   func runStoreLost() {
     guard let run else { return }
     if run.isOpen { return run.storeLostForReaders() }
-    worker.runs.noteStoreLoss(of: run)
+    run.host.noteStoreLoss(of: run)
     run.failed(.stopped(reason: "the store of runs can't be reached"))
   }
 
   func runStoreBack() {
-    if let run { worker.runs.note(.info, "run_store_recovered", of: run) }
+    if let run { run.host.noteStoreRecovery(of: run) }
   }
 }
 
@@ -232,5 +232,5 @@ extension FollowSource: TurnMember, CancelHandler {
     if feed != nil { handOver() }
   }
 
-  func runWasCancelled(_ run: RunID) { stopDue = worker.loop.now + Self.timeToStop }
+  func runWasCancelled(_ run: RunID) { stopDue = context.loop.now + Self.timeToStop }
 }

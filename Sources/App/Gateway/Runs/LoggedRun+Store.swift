@@ -20,7 +20,7 @@ extension LoggedRun: EventLogObserver {
 
   /// The same for the copy of a run that is written elsewhere: whether it goes on there can't be known.
   func storeLostForReaders() {
-    worker.runs.noteStoreLoss(of: self)
+    host.noteStoreLoss(of: self)
     isDegraded = true
     for reader in readers { reader.finish(.gatewayError, reason: Self.storeIsAway) }
   }
@@ -31,7 +31,7 @@ extension LoggedRun: EventLogObserver {
   }
 
   func storeLost() {
-    worker.runs.noteStoreLoss(of: self)
+    host.noteStoreLoss(of: self)
     isDegraded = true
     switch settings.whenStoreFails {
     case .degrade: ownership?.log.goOnWithoutStore()
@@ -43,7 +43,7 @@ extension LoggedRun: EventLogObserver {
   }
 
   func storeRecovered() {
-    worker.runs.note(.info, "run_store_recovered", of: self)
+    host.noteStoreRecovery(of: self)
     isDegraded = false
   }
 

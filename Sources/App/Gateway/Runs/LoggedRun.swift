@@ -21,7 +21,8 @@ final class LoggedRun {
   }
 
   let identity: RunIdentity
-  let worker: Worker
+  let host: any RunHost
+  let context: LoopContext
   let route: Route
   let settings: RunSettings
   let log: any EventLog
@@ -30,9 +31,9 @@ final class LoggedRun {
   let startedAt: MonotonicTime
   /// What readers' responses pass on; `nil` while there is no stream.
   private(set) var head: ResponseHead?
-  private(set) var readers: [RunReader] = []
+  private(set) var readers: [any RunClient] = []
   /// Those who send the log to copies on other loops.
-  private(set) var feeders: [RunFeeder] = []
+  private(set) var feeders: [any RunRelay] = []
 
   /// What makes the run this gateway's among all replicas.
   var ownership: RunOwnership?
@@ -63,7 +64,7 @@ final class LoggedRun {
 
   init(
     identity: RunIdentity, log: any EventLog, isImmediate: Bool, source: any RunSource, policy: DisconnectPolicy,
-    route: Route, settings: RunSettings, worker: Worker
+    route: Route, settings: RunSettings, host: any RunHost
   ) {
     self.identity = identity
     self.log = log
@@ -72,12 +73,13 @@ final class LoggedRun {
     self.source = source
     isOwner = source.isOwner
     home = source.home
-    share = worker.hub.memories.memory(of: identity.principal)
-    unread = UnreadPlace(among: worker.hub.unread, of: identity.principal)
+    share = host.hub.memories.memory(of: identity.principal)
+    unread = UnreadPlace(among: host.hub.unread, of: identity.principal)
     self.route = route
     self.settings = settings
-    self.worker = worker
-    startedAt = worker.loop.now
+    self.host = host
+    context = host.context
+    startedAt = context.loop.now
     attendance = Attendance(policy: source.isOwner ? policy : .cancel)
   }
 
@@ -92,11 +94,11 @@ final class LoggedRun {
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
   func begin() {
-    worker.runs.add(self)
+    host.add(self)
     // A log that has nothing to tell need not hold us.
     if !isImmediate { log.observer = self }
     ownership?.begin(of: self)
-    deadline = worker.loop.deadlines.add(self, at: worker.loop.now)
+    deadline = context.loop.deadlines.add(self, at: context.loop.now)
     source?.begin(feeding: self)
   }
 
@@ -108,7 +110,7 @@ final class LoggedRun {
     state = .open
     self.head = head
     log.memory.charge(head.fields.memory)
-    openWaiting(all: isOwner, at: worker.loop.now)
+    openWaiting(all: isOwner, at: context.loop.now)
     for feeder in feeders { feeder.runOpened(head) }
     tellReplicas()
     look()
@@ -155,7 +157,7 @@ final class LoggedRun {
 
   /// Entries have come.
   func readersAdvance() {
-    if !isOwner { openWaiting(all: false, at: worker.loop.now) }
+    if !isOwner { openWaiting(all: false, at: context.loop.now) }
     if readers.count == 1 {
       // Most runs have one, and for it no copy of the list is held on to.
       let reader = readers[0]
@@ -164,7 +166,7 @@ final class LoggedRun {
       for reader in readers where !reader.hasAll { reader.advance() }
     }
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
-    if share.wantsRoom { worker.runs.makeRoom(for: share) }
+    if share.wantsRoom { host.makeRoom(for: share) }
     settleMemory()
   }
 
@@ -174,11 +176,11 @@ final class LoggedRun {
     if state == .opening { openForEnd(record) }
     state = .over
     unread.leave()
-    endedAt = worker.loop.now
+    endedAt = context.loop.now
     stopSource(result ?? .ended(record.outcome))
     log.finish(record)
-    worker.runs.ended(self, record)
-    openWaiting(all: true, at: worker.loop.now)
+    host.ended(self, record)
+    openWaiting(all: true, at: context.loop.now)
     for reader in readers { reader.advance() }
     for feeder in feeders { feeder.advance() }
     tellReplicas()
@@ -222,7 +224,8 @@ final class LoggedRun {
   }
 
   /// The backend's response is no stream: it belongs to the client that asked first, and there is no run.
-  func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: RunReader?) {
+  func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: (any RunClient)?)
+  {
     guard state == .opening else { return dispatch.cancel() }
     state = .over
     source = nil
@@ -237,7 +240,7 @@ final class LoggedRun {
   // MARK: - Readers
 
   /// Takes a reader in. It gets what the log holds from its place on, then what comes.
-  func attach(_ reader: RunReader) {
+  func attach(_ reader: any RunClient) {
     readers.append(reader)
     attendance.came()
     unread.leave()
@@ -245,7 +248,7 @@ final class LoggedRun {
     tellReplicas()
     guard let head else { return }
     // It has read further elsewhere: what is on its way here is waited for.
-    guard !isOwner, state == .open, reader.isAhead(isCatchingUp: isCatchingUp, at: worker.loop.now) else {
+    guard !isOwner, state == .open, reader.isAhead(isCatchingUp: isCatchingUp, at: context.loop.now) else {
       return reader.runOpened(head)
     }
     look()
@@ -271,31 +274,31 @@ final class LoggedRun {
   private static let timeToCatchUp = Nanoseconds.seconds(1)
 
   /// A reader is gone, for whatever reason.
-  func detach(_ reader: RunReader) {
+  func detach(_ reader: any RunClient) {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
     source?.readerLeft(reader)
     settleMemory()
     tellReplicas()
-    _ = attendance.left(at: worker.loop.now)
+    _ = attendance.left(at: context.loop.now)
     settle()
   }
 
   /// A copy on another loop wants what the log holds and will hold.
-  func addCopy(_ feeder: RunFeeder) {
+  func addCopy(_ feeder: any RunRelay) {
     feeders.append(feeder)
     attendance.came()
     unread.leave()
     if let head { feeder.runOpened(head) }
   }
 
-  func feeder(of home: Int) -> RunFeeder? { feeders.first { $0.home == home } }
+  func feeder(of home: Int) -> (any RunRelay)? { feeders.first { $0.home == home } }
 
   func removeCopy(on home: Int) {
     guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
     feeders.remove(at: index)
     settleMemory()
-    _ = attendance.left(at: worker.loop.now)
+    _ = attendance.left(at: context.loop.now)
     settle()
   }
 
@@ -310,7 +313,7 @@ final class LoggedRun {
     return RunSummary(
       stream: stream, state: word, sequence: log.last, readers: attendance.readers,
       attempts: source?.attempts ?? attempts,
-      end: log.end, milliseconds: Int(((endedAt ?? worker.loop.now) - startedAt).milliseconds))
+      end: log.end, milliseconds: Int(((endedAt ?? context.loop.now) - startedAt).milliseconds))
   }
 
   /// The one who asked for the run has left in the middle of its request.
@@ -320,7 +323,7 @@ final class LoggedRun {
 
   /// Whether it goes on: it is read, or is to go on unread and there is room for one more such run.
   private func goesOn() -> Bool {
-    if case .cancel = attendance.verdict(at: worker.loop.now) { return false }
+    if case .cancel = attendance.verdict(at: context.loop.now) { return false }
     return attendance.readers > 0 || !isOwner || state == .over || unread.take()
   }
 
@@ -333,15 +336,15 @@ final class LoggedRun {
 
   /// Whether it may be read on another replica, which has to be found out first.
   private func isReadElsewhere() -> Bool {
-    if isAskingReplicas || worker.loop.now < nextQuestion { return true }
+    if isAskingReplicas || context.loop.now < nextQuestion { return true }
     isAskingReplicas = askForReadersElsewhere { [weak self] isRead, wish in
       guard let self else { return }
       isAskingReplicas = false
       if let wish { attendance.wish(wish) }
       guard isRead else { return deserted() }
       // A time of grace begins when the last of them leaves.
-      attendance.wasRead(at: worker.loop.now)
-      nextQuestion = worker.loop.now + .seconds(1)
+      attendance.wasRead(at: context.loop.now)
+      nextQuestion = context.loop.now + .seconds(1)
       look()
     }
     return isAskingReplicas
@@ -361,7 +364,7 @@ final class LoggedRun {
 
   /// Looks at the clocks at the next tick.
   func look() {
-    if let deadline { worker.loop.deadlines.move(deadline, to: worker.loop.now) }
+    if let deadline { context.loop.deadlines.move(deadline, to: context.loop.now) }
   }
 
   /// Forgets the run. Who still reads it goes on to its end.
@@ -372,8 +375,8 @@ final class LoggedRun {
     if !wasOver { stopSource(.ended(.clientGone)) }
     if endedAt == nil { tellReplicas() }
     ownership?.giveUp()
-    if let handle = deadline.take() { worker.loop.deadlines.remove(handle) }
-    worker.runs.remove(self)
+    if let handle = deadline.take() { context.loop.deadlines.remove(handle) }
+    host.remove(self)
     if readers.isEmpty, feeders.isEmpty { log.retire() }
   }
 
@@ -389,7 +392,7 @@ extension LoggedRun: DeadlineMember {
     if state == .over {
       guard let endedAt, isOwner else { return nil }
       let due = endedAt + settings.timeToLive
-      if due <= now, readers.isEmpty {
+      if due <= now, readers.isEmpty, feeders.allSatisfy({ $0.place == nil }) {
         vanish()
         return nil
       }

@@ -21,7 +21,7 @@ extension RunEntry {
         guard let meta = state.meta, meta.principal == asked.principal else {
           return onceSettled(redis, request) { [self] in foreign(request) }
         }
-        read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+        read(runs.follow(id, meta, redis, route: route, settings: settings))
       }
     }
   }
@@ -40,10 +40,10 @@ extension RunEntry {
 
   /// Looks for the run again, from the beginning, when `left` has passed or somebody may have said whose it is.
   private func findAgain(in left: Nanoseconds, _ request: Digest?, _ redis: RedisClient) {
-    let since = waitingSince ?? worker.loop.now
+    let since = waitingSince ?? context.loop.now
     waitingSince = since
     // A Redis that loses its data again and again is as good as none.
-    guard worker.loop.now - since < redis.settings.lease + .seconds(2) else { return storeIsAway() }
+    guard context.loop.now - since < redis.settings.lease + .seconds(2) else { return storeIsAway() }
     waitsForStore = true
     ask(again: min(left, .milliseconds(250))) { [self] in
       waitsForStore = false
@@ -81,8 +81,8 @@ extension RunEntry {
         else { return seekFailed(request) }
         waitsForStore = false
         nameIsStored = true
-        if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
-        read(worker.runs.follow(use.run, meta, redis, route: route, settings: settings, request: use.request))
+        if let place = runs.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
+        read(runs.follow(use.run, meta, redis, route: route, settings: settings, request: use.request))
       }
     }
   }
@@ -139,9 +139,9 @@ extension RunEntry {
   private func own(
     _ id: RunID, _ stream: StreamID, _ request: Digest?, _ key: (key: Digest, request: Digest)?, _ redis: RedisClient
   ) {
-    let token = worker.nextStreamID()
+    let token = context.nextStreamID()
     let meta = RunMeta(
-      principal: asked.principal, stream: stream, created: worker.loop.wallTime(), route: route.settings.name)
+      principal: asked.principal, stream: stream, created: context.loop.wallTime(), route: route.settings.name)
     redis.store.claim(id, token: token, meta: meta) { [self] result in
       guard case .success(.mine) = result else {
         var fault: RedisError?
@@ -150,7 +150,7 @@ extension RunEntry {
         return
       }
       place?.written()
-      let log = worker.runs.makeSharedLog(id, meta, redis, settings: settings)
+      let log = runs.makeSharedLog(id, meta, redis, settings: settings)
       let ownership = RunOwnership(
         of: id, token: token, meta: meta, idempotency: key,
         clientStream: asked.wish.clientStream.map { ($0, request) }, log: log, redis: redis, place: place.take())
@@ -166,8 +166,8 @@ extension RunEntry {
     _ id: RunID, _ key: (key: Digest, request: Digest), _ request: Digest?, _ redis: RedisClient, tries: Int
   ) {
     if let stream = StreamID(parsing: id.description.utf8Span.span),
-      let place = worker.hub.directory.find(stream, of: asked.principal),
-      !asked.startsAnew || !worker.hub.directory.hasFailed(stream)
+      let place = runs.hub.directory.find(stream, of: asked.principal),
+      !asked.startsAnew || !runs.hub.directory.hasFailed(stream)
     {
       waitsForStore = false
       return attach(to: place)
@@ -182,8 +182,8 @@ extension RunEntry {
           return findAgain(in: .milliseconds(1), request, redis)
         }
         // Another loop of this process may have begun it meanwhile.
-        if let place = worker.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
-        return read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+        if let place = runs.hub.directory.find(meta.stream, of: asked.principal) { return attach(to: place) }
+        return read(runs.follow(id, meta, redis, route: route, settings: settings))
       }
       var cost = 1
       if case .failure = result { cost = 20 }
@@ -194,7 +194,7 @@ extension RunEntry {
 
   /// Does `body` after a while, if the client is still there.
   private func ask(again delay: Nanoseconds, _ body: @escaping () -> Void) {
-    let timer = Timer(loop: worker.loop) { [weak self] in
+    let timer = Timer(loop: context.loop) { [weak self] in
       guard let self, waitsForStore else { return }
       retry = nil
       body()
@@ -207,8 +207,8 @@ extension RunEntry {
 
   private func storeFailed(_ stream: StreamID, _ request: Digest?, _ error: RedisError? = nil) {
     waitsForStore = false
-    worker.shard.increment(worker.metrics.redis.storeLosses)
-    worker.log.write(.warning, "run_store_lost", at: worker.loop.wallTime()) { line in
+    context.shard.increment(context.metrics.redis.storeLosses)
+    context.log.write(.warning, "run_store_lost", at: context.loop.wallTime()) { line in
       line.field("streamId") { stream.write(to: &$0) }
       line.field("route", route.settings.name)
       line.field("reason", error?.reason ?? redis?.fault ?? "")
@@ -222,136 +222,5 @@ extension RunEntry {
   func storeIsAway() {
     waitsForStore = false
     exchange.storeIsAway()
-  }
-}
-
-extension Exchange {
-  func storeIsAway() {
-    refuse(.badUpstream, 503, "run_store_lost", "the store of runs can't be reached; ask again", retryAfter: 1)
-  }
-
-  /// Answers a request about a run that is not of this process.
-  ///
-  /// - Returns: false when there is no store, or a route of workers' runs serves the path.
-  func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
-    guard let redis = worker.runs.redis else { return false }
-    if case .read(_, isStrict: false) = endpoint, let route = settings.shared.match(request)?.route,
-      let runs = route.settings.runs, runs.isFedByWorkers
-    {
-      return false
-    }
-    phase = .inRun
-    // What the client has named itself comes first: that can't be another's.
-    guard let name = asked.name(endpoint.name) else {
-      resolve(endpoint, request, asked, redis)
-      return true
-    }
-    redis.store.find(name) { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      guard case .success(let named) = result else { return storeIsAway() }
-      guard let named else { return resolve(endpoint, request, asked, redis) }
-      serve(endpoint, named: named, request, asked, redis)
-    }
-    return true
-  }
-
-  /// Finds the run whose own id the path has, or the worker's run whose stream it names.
-  private func resolve(
-    _ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
-  ) {
-    guard let stream = StreamID(parsing: endpoint.name.utf8Span.span) else {
-      return serve(endpoint, named: nil, request, asked, redis)
-    }
-    redis.store.find(stream) { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      guard case .success(let named) = result else { return storeIsAway() }
-      serve(endpoint, named: named, request, asked, redis)
-    }
-  }
-
-  private func serve(
-    _ endpoint: RunEndpoint, named: RunID?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
-  ) {
-    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request, redis) }
-    serve(endpoint, of: id, request, asked, redis)
-  }
-
-  private func serve(
-    _ endpoint: RunEndpoint, of id: RunID, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
-  ) {
-    redis.store.lookup(id) { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      guard case .success(let state) = result else { return storeIsAway() }
-      // A worker's run that nobody has read yet is nobody's.
-      let isTheirs = state.meta.map { $0.principal == asked.principal } ?? (state.last != nil)
-      guard isTheirs else { return sharedRunIsUnknown(endpoint, request, redis) }
-      switch endpoint {
-      case .read: readShared(id, state.meta, request, asked, redis)
-      case .stop: stopShared(id, isOver: state.end != nil, redis)
-      case .look: lookAtShared(id, state, redis)
-      }
-    }
-  }
-
-  private func lookAtShared(_ id: RunID, _ known: RunState, _ redis: RedisClient) {
-    redis.store.standing(of: id) { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      guard case .success(let standing) = result else { return storeIsAway() }
-      var summary = RunSummary(known, standing, at: worker.loop.wallTime().milliseconds)
-      if let here = summary.stream.flatMap({ self.worker.runs[$0] }) {
-        // Of what is published on a channel the store has nothing.
-        summary.sequence = max(summary.sequence, here.log.last)
-        summary.readers = max(summary.readers, here.readers.count)
-      }
-      answer(summary)
-    }
-  }
-
-  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead, _ redis: RedisClient) {
-    if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil {
-      phase = .dispatching
-      return serveByRoute(request)
-    }
-    redis.store.remainingWait { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      // Redis has lost data, and whoever has the run may not have said so again yet.
-      guard case .success(.zero) = result else { return storeIsAway() }
-      refuse(.noRoute, 404, "unknown_run", "there is no such run")
-    }
-  }
-
-  private func readShared(
-    _ id: RunID, _ meta: RunMeta?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
-  ) {
-    guard let meta, let route = routeOfShared(meta), let settings = route.settings.runs else {
-      return refuse(.noRoute, 404, "unknown_run", "there is no such run")
-    }
-    serve(route)
-    let identity = RunIdentity(stream: meta.stream, principal: meta.principal)
-    let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
-    let entry = RunEntry(request, asked: asked, place: place, exchange: self, connection: connection)
-    self.entry = entry
-    entry.read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
-  }
-
-  /// The route that a run was opened on, which knows where its events come from; where that is gone, one of its kind.
-  private func routeOfShared(_ meta: RunMeta) -> Route? {
-    let routes = settings.shared.routes.filter { route in
-      guard let runs = route.settings.runs else { return false }
-      return meta.source == .worker ? runs.isFedByWorkers : runs.store == .redis
-    }
-    return routes.first { $0.settings.name == meta.route } ?? routes.first
-  }
-
-  private func stopShared(_ id: RunID, isOver: Bool, _ redis: RedisClient) {
-    guard !isOver else {
-      answerEmpty(with: crossOriginFields)
-      return
-    }
-    redis.store.requestCancel(id) { [weak self] result in
-      guard let self, phase == .inRun else { return }
-      guard case .success = result else { return storeIsAway() }
-      answerEmpty(with: crossOriginFields)
-    }
   }
 }

@@ -23,7 +23,7 @@ extension RunEntry {
 
   private func follow(_ id: RunID, _ redis: RedisClient) {
     let meta = RunMeta(
-      principal: asked.principal, stream: worker.nextStreamID(), created: worker.loop.wallTime(), source: .worker,
+      principal: asked.principal, stream: context.nextStreamID(), created: context.loop.wallTime(), source: .worker,
       route: route.settings.name)
     guard let place = takePlace(redis) else { return followKnown(id, redis) }
     redis.store.adopt(id, meta: meta) { [self] result in
@@ -53,14 +53,14 @@ extension RunEntry {
       return exchange.refuse(.badRequest, 404, "unknown_run", "there is no such run")
     }
     redis.store.nameStream(meta.stream, of: id)
-    read(worker.runs.follow(id, meta, redis, route: route, settings: settings))
+    read(runs.follow(id, meta, redis, route: route, settings: settings))
   }
 
   // MARK: - What Redis keeps
 
   /// A place for one thing more that Redis is to keep for this client; `nil` when there is none left.
   func takePlace(_ redis: RedisClient) -> StoredPlace? {
-    worker.hub.stored.take(for: asked.principal, lifetime: redis.settings.timeToLive, on: worker.loop)
+    runs.hub.stored.take(for: asked.principal, lifetime: redis.settings.timeToLive, on: context.loop)
   }
 
   /// Whether Redis may keep the client's own name for its stream until its time is over.

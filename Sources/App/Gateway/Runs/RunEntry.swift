@@ -10,8 +10,8 @@ import Time
 /// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.
 final class RunEntry {
   let exchange: Exchange
-  let connection: ClientConnection
-  let worker: Worker
+  let context: LoopContext
+  let runs: RunRoster
   let route: Route
   let settings: RunSettings
   private let head: RequestHead
@@ -37,27 +37,25 @@ final class RunEntry {
 
   /// `nil` when the request has no need of a run: it is passed on as on routes without them.
   init?(
-    _ head: RequestHead, captures: PathCaptures, route: Route, settings: RunSettings, exchange: Exchange,
-    connection: ClientConnection
+    _ head: RequestHead, captures: PathCaptures, route: Route, settings: RunSettings, exchange: Exchange
   ) {
     switch head.method {
     case .get, .post, .put, .patch: break
     default: return nil
     }
-    let worker = exchange.worker
+    runs = exchange.services.runs
+    context = exchange.context
     asked = RunRequest(head, captures: captures, settings: settings, common: exchange.settings.configuration.runs)
     opening = exchange.decideOpening(head, route)
     self.head = head
     self.route = route
     self.settings = settings
     self.exchange = exchange
-    self.connection = connection
-    self.worker = worker
-    redis = settings.needsRedis ? worker.runs.redis : nil
+    redis = settings.needsRedis ? runs.redis : nil
     if settings.source != .upstream, head.method != .get { return nil }
     body =
       head.framing.mayHaveBytes
-      ? RequestBody(framing: head.framing, replayLimit: route.replayLimit, budget: worker.hub.bodies) : nil
+      ? RequestBody(framing: head.framing, replayLimit: route.replayLimit, budget: runs.hub.bodies) : nil
     let policy = asked.wish.policy ?? settings.onDisconnect
     let isPlain = policy == .cancel && asked.aliases.isEmpty && asked.lastStream == nil && asked.workerRun == nil
     if opening.mode != .graceful, isPlain { return nil }
@@ -67,8 +65,8 @@ final class RunEntry {
     guard needsBody, head.framing.mayHaveBytes else { return decide(nil) }
     if case .length(let length) = head.framing, length > settings.bodyLimit { return refuseBody() }
     isGathering = true
-    if head.expectsContinue { connection.sendContinue() }
-    connection.exchangeNeedsTime()
+    if head.expectsContinue { exchange.client.sendContinue() }
+    exchange.client.exchangeNeedsTime()
   }
 
   /// Whether the request's body has to be here before a run is opened: it is compared, or the store is asked first.
@@ -114,7 +112,7 @@ final class RunEntry {
 
   /// Finds the run that the request means by what is known here, then by what other replicas know.
   func find(_ request: Digest?) {
-    let directory = worker.hub.directory
+    let directory = runs.hub.directory
     if let key = asked.idempotencyKey, let place = directory.find(alias: key, startsAnew: asked.startsAnew) {
       return repeated(place, request)
     }
@@ -164,7 +162,7 @@ final class RunEntry {
   func foreign(_ request: Digest?) {
     // Another run would be told as one by `stream_reset` alone.
     guard head.method == .get, opening.mode == .graceful || asked.lastStream == nil else {
-      worker.shard.increment(worker.metrics.resumes[.refused])
+      context.shard.increment(context.metrics.resumes[.refused])
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
     asked.isForeign()
@@ -173,22 +171,22 @@ final class RunEntry {
 
   /// Reads a run that the request's path names.
   init(
-    _ head: RequestHead, asked: RunRequest, place: RunPlace, exchange: Exchange, connection: ClientConnection
+    _ head: RequestHead, asked: RunRequest, place: RunPlace, exchange: Exchange
   ) {
     self.asked = asked
     self.head = head
     self.exchange = exchange
-    self.connection = connection
     route = place.route
     settings = place.settings
-    worker = exchange.worker
+    context = exchange.context
+    runs = exchange.services.runs
     opening = exchange.decideOpening(head, route)
     redis = nil
     body = nil
   }
 
   func attach(to place: RunPlace) {
-    guard let run = worker.runs.find(place, redis: redis) else {
+    guard let run = runs.find(place, redis: redis) else {
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
     read(run)
@@ -197,11 +195,11 @@ final class RunEntry {
   // MARK: - Opening
 
   func open(_ request: Digest?) {
-    guard worker.admitsUpstreamRequest else { return exchange.refuseForConnections() }
-    let share = worker.hub.memories.memory(of: asked.principal)
-    if share.wantsRoom { worker.runs.makeRoom(for: share) }
+    guard exchange.services.upstreams.admitsRequest else { return exchange.refuseForConnections() }
+    let share = runs.hub.memories.memory(of: asked.principal)
+    if share.wantsRoom { runs.makeRoom(for: share) }
     guard share.admitsRun else { return goOnUnkept() }
-    let stream = worker.nextStreamID()
+    let stream = context.nextStreamID()
     if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
   }
 
@@ -220,10 +218,10 @@ final class RunEntry {
   func start(_ stream: StreamID, _ request: Digest?, ownership: RunOwnership? = nil, isDegraded: Bool = false) {
     let identity = RunIdentity(
       stream: stream, principal: asked.principal, request: request, aliases: asked.aliases)
-    let older = asked.wish.clientStream.flatMap { worker.hub.directory.find(alias: $0) }
+    let older = asked.wish.clientStream.flatMap { runs.hub.directory.find(alias: $0) }
     // Another loop may have been quicker.
-    let place = RunPlace(worker: worker.index, identity: identity, route: route, settings: settings)
-    if let place = worker.hub.directory.claim(place, unlessTaken: asked.key) {
+    let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
+    if let place = runs.hub.directory.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
       return asked.idempotencyKey == nil ? attach(to: place) : repeated(place, request)
     }
@@ -231,15 +229,15 @@ final class RunEntry {
     if let ownership {
       made = (ownership.log, false)
     } else {
-      made = worker.runs.makeLog(for: identity, settings: settings)
+      made = runs.makeLog(for: identity, settings: settings)
     }
     let source = UpstreamSource(
-      head, body: body, from: connection.forwarded, stream: stream, log: made.log, route: route,
-      settings: exchange.settings, worker: worker)
+      head, body: body, from: exchange.client.forwarded, stream: stream, log: made.log, route: route,
+      settings: exchange.settings, context: context)
     self.source = source
     let run = LoggedRun(
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
-      policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, worker: worker)
+      policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, host: runs)
     run.ownership = ownership
     run.notice = ownership?.notice
     run.isDegraded = isDegraded
@@ -260,7 +258,7 @@ final class RunEntry {
 
   /// The client has but one reader under its own name for its stream: this one.
   private func replace(_ own: Digest, with reader: RunReader, isKnown: Bool) {
-    if isKnown { worker.runs.replaceReaders(of: own, with: reader) }
+    if isKnown { runs.replaceReaders(of: own, with: reader) }
     guard !reader.isOver, let notice = reader.run.notice else { return }
     // A name that Redis does not have yet is one thing more that it keeps.
     guard nameIsStored || reader.run.identity.aliases.contains(own) || keepsName(notice.redis) else { return }
@@ -272,10 +270,10 @@ final class RunEntry {
     let isGraceful =
       asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
     let reader = RunReader(
-      run: run, wish: asked.wish, exchange: exchange, connection: connection, request: head,
+      run: run, wish: asked.wish, exchange: exchange, request: head,
       opening: isGraceful ? opening.stayingGraceful : opening)
     self.reader = reader
-    worker.runs.enter(reader)
+    runs.enter(reader)
     return reader
   }
 

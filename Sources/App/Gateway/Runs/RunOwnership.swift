@@ -85,9 +85,9 @@ final class RunOwnership {
     }
     place = nil
     log.close()
-    let worker = run?.worker
+    let host = run?.host
     run = nil
-    worker?.runLeft()
+    host?.runLeft()
   }
 }
 

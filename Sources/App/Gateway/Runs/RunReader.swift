@@ -7,24 +7,10 @@ import Streams
 import Telemetry
 import Time
 
-/// What a client asks of a run, beyond its request.
-struct RunWish {
-  /// The last event that it has.
-  var lastID: [UInt8]?
-  /// Whether it asked for a run that is not known here: it must be told, and gets a new one.
-  var isForeign = false
-  /// What becomes of the run when it leaves.
-  var policy: DisconnectPolicy?
-  /// Its own name for its stream, of which it wants but one.
-  var clientStream: Digest?
-  /// Its own name for its message.
-  var clientMessage: [UInt8]?
-}
-
 /// One client of a run: waits for its stream, then reads the run's log, from its place to its end.
 ///
 /// Its exchange hands everything that happens on the connection over to it.
-final class RunReader {
+final class RunReader: RunClient {
   private enum State {
     /// There is no stream yet. → reading, over
     case waiting
@@ -35,10 +21,11 @@ final class RunReader {
 
   let run: LoggedRun
   let wish: RunWish
-  let connection: ClientConnection
+  private let client: any ClientStream
   /// Holds us in turn, until we leave.
   private let exchange: Exchange
-  private let worker: Worker
+  private let context: LoopContext
+  private let services: ExchangeServices
   private var request: RequestHead
   private let opening: StreamOpening
   private var state = State.waiting
@@ -57,17 +44,15 @@ final class RunReader {
   /// When an id of the backend's own that the log does not have yet is looked for again.
   private var nextSearch = MonotonicTime(nanoseconds: 0)
 
-  init(
-    run: LoggedRun, wish: RunWish, exchange: Exchange, connection: ClientConnection, request: RequestHead,
-    opening: StreamOpening
-  ) {
+  init(run: LoggedRun, wish: RunWish, exchange: Exchange, request: RequestHead, opening: StreamOpening) {
     self.run = run
     self.wish = wish
     self.exchange = exchange
-    self.connection = connection
+    client = exchange.client
     self.request = request
     self.opening = opening
-    worker = exchange.worker
+    context = exchange.context
+    services = exchange.services
     highWater = run.route.settings.stream.highWater
   }
 
@@ -104,7 +89,7 @@ final class RunReader {
     let lastID = wish.isForeign ? nil : wish.lastID
     switch decide(lastID) {
     case .finished:
-      worker.shard.increment(worker.metrics.resumes[.finished])
+      context.shard.increment(context.metrics.resumes[.finished])
       return answerFinished()
     case .live(let place):
       position = place
@@ -113,14 +98,14 @@ final class RunReader {
       if number == nil { extras.resumedAfterID = lastID ?? [] }
     case .reset where mode != .graceful:
       // A client that can't be told would take what follows for what comes next.
-      worker.shard.increment(worker.metrics.resumes[.refused])
+      context.shard.increment(context.metrics.resumes[.refused])
       return runFailed(.gone)
     case .reset(let reason, let oldest):
       position = run.log.start
       reset = makeReset(reason, oldest)
     }
     if wish.isForeign { reset = makeReset(.unknown, run.log.oldest) }
-    if wish.lastID != nil { worker.shard.increment(worker.metrics.resumes[reset == nil ? .live : .reset]) }
+    if wish.lastID != nil { context.shard.increment(context.metrics.resumes[reset == nil ? .live : .reset]) }
     open(head, reset, extras)
   }
 
@@ -142,7 +127,7 @@ final class RunReader {
   }
 
   private func makeReset(_ reason: StreamReset.Reason, _ oldest: UInt64?) -> StreamReset {
-    StreamReset(stream: run.stream, reason: reason, oldest: oldest, time: worker.loop.wallTime())
+    StreamReset(stream: run.stream, reason: reason, oldest: oldest, time: context.loop.wallTime())
   }
 
   private func open(_ head: ResponseHead, _ reset: StreamReset?, _ extras: GracefulExtras) {
@@ -152,11 +137,11 @@ final class RunReader {
     extras.stamps = run.settings.stamps
     if run.settings.announces {
       extras.announcement = PromptReady(
-        stream: run.stream, time: worker.loop.wallTime(), sinceStart: worker.loop.readClock() - exchange.openedAt,
+        stream: run.stream, time: context.loop.wallTime(), sinceStart: context.loop.readClock() - exchange.openedAt,
         clientMessageID: wish.clientMessage)
     }
     let stream = opening.makeStream(
-      of: run.stream, extras: extras, openedAt: exchange.openedAt, route: run.route, worker: worker,
+      of: run.stream, extras: extras, openedAt: exchange.openedAt, route: run.route,
       trace: request.traceID)
     self.stream = stream
     delivery = LogDelivery(to: stream.reader)
@@ -164,11 +149,11 @@ final class RunReader {
     exchange.sendHead(of: stream, head, opening, request, run: run)
     // An idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
-    let scratch = worker.loop.scratch
+    let scratch = context.loop.scratch
     stream.reader.open(into: &scratch.buffer)
     if mode == .graceful { reset?.write(to: &scratch.buffer) }
     send(&scratch.buffer, on: stream)
-    connection.exchangeNeedsTime()
+    client.exchangeNeedsTime()
     advance()
   }
 
@@ -178,7 +163,7 @@ final class RunReader {
     fields.append("X-Stream-Id", run.stream.description)
     if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
     leave()
-    connection.answer { _, isKeepAlive, out in
+    client.answer { _, isKeepAlive, out in
       ResponseWriter.writeHead(
         status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
     }
@@ -194,11 +179,12 @@ final class RunReader {
   func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
     guard state == .waiting else { return dispatch.cancel() }
     state = .over
-    worker.runs.forget(self)
+    services.runs.forget(self)
     hold.take()?.leave()
     exchange.takeOver(dispatch, head, framing)
   }
 
+  func wantsBody() { client.sendContinue() }
   func takesBody() { exchange.dispatchTakesBody() }
 
   // MARK: - Reading
@@ -217,12 +203,12 @@ final class RunReader {
 
   private func waitForTurn() {
     isScheduled = true
-    worker.turns.append(self)
+    context.turns.append(self)
   }
 
   private func sendNext(of log: any EventLog, upTo frontier: LogPosition, on stream: EventStream) {
     if position < frontier {
-      let scratch = worker.loop.scratch
+      let scratch = context.loop.scratch
       let room = min(highWater, Self.shareOfTurn)
       let place = log.deliver(from: position, to: &delivery!, room: room, into: &scratch.buffer) {
         send(&$0, on: stream)
@@ -230,10 +216,10 @@ final class RunReader {
       }
       guard let place else { return overtaken() }
       position = place
-      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { worker.books.firstEventCame(stream) }
+      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { services.books.firstEventCame(stream) }
       send(&scratch.buffer, on: stream)
     }
-    if connection.queuedBytes > highWater { return block() }
+    if client.queuedBytes > highWater { return block() }
     if position < log.frontier { return waitForTurn() }
     if log.hasEnd, let end = log.end { finish(with: end) }
   }
@@ -241,22 +227,22 @@ final class RunReader {
   private func send(_ out: inout ByteBuffer, on stream: EventStream) {
     guard !out.isEmpty else { return }
     stream.bodyBytes += UInt64(out.count)
-    connection.response.sendBody(&out)
-    stream.wasSent(to: connection, at: worker.loop.now)
+    client.send(&out)
+    stream.wasSent(to: client, at: context.loop.now)
   }
 
   /// Sends what the log lends.
   private func send(_ bytes: Span<UInt8>, on stream: EventStream) {
     stream.bodyBytes += UInt64(bytes.count)
-    connection.response.sendBody(bytes)
-    stream.wasSent(to: connection, at: worker.loop.now)
+    client.send(bytes)
+    stream.wasSent(to: client, at: context.loop.now)
   }
 
   private func block() {
     isBlocked = true
-    connection.setLowWaterMark(run.route.settings.stream.lowWater)
-    stream?.clock.clientBlocked(at: worker.loop.now)
-    connection.exchangeNeedsTime()
+    client.setLowWaterMark(run.route.settings.stream.lowWater)
+    stream?.clock.clientBlocked(at: context.loop.now)
+    client.exchangeNeedsTime()
   }
 
   /// What came next was dropped before this client could take it.
@@ -264,7 +250,7 @@ final class RunReader {
     guard mode == .graceful, let stream else { return cut() }
     position = run.log.start
     noteEarlier()
-    let scratch = worker.loop.scratch
+    let scratch = context.loop.scratch
     makeReset(.evicted, run.log.oldest).write(to: &scratch.buffer)
     send(&scratch.buffer, on: stream)
     advance()
@@ -275,9 +261,9 @@ final class RunReader {
     guard let stream else { return }
     state = .over
     var nothing = ByteBuffer()
-    connection.endResponse(.cut, &nothing, closing: (stream.closing, stream.closeLabel(.clientStalled, .cut)))
+    client.end(.cut, &nothing, closing: (stream.closing, stream.closeLabel(.clientStalled, .cut)))
     leave()
-    worker.books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
+    services.books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
   }
 
   // MARK: - Endings
@@ -300,22 +286,22 @@ final class RunReader {
     // What is in this process's memory goes with it.
     let isResumable = run.isKept && (end.outcome != .draining || run.outlivesProcess)
     let streamEnd = StreamEnd(
-      stream: stream.id, run: run.ownID, time: worker.loop.wallTime(), outcome: end.outcome, reason: end.reason,
+      stream: stream.id, run: run.ownID, time: context.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)
     let ending = Ending(
-      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: worker.recall)
-    let scratch = worker.loop.scratch
+      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: services.decider.recall)
+    let scratch = context.loop.scratch
     let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
     stream.bodyBytes += UInt64(scratch.buffer.count)
     state = .over
-    connection.endResponse(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(end.outcome, bodyEnd)))
+    client.end(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(end.outcome, bodyEnd)))
     leave()
-    worker.books.closed(stream, outcome: end.outcome, reason: end.reason)
+    services.books.closed(stream, outcome: end.outcome, reason: end.reason)
   }
 
   private func leave() {
     state = .over
-    worker.runs.forget(self)
+    services.runs.forget(self)
     hold.take()?.leave()
     exchange.readerLeft()
     run.detach(self)
@@ -324,10 +310,10 @@ final class RunReader {
   // MARK: - The client
 
   func clientDrained() {
-    stream?.clock.clientCaughtUp(at: worker.loop.now)
+    stream?.clock.clientCaughtUp(at: context.loop.now)
     guard isBlocked else { return }
     isBlocked = false
-    connection.setLowWaterMark(0)
+    client.setLowWaterMark(0)
     advance()
     run.settleMemory()
   }
@@ -337,7 +323,7 @@ final class RunReader {
     let wasReading = state == .reading
     leave()
     guard wasReading, let stream else { return }
-    worker.books.clientLeft(stream, isStopping: worker.isStopping)
+    services.books.clientLeft(stream, isStopping: context.isStopping)
   }
 
   /// Looks at the client's clocks.
@@ -345,16 +331,18 @@ final class RunReader {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard state == .reading, let stream else { return state == .over ? nil : now + .seconds(1) }
-    let look = stream.look(at: connection, now)
+    let look = stream.look(at: client, now)
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
     case .quiet(let until): return min(until, look)
     case .keepaliveIsDue:
-      delivery?.completeLine(into: &worker.loop.scratch.buffer)
-      return stream.keepAlive(connection, books: worker.books, at: now)
+      services.books.keptAlive()
+      let scratch = context.loop.scratch
+      delivery?.completeLine(into: &scratch.buffer)
+      return stream.keepAlive(client, through: &scratch.buffer, at: now)
     case .clientStalled:
       leave()
-      worker.books.clientStalled(stream)
-      connection.abandon()
+      services.books.clientStalled(stream)
+      client.abandon()
     case .firstTokenTimeout, .idleTimeout, .totalTimeout: break
     }
     return nil
@@ -378,7 +366,7 @@ extension Fields {
   }
 }
 
-extension RunReader: ClientStreamHandler {
+extension RunReader {
   static let replacedReason = "the client has opened its stream anew"
 
   func clientStreamWasTaken() { finish(.replacedByNewStream, reason: Self.replacedReason) }

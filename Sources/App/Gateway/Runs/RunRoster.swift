@@ -7,22 +7,34 @@ import Telemetry
 import Time
 
 /// The runs that have readers or a source on one loop: those that live here, and copies of others.
-final class RunRoster {
-  private unowned let worker: Worker
-  private let hub: RunHub
+final class RunRoster: RunHost {
+  let context: LoopContext
+  let hub: RunHub
+  /// Those of the other loops.
+  let peers: LoopPeers<RunRoster>
   private var runs: [StreamID: LoggedRun] = [:]
   private var ended = EndedRuns()
   /// Readers by their client's own names for its stream.
-  private var named: [Digest: [RunReader]] = [:]
+  private var named: [Digest: [any RunClient]] = [:]
   private var askedForRoom: MonotonicTime?
   /// For the logs of this loop.
   private let pool = SegmentPool()
   private var poolHandle: DeadlineHandle?
-  private lazy var shared = SharedRuns(worker: worker)
+  private lazy var shared = SharedRuns(hub: hub, context: context) { [unowned self] in uses($0) }
+  /// Whether a request waits for its body or for an answer of the store, which it began with.
+  private let isAwaited: (RedisClient) -> Bool
+  /// Called after a run has come to its end, or is forgotten.
+  private let somethingLeft: () -> Void
 
-  init(worker: Worker, hub: RunHub) {
-    self.worker = worker
+  init(
+    hub: RunHub, peers: LoopPeers<RunRoster>, context: LoopContext, isAwaited: @escaping (RedisClient) -> Bool,
+    somethingLeft: @escaping () -> Void
+  ) {
     self.hub = hub
+    self.peers = peers
+    self.context = context
+    self.isAwaited = isAwaited
+    self.somethingLeft = somethingLeft
   }
 
   /// Every run of this loop, in no order.
@@ -38,7 +50,7 @@ final class RunRoster {
     runs[run.stream] = run
     run.log.memory.charge(Self.memoryOfRun)
     run.log.memory.reserve()
-    if poolHandle == nil { poolHandle = worker.loop.deadlines.add(self, at: worker.loop.now + Self.trimInterval) }
+    if poolHandle == nil { poolHandle = context.loop.deadlines.add(self, at: context.loop.now + Self.trimInterval) }
   }
 
   func remove(_ run: LoggedRun) {
@@ -48,13 +60,13 @@ final class RunRoster {
       hub.directory.remove(run.identity)
       ended.removeForgotten(of: run.identity.principal) { runs[$0] != nil }
     }
-    worker.runLeft()
+    runLeft()
   }
 
   /// Nothing of it is left behind.
   func close() {
     shared.close()
-    if let handle = poolHandle.take() { worker.loop.deadlines.remove(handle) }
+    if let handle = poolHandle.take() { context.loop.deadlines.remove(handle) }
     for run in runs.values { run.letGo() }
   }
 
@@ -66,14 +78,14 @@ final class RunRoster {
   func countStore() { shared.count() }
 
   /// There is a new configuration.
-  func settingsChanged() {
-    shared.settingsChanged()
+  func adopt(_ settings: Settings) {
+    shared.adopt(settings.configuration.runs.redis)
     connect()
   }
 
   /// Whether a run needs that way to the store, or a request that waits for its body or for an answer of the store.
   func uses(_ client: RedisClient) -> Bool {
-    runs.values.contains { $0.uses(client) } || worker.clients.contains { $0.activeExchange?.entry?.redis === client }
+    runs.values.contains { $0.uses(client) } || isAwaited(client)
   }
 
   /// The log of a new run, and whether its readers may see at once what it takes in.
@@ -103,10 +115,10 @@ final class RunRoster {
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
     let log = makeMemory(of: meta.stream, MemoryLog.Limits(run: limit), for: meta.principal)
-    let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, worker: worker)
+    let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, context: context)
     let run = LoggedRun(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
-      isImmediate: true, source: source, policy: .cancel, route: route, settings: settings, worker: worker)
+      isImmediate: true, source: source, policy: .cancel, route: route, settings: settings, host: self)
     run.notice = RunNotice(id: id, redis: redis)
     run.begin()
     return run
@@ -117,13 +129,14 @@ final class RunRoster {
   /// - Parameter redis: the store that the request began with, if it has one.
   func find(_ place: RunPlace, redis: RedisClient?) -> LoggedRun? {
     if let run = runs[place.identity.stream] { return run }
-    guard place.worker != worker.index else { return nil }
+    guard place.worker != context.index else { return nil }
     // Its owner has the limits.
     let log = makeMemory(
       of: place.identity.stream, MemoryLog.Limits(run: .max), for: place.identity.principal)
     let copy = LoggedRun(
-      identity: place.identity, log: log, isImmediate: true, source: CopySource(of: place, worker: worker),
-      policy: .cancel, route: place.route, settings: place.settings, worker: worker)
+      identity: place.identity, log: log, isImmediate: true,
+      source: CopySource(of: place, peers: peers, context: context),
+      policy: .cancel, route: place.route, settings: place.settings, host: self)
     if place.settings.store == .redis, let redis = redis ?? self.redis,
       let id = RunID(place.identity.stream.description)
     {
@@ -136,28 +149,28 @@ final class RunRoster {
   /// Ends the run, wherever it lives.
   func stop(_ place: RunPlace, reason: String) {
     let stream = place.identity.stream
-    hub.ask(place.worker) { $0.runs[stream]?.end(.cancelled, reason: reason) }
+    peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: reason) }
     // For those who look at the key: it says that somebody wanted it.
     guard place.settings.store == .redis, let id = RunID(stream.description) else { return }
     redis?.store.requestCancel(id) { _ in }
   }
 
   /// Enters a reader under its client's own name for its stream, if it has one.
-  func enter(_ reader: RunReader) {
+  func enter(_ reader: any RunClient) {
     if let name = reader.wish.clientStream { named[name, default: []].append(reader) }
   }
 
-  func forget(_ reader: RunReader) {
+  func forget(_ reader: any RunClient) {
     guard let name = reader.wish.clientStream, var readers = named.removeValue(forKey: name) else { return }
     readers.removeAll { $0 === reader }
     if !readers.isEmpty { named[name] = readers }
   }
 
   /// Ends the streams of all readers that have the client's own name for its stream, but `reader`'s.
-  func replaceReaders(of clientStream: Digest, with reader: RunReader?) {
+  func replaceReaders(of clientStream: Digest, with reader: (any RunClient)?) {
     for other in named[clientStream] ?? [] where other !== reader { other.clientStreamWasTaken() }
     guard reader != nil else { return }
-    hub.askOthers(than: worker) { $0.runs.replaceReaders(of: clientStream, with: nil) }
+    peers.askOthers(than: context.index) { $0.replaceReaders(of: clientStream, with: nil) }
   }
 
   /// Forgets runs that are over and that nobody reads until there is room, those of principals that hold more than their
@@ -166,10 +179,10 @@ final class RunRoster {
   /// - Parameter memory: of the one who needs it.
   func makeRoom(for memory: PrincipalMemory) {
     forgetEnded()
-    let now = worker.loop.now
+    let now = context.loop.now
     guard memory.wantsRoom, askedForRoom.map({ now - $0 >= .milliseconds(100) }) ?? true else { return }
     askedForRoom = now
-    hub.askOthers(than: worker) { $0.runs.forgetEnded() }
+    peers.askOthers(than: context.index) { $0.forgetEnded() }
   }
 
   private func forgetEnded() {
@@ -204,21 +217,26 @@ final class RunRoster {
     ended.append(run.stream, of: run.isOwner ? run.identity.principal : nil, among: runs.count) { runs[$0] != nil }
     guard run.isOwner else { return }
     if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
-    worker.shard.increment(worker.metrics.runs[end.outcome])
+    context.shard.increment(context.metrics.runs[end.outcome])
     note(.info, "run_ended", of: run, end)
-    worker.runLeft()
+    runLeft()
   }
 
   /// The run's events can't be stored or read.
   func noteStoreLoss(of run: LoggedRun) {
-    worker.shard.increment(worker.metrics.redis.storeLosses)
+    context.shard.increment(context.metrics.redis.storeLosses)
     note(.warning, "run_store_lost", of: run, because: run.storeFault)
   }
 
-  func note(
+  func noteStoreRecovery(of run: LoggedRun) { note(.info, "run_store_recovered", of: run) }
+
+  /// The run's end is where it belongs, or the run is forgotten.
+  func runLeft() { somethingLeft() }
+
+  private func note(
     _ level: LogLevel, _ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil, because fault: String? = nil
   ) {
-    worker.log.write(level, event, at: worker.loop.wallTime()) { line in
+    context.log.write(level, event, at: context.loop.wallTime()) { line in
       line.field("streamId") { run.stream.write(to: &$0) }
       line.field("route", run.route.settings.name)
       if let fault { line.field("reason", fault) }
@@ -227,7 +245,7 @@ final class RunRoster {
       line.field("reason", end.reason)
       line.field("events", end.events)
       line.field("bytes", end.bytes)
-      line.field("milliseconds", Int((worker.loop.now - run.startedAt).milliseconds))
+      line.field("milliseconds", Int((context.loop.now - run.startedAt).milliseconds))
     }
   }
 }

@@ -43,7 +43,7 @@ protocol RunSource: AnyObject {
   func readerWishes(_ policy: DisconnectPolicy)
 
   /// A client of the run is gone.
-  func readerLeft(_ reader: RunReader)
+  func readerLeft(_ reader: any RunClient)
 
   /// Looks at the clocks.
   ///
@@ -55,22 +55,8 @@ extension RunSource {
   var home: RunHome { isOwner ? .thisLoop : .anotherLoop }
   var hasTerminal: Bool { false }
   func readerWishes(_ policy: DisconnectPolicy) {}
-  func readerLeft(_ reader: RunReader) {}
+  func readerLeft(_ reader: any RunClient) {}
   func holdUp() {}
   func goOn() {}
   func uses(_ client: RedisClient) -> Bool { false }
-}
-
-/// Why there is nothing to read for those who wait for a run.
-enum RunFailure {
-  /// No backend gave a good response.
-  case dispatch(DispatchFailure)
-  /// The backend's response was no stream; it went to the client that had asked first.
-  case noStream
-  /// There is no such run any more.
-  case gone
-  /// It was stopped before there was anything to read.
-  case stopped(reason: String)
-  /// There is no memory for its request.
-  case noRoom
 }

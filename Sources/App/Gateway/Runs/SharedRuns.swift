@@ -6,7 +6,12 @@ import Time
 
 /// One loop's way to the runs that all replicas know.
 final class SharedRuns {
-  private unowned let worker: Worker
+  private let context: LoopContext
+  private let hub: RunHub
+  /// What the configuration in force says.
+  private var wanted: RedisRunSettings?
+  /// Whether a run or a request needs a connection.
+  private let isUsed: (RedisClient) -> Bool
   private var current: RedisClient?
   private var source: RedisRunSettings?
   /// Clients of earlier configurations, for the runs that began with them, and when they became such.
@@ -20,26 +25,29 @@ final class SharedRuns {
   /// What the metrics have of it.
   private var shownCounts = RedisConnection.Counts()
 
-  init(worker: Worker) {
-    self.worker = worker
+  init(hub: RunHub, context: LoopContext, isUsed: @escaping (RedisClient) -> Bool) {
+    self.hub = hub
+    self.context = context
+    self.isUsed = isUsed
   }
 
   /// Made when it is first asked for; another one after a reload that names another place or other keys.
   var client: RedisClient? {
-    guard !isClosed, let wanted = worker.settings.configuration.runs.redis else { return nil }
+    guard !isClosed, let wanted else { return nil }
     if let current, source != nil { return current }
-    let made = RedisClient(loop: worker.loop, dialer: worker.dialer, settings: wanted.redis, tls: wanted.context)
+    let made = RedisClient(loop: context.loop, dialer: context.dialer, settings: wanted.redis, tls: wanted.context)
     current = made
     source = wanted
     made.start()
-    if watch == nil { watch = StoreWatch(worker: worker) { [weak self] in self?.current } }
+    if watch == nil { watch = StoreWatch(hub: hub, context: context) { [weak self] in self?.current } }
     return made
   }
 
   /// Takes a new account to every connection, those of runs that are going on too, and gives up what the new configuration
   /// has no use for as soon as the runs of the old one are over.
-  func settingsChanged() {
-    guard let wanted = worker.settings.configuration.runs.redis else { return retireCurrent() }
+  func adopt(_ settings: RedisRunSettings?) {
+    wanted = settings
+    guard let wanted else { return retireCurrent() }
     let clients = retired.map(\.client) + (current.map { [$0] } ?? [])
     for client in clients where client.settings.isSamePlace(as: wanted.redis) {
       client.adopt(wanted.redis, tls: wanted.context)
@@ -52,12 +60,12 @@ final class SharedRuns {
     queues = [:]
     source = nil
     guard let client = current.take() else { return }
-    retired.append((client, worker.loop.now))
+    retired.append((client, context.loop.now))
     clean(after: .seconds(1))
   }
 
   private func clean(after delay: Nanoseconds) {
-    let timer = Timer(loop: worker.loop) { [weak self] in self?.closeUnused() }
+    let timer = Timer(loop: context.loop) { [weak self] in self?.closeUnused() }
     timer.schedule(after: delay)
     cleaning = timer
   }
@@ -65,9 +73,9 @@ final class SharedRuns {
   /// A run that was just being begun or looked for is no run yet: it gets the time that such a thing may take.
   private func closeUnused() {
     cleaning = nil
-    let now = worker.loop.now
+    let now = context.loop.now
     retired.removeAll { client, since in
-      guard now - since >= client.settings.commandTimeout + .seconds(4), !worker.runs.uses(client) else { return false }
+      guard now - since >= client.settings.commandTimeout + .seconds(4), !isUsed(client) else { return false }
       formerCounts.add(client.counts)
       client.close()
       return true
@@ -89,8 +97,8 @@ final class SharedRuns {
     var counts = formerCounts
     for (client, _) in retired { counts.add(client.counts) }
     if let current { counts.add(current.counts) }
-    worker.metrics.redis.show(counts, since: shownCounts, in: worker.shard)
-    worker.shard.set(worker.metrics.redis.connected, to: current?.isReady == true ? 1 : 0)
+    context.metrics.redis.show(counts, since: shownCounts, in: context.shard)
+    context.shard.set(context.metrics.redis.connected, to: current?.isReady == true ? 1 : 0)
     shownCounts = counts
   }
 

@@ -8,12 +8,12 @@ import Time
 
 /// Feeds a run from the response of a backend, which a waterfall finds.
 final class UpstreamSource: RunSource {
-  private let worker: Worker
+  private let context: LoopContext
   private let route: Route
   /// Holds us in turn, until `stop`. Nothing on this path is held weakly: that makes each use of it dearer.
   private var run: LoggedRun?
   /// The client that asked for the run, as long as it is there.
-  var opener: RunReader?
+  var opener: (any RunClient)?
 
   private var dispatch: Dispatch?
   private let body: RequestBody?
@@ -28,17 +28,18 @@ final class UpstreamSource: RunSource {
 
   init(
     _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
-    route: Route, settings: LoopSettings, worker: Worker
+    route: Route, settings: LoopSettings, context: LoopContext
   ) {
     self.route = route
-    self.worker = worker
+    self.context = context
     self.body = body
     wantsStream = request.fields.acceptsEventsAlone || body?.withKept { StreamRequest.asksForStream($0) } == true
     parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     memory = log.memory
-    clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: worker.loop.now)
+    clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: context.loop.now)
     dispatch = Dispatch(
-      request: request, body: body, from: forwarded, route: route, settings: settings, owner: self, worker: worker)
+      request: request, body: body, from: forwarded, route: route, settings: settings, owner: self,
+      context: context)
   }
 
   var isOwner: Bool { true }
@@ -92,11 +93,11 @@ final class UpstreamSource: RunSource {
   }
 
   func goOn() {
-    clock.backendResumed(at: worker.loop.now)
+    clock.backendResumed(at: context.loop.now)
     dispatch?.resumeResponse()
   }
 
-  func readerLeft(_ reader: RunReader) {
+  func readerLeft(_ reader: any RunClient) {
     if opener === reader { opener = nil }
   }
 
@@ -126,7 +127,7 @@ final class UpstreamSource: RunSource {
     let look = dispatch.timePassed(now)
     guard run.isOpen else { return min(look, now + .milliseconds(100)) }
     guard dispatch.isActive else {
-      worker.shard.increment(worker.metrics.orphans)
+      context.shard.increment(context.metrics.orphans)
       run.end(.gatewayError, reason: "the stream had lost its attempt")
       return now
     }
@@ -142,7 +143,7 @@ final class UpstreamSource: RunSource {
 }
 
 extension UpstreamSource: DispatchOwner {
-  func dispatchWantsBody() { opener?.connection.sendContinue() }
+  func dispatchWantsBody() { opener?.wantsBody() }
 
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     guard let run, let dispatch else { return }
@@ -154,7 +155,7 @@ extension UpstreamSource: DispatchOwner {
       stop(.relayed)
       return run.passOn(dispatch, head, framing, to: opener)
     }
-    if run.isOpen { return clock.backendResumed(at: worker.loop.now) }
+    if run.isOpen { return clock.backendResumed(at: context.loop.now) }
     let limits = route.settings.stream.watchdogs.serving(opener?.mode ?? .graceful)
     clock = StreamClock(limits: limits.ofBackend, openedAt: run.startedAt, askedAt: dispatch.askedAt)
     run.opened(head)
@@ -183,8 +184,8 @@ extension UpstreamSource: DispatchOwner {
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
-    clock.backendSent(at: worker.loop.now)
-    let delivery = memory.take(input.slice(range), of: parsed, into: &worker.loop.scratch.buffer)
+    clock.backendSent(at: context.loop.now)
+    let delivery = memory.take(input.slice(range), of: parsed, into: &context.loop.scratch.buffer)
     run.log.grew()
     noteProgress()
     if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
@@ -214,7 +215,7 @@ extension UpstreamSource: DispatchOwner {
     case .clean: reason = "the backend ended without its terminal"
     case .cut(let fault): reason = fault.rawValue
     }
-    if end == .clean, hadPartial { worker.shard.increment(worker.metrics.unterminated) }
+    if end == .clean, hadPartial { context.shard.increment(context.metrics.unterminated) }
     if let breach = memory.breach { (outcome, reason) = (breach.outcome, breach.reason) }
     run.end(
       EndRecord(

@@ -21,12 +21,13 @@ final class StreamBooks {
   /// Sightings kept between two questions of the guard.
   private static let sightingLimit = 16_384
 
-  init(loop: EventLoop, metrics: GatewayMetrics, shard: MetricShard, log: WorkerLog, identitySeed: UInt64) {
+  /// - Parameter identitySeed: of the hashes of clients' identities; the same on all loops.
+  init(_ context: LoopContext, identitySeed: UInt64) {
     census = StreamCensus(seed: identitySeed)
-    self.loop = loop
-    self.metrics = metrics
-    self.shard = shard
-    self.log = log
+    loop = context.loop
+    metrics = context.metrics
+    shard = context.shard
+    log = context.log
   }
 
   func opened(_ stream: EventStream, route: String, request: borrowing RequestHead, _ settings: Settings) {

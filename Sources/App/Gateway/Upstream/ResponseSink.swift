@@ -10,3 +10,25 @@ protocol ResponseSink: AnyObject {
   /// The body is over. Nothing follows.
   func ended(_ end: UpstreamEnd)
 }
+
+/// A request that was sent on a backend's connection, until its response is over. Called on that connection's loop.
+protocol UpstreamRequest: AnyObject {
+  var method: HTTP.Method { get }
+  /// The response's head is here; interim responses are left out.
+  func headReceived(_ head: consuming ResponseHead, framing: BodyFraming)
+  /// The attempt ended before there was a response.
+  func upstreamFailed(_ failure: UpstreamFailure)
+  /// The backend takes the request's body again.
+  func upstreamDrained()
+  /// The connection has served the response, or is gone.
+  func upstreamLeft()
+}
+
+/// What ended an attempt before its response's head was complete.
+enum UpstreamFailure {
+  /// The connection ended.
+  case ended(UpstreamFault, receivedNothing: Bool)
+  /// The backend refuses what it was shown in TLS's handshake: it may say so after it (RFC 8446, 4.4.2.4).
+  case refused(String)
+  case malformed(HTTP1Error)
+}

@@ -7,21 +7,35 @@ import Time
 
 /// Asks a backend how it is, again and again, on a connection of its own each time.
 ///
-/// Lives on its pool's loop, and as long as the pool is in use.
+/// Lives on one loop, until it is cancelled.
 final class UpstreamChecker: DeadlineMember {
-  private unowned let pool: UpstreamPool
+  typealias Connect = (@escaping UpstreamDial.Completion) -> UpstreamDial
+
   private let policy: HealthCheckPolicy
+  private let upstream: UpstreamSettings
+  private let loop: EventLoop
+  private let connect: Connect
+  private let completion: (Bool) -> Void
   private var deadline: DeadlineHandle?
   private var check: UpstreamCheck?
 
-  init(_ policy: HealthCheckPolicy, pool: UpstreamPool) {
+  /// - Parameters:
+  ///   - connect: makes a connection to the backend.
+  ///   - completion: called after each check with whether the backend is well.
+  init(
+    _ policy: HealthCheckPolicy, of upstream: UpstreamSettings, on loop: EventLoop, connect: @escaping Connect,
+    completion: @escaping (Bool) -> Void
+  ) {
     self.policy = policy
-    self.pool = pool
-    deadline = pool.worker.loop.deadlines.add(self, at: pool.worker.loop.now)
+    self.upstream = upstream
+    self.loop = loop
+    self.connect = connect
+    self.completion = completion
+    deadline = loop.deadlines.add(self, at: loop.now)
   }
 
   func cancel() {
-    if let deadline = deadline.take() { pool.worker.loop.deadlines.remove(deadline) }
+    if let deadline = deadline.take() { loop.deadlines.remove(deadline) }
     check?.cancel()
     check = nil
   }
@@ -30,12 +44,12 @@ final class UpstreamChecker: DeadlineMember {
     // One that is still under way has missed its time.
     if let check = check.take() {
       check.cancel()
-      pool.wasChecked(isWell: false)
+      completion(false)
     } else {
-      let check = UpstreamCheck(policy, pool: pool) { [unowned self] isWell in
+      let check = UpstreamCheck(policy, of: upstream, connect: connect) { [unowned self] isWell in
         self.check = nil
-        pool.wasChecked(isWell: isWell)
-        if let deadline { pool.worker.loop.deadlines.move(deadline, to: now + policy.interval) }
+        completion(isWell)
+        if let deadline { loop.deadlines.move(deadline, to: now + policy.interval) }
       }
       self.check = check
       check.begin()
@@ -48,20 +62,25 @@ final class UpstreamChecker: DeadlineMember {
 /// One question and its answer's head.
 private final class UpstreamCheck: ConnectionHandler {
   private let policy: HealthCheckPolicy
-  private let pool: UpstreamPool
+  private let upstream: UpstreamSettings
+  private let connect: UpstreamChecker.Connect
   private var completion: ((Bool) -> Void)?
   private var dialing: UpstreamDial?
   private var connection: (any Connection)?
   private var parser = ResponseHeadParser(limits: HeadLimits())
 
-  init(_ policy: HealthCheckPolicy, pool: UpstreamPool, completion: @escaping (Bool) -> Void) {
+  init(
+    _ policy: HealthCheckPolicy, of upstream: UpstreamSettings, connect: @escaping UpstreamChecker.Connect,
+    completion: @escaping (Bool) -> Void
+  ) {
     self.policy = policy
-    self.pool = pool
+    self.upstream = upstream
+    self.connect = connect
     self.completion = completion
   }
 
   func begin() {
-    dialing = pool.open { [self] result in
+    dialing = connect { [self] result in
       dialing = nil
       switch result {
       case .success(let connection): ask(connection)
@@ -76,14 +95,14 @@ private final class UpstreamCheck: ConnectionHandler {
     connection.handler = self
     var request = ByteBuffer()
     request.append("GET ")
-    request.append(pool.settings.url.basePath)
+    request.append(upstream.url.basePath)
     request.append(policy.path)
     request.append(" HTTP/1.1\r\nHost: ")
-    request.append(pool.settings.url.authority)
+    request.append(upstream.url.authority)
     request.append("\r\n")
     // Its own fields too: an upstream may ask for a key even here.
-    var fields = pool.settings.overrides
-    let decided = KnownFieldSet(pool.settings.removedHeaders.compactMap(\.known)).union(fields.present)
+    var fields = upstream.overrides
+    let decided = KnownFieldSet(upstream.removedHeaders.compactMap(\.known)).union(fields.present)
     if !decided.contains(.userAgent) { fields.append(.userAgent, literal: "fermata-health-check") }
     if !decided.contains(.accept) { fields.append(.accept, literal: "*/*") }
     fields.write(into: &request)

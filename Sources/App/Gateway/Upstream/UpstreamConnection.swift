@@ -17,19 +17,11 @@ final class UpstreamConnection: ConnectionHandler {
     case closed
   }
 
-  /// What ended an attempt before its response's head was complete.
-  enum HeadFailure {
-    /// The connection ended.
-    case ended(UpstreamFault, receivedNothing: Bool)
-    /// The backend refuses what it was shown in TLS's handshake: it may say so after it (RFC 8446, 4.4.2.4).
-    case refused(String)
-    case malformed(HTTP1Error)
-  }
-
-  let pool: UpstreamPool
+  private let home: any UpstreamHome
+  private let room: UpstreamRoom
   let connection: any Connection
-  /// Whose request it serves.
-  private var dispatch: Dispatch?
+  /// The request that it serves.
+  private var request: (any UpstreamRequest)?
   /// Who takes the response's body.
   private var sink: (any ResponseSink)?
   private var state = State.idle
@@ -43,23 +35,27 @@ final class UpstreamConnection: ConnectionHandler {
   private(set) var wasUsed = false
   private(set) var idleSince: MonotonicTime
 
-  init(connection: any Connection, pool: UpstreamPool) {
+  /// - Parameters:
+  ///   - room: where it counts until it is closed.
+  ///   - home: takes it when its response is over.
+  init(connection: any Connection, room: UpstreamRoom, home: any UpstreamHome) {
     self.connection = connection
-    self.pool = pool
+    self.room = room
+    self.home = home
     parser = ResponseHeadParser(limits: HeadLimits())
-    idleSince = pool.worker.loop.now
+    idleSince = connection.loop.now
     connection.handler = self
-    pool.worker.room.upstreamBegan()
+    room.upstreamBegan()
   }
 
   var queuedBytes: Int { connection.queuedBytes }
 
-  /// Starts to serve `dispatch`.
-  func serve(_ dispatch: Dispatch) {
-    self.dispatch = dispatch
+  /// Starts to serve `request`.
+  func serve(_ request: any UpstreamRequest) {
+    self.request = request
     state = .awaitingHead
     parser = ResponseHeadParser(limits: HeadLimits())
-    heads = ResponseSequence(method: dispatch.method)
+    heads = ResponseSequence(method: request.method)
     requestIsComplete = false
     receivedAnything = false
     connection.startReading()
@@ -111,13 +107,13 @@ final class UpstreamConnection: ConnectionHandler {
   }
 
   private func receive(_ head: consuming ResponseHead, isLast: Bool) throws(HTTP1Error) {
-    guard let dispatch else { return close() }
+    guard let request else { return close() }
     // Informational: 100 answers an expectation that we met ourselves, the others are hints that may be dropped.
     guard let framing = try heads.receive(head) else { return }
     isReusable = head.isKeepAlive && framing != .untilClose
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)
-    dispatch.headReceived(head, framing: framing)
+    request.headReceived(head, framing: framing)
     guard !framing.mayHaveBytes, state == .body else { return }
     // Bytes behind a response that has no body would be taken for the next one's head.
     if !isLast { isReusable = false }
@@ -148,22 +144,22 @@ final class UpstreamConnection: ConnectionHandler {
 
   /// The response is complete.
   private func finish() {
-    let (dispatch, sink) = (self.dispatch, self.sink)
-    self.dispatch = nil
+    let (request, sink) = (self.request, self.sink)
+    self.request = nil
     self.sink = nil
     wasUsed = true
     if isReusable, requestIsComplete, connection.queuedBytes == 0 {
       state = .idle
-      idleSince = pool.worker.loop.now
-      pool.keep(self)
+      idleSince = connection.loop.now
+      home.keep(self)
     } else {
       close()
     }
-    dispatch?.upstreamLeft()
+    request?.upstreamLeft()
     sink?.ended(.clean)
   }
 
-  func connectionDrained() { dispatch?.upstreamDrained() }
+  func connectionDrained() { request?.upstreamDrained() }
 
   func connectionEnded(_ end: ConnectionEnd) {
     let fault: UpstreamFault
@@ -189,27 +185,35 @@ final class UpstreamConnection: ConnectionHandler {
     }
   }
 
-  private func fail(_ failure: HeadFailure) {
-    let dispatch = self.dispatch
+  private func fail(_ failure: UpstreamFailure) {
+    let request = self.request
     close()
-    dispatch?.upstreamFailed(failure)
+    request?.upstreamFailed(failure)
   }
 
   private func end(_ end: UpstreamEnd) {
-    let (dispatch, sink) = (self.dispatch, self.sink)
+    let (request, sink) = (self.request, self.sink)
     close()
-    dispatch?.upstreamLeft()
+    request?.upstreamLeft()
     sink?.ended(end)
   }
 
   /// Closes at once; nobody is told.
   func close() {
     guard state != .closed else { return }
-    if state == .idle { pool.forget(self) }
+    if state == .idle { home.forget(self) }
     state = .closed
-    pool.worker.room.upstreamEnded()
-    dispatch = nil
+    room.upstreamEnded()
+    request = nil
     sink = nil
     connection.close()
   }
+}
+
+/// Where connections to a backend wait for their next request.
+protocol UpstreamHome: AnyObject {
+  /// Takes a connection whose response is over.
+  func keep(_ connection: UpstreamConnection)
+  /// A kept connection is closed.
+  func forget(_ connection: UpstreamConnection)
 }

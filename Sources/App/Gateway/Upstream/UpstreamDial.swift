@@ -9,7 +9,7 @@ final class UpstreamDial {
   typealias Completion = (Result<any Connection, UpstreamConnectError>) -> Void
 
   private let settings: UpstreamSettings
-  private let room: ConnectionRoom
+  private let room: UpstreamRoom
   private let end: MonotonicTime
   private var completion: Completion?
   private var dialing: DialAttempt?
@@ -18,7 +18,7 @@ final class UpstreamDial {
   var willSecure: (() -> Void)?
 
   /// - Parameter completion: called once, never before this returns, and not at all after `cancel()`.
-  init(_ settings: UpstreamSettings, dialer: Dialer, room: ConnectionRoom, completion: @escaping Completion) {
+  init(_ settings: UpstreamSettings, dialer: Dialer, room: UpstreamRoom, completion: @escaping Completion) {
     self.settings = settings
     self.completion = completion
     self.room = room

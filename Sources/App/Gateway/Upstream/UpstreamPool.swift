@@ -9,8 +9,9 @@ import Time
 
 /// The connections of one loop to one backend that wait for their next request. The one used last is taken first, so
 /// that the others can grow old and be closed.
-final class UpstreamPool: DeadlineMember {
-  let worker: Worker
+final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
+  private let context: LoopContext
+  private let room: UpstreamRoom
   let settings: UpstreamSettings
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
@@ -24,19 +25,24 @@ final class UpstreamPool: DeadlineMember {
   /// The configuration has it no more: who began with it may still ask it, and leaves nothing behind.
   private var isRetired = false
 
-  init(_ settings: UpstreamSettings, worker: Worker) {
+  init(_ settings: UpstreamSettings, room: UpstreamRoom, context: LoopContext) {
     self.settings = settings
-    self.worker = worker
+    self.room = room
+    self.context = context
     health = UpstreamHealth(policy: settings.health)
     statistics = UpstreamStatistics(
-      upstream: settings.name, metrics: worker.metrics.upstreams, shard: worker.shard)
+      upstream: settings.name, metrics: context.metrics.upstreams, shard: context.shard)
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
   }
 
-  /// Begins the active checks, if any are wanted.
+  /// Begins to keep connections, and the active checks, if any are wanted.
   func start() {
-    if let policy = settings.health.check { checker = UpstreamChecker(policy, pool: self) }
+    room.add(self)
+    guard let policy = settings.health.check else { return }
+    checker = UpstreamChecker(
+      policy, of: settings, on: context.loop, connect: { [unowned self] in open($0) },
+      completion: { [unowned self] in wasChecked(isWell: $0) })
   }
 
   private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
@@ -131,16 +137,17 @@ final class UpstreamPool: DeadlineMember {
 
   /// An active check is over.
   func wasChecked(isWell: Bool) {
-    let now = worker.loop.now
+    let now = context.loop.now
     noteChange(at: now) { isWell ? $0.checkPassed(at: now) : $0.checkFailed(at: now) }
   }
 
   /// Brings the gauges up to date, just before they are read.
-  func showState() { statistics.show(health.state(at: worker.loop.now)) }
+  func showState() { statistics.show(health.state(at: context.loop.now)) }
 
   /// The configuration has no such backend any more.
   func retire() {
     isRetired = true
+    room.remove(self)
     closeAll()
     checker?.cancel()
     checker = nil
@@ -153,7 +160,7 @@ final class UpstreamPool: DeadlineMember {
     let (before, after) = health.changeLabel(at: now, by: change)
     guard after != before || after != lastToldState else { return }
     let level: LogLevel = after == .available ? .info : .warning
-    worker.log.write(level, "upstream_state", at: worker.loop.wallTime()) { line in
+    context.log.write(level, "upstream_state", at: context.loop.wallTime()) { line in
       line.field("upstream", settings.name)
       line.field("from", (after == before ? lastToldState : before).rawValue)
       line.field("to", after.rawValue)
@@ -164,15 +171,15 @@ final class UpstreamPool: DeadlineMember {
   /// A connection that is ready for a request, if one is kept.
   func take() -> UpstreamConnection? {
     guard let connection = idle.popLast() else { return nil }
-    worker.shard.increment(worker.metrics.upstreamReuses)
+    context.shard.increment(context.metrics.upstreamReuses)
     return connection
   }
 
   func keep(_ connection: UpstreamConnection) {
-    guard idle.count < settings.idleConnections, !isRetired, !worker.isStopping else { return connection.close() }
+    guard idle.count < settings.idleConnections, !isRetired, !context.isStopping else { return connection.close() }
     idle.append(connection)
     if deadline == nil {
-      deadline = worker.loop.deadlines.add(self, at: worker.loop.now + settings.idleTimeout)
+      deadline = context.loop.deadlines.add(self, at: context.loop.now + settings.idleTimeout)
     }
   }
 
@@ -184,14 +191,15 @@ final class UpstreamPool: DeadlineMember {
   func connect(
     _ completion: @escaping (Result<UpstreamConnection, UpstreamConnectError>) -> Void
   ) -> UpstreamDial {
-    worker.shard.increment(worker.metrics.upstreamConnects)
-    return open { [self] result in completion(result.map { UpstreamConnection(connection: $0, pool: self) }) }
+    context.shard.increment(context.metrics.upstreamConnects)
+    return open { [self] result in completion(result.map { UpstreamConnection(connection: $0, room: room, home: self) })
+    }
   }
 
   /// Makes a new connection.
   func open(_ completion: @escaping (Result<any Connection, UpstreamConnectError>) -> Void) -> UpstreamDial {
-    worker.makeRoomForUpstream()
-    return UpstreamDial(settings, dialer: worker.dialer, room: worker.room, completion: completion)
+    room.makeRoom()
+    return UpstreamDial(settings, dialer: context.dialer, room: room, completion: completion)
   }
 
   /// Closes the connection that has been kept longest.

@@ -2,28 +2,20 @@ import Bytes
 import Sockets
 import Time
 
-/// How many connections one loop may have, and which of them go first when there are too many.
+/// How many connections to clients one loop may have, and which of them go first when there are too many.
 ///
-/// Every connection to a client counts until its descriptor is closed, also the one that lingers after its last answer.
-/// Connections to backends have a limit of their own, because a run without readers has no client. Confined to its loop.
-final class ConnectionRoom {
-  /// Connections to clients.
-  let clientLimit: Int
-  /// Connections to backends: in use, kept for the next request or being made.
-  let upstreamLimit: Int
-  private(set) var upstreams = 0
+/// Each counts until its descriptor is closed, also the one that lingers after its last answer. Confined to its loop.
+final class ClientRoom {
+  let limit: Int
   private var lingering = Lineup<LingeringClose>()
   /// Clients that wait for their next request.
-  private var idle = Lineup<ClientConnection>()
+  private var idle = Lineup<any IdleClient>()
 
-  init(_ limits: ConnectionLimits) {
-    clientLimit = limits.clients
-    upstreamLimit = limits.upstreams
+  init(limit: Int) {
+    self.limit = limit
   }
 
   var lingeringCount: Int { lingering.count }
-
-  // MARK: - Clients
 
   /// Makes room for one client, unless there is some: ends the connection that has lingered longest, or else the one that
   /// has been idle longest.
@@ -31,7 +23,7 @@ final class ConnectionRoom {
   /// - Parameter clients: those that do not linger.
   /// - Returns: false when every connection is in use.
   func admitsClient(beside clients: Int) -> Bool {
-    if clients + lingering.count < clientLimit { return true }
+    if clients + lingering.count < limit { return true }
     if let close = lingering.first {
       close.endNow()
       return true
@@ -41,9 +33,11 @@ final class ConnectionRoom {
     return true
   }
 
-  func becameIdle(_ client: ClientConnection) -> Lineup<ClientConnection>.Place { idle.append(client) }
+  typealias IdlePlace = Lineup<any IdleClient>.Place
 
-  func isIdleNoMore(_ place: Lineup<ClientConnection>.Place) { idle.remove(place) }
+  func becameIdle(_ client: any IdleClient) -> IdlePlace { idle.append(client) }
+
+  func isIdleNoMore(_ place: IdlePlace) { idle.remove(place) }
 
   /// Closes a client's connection with care; see `LingeringClose`. It counts until it is closed.
   func linger(
@@ -61,13 +55,9 @@ final class ConnectionRoom {
   func endLingering() {
     while let close = lingering.first { close.endNow() }
   }
+}
 
-  // MARK: - Backends
-
-  func upstreamBegan() { upstreams += 1 }
-  func upstreamEnded() { upstreams -= 1 }
-
-  /// Whether a request that needs a connection to a backend may go on. Kept ones count as free: they are used, or closed
-  /// to make room.
-  func admitsRequest(keeping kept: Int) -> Bool { upstreams - kept < upstreamLimit }
+/// A client that waits for its next request.
+protocol IdleClient: AnyObject {
+  func close()
 }

@@ -1,0 +1,37 @@
+import HTTP
+import Loop
+import RedisLog
+import Streams
+import Time
+
+/// What serves one request of a client: takes its body, writes its answer, and learns what becomes of the client.
+///
+/// Called on the client's loop.
+protocol ClientExchange: AnyObject {
+  var method: HTTP.Method { get }
+  /// The event stream that is open towards the client, if there is one.
+  var stream: EventStream? { get }
+  /// The name of the route that serves the request, once that is known.
+  var routeName: String? { get }
+  /// The connection to Redis that a request for a run began with, while it is needed.
+  var redis: RedisClient? { get }
+
+  func begin()
+  /// A piece of the request's body came; valid during the call only.
+  func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>)
+  func requestBodyEnded()
+  /// The client's queue is down to its low-water mark.
+  func clientDrained()
+  /// The client sends no more. It may be listening still.
+  func clientHalfClosed()
+  /// The client's connection is gone.
+  func clientGone()
+  /// The request's body broke its own framing; nothing more of the request can be trusted.
+  func clientBrokeFraming()
+  /// Ends the event stream, if there is one, though its backend has not.
+  func finishStream(_ outcome: Outcome, reason: String)
+  /// Looks at the clocks.
+  ///
+  /// - Returns: when to look again; `nil` when the exchange is over.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime?
+}

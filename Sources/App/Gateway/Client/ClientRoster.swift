@@ -1,0 +1,120 @@
+import Bytes
+import HTTP
+import Loop
+import RedisLog
+import Sockets
+import Streams
+import Telemetry
+import Time
+
+/// The clients of one loop, from their connection to its close.
+///
+/// Confined to its loop's thread.
+final class ClientRoster {
+  typealias MakeExchange = (consuming RequestHead, any ClientStream) -> any ClientExchange
+
+  let context: LoopContext
+  let room: ClientRoom
+  let books: StreamBooks
+  /// What is in force now.
+  var settings: Settings
+  private(set) var clients: [ClientConnection] = []
+  /// Makes what serves a request.
+  let makeExchange: MakeExchange
+  /// Called after a connection has left, while the loop drains.
+  private let somebodyLeft: () -> Void
+
+  init(
+    _ settings: Settings, limit: Int, books: StreamBooks, context: LoopContext, makeExchange: @escaping MakeExchange,
+    somebodyLeft: @escaping () -> Void
+  ) {
+    self.settings = settings
+    self.books = books
+    self.context = context
+    self.makeExchange = makeExchange
+    self.somebodyLeft = somebodyLeft
+    room = ClientRoom(limit: limit)
+  }
+
+  var limits: LimitSettings { settings.configuration.limits }
+  var lingerTime: Nanoseconds { settings.linger }
+  /// Whether there is no connection left. One that lingers has its last bytes, or the reset that shows a cut, still to
+  /// come.
+  var isEmpty: Bool { clients.isEmpty && room.lingeringCount == 0 }
+  /// Connections, also those that linger.
+  var connections: Int { clients.count + room.lingeringCount }
+
+  func accept(_ connection: TCPConnection) {
+    context.shard.increment(context.metrics.connections)
+    if !room.admitsClient(beside: clients.count) {
+      context.shard.increment(context.metrics.refusals[.overload])
+      return refuseQuickly(connection)
+    }
+    let client = ClientConnection(connection: connection, roster: self)
+    client.rosterIndex = clients.count
+    clients.append(client)
+    client.start()
+    // The request is here by now in most cases; to be told so would take another turn.
+    connection.readNow()
+  }
+
+  private func refuseQuickly(_ connection: TCPConnection) {
+    var answer = ByteBuffer()
+    var fields = Fields()
+    fields.append(.retryAfter, decimal: 1)
+    StandardResponses.write(
+      status: 503, code: "overload", message: "too many connections", fields: fields, into: &answer)
+    connection.write(answer.span)
+    connection.close()
+  }
+
+  /// The connection is closed, or lingers.
+  func clientLeft(_ client: ClientConnection) {
+    let index = client.rosterIndex
+    guard index >= 0, index < clients.count, clients[index] === client else { return }
+    clients.swapAt(index, clients.count - 1)
+    clients[index].rosterIndex = index
+    clients.removeLast()
+    client.rosterIndex = -1
+    connectionLeft()
+  }
+
+  /// A connection was closed with care.
+  func lingerEnded() { connectionLeft() }
+
+  private func connectionLeft() {
+    if context.isDraining { somebodyLeft() }
+  }
+
+  /// Whether a request needs that connection to Redis.
+  func waits(for redis: RedisClient) -> Bool { clients.contains { $0.exchange?.redis === redis } }
+
+  /// Closes the connections of clients that were served and wait for nothing.
+  func closeIdle() {
+    for client in clients where client.isIdle && client.wasServed { client.close() }
+  }
+
+  /// Breaks all connections.
+  func stop() {
+    for client in clients { client.abandon() }
+    room.endLingering()
+  }
+
+  // MARK: - What backends are told
+
+  /// What backends are told of a client at `peer`. Many connections in a row come from the same address, a load
+  /// balancer's for instance.
+  func forwardedClient(for peer: SocketAddress) -> ForwardedClient {
+    var host = peer
+    host.port = 0
+    if let lastForwarded, host == lastForwardedHost, lastForwardedSettings === settings { return lastForwarded }
+    let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
+    let client = ForwardedClient(address: peer.host, isSecure: false, isTrusted: isTrusted)
+    (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
+    return client
+  }
+
+  private var lastForwarded: ForwardedClient?
+  private var lastForwardedHost: SocketAddress?
+  private var lastForwardedSettings: Settings?
+}

@@ -1,0 +1,70 @@
+import Bytes
+import HTTP
+import Loop
+import Streams
+import Time
+
+/// A request's way back to its client, whatever carries it. One for each request; lives on the client's loop.
+///
+/// What is written before the answer begins or after its end is dropped.
+protocol ClientStream: AnyObject {
+  /// What backends are told of the client.
+  var forwarded: ForwardedClient { get }
+  /// Whether the client has had an answer on this connection.
+  var wasServed: Bool { get }
+
+  // MARK: - The request's body
+
+  /// Tells the client to send the body that it announced, if it is still waiting to (RFC 9110, 10.1.1).
+  func sendContinue()
+  /// Stops taking the request's body, so that the client has to wait.
+  func pauseReading()
+  func resumeReading()
+
+  // MARK: - The answer
+
+  var headIsSent: Bool { get }
+  /// Sends the answer's head, which `write` appends to an empty buffer. The body follows, in pieces.
+  ///
+  /// - Parameters:
+  ///   - framing: how the body is framed.
+  ///   - write: gets whether the connection goes on after the answer.
+  func sendHead(framing: BodyFraming, _ write: (_ isKeepAlive: Bool, inout ByteBuffer) -> Void)
+  /// Sends a piece of the body that is in `input`. It may be framed in place.
+  func send(_ input: InputBuffer, _ range: Range<Int>)
+  /// Sends a piece of the body that was built, and empties `out`.
+  func send(_ out: inout ByteBuffer)
+  /// Sends a piece of the body from where it is.
+  func send(_ bytes: Span<UInt8>)
+  /// Ends the answer. `rest` holds what remains of its body, and is emptied.
+  ///
+  /// - Parameter closing: the close that is to be measured, for event streams.
+  func end(_ end: BodyEnd, _ rest: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)?)
+  /// Answers with a response of our own, which `write` writes whole. The connection goes on if it may.
+  func answer(_ write: (_ isHead: Bool, _ isKeepAlive: Bool, inout ByteBuffer) -> Void)
+  /// Answers with an error of our own, after which the connection ends: what follows on it can't be trusted.
+  ///
+  /// - Parameter retryAfter: seconds.
+  func refuse(status: Int, code: String, detail: String, retryAfter: Int?, fields: Fields)
+  /// Breaks the answer off, so that the client sees that it is not complete.
+  func abandon()
+  /// Closes at once.
+  func close()
+
+  // MARK: - Whether the client keeps up
+
+  /// Bytes that wait for the client.
+  var queuedBytes: Int { get }
+  /// The exchange is told when no more than `bytes` wait; 0 for when none do.
+  func setLowWaterMark(_ bytes: Int)
+  /// Looks at whether the client takes what waits for it.
+  func look(with watch: inout SendWatch, _ now: MonotonicTime)
+  /// Sends the first bytes of whatever comes next, to learn whether a client that finished sending still listens.
+  func probe()
+  /// Has the exchange look at its clocks soon.
+  func exchangeNeedsTime()
+}
+
+extension ClientStream {
+  func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
+}

@@ -1,0 +1,8 @@
+import Streams
+
+/// What a close is counted under.
+struct CloseLabel {
+  let mode: Mode
+  /// The arm that the guard counts the close in; `nil`: it does not.
+  let cohort: Cohort?
+}

@@ -1,0 +1,19 @@
+import HTTP
+
+/// Who asked for a good response and takes its body.
+protocol DispatchOwner: ResponseSink {
+  /// A backend's response is good: here is its head, the body follows.
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)
+  /// No backend gave one.
+  func dispatchFailed(_ failure: DispatchFailure)
+  /// It has taken so long that the stream should be opened without waiting further.
+  func dispatchIsLate()
+  /// The request announces a body and waits for leave to send it (RFC 9110, 10.1.1).
+  func dispatchWantsBody()
+  /// Backends take the request's body (again).
+  func dispatchTakesBody()
+  /// There is no memory for the request's body. Nothing was sent to a backend that could answer it.
+  func dispatchHasNoRoom()
+  /// Another attempt has begun: its limits may end sooner than the last one's, so the clocks want looking at.
+  func dispatchNeedsTime()
+}

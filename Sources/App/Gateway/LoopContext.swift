@@ -1,0 +1,60 @@
+import Bytes
+import Loop
+import Processes
+import SSE
+import Sockets
+import Streams
+import Telemetry
+
+/// What everything on one event loop may use: the loop itself, buffers that are shared, the dialer, the loop's counters,
+/// its log and its ids. It knows no client, backend, run or flag, so whatever lives on a loop can hold it.
+///
+/// Confined to its loop's thread.
+final class LoopContext {
+  /// The loop's number among those of the process, from 0.
+  let index: Int
+  let loop: EventLoop
+  let dialer: Dialer
+  let metrics: GatewayMetrics
+  let shard: MetricShard
+  let log: WorkerLog
+  /// For work that is too long for one turn of the loop.
+  let turns: FairTurns
+  /// Whether the loop takes no new connections and lets what is running come to its end.
+  private(set) var isDraining = false
+  /// Whether everything on the loop is being ended at once.
+  private(set) var isStopping = false
+
+  // Shared by all connections of the loop; each is empty again when its writer returns.
+  var clientHead = ByteBuffer()
+  var upstreamHead = ByteBuffer()
+
+  private var randomPool: [UInt64] = []
+
+  init(index: Int, loop: EventLoop, metrics: GatewayMetrics, log: WorkerLog) {
+    self.index = index
+    self.loop = loop
+    self.metrics = metrics
+    self.log = log
+    dialer = Dialer(loop: loop)
+    shard = MetricShard(metrics.registry)
+    turns = FairTurns(loop: loop)
+  }
+
+  func drainBegan() { isDraining = true }
+  func stopBegan() { isStopping = true }
+
+  /// 128 unguessable bits. Drawn in batches: asking the kernel is a system call.
+  func nextStreamID() -> StreamID {
+    if randomPool.count < 2 { randomPool = Host.randomWords(128) }
+    return StreamID(random: (randomPool.removeLast(), randomPool.removeLast()))
+  }
+
+  /// Logs that a time limit ended something that no other line reports.
+  func limitPassed(_ limit: TimeLimit, route: String?, _ level: LogLevel = .info) {
+    log.write(level, "limit_passed", at: loop.wallTime()) { line in
+      line.field("limit", limit.rawValue)
+      line.field("route", ifPresent: route)
+    }
+  }
+}

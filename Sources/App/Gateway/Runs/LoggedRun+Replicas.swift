@@ -1,0 +1,34 @@
+import RedisLog
+import Streams
+
+extension RunOwnership {
+  var notice: RunNotice { RunNotice(id: id, redis: redis) }
+}
+
+// What a run tells other replicas, and asks them.
+extension LoggedRun {
+  /// Tells how the run stands here: its owner how far it is, everybody how many readers there are.
+  func tellReplicas() {
+    guard let notice else { return }
+    var status = RunStatus(readers: readers.count)
+    if isOwner {
+      let report = report
+      status.progress = RunStatus.Progress(
+        phase: isOver ? .ended : isOpen ? .running : .opening, attempts: report.attempts,
+        milliseconds: isOver ? report.milliseconds : nil)
+    }
+    notice.post(status)
+  }
+
+  /// Asks whether somebody reads the run on another replica, or may do so as long as the store does not answer.
+  ///
+  /// - Parameter completion: gets also what the last reader that said so wants to become of the run, wherever it reads.
+  /// - Returns: false when no other replica can.
+  func askForReadersElsewhere(_ completion: @escaping (Bool, DisconnectPolicy?) -> Void) -> Bool {
+    guard let notice, !isDegraded else { return false }
+    notice.redis.statusBoard.readersElsewhere(of: notice.id) { status in
+      completion(status?.readers != 0, status?.wish)
+    }
+    return true
+  }
+}

@@ -1,0 +1,38 @@
+import Loop
+import Streams
+import Telemetry
+
+extension Worker {
+  /// The counters of this loop with the gauges of this moment.
+  func snapshot() -> MetricSnapshot {
+    let (shard, metrics) = (context.shard, context.metrics)
+    shard.set(metrics.streamsActive, to: Double(services.books.openStreams))
+    shard.set(metrics.clients, to: Double(clients.clients.count))
+    shard.set(metrics.runsActive, to: Double(services.runs.running))
+    services.runs.countStore()
+    showBounds()
+    for pool in services.settings.pools { pool.showState() }
+    return shard.snapshot()
+  }
+
+  private func showBounds() {
+    show(.clientConnections, used: clients.connections, limit: clients.room.limit)
+    show(.upstreamConnections, used: services.upstreams.count, limit: services.upstreams.limit)
+    // One loop tells what is shared.
+    guard context.index == 0 else { return }
+    let hub = services.runs.hub
+    context.shard.set(context.metrics.runBytes, to: Double(hub.budget.used))
+    show(.runMemory, used: hub.budget.used, limit: hub.budget.limit)
+    show(.principalMemory, used: hub.memories.largest, limit: hub.memories.rule.share)
+    let stored = hub.stored.use(at: context.loop.now)
+    show(.storedRuns, used: stored.count, limit: stored.limit)
+    show(.principalStoredRuns, used: stored.largest, limit: stored.share)
+    show(.unreadRuns, used: hub.unread.count, limit: hub.unread.limit)
+    show(.requestBodies, used: hub.bodies.used, limit: hub.bodies.limit)
+  }
+
+  private func show(_ bound: Bound, used: Int, limit: Int) {
+    context.shard.set(context.metrics.boundUse[bound], to: Double(used))
+    context.shard.set(context.metrics.boundLimits[bound], to: Double(limit))
+  }
+}
