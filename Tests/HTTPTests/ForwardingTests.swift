@@ -190,10 +190,11 @@ import Testing
     as rules: ResponseRules = ResponseRules()
   ) throws -> String {
     let head = try responseHead(text)
-    return written {
-      Forwarding.writeResponse(
-        head, framing: framing, version: version, isKeepAlive: isKeepAlive, as: rules, into: &$0)
-    }
+    var draft = ResponseDraft()
+    Forwarding.draftResponse(head, as: rules, into: &draft)
+    var out = ByteBuffer()
+    HTTP1Head.write(draft, framing: framing, version: version, isKeepAlive: isKeepAlive, into: &out)
+    return String(copying: out.span)
   }
 
   @Test func `a response is written anew with its own reason`() throws {

@@ -1,4 +1,5 @@
 import Bytes
+import HTTP
 import Loop
 import Processes
 import SSE
@@ -25,7 +26,8 @@ final class LoopContext {
   /// Whether everything on the loop is being ended at once.
   private(set) var isStopping = false
 
-  // Shared by all connections of the loop; each is empty again when its writer returns.
+  // Shared by all connections of the loop; what is in them counts only until their writer returns.
+  var draft = ResponseDraft()
   var clientHead = ByteBuffer()
   var upstreamHead = ByteBuffer()
 

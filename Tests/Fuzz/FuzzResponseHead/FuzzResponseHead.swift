@@ -68,8 +68,9 @@ func checkForwarding(_ head: ResponseHead, to method: Method, version: HTTPVersi
   if head.isInformational { return }
   let framing = BodyFraming.ofResponse(head, to: method).forwarded(to: version)
   var buffer = ByteBuffer()
-  Forwarding.writeResponse(
-    head, framing: framing, version: version, isKeepAlive: true, as: ResponseRules(), into: &buffer)
+  var draft = ResponseDraft()
+  Forwarding.draftResponse(head, as: ResponseRules(), into: &draft)
+  HTTP1Head.write(draft, framing: framing, version: version, isKeepAlive: true, into: &buffer)
   let output = buffer.toArray()
   var parser = ResponseHeadParser()
   guard case .complete(let again, let consumed)? = try? parser.parse(output.span) else {

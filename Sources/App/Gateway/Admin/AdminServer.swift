@@ -105,7 +105,7 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
       answer(head)
     } catch {
       var out = ByteBuffer()
-      StandardResponses.write(error, into: &out)
+      ErrorResponse(error).writeLast(into: &out)
       send(out)
     }
   }
@@ -117,8 +117,9 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
       var fields = Fields()
       fields.append(.wwwAuthenticate, literal: "Bearer")
       var out = ByteBuffer()
-      StandardResponses.write(
-        status: 401, code: "unauthorized", message: "the admin listener asks for its token", fields: fields, into: &out)
+      ErrorResponse(
+        status: 401, code: "unauthorized", message: "the admin listener asks for its token", fields: fields
+      ).writeLast(into: &out)
       return send(out)
     }
     let request = AdminRequest(
@@ -133,8 +134,8 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
     fields.append(.contentType, literal: response.contentType)
     fields.append(.cacheControl, literal: "no-store")
     var out = ByteBuffer()
-    ResponseWriter.writeHead(
-      status: response.status, fields: fields, framing: .length(response.body.count), version: .http11,
+    HTTP1Head.write(
+      ResponseDraft(status: response.status, fields: fields), framing: .length(response.body.count),
       isKeepAlive: false, into: &out)
     if !isHead { out.append(response.body) }
     send(out)

@@ -49,7 +49,9 @@ extension ClientConnection: DeadlineMember {
       context.shard.increment(context.metrics.refusals[.headTimeout])
       context.limitPassed(.requestHead, route: nil)
       refuse(
-        status: 408, code: "head_timeout", detail: TimeLimit.requestHead.ending("the request's head took too long"))
+        ErrorResponse(
+          status: 408, code: "head_timeout",
+          message: TimeLimit.requestHead.ending("the request's head took too long")))
       return nil
     }
     let due = idleSince + (requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)

@@ -35,6 +35,8 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   /// Takes the request's body out of its framing while `hasBody`.
   private var body = BodyDecoder(framing: .none, side: .request)
   var hasBody = false
+  /// That of the request which is being answered.
+  private var version = HTTPVersion.http11
   private var backlog = ByteBuffer()
   var exchange: (any ClientExchange)?
   private var deadline: DeadlineHandle?
@@ -118,7 +120,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
       }
     } catch {
       context.shard.increment(context.metrics.refusals[.badRequest])
-      refuse(status: error.status, code: error.code, detail: error.description)
+      refuse(ErrorResponse(error))
     }
   }
 
@@ -131,6 +133,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     peerWasProbed = false
     requests += 1
     context.shard.increment(context.metrics.requests)
+    version = head.version
     hasBody = head.framing.mayHaveBytes
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     closesAfterResponse =
@@ -166,7 +169,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     guard let exchange else { return pauseReading() }
     exchange.clientBrokeFraming()
     if response.headIsSent { return abandon() }
-    refuse(status: error.status, code: error.code, detail: error.description)
+    refuse(ErrorResponse(error))
   }
 
   /// Bytes of the next request wait, and nothing more is read until it is their turn.
@@ -253,10 +256,11 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   /// Whether `Connection: close` must go with the answer.
   private var willClose: Bool { closesAfterResponse || response.framing == .untilClose || hasBody }
 
-  func sendHead(framing: BodyFraming, _ write: (_ isKeepAlive: Bool, inout ByteBuffer) -> Void) {
+  func sendHead(_ draft: borrowing ResponseDraft, framing: BodyFraming) {
     response.prepare(framing: framing)
     context.clientHead.removeAll()
-    write(!willClose, &context.clientHead)
+    HTTP1Head.write(
+      draft, framing: framing, version: version, isKeepAlive: !willClose, into: &context.clientHead)
     sendHead(context.clientHead)
   }
 
@@ -320,31 +324,24 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   // MARK: - Closing
 
-  func refuse(status: Int, code: String, detail: String) {
-    refuse(status: status, code: code, detail: detail, retryAfter: nil, fields: Fields())
-  }
-
-  func refuse(status: Int, code: String, detail: String, retryAfter: Int?, fields extra: Fields) {
+  func refuse(_ error: borrowing ErrorResponse) {
     if state == .awaitingHead {
       response.open()
       state = .exchanging
     }
     closesAfterResponse = true
-    var fields = extra
-    if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
-    answer { isHead, isKeepAlive, out in
-      StandardResponses.write(
-        status: status, code: code, message: detail, fields: fields, isKeepAlive: isKeepAlive, isHead: isHead,
-        into: &out)
-    }
+    error.body.withSpan { answer(error.draft, $0) }
   }
 
-  func answer(_ write: (_ isHead: Bool, _ isKeepAlive: Bool, inout ByteBuffer) -> Void) {
+  func answer(_ draft: borrowing ResponseDraft, _ body: Span<UInt8>) {
     guard state == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
     response.prepare(framing: .none)
-    var head = ByteBuffer()
-    write(exchange?.method == .head, !willClose, &head)
-    sendHead(head)
+    var whole = ByteBuffer()
+    // No length in 204 (RFC 9110, 8.6).
+    HTTP1Head.write(
+      draft, framing: draft.status == 204 ? .none : .length(body.count), isKeepAlive: !willClose, into: &whole)
+    if exchange?.method != .head { whole.append(body) }
+    sendHead(whole)
     var nothing = ByteBuffer()
     end(.complete, &nothing, closing: nil)
   }

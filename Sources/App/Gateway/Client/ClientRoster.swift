@@ -62,8 +62,8 @@ final class ClientRoster {
     var answer = ByteBuffer()
     var fields = Fields()
     fields.append(.retryAfter, decimal: 1)
-    StandardResponses.write(
-      status: 503, code: "overload", message: "too many connections", fields: fields, into: &answer)
+    ErrorResponse(status: 503, code: "overload", message: "too many connections", fields: fields)
+      .writeLast(into: &answer)
     connection.write(answer.span)
     connection.close()
   }

@@ -24,12 +24,10 @@ protocol ClientStream: AnyObject {
   // MARK: - The answer
 
   var headIsSent: Bool { get }
-  /// Sends the answer's head, which `write` appends to an empty buffer. The body follows, in pieces.
+  /// Sends the answer's head. The body follows, in pieces.
   ///
-  /// - Parameters:
-  ///   - framing: how the body is framed.
-  ///   - write: gets whether the connection goes on after the answer.
-  func sendHead(framing: BodyFraming, _ write: (_ isKeepAlive: Bool, inout ByteBuffer) -> Void)
+  /// - Parameter framing: how HTTP/1.1 frames the body.
+  func sendHead(_ draft: borrowing ResponseDraft, framing: BodyFraming)
   /// Sends a piece of the body that is in `input`. It may be framed in place.
   func send(_ input: InputBuffer, _ range: Range<Int>)
   /// Sends a piece of the body that was built, and empties `out`.
@@ -40,12 +38,12 @@ protocol ClientStream: AnyObject {
   ///
   /// - Parameter closing: the close that is to be measured, for event streams.
   func end(_ end: BodyEnd, _ rest: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)?)
-  /// Answers with a response of our own, which `write` writes whole. The connection goes on if it may.
-  func answer(_ write: (_ isHead: Bool, _ isKeepAlive: Bool, inout ByteBuffer) -> Void)
-  /// Answers with an error of our own, after which the connection ends: what follows on it can't be trusted.
+  /// Answers with a response of the gateway's own. The connection goes on if it may.
   ///
-  /// - Parameter retryAfter: seconds.
-  func refuse(status: Int, code: String, detail: String, retryAfter: Int?, fields: Fields)
+  /// - Parameter body: left out where the request or the status has none.
+  func answer(_ draft: borrowing ResponseDraft, _ body: Span<UInt8>)
+  /// Answers in the same way, and ends the connection after it: what follows on it can't be trusted.
+  func refuse(_ response: borrowing ErrorResponse)
   /// Breaks the answer off, so that the client sees that it is not complete.
   func abandon()
   /// Closes at once.
@@ -67,4 +65,7 @@ protocol ClientStream: AnyObject {
 
 extension ClientStream {
   func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
+
+  /// Answers without a body.
+  func answer(_ draft: borrowing ResponseDraft) { answer(draft, Span()) }
 }

@@ -34,7 +34,7 @@ struct ResponseChannel: ~Copyable {
 
   // MARK: - Writing
 
-  /// Sends an answer's head, which is in `head` and starts with `HTTP/1.1 `.
+  /// Sends an answer's head, which is in `head` and starts with `HTTP1Head.responseStart`.
   mutating func sendHead(_ head: borrowing ByteBuffer) {
     guard isOpen, !headIsSent else { return }
     headIsSent = true
@@ -45,7 +45,7 @@ struct ResponseChannel: ~Copyable {
   func sendContinue() {
     guard isOpen, !headIsSent, prefixSent == 0 else { return }
     var head = ByteBuffer()
-    ResponseWriter.writeInformational(100, into: &head)
+    HTTP1Head.writeInformational(100, into: &head)
     head.withSpan { connection.write($0) }
   }
 
@@ -103,7 +103,7 @@ struct ResponseChannel: ~Copyable {
     var start = ByteBuffer()
     if !headIsSent {
       guard prefixSent == 0 else { return }
-      start.append("HTTP/1.1 ")
+      start.append(HTTP1Head.responseStart)
       prefixSent = start.count
     } else if framing == .chunked {
       start.append("0")

@@ -73,18 +73,15 @@ struct DispatchFailure {
     }
   }
 
+  /// Tells the client.
+  ///
   /// - Parameter extra: goes with the answer.
-  func answer(on client: any ClientStream, with extra: Fields) {
+  func answer(_ client: any ClientStream, with extra: Fields) {
     let body = problem.text() + "\n"
     var fields = extra
     fields.append(.contentType, literal: "application/problem+json")
     if !isTold { fields.append(.retryAfter, decimal: retryAfter) }
-    client.answer { isHead, isKeepAlive, out in
-      ResponseWriter.writeHead(
-        status: status, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,
-        into: &out)
-      if !isHead { out.append(body) }
-    }
+    client.answer(ResponseDraft(status: status, fields: fields), body.utf8Span.span)
   }
 
   /// A problem document (RFC 9457). `error` says the same in the shape that the clients of model providers read.

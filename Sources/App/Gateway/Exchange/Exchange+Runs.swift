@@ -58,12 +58,7 @@ extension Exchange {
     fields.append(.contentType, literal: "application/json")
     fields.append(.cacheControl, literal: "no-store")
     let body = state.document.text() + "\n"
-    client.answer { isHead, isKeepAlive, out in
-      ResponseWriter.writeHead(
-        status: 200, fields: fields, framing: .length(body.utf8.count), version: .http11, isKeepAlive: isKeepAlive,
-        into: &out)
-      if !isHead { out.append(body) }
-    }
+    client.answer(ResponseDraft(status: 200, fields: fields), body.utf8Span.span)
   }
 
   func readerOpened(_ stream: EventStream) { self.stream = stream }
@@ -89,7 +84,7 @@ extension Exchange {
     case .dispatch(let failure):
       phase = .over
       context.shard.increment(context.metrics.refusals[failure.refusal])
-      failure.answer(on: client, with: crossOriginFields)
+      failure.answer(client, with: crossOriginFields)
     case .noStream:
       refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
     case .noRoom: refuseForBodies()

@@ -138,10 +138,7 @@ final class Exchange: ClientExchange, DispatchOwner {
   /// Answers in the backend's place where there is nothing to say but the fields.
   func answerEmpty(with fields: Fields) {
     phase = .over
-    client.answer { _, isKeepAlive, out in
-      ResponseWriter.writeHead(
-        status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
-    }
+    client.answer(ResponseDraft(status: 204, fields: fields))
   }
 
   /// What an answer of the gateway's own must carry for pages of other origins.
@@ -202,12 +199,9 @@ final class Exchange: ClientExchange, DispatchOwner {
 
   func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
     phase = .relaying
-    let forwarded = framing.forwarded(to: request.version)
     let rules = cors?.rules(services.plainRules, for: request, over: head.fields) ?? services.plainRules
-    client.sendHead(framing: forwarded) { isKeepAlive, out in
-      Forwarding.writeResponse(
-        head, framing: forwarded, version: request.version, isKeepAlive: isKeepAlive, as: rules, into: &out)
-    }
+    Forwarding.draftResponse(head, as: rules, into: &context.draft)
+    client.sendHead(context.draft, framing: framing.forwarded(to: request.version))
   }
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
@@ -237,11 +231,10 @@ final class Exchange: ClientExchange, DispatchOwner {
     run: LoggedRun? = nil
   ) {
     let rules = rules(of: stream.mode, for: request, head)
-    client.sendHead(framing: request.version == .http10 ? .untilClose : .chunked) { isKeepAlive, out in
-      opening.writeHead(
-        head, for: request, stream: stream, isKeepAlive: isKeepAlive, run: run,
-        resumePath: settings.configuration.runs.streamPath, rules: rules, into: &out)
-    }
+    opening.draftHead(
+      head, stream: stream, run: run, resumePath: settings.configuration.runs.streamPath, rules: rules,
+      into: &context.draft)
+    client.sendHead(context.draft, framing: request.version == .http10 ? .untilClose : .chunked)
     stream.closing.headWasSent()
     services.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
   }
@@ -279,7 +272,7 @@ final class Exchange: ClientExchange, DispatchOwner {
     guard phase == .dispatching else { return }
     phase = .over
     context.shard.increment(context.metrics.refusals[failure.refusal])
-    failure.answer(on: client, with: crossOriginFields)
+    failure.answer(client, with: crossOriginFields)
   }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
@@ -388,7 +381,8 @@ final class Exchange: ClientExchange, DispatchOwner {
     entry = nil
     end(.ended(.clientGone))
     context.shard.increment(context.metrics.refusals[refusal])
-    client.refuse(
-      status: status, code: code, detail: detail, retryAfter: retryAfter, fields: crossOriginFields)
+    var fields = crossOriginFields
+    if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
+    client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
   }
 }

@@ -102,23 +102,19 @@ struct StreamOpening {
       keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
   }
 
-  /// Writes the head of the client's response. The route's rules hold what is the same for every stream of a mode.
+  /// Makes `draft` the head of the client's response. The route's rules hold what is the same for every stream of a mode.
   ///
   /// - Parameter resumePath: where streams can be resumed.
-  func writeHead(
-    _ head: borrowing ResponseHead, for request: borrowing RequestHead, stream: EventStream, isKeepAlive: Bool,
-    run: LoggedRun?, resumePath: PathTemplate?, rules: borrowing ResponseRules, into out: inout ByteBuffer
+  func draftHead(
+    _ head: borrowing ResponseHead, stream: EventStream, run: LoggedRun?, resumePath: PathTemplate?,
+    rules: borrowing ResponseRules, into draft: inout ResponseDraft
   ) {
-    let framing: BodyFraming = request.version == .http10 ? .untilClose : .chunked
-    Forwarding.writeResponse(
-      head, framing: framing, version: request.version, isKeepAlive: isKeepAlive, as: rules, into: &out)
-    // The head ends with an empty line; the fields of this one stream go before it.
-    out.truncate(to: out.count - 2)
-    out.append("X-Stream-Id: ")
-    stream.id.write(to: &out)
-    if prefersStreamEnd, mode == .graceful { out.append("\r\nPreference-Applied: stream-end") }
-    run?.writeResumeField(resumePath, into: &out)
-    out.append("\r\n\r\n")
+    Forwarding.draftResponse(head, as: rules, into: &draft)
+    // The fields of this one stream come last.
+    draft.placeBodyFields()
+    draft.append("X-Stream-Id") { stream.id.write(to: &$0) }
+    if prefersStreamEnd, mode == .graceful { draft.append("Preference-Applied", "stream-end") }
+    run?.appendResumeField(resumePath, to: &draft)
   }
 }
 

@@ -13,14 +13,15 @@ extension LoggedRun {
   /// whose store is away may be lost.
   var isKept: Bool { !isDegraded && !(home == .aWorker && settings.source == .pubsub) }
 
-  /// Appends a line break and `X-Stream-Resume`: the path at which a client that was cut goes on, and never begins a run.
+  /// Appends `X-Stream-Resume`: the path at which a client that was cut goes on, and never begins a run.
   ///
   /// - Parameter path: where streams can be resumed, as it was when the client's request came.
-  func writeResumeField(_ path: PathTemplate?, into out: inout ByteBuffer) {
+  func appendResumeField(_ path: PathTemplate?, to draft: inout ResponseDraft) {
     guard isKept, let (before, after) = path?.surroundings(of: CommonRunSettings.streamCapture) else { return }
-    out.append("\r\nX-Stream-Resume: ")
-    out.append(before)
-    stream.write(to: &out)
-    out.append(after)
+    draft.append("X-Stream-Resume") { value in
+      value.append(before)
+      stream.write(to: &value)
+      value.append(after)
+    }
   }
 }

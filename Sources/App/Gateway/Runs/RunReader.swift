@@ -163,10 +163,7 @@ final class RunReader: RunClient {
     fields.append("X-Stream-Id", run.stream.description)
     if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
     leave()
-    client.answer { _, isKeepAlive, out in
-      ResponseWriter.writeHead(
-        status: 204, fields: fields, framing: .none, version: .http11, isKeepAlive: isKeepAlive, into: &out)
-    }
+    client.answer(ResponseDraft(status: 204, fields: fields))
   }
 
   func runFailed(_ failure: RunFailure) {

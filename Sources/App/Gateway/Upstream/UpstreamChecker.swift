@@ -93,20 +93,15 @@ private final class UpstreamCheck: ConnectionHandler {
     guard completion != nil else { return connection.close() }
     self.connection = connection
     connection.handler = self
-    var request = ByteBuffer()
-    request.append("GET ")
-    request.append(upstream.url.basePath)
-    request.append(policy.path)
-    request.append(" HTTP/1.1\r\nHost: ")
-    request.append(upstream.url.authority)
-    request.append("\r\n")
     // Its own fields too: an upstream may ask for a key even here.
     var fields = upstream.overrides
     let decided = KnownFieldSet(upstream.removedHeaders.compactMap(\.known)).union(fields.present)
     if !decided.contains(.userAgent) { fields.append(.userAgent, literal: "fermata-health-check") }
     if !decided.contains(.accept) { fields.append(.accept, literal: "*/*") }
-    fields.write(into: &request)
-    request.append("Connection: close\r\n\r\n")
+    var request = ByteBuffer()
+    HTTP1Head.writeLastRequest(
+      .get, target: upstream.url.basePath + policy.path, authority: upstream.url.authority, fields: fields,
+      into: &request)
     connection.write(request.span)
     connection.startReading()
   }

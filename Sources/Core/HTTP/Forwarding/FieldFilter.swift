@@ -22,9 +22,9 @@ struct FieldFilter {
     self.checksOthers = checksOthers || connection.nominatesOthers
   }
 
-  /// Appends the fields that pass. `isDropped` is asked about names that are not known fields.
-  func write(
-    _ fields: borrowing Fields, into buffer: inout ByteBuffer, isDropped: (Span<UInt8>) -> Bool
+  /// Calls `body` with the index of each field that passes. `isDropped` is asked about names that are not known fields.
+  func forEachPassing(
+    _ fields: borrowing Fields, isDropped: (Span<UInt8>) -> Bool, body: (Int) -> Void
   ) {
     for index in fields.indices {
       if let known = fields.known(at: index) {
@@ -33,7 +33,7 @@ struct FieldFilter {
         let name = fields.name(at: index)
         if FieldFilter.imitatesKnownField(name) || (checksOthers && isDropped(name)) { continue }
       }
-      fields.write(at: index, into: &buffer)
+      body(index)
     }
   }
 

@@ -25,34 +25,22 @@ package enum Forwarding {
     buffer.append("\r\n")
   }
 
-  /// Appends the head of an upstream's response for the client.
+  /// Makes `draft` the head of an upstream's response for the client.
   ///
-  /// - Parameters:
-  ///   - framing: how the body will be framed; see ``BodyFraming/forwarded(to:)``. With `.none`, a declared length
-  ///     is kept where it tells of a body that is not sent (HEAD, 304).
-  ///   - version: the client's.
-  ///   - isKeepAlive: whether the client's connection may go on; ignored when the body lasts until the close.
-  package static func writeResponse(
-    _ head: borrowing ResponseHead, framing: BodyFraming, version: HTTPVersion, isKeepAlive: Bool,
-    as rules: borrowing ResponseRules, into buffer: inout ByteBuffer
+  /// A declared length is kept for a body that is not sent, so that answers to HEAD and 304 tell it; never in 204 (RFC
+  /// 9110, 8.6).
+  package static func draftResponse(
+    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, into draft: inout ResponseDraft
   ) {
-    buffer.reserve(head.fields.bytes.count + 256)
-    ResponseWriter.writeStatusLine(head.status, reason: head.reason, into: &buffer)
-    writeResponseFields(head, as: rules, into: &buffer)
-    rules.overrides.write(into: &buffer)
-    writeVia(head.version, into: &buffer)
-    buffer.append("fermata\r\n")
-    bodyFraming(head, framing).writeFields(into: &buffer)
-    ResponseWriter.writeConnection(version: version, isKeepAlive: isKeepAlive && framing != .untilClose, into: &buffer)
-    buffer.append("\r\n")
-  }
-
-  /// RFC 9110 8.6: no length in 204; in answers to HEAD and in 304 the length of what is not sent.
-  private static func bodyFraming(_ head: borrowing ResponseHead, _ framing: BodyFraming) -> BodyFraming {
-    guard framing == .none, head.status != 204, case .length = head.declaredFraming else {
-      return framing
+    draft.begin(status: head.status, reason: head.reason)
+    draft.reserve(head.fields.bytes.count + 256)
+    appendResponseFields(head, as: rules, to: &draft)
+    draft.append(rules.overrides)
+    draft.append("Via") { value in
+      value.append(head.version.viaToken)
+      value.append(" fermata")
     }
-    return head.declaredFraming
+    if head.status != 204, case .length(let length) = head.declaredFraming { draft.unsentLength = length }
   }
 
   /// Appends `Via` but for the name of the recipient and the line's end.
@@ -114,8 +102,10 @@ extension Forwarding {
     }
     let checksOthers = !rules.droppedNames.isEmpty || rules.overrides.hasOtherNames
     let filter = FieldFilter(dropped: dropped, connection: head.connection, checksOthers: checksOthers)
-    filter.write(head.fields, into: &buffer) { name in
+    filter.forEachPassing(head.fields) { name in
       rules.drops(name) || (head.connection.nominatesOthers && head.fields.nominates(name))
+    } body: {
+      head.fields.write(at: $0, into: &buffer)
     }
   }
 
@@ -161,15 +151,17 @@ extension Forwarding {
 // MARK: - Parts of a response
 
 extension Forwarding {
-  private static func writeResponseFields(
-    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, into buffer: inout ByteBuffer
+  private static func appendResponseFields(
+    _ head: borrowing ResponseHead, as rules: borrowing ResponseRules, to draft: inout ResponseDraft
   ) {
     let dropped = rules.dropped.union(rules.overrides.present)
     let filter = FieldFilter(
       dropped: dropped, connection: head.connection, checksOthers: rules.overrides.hasOtherNames)
-    filter.write(head.fields, into: &buffer) { name in
+    filter.forEachPassing(head.fields) { name in
       rules.overrides.firstIndex(named: name) != nil
         || (head.connection.nominatesOthers && head.fields.nominates(name))
+    } body: {
+      draft.append(head.fields, at: $0)
     }
   }
 }
