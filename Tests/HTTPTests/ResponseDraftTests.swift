@@ -75,7 +75,7 @@ import Testing
     #expect(String(copying: draft.reason) == String(line.dropFirst(4)))
   }
 
-  @Test func `names and values are told in their order, whatever the version`() {
+  @Test func `names and values can be read in their order`() {
     var fields = Fields()
     fields.append(.setCookie, literal: "a=b")
     fields.append(.setCookie, literal: "c=d")

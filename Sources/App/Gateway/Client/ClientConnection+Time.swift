@@ -9,19 +9,19 @@ import Time
 extension ClientConnection: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     let next: MonotonicTime?
-    switch state {
+    switch machine.phase {
     case .awaitingHead: next = waitedForHead(now)
     case .exchanging: next = waitedForAnswer(now)
-    case .closing, .closed: next = nil
+    case .answered: next = waitedForFlush(now)
+    case .over: next = nil
     }
-    // What was done may have changed the state: then the next tick looks at the new one.
-    return state == .closing || state == .closed ? nil : next ?? now
+    // What was done may have changed the phase: then the next tick looks at the new one.
+    return machine.phase == .over ? nil : next ?? now
   }
 
   private func waitedForAnswer(_ now: MonotonicTime) -> MonotonicTime? {
-    guard let exchange else { return waitedForFlush(now) }
-    let next = exchange.timePassed(now)
-    guard state == .exchanging, self.exchange != nil, !connection.isReading, !peerHasFinished else { return next }
+    let next = exchange?.timePassed(now)
+    guard machine.phase == .exchanging, !connection.isReading, !machine.peerHasFinished else { return next }
     lookAtPeer()
     return min(next ?? now, now + Self.peerLookInterval)
   }
@@ -30,11 +30,7 @@ extension ClientConnection: DeadlineMember {
   private func lookAtPeer() {
     switch connection.peerSign {
     case .none: break
-    case .finished:
-      guard !peerWasProbed else { return }
-      peerWasProbed = true
-      // What stands before its end is the next request, or more of this one's body: it may go on listening.
-      exchange?.clientHalfClosed()
+    case .finished: perform(machine.peerEndWasSeen())
     case .gone: peerFailed()
     }
   }
@@ -54,7 +50,7 @@ extension ClientConnection: DeadlineMember {
           message: TimeLimit.requestHead.ending("the request's head took too long")))
       return nil
     }
-    let due = idleSince + (requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)
+    let due = idleSince + (machine.requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)
     if now < due { return due }
     close()
     return nil

@@ -8,18 +8,8 @@ import Time
 
 /// One client's HTTP/1.1 connection: reads requests one after the other, gives each an exchange, writes its answer.
 ///
-/// Lives on one loop. Pipelined requests wait until the answer before them is done.
+/// `ClientConnectionMachine` decides what follows what; here it is carried out. Lives on one loop.
 final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnMember {
-  enum State {
-    /// Waits for a request's head. → exchanging, closing, closed
-    case awaitingHead
-    /// A request has its exchange. → awaitingHead, closing, closed
-    case exchanging
-    /// The last answer is on its way; waits for the peer's end. → closed
-    case closing
-    case closed
-  }
-
   private let roster: ClientRoster
   let context: LoopContext
   let connection: any Connection
@@ -30,11 +20,10 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   /// Our place among those that are closed first when connections run short.
   private var idlePlace: ClientRoom.IdlePlace?
 
-  var state = State.awaitingHead
+  var machine = ClientConnectionMachine()
   private var parser: RequestHeadParser
-  /// Takes the request's body out of its framing while `hasBody`.
+  /// Takes the request's body out of its framing while there is one.
   private var body = BodyDecoder(framing: .none, side: .request)
-  var hasBody = false
   /// That of the request which is being answered.
   private var version = HTTPVersion.http11
   private var backlog = ByteBuffer()
@@ -42,14 +31,9 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   private var deadline: DeadlineHandle?
   var idleSince: MonotonicTime
   var headSince: MonotonicTime?
-  var requests = 0
-  var peerHasFinished = false
-  /// Whether the client of this exchange, which is not read from, was found to have ended its side.
-  var peerWasProbed = false
 
   /// The answer that is being written.
   var response: ResponseChannel
-  private var closesAfterResponse = false
   /// The close of the answer that was written last, until it is known how it went.
   var measured: MeasuredClose?
 
@@ -67,9 +51,8 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   var limits: LimitSettings { roster.limits }
   var lingerTime: Nanoseconds { roster.lingerTime }
-  /// Whether it has had an answer on this connection.
-  var wasServed: Bool { requests > (exchange == nil ? 0 : 1) }
-  var isIdle: Bool { state == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
+  var wasServed: Bool { machine.wasServed }
+  var isIdle: Bool { machine.phase == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
   var queuedBytes: Int { connection.queuedBytes }
   var headIsSent: Bool { response.headIsSent }
 
@@ -97,11 +80,11 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   // MARK: - Reading
 
   func connectionReceived(_ input: InputBuffer) {
-    switch state {
-    case .awaitingHead: readHead(input, from: 0)
-    case .exchanging where hasBody: readBody(input, from: 0)
-    case .exchanging: keepForLater(input, from: 0)
-    case .closing, .closed: break
+    switch machine.inputUse {
+    case .head: readHead(input, from: 0)
+    case .body: readBody(input, from: 0)
+    case .nextRequest: keepForLater(input, from: 0)
+    case .nothing: break
     }
   }
 
@@ -127,17 +110,14 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   private func begin(_ received: consuming RequestHead, _ input: InputBuffer, next start: Int) {
     var head = received
     let next = start + head.skipEmptyBody(input.slice(start..<input.count))
-    state = .exchanging
     response.open()
     headSince = nil
-    peerWasProbed = false
-    requests += 1
     context.shard.increment(context.metrics.requests)
     version = head.version
-    hasBody = head.framing.mayHaveBytes
+    let hasBody = head.framing.mayHaveBytes
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
-    closesAfterResponse =
-      !head.isKeepAlive || requests >= limits.requestsPerConnection || peerHasFinished || context.isDraining
+    machine.requestCame(
+      hasBody: hasBody, limit: limits.requestsPerConnection, mayContinue: head.isKeepAlive && !context.isDraining)
     let exchange = roster.makeExchange(head, self)
     self.exchange = exchange
     wakeUp(at: context.loop.now + .milliseconds(100))
@@ -145,7 +125,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     context.loop.gather.during {
       exchange.begin()
       guard next < input.count else { return }
-      if hasBody, state == .exchanging { readBody(input, from: next) } else { keepForLater(input, from: next) }
+      if machine.inputUse == .body { readBody(input, from: next) } else { keepForLater(input, from: next) }
     }
   }
 
@@ -154,8 +134,8 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
       let decoded = try input.decode(from: offset, with: &body)
       if !decoded.payload.isEmpty { exchange?.requestBodyReceived(input, decoded.payload) }
       if let fault = decoded.fault { return bodyIsBroken(fault) }
-      guard decoded.isComplete, state == .exchanging else { return }
-      hasBody = false
+      guard decoded.isComplete, machine.inputUse == .body else { return }
+      machine.bodyEnded()
       exchange?.requestBodyEnded()
       if decoded.consumedUpTo < input.count { keepForLater(input, from: decoded.consumedUpTo) }
     } catch {
@@ -174,27 +154,27 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   /// Bytes of the next request wait, and nothing more is read until it is their turn.
   private func keepForLater(_ input: InputBuffer, from offset: Int) {
-    guard state == .exchanging || state == .awaitingHead else { return }
+    guard machine.phase != .over else { return }
     backlog.append(input.slice(offset..<input.count))
     pauseReading()
     // The request before it may have been answered on the spot: then it is its turn as soon as we have returned.
-    if state == .awaitingHead { context.loop.callAfterThisCallback(self) }
+    if machine.phase == .awaitingHead { context.loop.callAfterThisCallback(self) }
   }
 
   func pauseReading() {
     connection.pauseReading()
-    if state == .exchanging { wakeUp(at: context.loop.now) }
+    if machine.phase == .exchanging || machine.phase == .answered { wakeUp(at: context.loop.now) }
   }
 
   func resumeReading() {
-    if backlog.isEmpty, state == .exchanging || state == .awaitingHead { connection.startReading() }
+    if backlog.isEmpty, machine.phase != .over { connection.startReading() }
   }
 
   func turnCame() { readBacklog() }
 
   /// Reads the request that came while its predecessor was being answered.
   private func readBacklog() {
-    guard state == .awaitingHead, !backlog.isEmpty else { return }
+    guard machine.phase == .awaitingHead, !backlog.isEmpty else { return }
     let input = context.loop.input
     backlog.withSpan { _ = input.fill($0) }
     backlog.release()
@@ -206,44 +186,15 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   func connectionEnded(_ end: ConnectionEnd) {
     switch end {
-    case .finished: peerFinished()
+    case .finished: perform(machine.peerFinished())
     case .failed: peerFailed()
     }
   }
 
-  private func peerFinished() {
-    peerHasFinished = true
-    switch state {
-    case .awaitingHead:
-      close()
-    case .exchanging:
-      closesAfterResponse = true
-      // Without an exchange its answer is complete and queued: it has that before the connection ends.
-      guard let exchange else { return }
-      // Inside a request's body there is no more to come; elsewhere it may be a client that is still listening.
-      if hasBody { return exchangeWasAbandoned() }
-      exchange.clientHalfClosed()
-    case .closing, .closed: break
-    }
-  }
-
   func peerFailed() {
-    switch state {
-    case .awaitingHead:
-      measured.take()?.peerReset()
-      close()
-    case .exchanging:
-      // With a close to be measured the answer is complete, and its client did not wait for the end.
-      measured.take()?.peerReset()
-      exchangeWasAbandoned()
-    case .closing, .closed: break
-    }
-  }
-
-  private func exchangeWasAbandoned() {
-    let exchange = self.exchange
-    close()
-    exchange?.clientGone()
+    // With a close to be measured the answer is complete, and its client did not wait for the end.
+    measured.take()?.peerReset()
+    perform(machine.peerFailed())
   }
 
   func connectionDrained() {
@@ -253,8 +204,10 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   // MARK: - Answering
 
+  /// Whether the end of the connection is what ends the answer's body.
+  private var endsBody: Bool { response.framing == .untilClose }
   /// Whether `Connection: close` must go with the answer.
-  private var willClose: Bool { closesAfterResponse || response.framing == .untilClose || hasBody }
+  private var willClose: Bool { machine.willClose(endsBody: endsBody) }
 
   func sendHead(_ draft: borrowing ResponseDraft, framing: BodyFraming) {
     response.prepare(framing: framing)
@@ -266,7 +219,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   /// Sends an answer's head; after it nobody may change whether the connection is kept.
   private func sendHead(_ head: borrowing ByteBuffer) {
-    closesAfterResponse = willClose
+    machine.headWasSent(endsBody: endsBody)
     response.sendHead(head)
   }
 
@@ -276,65 +229,69 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   func probe() { response.probe() }
 
   func sendContinue() {
-    if hasBody { response.sendContinue() }
+    if machine.inputUse == .body { response.sendContinue() }
   }
 
   func end(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)?) {
-    guard state == .exchanging else { return out.removeAll() }
-    if end == .cut || hasBody { closesAfterResponse = true }
-    // A cut that only a reset can show gets no end of ours.
-    response.finish(end, &out, isLast: closesAfterResponse && !(end == .cut && response.framing == .untilClose))
-    measured = MeasuredClose(
-      closing, then: end == .cut ? .abort : closesAfterResponse ? .linger : .keep, books: roster.books)
+    guard let next = machine.answerEnded(isCut: end == .cut, endsBody: endsBody) else { return out.removeAll() }
+    response.finish(end, &out, isLast: next == .linger || next == .abort(resets: false))
+    measured = MeasuredClose(closing, then: next.closing, books: roster.books)
     exchange = nil
     if connection.queuedBytes == 0 {
-      responseWasFlushed()
+      answerWasTaken()
     } else {
       wakeUp(at: context.loop.now)
     }
   }
 
   private func noteFlush() {
-    if let measured, !measured.isFlushed, connection.queuedBytes == 0 { responseWasFlushed() }
+    if let measured, !measured.isFlushed, connection.queuedBytes == 0 { answerWasTaken() }
   }
 
-  private func responseWasFlushed() {
-    guard let action = measured?.lastByteWasTaken() else { return }
+  private func answerWasTaken() {
+    guard measured?.lastByteWasTaken() != nil else { return }
+    perform(machine.answerWasTaken(hasNext: !backlog.isEmpty, isDraining: context.isDraining))
+  }
+
+  // MARK: - What the machine decides
+
+  /// The one place where its decisions are carried out.
+  func perform(_ action: ClientConnectionMachine.Action) {
     switch action {
-    case .keep: awaitNextRequest()
-    case .linger: linger(resets: false)
-    case .abort: linger(resets: response.framing == .untilClose)
+    case .nothing: break
+    case .awaitRequest:
+      awaitRequest()
+      becomeIdle()
+      connection.startReading()
+    case .readNextRequest:
+      awaitRequest()
+      // The loop's buffer may be in use above us.
+      context.loop.callAfterThisCallback(self)
+    case .halfClosed: exchange?.clientHalfClosed()
+    case .abandon:
+      let exchange = self.exchange
+      closeNow()
+      exchange?.clientGone()
+    case .close: closeNow()
+    case .linger(let resets): linger(resets: resets)
     }
   }
 
-  private func awaitNextRequest() {
-    state = .awaitingHead
+  private func awaitRequest() {
     idleSince = context.loop.now
     if measured?.isCounted == false { measured = nil }
     wakeUp(at: context.loop.now + (measured == nil ? limits.keepAliveTimeout : lingerTime))
-    // From a client that has ended its side no more requests can come.
-    if context.isDraining || peerHasFinished, backlog.isEmpty { return linger(resets: false) }
-    if backlog.isEmpty {
-      becomeIdle()
-      return connection.startReading()
-    }
-    // The loop's buffer may be in use above us.
-    context.loop.callAfterThisCallback(self)
   }
 
   // MARK: - Closing
 
   func refuse(_ error: borrowing ErrorResponse) {
-    if state == .awaitingHead {
-      response.open()
-      state = .exchanging
-    }
-    closesAfterResponse = true
+    if machine.refused() { response.open() }
     error.body.withSpan { answer(error.draft, $0) }
   }
 
   func answer(_ draft: borrowing ResponseDraft, _ body: Span<UInt8>) {
-    guard state == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
+    guard machine.phase == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
     response.prepare(framing: .none)
     var whole = ByteBuffer()
     // No length in 204 (RFC 9110, 8.6).
@@ -347,17 +304,15 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   }
 
   func abandon() {
-    guard state != .closed else { return }
+    guard machine.closes() else { return }
     measured.take()?.aborted()
     let exchange = self.exchange
     connection.reset()
-    close()
+    closeNow()
     exchange?.clientGone()
   }
 
   private func linger(resets: Bool) {
-    guard state != .closing, state != .closed else { return }
-    state = .closing
     let close = measured.take()
     roster.room.linger(connection, timeout: lingerTime, resets: resets) { [roster] result in
       close?.closed(result)
@@ -367,14 +322,16 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   }
 
   func close() {
-    guard state != .closed else { return }
+    if machine.closes() { closeNow() }
+  }
+
+  private func closeNow() {
     measured.take()?.peerWasDone()
     connection.close()
     leave()
   }
 
   private func leave() {
-    if state != .closing { state = .closed }
     leaveIdle()
     response.close()
     exchange = nil
@@ -384,5 +341,15 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   private func wakeUp(at time: MonotonicTime) {
     if let deadline { context.loop.deadlines.move(deadline, to: time) }
+  }
+}
+
+extension ClientConnectionMachine.AfterAnswer {
+  fileprivate var closing: ClosingMachine.AfterFlush {
+    switch self {
+    case .keep: .keep
+    case .linger: .linger
+    case .abort: .abort
+    }
   }
 }
