@@ -48,8 +48,6 @@ package struct Fields: Sendable {
     bytes.span.extracting(entries[index].name)
   }
 
-  func nameLength(at index: Int) -> Int { Int(entries[index].nameLength) }
-
   /// The value without whitespace around it.
   @_lifetime(borrow self)
   package func value(at index: Int) -> Span<UInt8> {

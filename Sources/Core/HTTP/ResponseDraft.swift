@@ -7,20 +7,14 @@ package import Bytes
 /// is framed and whether the connection goes on is not part of it. A draft can be begun again, which keeps its memory.
 /// Owned by one place at a time, like its buffer: not thread-safe.
 package struct ResponseDraft: ~Copyable {
-  /// Where a field's line begins; it ends where the next one begins.
-  private struct Line {
-    let start: Int
-    let nameLength: Int
-  }
-
   /// 100 to 599.
   package private(set) var status = 200
   /// The length of a body that is not sent: in answers to HEAD, and in 304 (RFC 9110, 8.6).
   package var unsentLength: Int?
-  /// The reason, then each field as `name: value` with the end of a line behind it.
+  /// The reason, then each field as `name: value` and the end of a line: no name has a colon, no value a line's end.
+  /// Without an index, which would cost more than the one look for colons that a version with other lines needs.
   private var bytes = ByteBuffer()
   private var reasonLength = 0
-  private var lines: [Line] = []
   private var bodyFieldsAt: Int?
 
   /// With the registered reason phrase and no fields.
@@ -53,7 +47,7 @@ package struct ResponseDraft: ~Copyable {
     unsentLength = nil
     bodyFieldsAt = nil
     bytes.removeAll()
-    lines.removeAll(keepingCapacity: true)
+    count = 0
   }
 
   /// Makes room for `count` bytes of fields.
@@ -67,7 +61,7 @@ package struct ResponseDraft: ~Copyable {
 
   /// Appends one field of `fields`.
   package mutating func append(_ fields: borrowing Fields, at index: Int) {
-    lines.append(Line(start: bytes.count, nameLength: fields.nameLength(at: index)))
+    count += 1
     fields.write(at: index, into: &bytes)
   }
 
@@ -78,7 +72,7 @@ package struct ResponseDraft: ~Copyable {
 
   /// - Parameter write: appends the value, which must hold no control character.
   package mutating func append(_ name: StaticString, _ write: (inout ByteBuffer) -> Void) {
-    lines.append(Line(start: bytes.count, nameLength: name.utf8CodeUnitCount))
+    count += 1
     bytes.append(name)
     bytes.append(": ")
     write(&bytes)
@@ -91,7 +85,8 @@ package struct ResponseDraft: ~Copyable {
 
   // MARK: - Reading
 
-  package var count: Int { lines.count }
+  /// Fields.
+  package private(set) var count = 0
 
   /// May be empty.
   package var reason: Span<UInt8> {
@@ -101,11 +96,13 @@ package struct ResponseDraft: ~Copyable {
 
   /// Calls `body` with the name and the value of every field, in their order. Names have the case that they were given.
   package borrowing func forEachField(_ body: (_ name: Span<UInt8>, _ value: Span<UInt8>) -> Void) {
-    let all = bytes.span
-    for (index, line) in lines.enumerated() {
-      let end = index + 1 < lines.count ? lines[index + 1].start : all.count
-      let nameEnd = line.start + line.nameLength
-      body(all.extracting(line.start..<nameEnd), all.extracting(nameEnd + 2..<end - 2))
+    var rest = bytes.span.extracting(droppingFirst: reasonLength)
+    while let colon = rest.firstIndex(of: UInt8(ascii: ":")) {
+      let name = rest.extracting(first: colon)
+      rest = rest.extracting(droppingFirst: colon + 2)
+      guard let end = rest.firstIndex(of: UInt8(ascii: "\r")) else { return }
+      body(name, rest.extracting(first: end))
+      rest = rest.extracting(droppingFirst: end + 2)
     }
   }
 
