@@ -11,7 +11,7 @@ extension `fermata flags` {
   /// A rollout over all phases with the default conditions, at two gateways that share a Redis, under a steady load.
   ///
   /// By default half of the streams are of clients in graceful, so that 1 % takes seconds.
-  /// `FERMATA_ROLLOUT_RATE=20` plays 20 streams a second of clients of whom chance alone decides: about 25 minutes.
+  /// `FERMATA_ROLLOUT_RATE=20` plays 20 streams a second of clients of whom chance alone decides: 20 minutes.
   @Suite(.enabled(if: GuardRedis.isAvailable)) struct `A rollout at two gateways` {
     @Test(.timeLimit(.minutes(60)))
     func `passes every phase without force, and a fault at 25 % takes it back at both`() throws {
