@@ -186,6 +186,13 @@ extension EndToEnd {
           let result = await world.fetchNew()
           #expect(result.end == .clean && result.payloads.count == 80)
         }
+        // Sooner than a client that stalls is ended anywhere.
+        let limit = world.clock + .seconds(25)
+        while !world.gateway.outcomes.contains("client_stalled"), world.clock < limit {
+          #expect(await world.fetchNew().payloads.count == 80)
+          try await Task.sleep(for: .milliseconds(100))
+        }
+        #expect(world.clock < limit)
         #expect(await world.gateway.metric("fermata_runs_total", ["outcome": "run_too_large"]) == 0)
         #expect(await Self.use("run_memory", world) <= 20 * 1024 * 1024)
         for connection in slow { connection.close() }

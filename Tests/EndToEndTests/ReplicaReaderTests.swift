@@ -56,6 +56,32 @@ private struct CutReader: Sendable {
 
 extension EndToEnd {
   @Suite(.enabled(if: RedisProcess.isAvailable)) struct ReplicaReaders {
+    @Test func `a reader that is slower than its run has every event, where memory has room for less than the run`()
+      async throws
+    {
+      let block = String(repeating: "x", count: 9_990)
+      var setup = Replicas.Setup { _ in
+        Script([
+          .head(), .event(nil, "1"), .pause(.seconds(3)), .repeated(count: 500, interval: .zero, [.event(nil, block)]),
+          .event(nil, "[DONE]"), .end,
+        ])
+      }
+      setup.common = "memory: \"2MiB\","
+      setup.runs = "onDisconnect: \"continue\", limit: \"1GB\""
+      try await Replicas.with(setup) { replicas in
+        let first = await replicas.world.fetchNew(behaviour: .hangingUp(at: "data: 1\n\n"))
+        var slow = ClientBehaviour()
+        slow.readInterval = .milliseconds(5)
+        let path = "/fermata/streams/\(first.streamID ?? "")"
+        let readers = [replicas.world.openNew(path, behaviour: slow), replicas.open(path, behaviour: slow)]
+        for reader in readers {
+          let result = await reader.result()
+          #expect(result.payloads.count == 502 && result.payloads.last == "[DONE]", "\(result.payloads.count)")
+          #expect(result.outcome == "completed" && !result.events.contains { $0.type == "stream_reset" })
+        }
+      }
+    }
+
     @Test(arguments: [false, true])
     func `a reader that is cut, in all a thousand times, gets every event once, in order`(
       changesReplica: Bool

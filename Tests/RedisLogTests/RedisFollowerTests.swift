@@ -37,6 +37,37 @@ import Time
 
   private let end = EndRecord(outcome: .completed, reason: "r", events: 3, bytes: 9, upstreamIsComplete: true)
 
+  @Test func `a run that is held comes no further, and misses nothing when it goes on`() throws {
+    let (owner, other) = (client(), client())
+    defer { for client in [owner, other] { client.close() } }
+    let log = makeLog(owner)
+    append(1...3000, to: log)
+    test.run(until: { log.position(after: 3000).isFound })
+    let reader = FeedRecorder()
+    let feed = other.follower.follow(run, source: .gateway, handler: reader)
+    test.run(until: { !reader.blocks.isEmpty })
+    #expect(feed.hold())
+    test.run(for: .milliseconds(300))
+    let held = reader.blocks.count
+    append(3001...3100, to: log)
+    test.run(for: .milliseconds(300))
+    #expect(reader.blocks.count == held)
+    feed.goOn()
+    test.run(until: { reader.blocks.count == 3100 })
+    // While the blocking command waits for it.
+    test.run(for: .milliseconds(100))
+    #expect(feed.hold())
+    append(3101...3110, to: log)
+    test.run(for: .milliseconds(300))
+    #expect(reader.blocks.count == 3100)
+    feed.goOn()
+    append(3111...3120, to: log)
+    test.run(until: { reader.blocks.count == 3120 })
+    log.finish(end)
+    test.run(until: { reader.end != nil })
+    #expect(reader.blocks == (1...3120).map(block))
+  }
+
   @Test func `what is there comes page by page, what follows comes at once, the end is last`() throws {
     let (owner, other) = (client(), client())
     defer { for client in [owner, other] { client.close() } }

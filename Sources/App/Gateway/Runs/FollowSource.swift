@@ -26,6 +26,8 @@ final class FollowSource: RunSource {
   private var events: UInt64 = 0
   private var bytes: UInt64 = 0
   private var lastInput: MonotonicTime
+  /// Whether nothing is read because of readers here; then silence is not the worker's.
+  private var isHeldUp = false
   /// When a worker that was asked to stop has had the time to say how it ended.
   private var stopDue: MonotonicTime?
 
@@ -96,6 +98,16 @@ final class FollowSource: RunSource {
     redis.store.life.remove(self)
   }
 
+  func holdUp() -> Bool {
+    isHeldUp = feed?.hold() ?? false
+    return isHeldUp
+  }
+
+  func goOn() {
+    isHeldUp = false
+    feed?.goOn()
+  }
+
   func cancel() { redis.store.requestCancel(id) { _ in } }
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
@@ -108,6 +120,7 @@ final class FollowSource: RunSource {
       if hasCaughtUp, run?.isOpen == false, let openDue, openDue <= now { handOver() }
       return now + .seconds(1)
     }
+    if isHeldUp { lastInput = now }
     let silence = now - lastInput
     if let stopDue, stopDue <= now {
       finish(.cancelled, "a client has asked for it")

@@ -7,8 +7,16 @@ extension LoggedRun {
     guard memory.isOver || isHeldUp else { return }
     let waits = memory.settle(keeping: slowest)
     guard waits != isHeldUp else { return }
-    isHeldUp = waits
-    if waits { source?.holdUp() } else { source?.goOn() }
+    // When the run is over nothing more comes.
+    guard let source else { return }
+    if !waits {
+      isHeldUp = false
+      source.goOn()
+    } else if source.holdUp() {
+      isHeldUp = true
+    } else {
+      memory.settle(keeping: memory.frontier)
+    }
   }
 
   /// Who reads along has had everything in front of it.

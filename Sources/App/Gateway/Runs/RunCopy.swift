@@ -54,7 +54,10 @@ final class CopySource: RunSource {
     peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }
   }
 
-  func holdUp() { tellFeeder { $0.holdUp() } }
+  func holdUp() -> Bool {
+    tellFeeder { $0.holdUp() }
+    return true
+  }
 
   func goOn() { tellFeeder { $0.goOn() } }
 

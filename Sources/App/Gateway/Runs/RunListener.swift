@@ -38,6 +38,8 @@ protocol RunClient: RunListener, ClientStreamHandler {
   var hasAll: Bool { get }
   /// Whether it takes less than the log holds.
   var isBlocked: Bool { get }
+  /// Whether what waits for the client has not become less than `stream.lowWater` for so long that it may have to go.
+  func isStuck(at now: MonotonicTime) -> Bool
   /// Whether it has more than the log, as far as its last id tells.
   ///
   /// - Parameter isCatchingUp: whether more is on its way to the log already.

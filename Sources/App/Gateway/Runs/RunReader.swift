@@ -40,6 +40,7 @@ final class RunReader: RunClient {
   private let highWater: Int
   /// Whether the client takes less than the log holds.
   private(set) var isBlocked = false
+  private var blockedSince = MonotonicTime(nanoseconds: 0)
   private var isScheduled = false
   /// When an id of the backend's own that the log does not have yet is looked for again.
   private var nextSearch = MonotonicTime(nanoseconds: 0)
@@ -237,6 +238,7 @@ final class RunReader: RunClient {
 
   private func block() {
     isBlocked = true
+    blockedSince = context.loop.now
     client.setLowWaterMark(run.route.settings.stream.lowWater)
     stream?.clock.clientBlocked(at: context.loop.now)
     client.exchangeNeedsTime()
@@ -264,6 +266,10 @@ final class RunReader: RunClient {
   }
 
   // MARK: - Endings
+
+  private static let timeToGiveWay = Nanoseconds.seconds(5)
+
+  func isStuck(at now: MonotonicTime) -> Bool { isBlocked && now - blockedSince >= Self.timeToGiveWay }
 
   private func finish(with end: EndRecord) {
     guard let stream else { return }

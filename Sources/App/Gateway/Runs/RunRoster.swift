@@ -268,9 +268,9 @@ extension RunRoster: DeadlineMember {
 }
 
 extension LoggedRun {
-  /// It is over: ends the streams of clients that are too slow to take the rest while others need the memory.
+  /// It is over: ends the streams of clients that are too slow to take the rest while memory is short.
   func endSlowReaders() {
-    for reader in readers where reader.isBlocked {
+    for reader in readers where reader.isStuck(at: context.loop.now) {
       reader.finish(.clientStalled, reason: "the run is over, the client is slow, and the memory for runs is short")
     }
   }

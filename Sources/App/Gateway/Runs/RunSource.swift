@@ -28,9 +28,10 @@ protocol RunSource: AnyObject {
   /// Nobody wants more of it.
   func stop(_ result: AttemptResult)
 
-  /// Sends nothing, as far as that is in its hands, until `goOn`: the memory for runs is used up by what readers have yet to
-  /// get.
-  func holdUp()
+  /// Sends nothing until `goOn`: the memory for runs is used up by what readers have yet to get.
+  ///
+  /// - Returns: false when it can't wait.
+  func holdUp() -> Bool
   func goOn()
 
   /// Has whoever decides end the run. For copies.
@@ -56,7 +57,7 @@ extension RunSource {
   var hasTerminal: Bool { false }
   func readerWishes(_ policy: DisconnectPolicy) {}
   func readerLeft(_ reader: any RunClient) {}
-  func holdUp() {}
+  func holdUp() -> Bool { false }
   func goOn() {}
   func uses(_ client: RedisClient) -> Bool { false }
 }

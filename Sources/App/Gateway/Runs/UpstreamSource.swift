@@ -87,9 +87,10 @@ final class UpstreamSource: RunSource {
 
   func cancel() {}
 
-  func holdUp() {
+  func holdUp() -> Bool {
     clock.backendPaused()
     dispatch?.pauseResponse()
+    return true
   }
 
   func goOn() {

@@ -33,6 +33,14 @@ package final class FollowedRun: RunFeed {
   /// The last entry that has come.
   package var lastEntry: EntryID { stream?.last ?? .zero }
 
+  package func hold() -> Bool {
+    guard let stream else { return false }
+    stream.hold()
+    return true
+  }
+
+  package func goOn() { stream?.goOn() }
+
   package func cancel() {
     handler = nil
     retry?.cancel()

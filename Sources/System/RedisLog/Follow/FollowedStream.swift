@@ -46,6 +46,8 @@ final class FollowedStream {
   /// Entries to ask for, so that an answer is about 1 MiB if they are like the largest of the last one.
   private var pageSize = firstPage
   private var isAsking = false
+  /// Whether its reader wants nothing for now.
+  private(set) var isHeld = false
   private var wasSeen: Bool
   private var lastInput: MonotonicTime
 
@@ -70,9 +72,23 @@ final class FollowedStream {
 
   // MARK: - Reading
 
+  /// Reads nothing until `goOn()`. A page that was asked for may still come; what the blocking command brings meanwhile is
+  /// read again.
+  func hold() {
+    guard !isOver else { return }
+    isHeld = true
+    phase = .backlog
+  }
+
+  func goOn() {
+    isHeld = false
+    lastInput = follower.loop.now
+    readBacklog()
+  }
+
   /// Asks for the next page of what is there.
   func readBacklog() {
-    guard !isOver, !isAsking else { return }
+    guard !isOver, !isAsking, !isHeld else { return }
     phase = .backlog
     isAsking = true
     send(.page) { command in
@@ -92,7 +108,7 @@ final class FollowedStream {
     follower.readingSucceeded()
     let asked = pageSize
     deliver(reply)
-    if isOver { return }
+    if isOver || isHeld { return }
     if reply.count < asked {
       phase = .live
       follower.streamJoined()

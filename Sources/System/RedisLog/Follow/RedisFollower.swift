@@ -184,7 +184,9 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
       for stream in streams { stream.look(at: now) }
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
-    if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy(\.isLive) { readingSucceeded() }
+    if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy({ $0.isLive || $0.isHeld }) {
+      readingSucceeded()
+    }
     if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {
       isStoreLost = true
       for stream in streams { stream.tellStoreLost() }

@@ -27,4 +27,15 @@ extension RunFeedHandler {
 package protocol RunFeed: AnyObject {
   /// The handler is not called any more.
   func cancel()
+  /// Asks for nothing more until `goOn()`. What was asked for may still come.
+  ///
+  /// - Returns: false when it can't wait: what it reads is kept nowhere.
+  func hold() -> Bool
+  /// Goes on behind what was delivered last.
+  func goOn()
+}
+
+extension RunFeed {
+  package func hold() -> Bool { false }
+  package func goOn() {}
 }
