@@ -90,6 +90,16 @@ import Time
     #expect(configuration.admin.token == "00000000000000000123", "a token of digits stays a text")
   }
 
+  @Test func `a file that can't be read is named once`() {
+    var sources = SettingSources(environment: [:])
+    sources.file = "/nowhere/fermata.json5"
+    guard case .failure(let error) = sources.load() else {
+      Issue.record("it was taken")
+      return
+    }
+    #expect(error.description == "/nowhere/fermata.json5: no such file")
+  }
+
   @Test func `a mistake says where it came from`() throws {
     let sources = SettingSources(environment: ["FERMATA_UPSTREAM": "http://h", "FERMATA_STREAM_IDLE": "soon"])
     guard case .failure(let error) = sources.load() else {

@@ -127,6 +127,8 @@ package struct SettingSources: Sendable {
       return object
     } catch let error as ConfigurationError {
       throw error
+    } catch let error as FileError {
+      throw ConfigurationError(description: error.description)
     } catch {
       throw ConfigurationError(description: "\(file): \(error)")
     }
