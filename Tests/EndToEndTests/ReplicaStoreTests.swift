@@ -114,6 +114,14 @@ extension EndToEnd {
         }
         let ends = try replicas.ends(of: stream)
         #expect(ends == ["completed"])
+        // A queue is read where the configuration says now.
+        let job = replicas.world.openNew("/jobs/9")
+        #expect(await job.receives(":ok\n"))
+        try await Task.sleep(for: .milliseconds(300))
+        try second.cli(
+          "xadd", "bull:answers:events", "*", "event", "completed", "jobId", "9", "returnvalue",
+          "{\"a\":1}")
+        #expect(await job.result().payloads == ["{\"a\":1}"])
         let isLeft = await eventually(within: .seconds(20)) { connections(replicas.redis) == 0 }
         #expect(isLeft, "\(connections(replicas.redis)) connections are left")
 
@@ -129,6 +137,18 @@ extension EndToEnd {
         #expect(await replicas.ask("/fermata/streams/\(last)").payloads == RunWorld.numbers(1...5))
         let names = try ["ai:run:\(last)", "b:run:{\(last)}"].map { try second.cli("exists", "\($0):events") }
         #expect(names == ["0", "1"])
+        let key: [Script.Field] = [.signedIn, .idempotencyKey("k")]
+        let asked = replicas.world.backend.requests.count
+        let posts = [
+          await replicas.open("/", of: replicas.world.gateway, method: "POST", fields: key, body: "{}").result(),
+          await replicas.ask("/", method: "POST", fields: key, body: "{}"),
+        ]
+        for post in posts {
+          #expect(post.payloads == RunWorld.numbers(1...5) && post.streamID == posts[0].streamID)
+        }
+        #expect(replicas.world.backend.requests.count == asked + 1, "the key counts at both gateways")
+        let claims = try ["ai:idem:*", "b:idem:*"].map { try second.cli("keys", $0).isEmpty }
+        #expect(claims == [true, false])
       }
     }
   }
