@@ -15,6 +15,16 @@ import Testing
     }
   }
 
+  /// The library for others has names of its own; it is used without the rest.
+  @Test func `no two types of the program have one name`() throws {
+    let files = try SourceTree("Sources").files.filter { !$0.path.hasPrefix("Sources/Clients/") }
+    let homes = files.flatMap { file in file.lines.compactMap(FileGraph.declaredType).map { ($0, file.path) } }
+    #expect(homes.count > 300)
+    for (name, places) in Dictionary(grouping: homes, by: \.0) where places.count > 1 {
+      Issue.record("\(name) is declared in \(places.map(\.1).joined(separator: " and "))")
+    }
+  }
+
   @Test func `two files that name each other are a circle, and one that only names them is not in it`() {
     func file(_ path: String, _ text: String) -> SourceTree.File {
       SourceTree.File(path: path, lines: text.split(separator: "\n", omittingEmptySubsequences: false))
@@ -46,8 +56,8 @@ struct FileGraph {
   }
 
   /// The type that a line at the top of a file declares for others.
-  private static func declaredType(_ line: Substring) -> Substring? {
-    guard let first = line.first, first != " " else { return nil }
+  static func declaredType(_ line: Substring) -> Substring? {
+    guard let first = line.first, first.isLetter || first == "@" else { return nil }
     let words = line.split(whereSeparator: { !$0.isLetter && !$0.isNumber && $0 != "_" && $0 != "@" })
     guard !words.contains("private"), !words.contains("fileprivate"),
       let kind = words.firstIndex(where: { kinds.contains($0) }), kind + 1 < words.count

@@ -60,7 +60,7 @@ struct RunKeysTests {
     return RunStore(redis: test.connection(server.port), settings: settings)
   }
 
-  private func meta(_ number: UInt64, source: RunSource = .gateway) -> RunMeta {
+  private func meta(_ number: UInt64, source: RunWriter = .gateway) -> RunMeta {
     RunMeta(
       principal: Digest([[UInt8(number)]]), stream: token(number), created: WallTime(milliseconds: 1_700_000_000_123),
       contentType: "text/event-stream; charset=utf-8", source: source)

@@ -6,7 +6,7 @@ import Time
 /// One run whose stream is followed.
 package final class FollowedRun: RunFeed {
   private let run: RunID
-  private let source: RunSource
+  private let source: RunWriter
   private let follower: RedisFollower
   private var handler: (any RunFeedHandler)?
   // Optional because making it needs `self`; set once by `init`.
@@ -22,7 +22,7 @@ package final class FollowedRun: RunFeed {
   private var startsLate = false
   private var retry: Timer?
 
-  init(run: RunID, source: RunSource, follower: RedisFollower, handler: any RunFeedHandler) {
+  init(run: RunID, source: RunWriter, follower: RedisFollower, handler: any RunFeedHandler) {
     self.run = run
     self.source = source
     self.follower = follower
@@ -117,7 +117,7 @@ package final class FollowedRun: RunFeed {
 extension FollowedRun: StreamReader {
   func streamReceived(_ reply: RedisReply, id: EntryID) -> Int {
     timesMissing = 0
-    guard let entry = RunEntry(reply) else {
+    guard let entry = StoredEntry(reply) else {
       streamBroke()
       return 0
     }
@@ -162,7 +162,7 @@ extension FollowedRun: StreamReader {
   }
 
   /// What a worker wrote.
-  private func receiveEvent(_ entry: RunEntry) {
+  private func receiveEvent(_ entry: StoredEntry) {
     number &+= 1
     // Not the loop's scratch buffer: whoever gets the block may write to that.
     var text = ByteBuffer()

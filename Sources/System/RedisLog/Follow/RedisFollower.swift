@@ -45,7 +45,7 @@ package final class RedisFollower {
   /// Delivers the entries of a run in order, those that are there and those that come.
   ///
   /// - Parameter source: from the run's meta. A gateway's run is ended when its owner's lease has run out.
-  package func follow(_ run: RunID, source: RunSource, handler: any RunFeedHandler) -> FollowedRun {
+  package func follow(_ run: RunID, source: RunWriter, handler: any RunFeedHandler) -> FollowedRun {
     FollowedRun(run: run, source: source, follower: self, handler: handler)
   }
 

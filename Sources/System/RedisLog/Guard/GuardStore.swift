@@ -96,7 +96,7 @@ package final class GuardStore {
   ) {
     let (key, channel) = (key(name), channel)
     commands.send { command in
-      command.begin(Script.exchangeWord, keys: [key])
+      command.begin(RedisScript.exchangeWord, keys: [key])
       command.append(number)
       command.append(text)
       command.append(RunStore.milliseconds(lifetime))
@@ -122,7 +122,7 @@ package final class GuardStore {
   ) {
     let key = key("sums")
     commands.send { command in
-      command.begin(Script.exchangeSums, keys: [key])
+      command.begin(RedisScript.exchangeSums, keys: [key])
       command.append(name)
       command.append(text)
       command.append(RunStore.milliseconds(lifetime))
@@ -151,7 +151,7 @@ extension GuardStore: RedisConnectionObserver, ChannelListener {
   package func channelClosed() {}
 }
 
-extension Script {
+extension RedisScript {
   /// Writes a word with a higher number, and tells the one that is there then, with its number.
   /// Keys: the word, a hash. Arguments: number, text, time to live, the channel.
   fileprivate static let exchangeWord = """

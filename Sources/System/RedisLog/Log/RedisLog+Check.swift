@@ -28,7 +28,7 @@ extension RedisLog {
     }
     guard let first else { return }
     send(.other) { command in
-      command.begin(Script.dropIfBeheaded, keys: key)
+      command.begin(RedisScript.dropIfBeheaded, keys: key)
       command.append { first.write(to: &$0) }
     }
   }
@@ -44,7 +44,7 @@ extension RedisLog {
     settledDoubts = askedDoubts
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
-    guard let entry = RunEntry(element) else { return fail() }
+    guard let entry = StoredEntry(element) else { return fail() }
     guard let end = EndRecord(entry) else {
       // A batch that was sent before Redis lost what stood in front of it, and was carried out after that.
       if let preceding = entry.preceding, preceding > storedID { return abandon() }

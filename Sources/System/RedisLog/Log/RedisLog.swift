@@ -226,7 +226,7 @@ package final class RedisLog: EventLog {
   }
 
   private func writeScript(of batch: Batch, to command: RedisCommand) {
-    command.begin(Script.append, keys: key)
+    command.begin(RedisScript.append, keys: key)
     command.append(store.lifetime)
     command.append { batch.blockID.ofEnd.write(to: &$0) }
     command.append { if batch.hasEnd { memory.end?.write(to: &$0) } }

@@ -46,7 +46,7 @@ package final class RunLease {
     guard !isOver else { return }
     end()
     send(.other) { command, keys in
-      command.begin(Script.release, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.begin(RedisScript.release, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
       command.append(store.lifetime)
     }
@@ -58,7 +58,7 @@ package final class RunLease {
     guard !isOver else { return }
     end()
     send(.other) { command, keys in
-      command.begin(Script.drop, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.begin(RedisScript.drop, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
       command.append(60_000)
       command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
@@ -76,7 +76,7 @@ package final class RunLease {
   private func renew() {
     isAsking = true
     send(.renew) { command, keys in
-      command.begin(Script.renew, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.begin(RedisScript.renew, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
       command.append(RunStore.milliseconds(store.settings.lease))
       command.append(store.lifetime)
@@ -88,7 +88,7 @@ package final class RunLease {
   private func prolongIdempotency() {
     guard let (key, request) = idempotency else { return }
     send(.other) { command, keys in
-      command.begin(Script.keepLiving, keys: keys.idempotency(of: key))
+      command.begin(RedisScript.keepLiving, keys: keys.idempotency(of: key))
       command.append("\(run) \(request.description)")
       command.append(store.lifetime)
     }

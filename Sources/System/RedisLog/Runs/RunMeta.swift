@@ -4,7 +4,7 @@ package import Streams
 package import Time
 
 /// Who writes a run's events.
-package enum RunSource: String, Sendable {
+package enum RunWriter: String, Sendable {
   /// The gateway that holds the run's lease, with ids of its own making.
   case gateway
   /// A worker beside the gateway, with ids of Redis's making.
@@ -20,12 +20,12 @@ package struct RunMeta: Equatable, Sendable {
   package var created: WallTime
   /// The backend's `Content-Type`; empty when it is not known.
   package var contentType: String
-  package var source: RunSource
+  package var source: RunWriter
   /// The name of the route that it was opened on; empty when it is not known.
   package var route: String
 
   package init(
-    principal: Digest, stream: StreamID, created: WallTime, contentType: String = "", source: RunSource = .gateway,
+    principal: Digest, stream: StreamID, created: WallTime, contentType: String = "", source: RunWriter = .gateway,
     route: String = ""
   ) {
     self.principal = principal
@@ -44,7 +44,7 @@ package struct RunMeta: Equatable, Sendable {
     guard let principal = fields["principal"]?.withBytes({ Digest(parsing: $0) }),
       let stream = fields["stream"]?.withBytes({ StreamID(parsing: $0) }),
       let created = fields["created"]?.withBytes({ $0.decimalValue }),
-      let source = fields["source"].flatMap({ RunSource(rawValue: $0.text) })
+      let source = fields["source"].flatMap({ RunWriter(rawValue: $0.text) })
     else { return nil }
     self.init(
       principal: principal, stream: stream, created: WallTime(milliseconds: Int64(created)),

@@ -145,7 +145,7 @@ extension RunStore {
   ///   - life: for how long the count is believed.
   func note(_ status: RunStatus, of run: RunID, from place: String, life: Int) {
     redis.send { command in
-      command.begin(Script.noteStatus, keys: keys.state(of: run))
+      command.begin(RedisScript.noteStatus, keys: keys.state(of: run))
       command.append(lifetime)
       command.append(RunStatus.readersField + place)
       command.append(status.readers)

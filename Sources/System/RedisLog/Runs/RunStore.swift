@@ -54,7 +54,7 @@ package final class RunStore {
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<Claim, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(Script.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.begin(RedisScript.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
       command.append(Self.milliseconds(settings.lease))
       command.append(lifetime)
@@ -79,7 +79,7 @@ package final class RunStore {
     _ run: RunID, meta: RunMeta, _ completion: @escaping (Result<RunMeta, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(Script.adopt, keys: keys.meta(of: run))
+      command.begin(RedisScript.adopt, keys: keys.meta(of: run))
       command.append(lifetime)
       meta.write(to: command)
     } completion: { result in
@@ -131,7 +131,7 @@ package final class RunStore {
       completion(
         Self.expect(result) { reply in
           var elements = reply.elements
-          guard let entry = elements.next().flatMap({ RunEntry($0) }) else { return (nil, nil) }
+          guard let entry = elements.next().flatMap({ StoredEntry($0) }) else { return (nil, nil) }
           let end = EndRecord(entry, events: entry.id.high)
           // What ends another's run has an id of its own.
           guard let end, entry.id.high == .max else { return (entry.id, end) }
@@ -144,7 +144,7 @@ package final class RunStore {
   package func closeOrphan(_ run: RunID, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void) {
     redis.send { command in
       let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run)]
-      command.begin(Script.closeOrphan, keys: ofRun + life.keys)
+      command.begin(RedisScript.closeOrphan, keys: ofRun + life.keys)
       command.append(lifetime)
       command.append(Self.orphanEnd)
       life.writeArguments(to: command)
@@ -167,7 +167,7 @@ package final class RunStore {
     _ completion: @escaping (Result<Bool, RedisError>) -> Void
   ) {
     redis.send { command in
-      command.begin(Script.endWorkers, keys: keys.events(of: run))
+      command.begin(RedisScript.endWorkers, keys: keys.events(of: run))
       command.append(lifetime)
       command.append { last?.write(to: &$0) }
       command.append { end.write(to: &$0) }
@@ -180,7 +180,7 @@ package final class RunStore {
   /// to have.
   package func remainingWait(_ completion: @escaping (Result<Nanoseconds, RedisError>) -> Void) {
     ask { [self] command in
-      command.begin(Script.wait, keys: life.keys)
+      command.begin(RedisScript.wait, keys: life.keys)
       life.writeArguments(to: command)
     } completion: { [self] result in
       completion(Self.expect(result) { $0.integer.map { $0 > 0 ? wait(of: $0) : .zero } })
@@ -218,7 +218,7 @@ package final class RunStore {
     _ completion: @escaping (Result<IdempotencyClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(Script.keepFirst, keys: [keys.idempotency(of: key)] + life.keys)
+      command.begin(RedisScript.keepFirst, keys: [keys.idempotency(of: key)] + life.keys)
       command.append("\(run) \(request.description)")
       command.append(timeToLive.map { Self.milliseconds($0) } ?? lifetime)
       life.writeArguments(to: command)
@@ -259,7 +259,7 @@ package final class RunStore {
   /// Takes `claimIdempotency` back, for a run that could not be started: a repeat may try again.
   package func releaseIdempotency(_ key: Digest, run: RunID, request: Digest) {
     redis.send { command in
-      command.begin(Script.dropIfEqual, keys: keys.idempotency(of: key))
+      command.begin(RedisScript.dropIfEqual, keys: keys.idempotency(of: key))
       command.append("\(run) \(request.description)")
     } completion: { _ in
     }
@@ -268,7 +268,7 @@ package final class RunStore {
   /// Keeps a key alive, and gives it this value again if Redis has lost it.
   func keep(_ key: String, _ value: String) {
     redis.send { command in
-      command.begin(Script.keepLiving, keys: key)
+      command.begin(RedisScript.keepLiving, keys: key)
       command.append(value)
       command.append(lifetime)
     } completion: { _ in

@@ -12,7 +12,7 @@ package protocol StoreLifeObserver: AnyObject {
 ///
 /// The key `epoch` names the life of the data: the server's `run_id`, and when that life was first seen, by Redis's own
 /// clock. Where the key is missing, or names another server, a new life begins. In its first lease no key is given away
-/// and no run is closed (`Script.remainingWait`), while every gateway writes its keys again: at the head of a new
+/// and no run is closed (`RedisScript.remainingWait`), while every gateway writes its keys again: at the head of a new
 /// connection, and within a second where the connection has stayed.
 package final class StoreLife {
   private static let interval = Nanoseconds.seconds(1)
@@ -67,7 +67,7 @@ package final class StoreLife {
     guard isWatched, redis.isReady, !isAsking else { return }
     isAsking = true
     redis.send(to: self) { command in
-      command.begin(Script.epoch, keys: keys)
+      command.begin(RedisScript.epoch, keys: keys)
       writeArguments(to: command)
     }
   }

@@ -1,5 +1,5 @@
 /// The few things that Redis must do in one piece, in Lua. Each names all keys that it touches.
-enum Script {
+enum RedisScript {
   /// Makes a run its caller's, unless it is another's already: then its meta, or 0 if it has none.
   /// Keys: owner, meta, events. Arguments: token, lease, time to live, meta's names and values.
   static let claim: StaticString = """

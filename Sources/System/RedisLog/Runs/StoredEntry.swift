@@ -3,7 +3,7 @@ import JSON
 import Streams
 
 /// One entry of a run's stream, as it lies in an answer: see "Runs in Redis" in `docs/protocol.md`.
-struct RunEntry {
+struct StoredEntry {
   let id: EntryID
   private let fields: RedisReply
   /// The bytes of a block as they are to be delivered: what a gateway wrote.
@@ -155,7 +155,7 @@ extension EndRecord {
   ///   - events: counted so far, where the record does not tell.
   ///   - bytes: the same.
   /// - Returns: `nil` when the entry is no end. An end that can't be understood is one all the same.
-  init?(_ entry: RunEntry, events: UInt64 = 0, bytes: UInt64 = 0) {
+  init?(_ entry: StoredEntry, events: UInt64 = 0, bytes: UInt64 = 0) {
     guard let end = entry.end else { return nil }
     let text = end.bytes
     if text.first == UInt8(ascii: "{"), let json = try? JSONValue(parsing: text) {
