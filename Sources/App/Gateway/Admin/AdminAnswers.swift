@@ -96,7 +96,9 @@ extension Gateway {
     let labels = [("version", set.name), ("hash", set.hash), ("generation", set.generation.rawValue)]
     gauge("fermata_flags_info", "The flags in force.", 1, labels: labels)
     let stale = flags.staleSince.map { Double(now.milliseconds - $0.milliseconds) / 1000 } ?? 0
-    gauge("fermata_flags_stale_seconds", "Since when the flag file is not what is in force; 0 when it is.", stale)
+    gauge(
+      "fermata_flags_stale_seconds",
+      "Seconds since the flag file was changed without taking effect; 0 if it is in force.", stale)
     gauge("fermata_flag_load_failures", "Times that the flag file was refused.", Double(flags.failures))
     gauge(
       "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",

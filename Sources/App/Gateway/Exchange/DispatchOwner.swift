@@ -1,6 +1,6 @@
 import HTTP
 
-/// Who asked for a good response and takes its body.
+/// The requester of a good response: it learns of the response and receives the body.
 protocol DispatchOwner: ResponseSink {
   /// A backend's response is good: here is its head, the body follows.
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)

@@ -9,7 +9,7 @@ import Time
 
 /// One request and its answer: finds the route, has a backend found, relays what comes, ends truthfully.
 ///
-/// The one place where what the machines decide about a client is done. Lives on its client's loop.
+/// The only type that carries out decisions about one client. Lives on its client's loop.
 final class Exchange: ClientExchange, DispatchOwner {
   enum Phase {
     /// No good response yet. → relaying, streaming, over

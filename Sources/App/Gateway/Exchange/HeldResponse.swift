@@ -5,7 +5,7 @@ import Streams
 
 /// A response of which nobody knows yet: its gate holds its body until it is good.
 ///
-/// An object of its own, because thousands of dispatches outlive it.
+/// A separate object, so that its memory is freed while the dispatch lives on.
 final class HeldResponse {
   let head: ResponseHead
   let framing: BodyFraming

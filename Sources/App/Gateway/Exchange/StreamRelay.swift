@@ -110,7 +110,7 @@ final class StreamRelay {
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard let dispatch = exchange.dispatch, dispatch.isActive else {
       context.shard.increment(context.metrics.orphans)
-      finish(.gatewayError, reason: "the stream had lost its attempt")
+      finish(.gatewayError, reason: "internal error: no backend connection is attached to this stream")
       return nil
     }
     let look = dispatch.timePassed(now)

@@ -90,7 +90,7 @@ final class LoggedRun {
   var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
   /// Whether it needs that way to the store.
   func uses(_ client: RedisClient) -> Bool { ownership?.uses(client) ?? false || source?.uses(client) ?? false }
-  /// Whether its end is where it belongs. One whose store is away is not waited for.
+  /// Whether the run is over and its end record is stored. A store that is unreachable is not waited for.
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 
   func begin() {

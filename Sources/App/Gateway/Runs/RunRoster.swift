@@ -70,8 +70,8 @@ final class RunRoster: RunHost {
     for run in runs.values { run.letGo() }
   }
 
-  /// Finds the store, if there is one, before the first run needs it. A loop that has not seen that Redis was away takes the
-  /// owners of other replicas, who look for it again, for dead.
+  /// Connects early to the store, if there is one. A loop that missed an outage of Redis would take owners that are still
+  /// reconnecting for dead.
   func connect() { _ = redis }
 
   /// Brings what is known of the store into the numbers, just before they are read.

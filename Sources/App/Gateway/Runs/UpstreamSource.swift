@@ -129,7 +129,7 @@ final class UpstreamSource: RunSource {
     guard run.isOpen else { return min(look, now + .milliseconds(100)) }
     guard dispatch.isActive else {
       context.shard.increment(context.metrics.orphans)
-      run.end(.gatewayError, reason: "the stream had lost its attempt")
+      run.end(.gatewayError, reason: "internal error: no backend connection is attached to this stream")
       return now
     }
     let verdict = clock.verdict(at: now, keepsAlive: false)

@@ -173,7 +173,7 @@ package struct GatewayMetrics: Sendable {
         "fermata_identity_streams_total",
         "Event streams opened, by whether the client has a stable identity; the flag is not asked.", by: "present"))
     orphans = define.counter(
-      "fermata_orphans_total", "Streams found without reader or attempt past their deadline, and ended.")
+      "fermata_orphans_total", "Streams that had lost their reader or attempt and were ended by the leak check.")
     runsActive = define.gauge("fermata_runs_active", "Runs with a log that are not over.")
     runBytes = define.gauge("fermata_run_log_bytes", "Memory that the logs of all runs hold.")
     boundLimits = MetricRow(

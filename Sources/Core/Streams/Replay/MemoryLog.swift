@@ -61,7 +61,7 @@ package final class MemoryLog: EventLog {
   /// - Parameters:
   ///   - stream: whose ids events get that have none of their own; `nil` keeps them as they come.
   ///   - budget: asked for each segment; gets everything back at the latest when the log goes.
-  ///   - pool: whence it has its memory, and where `retire` brings it.
+  ///   - pool: supplies the memory of segments; `retire` returns it.
   package init(
     of stream: StreamID?, limits: Limits = Limits(), budget: (any ByteBudget)? = nil, pool: SegmentPool? = nil
   ) {

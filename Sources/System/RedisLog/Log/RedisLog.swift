@@ -46,7 +46,7 @@ package final class RedisLog: EventLog {
   package let memory: MemoryLog
   let key: String
 
-  // Held until `close()`, not weakly: every event passes it, and what is held weakly is dearer to retain for all.
+  // A strong reference until `close()`: every event uses it, and weak references make each retain slower.
   package var observer: (any EventLogObserver)?
   var progress = Progress.idle
   /// Everything in front of it is stored.
@@ -141,8 +141,8 @@ package final class RedisLog: EventLog {
     return true
   }
 
-  /// Readers get what this process has from now on, stored or not: what the owner decides after `storeLost`. The log
-  /// goes on trying to store what it still has.
+  /// From now on, readers may see entries that are not stored yet. Called by the owner after `storeLost`. The log goes on
+  /// trying to store what it still has.
   package func goOnWithoutStore() {
     followsMemory = true
     memory.pin = nil
