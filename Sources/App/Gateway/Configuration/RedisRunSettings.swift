@@ -17,29 +17,10 @@ package struct RedisRunSettings: Sendable {
   /// - Returns: `nil` when there is a mistake, which has been told.
   init?(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return nil }
-    reader.require("url")
-    let url = reader.string("url")
-    password = reader.secret("password", from: secrets)
-    redis = RedisSettings()
-    do throws(RedisURLError) {
-      if let url { redis = try RedisSettings(url: url) }
-    } catch {
-      reader.fault("url", error.description)
-      return nil
-    }
-    redis.password = password?.text ?? redis.password
+    guard let place = reader.redisPlace(secrets) else { return nil }
+    (redis, password) = place
     readUse(reader)
-    let options = reader.nested("tls").map { TLSSettings($0) }
-    guard redis.usesTLS else {
-      if options != nil { reader.fault("tls", "is of no use without rediss://") }
-      return
-    }
-    do throws(TLSError) {
-      if let options { tls = options } else { tls = try TLSSettings() }
-    } catch {
-      reader.fault("tls", error.description)
-      return nil
-    }
+    guard reader.readTLS(of: redis, into: &tls) else { return nil }
   }
 
   /// Takes over what was made for an earlier configuration from the same settings.
