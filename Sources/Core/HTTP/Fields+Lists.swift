@@ -61,6 +61,8 @@ extension Fields {
   package func containsElement(_ field: KnownField, named name: StaticString) -> Bool {
     var next = firstIndex(of: field)
     while let index = next {
+      // Most clients of event streams send one element and nothing else.
+      if value(at: index).equalsIgnoringASCIICase(name) { return true }
       var elements = ListElements(value(at: index))
       while let element = elements.next() {
         let end = element.firstIndex(ofEither: UInt8(ascii: ";"), or: UInt8(ascii: "="), from: 0)

@@ -48,6 +48,8 @@ package struct Fields: Sendable {
     bytes.span.extracting(entries[index].name)
   }
 
+  package func nameLength(at index: Int) -> Int { Int(entries[index].nameLength) }
+
   /// The value without whitespace around it.
   @_lifetime(borrow self)
   package func value(at index: Int) -> Span<UInt8> {

@@ -28,11 +28,8 @@ enum ClientIdentity {
   /// companies share one.
   private static func key(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
     if let name = name(of: request, settings) { return name }
-    for name in CredentialRules.keyHeaders {
-      guard let value = request.fields.first(named: name), !value.isEmpty else { continue }
-      return SHA256.hexadecimal([UInt8](copying: value))
-    }
-    return nil
+    guard let index = CredentialRules.indexOfKey(in: request.fields) else { return nil }
+    return SHA256.hexadecimal([UInt8](copying: request.fields.value(at: index)))
   }
 
   /// A keyed hash of the same identity, for counting clients; `nil` for one without an identity.
@@ -42,12 +39,9 @@ enum ClientIdentity {
       hash.combine(name.utf8Span.span)
       return hash.value
     }
-    for name in CredentialRules.keyHeaders {
-      guard let value = request.fields.first(named: name), !value.isEmpty else { continue }
-      hash.combine(value)
-      return hash.value
-    }
-    return nil
+    guard let index = CredentialRules.indexOfKey(in: request.fields) else { return nil }
+    hash.combine(request.fields.value(at: index))
+    return hash.value
   }
 
   /// What the operator named.

@@ -47,12 +47,26 @@ extension Outcome {
 package struct CohortCounts: Sendable {
   package private(set) var treated = GuardArm()
   package private(set) var control = GuardArm()
-  /// Streams that are not judged, by why.
-  package private(set) var outside: [String: Int] = [:]
+  private var unjudged = [Int](repeating: 0, count: Unjudged.words.count)
   /// Streams of the allow-list that completed with the variant that is being introduced.
   package private(set) var internalCompleted = 0
 
+  /// Why a stream is not judged; the words of reports.
+  private enum Unjudged: Int {
+    case censored, ownRule, withoutIdentity, notCapable, noFraction
+    static let words = ["censored", "own_rule", "no_identity", "not_capable", "no_fraction"]
+  }
+
   package init() {}
+
+  /// Streams that are not judged, by why.
+  package var outside: [String: Int] {
+    var counts: [String: Int] = [:]
+    for (word, count) in zip(Unjudged.words, unjudged) where count > 0 { counts[word] = count }
+    return counts
+  }
+
+  private mutating func count(_ reason: Unjudged) { unjudged[reason.rawValue] += 1 }
 
   package mutating func observe(_ metric: GuardMetric, _ value: Double, of cohort: Cohort) {
     if cohort.isTreated {
@@ -78,18 +92,18 @@ package struct CohortCounts: Sendable {
     switch standing {
     case .judged(let cohort):
       guard !isCensored, !outcome.isCensored else {
-        outside["censored", default: 0] += 1
+        count(.censored)
         return
       }
       observe(.truncation, outcome.isTruncation ? 1 : 0, of: cohort)
       observe(.clientAborts, outcome == .clientGone ? 1 : 0, of: cohort)
       observe(.retries, 0, of: cohort)
     case .ownRule(let isTreated):
-      outside["own_rule", default: 0] += 1
+      count(.ownRule)
       if isTreated, outcome == .completed { internalCompleted += 1 }
-    case .withoutIdentity: outside["no_identity", default: 0] += 1
-    case .notCapable: outside["not_capable", default: 0] += 1
-    case .noFraction: outside["no_fraction", default: 0] += 1
+    case .withoutIdentity: count(.withoutIdentity)
+    case .notCapable: count(.notCapable)
+    case .noFraction: count(.noFraction)
     }
   }
 
@@ -102,7 +116,7 @@ package struct CohortCounts: Sendable {
   package mutating func add(_ other: CohortCounts) {
     treated.add(other.treated)
     control.add(other.control)
-    outside.merge(other.outside, uniquingKeysWith: +)
+    for place in unjudged.indices { unjudged[place] += other.unjudged[place] }
     internalCompleted += other.internalCompleted
   }
 }

@@ -8,8 +8,8 @@ import Telemetry
 final class StreamCensus {
   private var counted = Census()
   private let seed: UInt64
-  /// Products of recent clients by their `User-Agent`: most of them send one of a few.
-  private var products: [String: ClientProduct] = [:]
+  /// Products of recent clients by a hash of their `User-Agent`: most of them send one of a few.
+  private var products: [UInt64: (agent: [UInt8], product: ClientProduct)] = [:]
   private var productSettings: Settings?
   private static let productLimit = 256
 
@@ -28,13 +28,15 @@ final class StreamCensus {
     }
     let fields = request.fields
     let detector = settings.configuration.capability.detector
-    guard detector.readsUserAgentAlone, let agent = fields.string(.userAgent), agent.utf8.count <= 256 else {
-      return detector.product { fields.string(named: $0) }
-    }
-    if let known = products[agent] { return known }
-    let product = detector.product { $0 == "user-agent" ? agent : nil }
+    guard detector.readsUserAgentAlone, let index = fields.firstIndex(of: .userAgent),
+      fields.value(at: index).count <= 256
+    else { return detector.product { fields.string(named: $0) } }
+    var hash = IdentityHash(seed: seed)
+    hash.combine(fields.value(at: index))
+    if let known = products[hash.value], fields.value(at: index).equals(known.agent.span) { return known.product }
+    let product = detector.product { fields.string(named: $0) }
     if products.count == Self.productLimit { products = [:] }
-    products[agent] = product
+    products[hash.value] = ([UInt8](copying: fields.value(at: index)), product)
     return product
   }
 

@@ -11,12 +11,24 @@ package struct ClientProduct: Hashable, Sendable {
   package let name: String
   /// Empty when the client names none.
   package let version: String
+  /// Of name and version, keyed for this process. Every stream is looked up by its product.
+  private let digest: Int
 
   package init(name: some StringProtocol, version: some StringProtocol) {
     let name = Self.clean(name, limit: Self.nameLimit)
     self.name = name.isEmpty ? "unknown" : name
     self.version = Self.clean(version, limit: Self.versionLimit)
+    var hasher = Hasher()
+    hasher.combine(self.name)
+    hasher.combine(self.version)
+    digest = hasher.finalize()
   }
+
+  package static func == (left: Self, right: Self) -> Bool {
+    left.digest == right.digest && left.name == right.name && left.version == right.version
+  }
+
+  package func hash(into hasher: inout Hasher) { hasher.combine(digest) }
 
   package static let unknown = ClientProduct(name: "unknown", version: "")
   /// Stands for all clients that have no row of their own.
