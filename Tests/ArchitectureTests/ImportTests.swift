@@ -9,7 +9,7 @@ struct ImportTests {
     "Time": [],
     "JSON": ["Bytes", "Time", "FoundationEssentials"],
     "SSE": ["Bytes"],
-    "HTTP": ["Bytes"],
+    "HTTP": ["Bytes", "Time"],
     "Flags": ["Bytes", "JSON", "Time"],
     "Telemetry": ["Bytes", "Time"],
     "Streams": ["Bytes", "Time", "SSE", "JSON", "Flags"],

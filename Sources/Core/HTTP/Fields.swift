@@ -184,6 +184,20 @@ extension Fields {
     append(name: [UInt8](name).span, known: known, value: value)
   }
 
+  /// For a name and a value that were checked.
+  mutating func append(stored name: Span<UInt8>, known: KnownField?, value: Span<UInt8>) {
+    append(name: name, known: known, value: value)
+  }
+
+  /// Keeps bytes that are no field beside the fields.
+  ///
+  /// - Returns: where they are in ``bytes``.
+  mutating func store(_ text: Span<UInt8>) -> Range<Int> {
+    let start = bytes.count
+    bytes.append(copying: text)
+    return start..<bytes.count
+  }
+
   private mutating func append(name: Span<UInt8>, known: KnownField?, value: Span<UInt8>) {
     let nameStart = bytes.count
     bytes.append(copying: name)

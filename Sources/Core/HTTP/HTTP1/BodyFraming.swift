@@ -78,7 +78,7 @@ extension FieldSection {
     throw endsInChunked || codings == 1 ? .unsupportedTransferCoding : .malformedTransferEncoding
   }
 
-  private static func contentLength(_ value: Span<UInt8>) throws(HTTP1Fault) -> Int {
+  static func contentLength(_ value: Span<UInt8>) throws(HTTP1Fault) -> Int {
     if let length = value.decimalValue { return length }
     guard !value.isEmpty else { throw .malformedContentLength }
     for index in value.indices where !value[index].isASCIIDigit { throw .malformedContentLength }
