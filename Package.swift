@@ -76,6 +76,7 @@ let sources: [Target] = [
   library("COpenSSL", pkgConfig: "openssl"),
   // Without pkg-config: its file carries a flag that SwiftPM prohibits.
   library("CHiredis"),
+  library("CNghttp2", pkgConfig: "libnghttp2"),
 
   core("Bytes", settings: inlined),
   core("Time"),
@@ -89,6 +90,7 @@ let sources: [Target] = [
   system("Loop", ["CLibevent", "Bytes", "Time"]),
   system("Sockets", ["Loop", "Bytes", "Time"]),
   system("TLS", ["COpenSSL", "Sockets", "Loop", "Bytes", "Time"]),
+  system("HTTP2", ["CNghttp2", "HTTP", "Bytes", "Time"]),
   system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
   system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS"]),
@@ -122,6 +124,7 @@ let testing: [Target] = [
   tests("StreamsTests", ["Streams", "SSE", "Bytes", "Time", "JSON", "Flags", "EventSamples"]),
   tests("ArchitectureTests", []),
   tests("HTTPTests", ["HTTP", "Bytes", "Time"]),
+  tests("HTTP2Tests", ["HTTP2", "CNghttp2", "HTTP", "Bytes", "Time"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time", "EventSamples"]),
   tests("TLSTests", ["TLS", "Harness", "Sockets", "Loop", "Processes", "Bytes", "Time"]),

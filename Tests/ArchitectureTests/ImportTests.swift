@@ -20,7 +20,7 @@ struct ImportTests {
     "Files": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
     "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
     "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc", "Synchronization"],
-    "HTTP2": ["Bytes", "HTTP", "CNghttp2", "Glibc"],
+    "HTTP2": ["Bytes", "Time", "HTTP", "CNghttp2"],
     "RedisLog": ["Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "CHiredis", "Glibc"],
 
     // App: assembly, never a C module.
