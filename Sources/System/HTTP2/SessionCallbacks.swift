@@ -45,22 +45,24 @@ enum SessionCallbacks {
   @unsafe
   private static func setSending(_ callbacks: OpaquePointer) {
     unsafe nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, context in
-      guard let frame = unsafe frame, let sender = unsafe state(context) else { return 0 }
+      guard let frame = unsafe frame else { return 0 }
+      // Frames with body were taken care of when they were written.
       let header = unsafe FrameHeader(frame.pointee.hd)
-      let id = header.stream
-      switch header.type {
-      case .headers: sender.headWasSent(id, isLast: header.endsStream)
-      case .data: sender.dataWasSent(id, length: header.length, isLast: header.endsStream)
-      case .reset: sender.resetWasSent(id, HTTP2ErrorCode(rawValue: unsafe frame.pointee.rst_stream.error_code))
-      case .goAway: sender.goAwayWasSent(HTTP2ErrorCode(rawValue: unsafe frame.pointee.goaway.error_code))
-      default: break
-      }
+      if header.type == .data, header.length > 0 { return 0 }
+      if let sender = unsafe state(context) { unsafe frameWasSent(frame, header, sender) }
       return 0
     }
-    unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, _, header, length, source, context in
-      guard let sender = unsafe state(context), let header = unsafe header, let source = unsafe source else { return 0 }
+    unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, length, source, context in
+      guard let context = unsafe context, let frame = unsafe frame, let header = unsafe header,
+        let source = unsafe source
+      else { return 0 }
+      let isLast = unsafe FrameHeader(frame.pointee.hd).endsStream
       let bytes = unsafe UnsafeBufferPointer(start: header, count: 9)
-      unsafe sender.writeFrame(Span(_unsafeElements: bytes), count: length, of: stream(source))
+      unsafe withState(context) { sender in
+        unsafe withStream(source) { record in
+          unsafe sender.writeFrame(Span(_unsafeElements: bytes), count: length, isLast: isLast, of: record)
+        }
+      }
       return 0
     }
   }
@@ -71,10 +73,13 @@ enum SessionCallbacks {
     let pointer = unsafe Unmanaged.passUnretained(record).toOpaque()
     return unsafe nghttp2_data_provider(source: nghttp2_data_source(ptr: pointer)) {
       _, _, _, length, flags, source, context in
-      guard let sender = unsafe state(context), let source = unsafe source, let flags = unsafe flags else {
+      guard let context = unsafe context, let source = unsafe source, let flags = unsafe flags else {
         return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
       }
-      switch unsafe sender.frameBody(of: stream(source), atMost: length) {
+      let framing = unsafe withState(context) { sender in
+        unsafe withStream(source) { record in sender.frameBody(of: record, atMost: length) }
+      }
+      switch framing {
       case .later: return Int(NGHTTP2_ERR_DEFERRED.rawValue)
       case .pause: return Int(NGHTTP2_ERR_PAUSE.rawValue)
       case .frame(let count, let isLast):
@@ -99,6 +104,7 @@ private func frameCame(_ frame: UnsafePointer<nghttp2_frame>, _ receiver: Sessio
     let isEmpty = unsafe header.length == frame.pointee.data.padlen
     receiver.dataFrameEnded(id, isEmpty: isEmpty, isLast: header.endsStream)
   case .reset: receiver.resetCame(id)
+  case .goAway: receiver.goAwayCame()
   case .settings where header.isAcknowledgement: receiver.settingsWereAcknowledged()
   case .ping where header.isAcknowledgement: receiver.pingWasAnswered(unsafe number(frame))
   default: break
@@ -112,8 +118,29 @@ private func number(_ frame: UnsafePointer<nghttp2_frame>) -> UInt64 {
 }
 
 @unsafe
-private func stream(_ source: UnsafePointer<nghttp2_data_source>) -> StreamRecord {
-  unsafe Unmanaged<StreamRecord>.fromOpaque(source.pointee.ptr).takeUnretainedValue()
+private func frameWasSent(_ frame: UnsafePointer<nghttp2_frame>, _ header: FrameHeader, _ sender: SessionState) {
+  let id = header.stream
+  switch header.type {
+  case .headers: sender.headWasSent(id, isLast: header.endsStream)
+  case .data: sender.emptyDataWasSent(id, isLast: header.endsStream)
+  case .reset: sender.resetWasSent(id, HTTP2ErrorCode(rawValue: unsafe frame.pointee.rst_stream.error_code))
+  case .goAway: sender.goAwayWasSent(HTTP2ErrorCode(rawValue: unsafe frame.pointee.goaway.error_code))
+  default: break
+  }
+}
+
+// Both live longer than the call, so that nothing has to be counted in what is called for every event.
+
+@unsafe @inline(__always)
+private func withStream<Result>(
+  _ source: UnsafePointer<nghttp2_data_source>, _ body: (StreamRecord) -> Result
+) -> Result {
+  unsafe Unmanaged<StreamRecord>.fromOpaque(source.pointee.ptr)._withUnsafeGuaranteedRef { body($0) }
+}
+
+@unsafe @inline(__always)
+private func withState<Result>(_ context: UnsafeMutableRawPointer, _ body: (SessionState) -> Result) -> Result {
+  unsafe Unmanaged<SessionState>.fromOpaque(context)._withUnsafeGuaranteedRef { body($0) }
 }
 
 @unsafe

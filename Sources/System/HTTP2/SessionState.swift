@@ -55,6 +55,8 @@ final class SessionState {
   /// A fault of the client's that ends the connection, and that the library does not see.
   private(set) var doom: HTTP2ErrorCode?
   private var closed = ClosedStreams()
+  /// Whether one side has said that it leaves: only then is a session ever over.
+  private(set) var mayEnd = false
   private var endIsDecided = false
   private var overIsTold = false
   private var retiringIsTold = false
@@ -89,6 +91,7 @@ final class SessionState {
   /// The next thing that the owner is to be told. Of a stream that is gone before its owner heard of it nothing is
   /// told.
   func nextEvent() -> HTTP2Event? {
+    if notes.isEmpty { return nil }
     while let note = notes.popFirst() {
       guard let record = note.record else { return note.event }
       switch note.event {
@@ -107,6 +110,9 @@ final class SessionState {
     guard doom == nil || record == nil else { return }
     notes.append(Note(record: record, event: event))
   }
+
+  /// Whether the client has done what may end the session.
+  var isInTrouble: Bool { doom != nil || budget.isLow }
 
   /// Why the session is to be ended by this side: `nil` when it is not, or when that was decided before.
   func decideEnd() -> HTTP2ErrorCode? {
@@ -270,6 +276,8 @@ final class SessionState {
     budget.streamWasReset(record.progress, at: now)
   }
 
+  func goAwayCame() { mayEnd = true }
+
   func settingsWereAcknowledged() { settingsAreAcknowledged = true }
 
   func pingWasAnswered(_ number: UInt64) {
@@ -307,11 +315,9 @@ final class SessionState {
     if isLast { endWasSent(record) }
   }
 
-  func dataWasSent(_ id: HTTP2StreamID, length: Int, isLast: Bool) {
-    guard let record = streams[id] else { return }
-    budget.dataWasSent(length, isShort: record.isShort)
-    if length > 0 { record.hasSentBody = true }
-    if isLast { endWasSent(record) }
+  func emptyDataWasSent(_ id: HTTP2StreamID, isLast: Bool) {
+    guard isLast, let record = streams[id] else { return }
+    endWasSent(record)
   }
 
   private func endWasSent(_ record: StreamRecord) {
@@ -328,7 +334,10 @@ final class SessionState {
     if code == .refusedStream { budget.streamWasRefused() } else { budget.resetWasForced() }
   }
 
-  func goAwayWasSent(_ code: HTTP2ErrorCode) { if code != .noError { leaveCode = code } }
+  func goAwayWasSent(_ code: HTTP2ErrorCode) {
+    mayEnd = true
+    if code != .noError { leaveCode = code }
+  }
 
   // MARK: - Bodies
 
@@ -368,8 +377,11 @@ final class SessionState {
     return .later
   }
 
-  func writeFrame(_ header: Span<UInt8>, count: Int, of record: StreamRecord) {
+  func writeFrame(_ header: Span<UInt8>, count: Int, isLast: Bool, of record: StreamRecord) {
     guard let sink else { return }
     record.body?.write(header, count: count, to: sink)
+    record.hasSentBody = true
+    budget.dataWasSent(count, isShort: record.isShort)
+    if isLast { endWasSent(record) }
   }
 }

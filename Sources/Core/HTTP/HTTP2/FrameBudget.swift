@@ -51,12 +51,14 @@ package struct FrameBudget: Sendable {
   private let limits: Limits
   /// In thousandths of a token.
   private var level: Int
+  private let retireLevel: Int
   private var filledAt: MonotonicTime?
   private var freeWindowUpdates = FrameBudget.firstWindowUpdates
 
   package init(limits: Limits = Limits()) {
     self.limits = limits
     level = limits.tokens * 1000
+    retireLevel = limits.tokens * 250
   }
 
   /// Tokens that are left, at least 0.
@@ -64,13 +66,17 @@ package struct FrameBudget: Sendable {
 
   package var verdict: Verdict {
     if level <= 0 { return .end }
-    return level <= limits.tokens * 250 ? .retire : .goOn
+    return isLow ? .retire : .goOn
   }
+
+  /// Whether the verdict is another than to go on.
+  package var isLow: Bool { level <= retireLevel }
 
   // MARK: - Time
 
   /// Adds the tokens of the time since the last call. An empty bucket stays empty: its connection is ending.
   package mutating func fill(at now: MonotonicTime) {
+    if now == filledAt { return }
     guard let last = filledAt else {
       filledAt = now
       return
