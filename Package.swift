@@ -179,6 +179,7 @@ let fuzzers: [Target] =
     fuzzer("FuzzRequestHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
+    fuzzer("FuzzHTTP2", ["HTTP2", "HTTP", "Bytes", "Time"]),
     fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
     fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
     .target(
