@@ -155,10 +155,10 @@ struct RefusedResponse: Sendable, CustomTestStringConvertible {
     for status in [100, 101, 103, 204, 304] {
       #expect(try framing("HTTP/1.1 \(status) X\r\nContent-Length: 7\r\n\r\n") == .none)
     }
-    #expect(BodyFraming.chunked.forwarded(to: .http10) == .untilClose)
-    #expect(BodyFraming.untilClose.forwarded(to: .http11) == .chunked)
-    #expect(BodyFraming.length(3).forwarded(to: .http10) == .length(3))
-    #expect(BodyFraming.none.forwarded(to: .http11) == .none)
+    #expect(BodyFraming(BodyFraming.chunked.plan, for: .http10) == .untilClose)
+    #expect(BodyFraming(BodyFraming.untilClose.plan, for: .http11) == .chunked)
+    #expect(BodyFraming(BodyFraming.length(3).plan, for: .http10) == .length(3))
+    #expect(BodyFraming(BodyFraming.none.plan, for: .http11) == .none)
   }
 
   @Test func `keep-alive follows the version and the Connection field`() throws {

@@ -17,7 +17,6 @@ final class Worker {
   let peers: LoopPeers<RunRoster>
   private var listener: Listener?
   private var drained: (() -> Void)?
-  private var drainTimers: [Timer] = []
 
   init(
     context: LoopContext, settings: Settings, flags: FlagSnapshot, hub: RunHub, peers: LoopPeers<RunRoster>,
@@ -101,7 +100,7 @@ final class Worker {
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
     listener?.closeAfterBacklog()
     listener = nil
-    clients.closeIdle()
+    clients.retire()
     settleDrain()
   }
 
@@ -116,15 +115,7 @@ final class Worker {
   /// The drain time is over: open streams end with `draining`, spread over `jitter` so that clients don't all come
   /// back at once.
   func endStreams(jitter: Nanoseconds) {
-    for client in clients.clients {
-      guard let exchange = client.exchange, exchange.stream != nil else { continue }
-      let delay = Nanoseconds(Int64.random(in: 0...max(1, jitter.value)))
-      let timer = Timer(loop: context.loop) { [weak exchange] in
-        exchange?.finishStream(.draining, reason: "the gateway is shutting down")
-      }
-      timer.schedule(after: delay)
-      drainTimers.append(timer)
-    }
+    clients.endStreams(jitter: jitter, .draining, reason: "the gateway is shutting down")
   }
 
   /// Ends the runs that nobody reads too.

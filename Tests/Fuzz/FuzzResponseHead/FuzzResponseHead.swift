@@ -66,7 +66,7 @@ extension Fields {
 func checkForwarding(_ head: ResponseHead, to method: Method, version: HTTPVersion) {
   // Those are not passed on.
   if head.isInformational { return }
-  let framing = BodyFraming.ofResponse(head, to: method).forwarded(to: version)
+  let framing = BodyFraming(BodyFraming.ofResponse(head, to: method).plan, for: version)
   var buffer = ByteBuffer()
   var draft = ResponseDraft()
   Forwarding.draftResponse(head, as: ResponseRules(), into: &draft)

@@ -233,13 +233,16 @@ extension ClientRoster {
   /// The open streams, the first `limit` of them.
   func describeStreams(limit: Int) -> [StreamDescription] {
     let now = context.loop.readClock()
-    return clients.lazy.compactMap { client -> StreamDescription? in
-      guard let exchange = client.exchange, let stream = exchange.stream else { return nil }
-      return StreamDescription(
-        id: stream.id.description, route: exchange.routeName ?? "", mode: stream.mode.rawValue,
-        capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
-        age: (now - stream.openedAt).milliseconds, events: stream.events, bytes: stream.bodyBytes,
-        queued: client.queuedBytes, worker: self.context.index)
-    }.prefix(limit).map { $0 }
+    var streams: [StreamDescription] = []
+    forEachExchange { exchange, client in
+      guard streams.count < limit, let stream = exchange.stream else { return }
+      streams.append(
+        StreamDescription(
+          id: stream.id.description, route: exchange.routeName ?? "", mode: stream.mode.rawValue,
+          capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
+          age: (now - stream.openedAt).milliseconds, events: stream.events, bytes: stream.bodyBytes,
+          queued: client.queuedBytes, worker: context.index))
+    }
+    return streams
   }
 }

@@ -18,7 +18,9 @@ final class ClientRoster {
   let books: StreamBooks
   /// What is in force now.
   var settings: Settings
-  private(set) var clients: [ClientConnection] = []
+  private var clients: [any Client] = []
+  /// Of streams that are to end soon.
+  private var endTimers: [Timer] = []
   /// Makes what serves a request.
   let makeExchange: MakeExchange
   /// Called after a connection has left, while the loop drains.
@@ -41,6 +43,8 @@ final class ClientRoster {
   /// Whether there is no connection left. One that lingers has its last bytes, or the reset that shows a cut, still to
   /// come.
   var isEmpty: Bool { clients.isEmpty && room.lingeringCount == 0 }
+  /// Connections that do not linger.
+  var openConnections: Int { clients.count }
   /// Connections, also those that linger.
   var connections: Int { clients.count + room.lingeringCount }
 
@@ -50,7 +54,7 @@ final class ClientRoster {
       context.shard.increment(context.metrics.refusals[.overload])
       return refuseQuickly(connection)
     }
-    let client = ClientConnection(connection: connection, roster: self)
+    let client = HTTP1Client(connection: connection, roster: self)
     client.rosterIndex = clients.count
     clients.append(client)
     client.start()
@@ -69,7 +73,7 @@ final class ClientRoster {
   }
 
   /// The connection is closed, or lingers.
-  func clientLeft(_ client: ClientConnection) {
+  func clientLeft(_ client: any Client) {
     let index = client.rosterIndex
     guard index >= 0, index < clients.count, clients[index] === client else { return }
     clients.swapAt(index, clients.count - 1)
@@ -87,11 +91,32 @@ final class ClientRoster {
   }
 
   /// Whether a request needs that connection to Redis.
-  func waits(for redis: RedisClient) -> Bool { clients.contains { $0.exchange?.redis === redis } }
+  func waits(for redis: RedisClient) -> Bool {
+    var waits = false
+    forEachExchange { exchange, _ in if exchange.redis === redis { waits = true } }
+    return waits
+  }
+
+  /// Calls `body` with each request that is being served, and its way back to the client.
+  func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {
+    for client in clients { client.forEachExchange(body) }
+  }
 
   /// Closes the connections of clients that were served and wait for nothing.
-  func closeIdle() {
-    for client in clients where client.isIdle && client.wasServed { client.close() }
+  func retire() {
+    for client in clients { client.retire() }
+  }
+
+  /// Ends the event streams that are open towards clients, each after a delay of its own, so that clients don't all come
+  /// back at once.
+  func endStreams(jitter: Nanoseconds, _ outcome: Outcome, reason: String) {
+    forEachExchange { exchange, _ in
+      guard exchange.stream != nil else { return }
+      let delay = Nanoseconds(Int64.random(in: 0...max(1, jitter.value)))
+      let timer = Timer(loop: context.loop) { [weak exchange] in exchange?.finishStream(outcome, reason: reason) }
+      timer.schedule(after: delay)
+      endTimers.append(timer)
+    }
   }
 
   /// Breaks all connections.

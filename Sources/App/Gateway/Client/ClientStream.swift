@@ -26,8 +26,8 @@ protocol ClientStream: AnyObject {
   var headIsSent: Bool { get }
   /// Sends the answer's head. The body follows, in pieces.
   ///
-  /// - Parameter framing: how HTTP/1.1 frames the body.
-  func sendHead(_ draft: borrowing ResponseDraft, framing: BodyFraming)
+  /// - Parameter body: what is known of it; the client's HTTP version decides how it is framed.
+  func sendHead(_ draft: borrowing ResponseDraft, body: BodyPlan)
   /// Sends a piece of the body that is in `input`. It may be framed in place.
   func send(_ input: InputBuffer, _ range: Range<Int>)
   /// Sends a piece of the body that was built, and empties `out`.

@@ -201,7 +201,7 @@ final class Exchange: ClientExchange, DispatchOwner {
     phase = .relaying
     let rules = cors?.rules(services.plainRules, for: request, over: head.fields) ?? services.plainRules
     Forwarding.draftResponse(head, as: rules, into: &context.draft)
-    client.sendHead(context.draft, framing: framing.forwarded(to: request.version))
+    client.sendHead(context.draft, body: framing.plan)
   }
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
@@ -234,7 +234,7 @@ final class Exchange: ClientExchange, DispatchOwner {
     opening.draftHead(
       head, stream: stream, run: run, resumePath: settings.configuration.runs.streamPath, rules: rules,
       into: &context.draft)
-    client.sendHead(context.draft, framing: request.version == .http10 ? .untilClose : .chunked)
+    client.sendHead(context.draft, body: .open)
     stream.closing.headWasSent()
     services.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
   }

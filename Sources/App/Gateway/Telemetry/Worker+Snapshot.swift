@@ -7,7 +7,7 @@ extension Worker {
   func snapshot() -> MetricSnapshot {
     let (shard, metrics) = (context.shard, context.metrics)
     shard.set(metrics.streamsActive, to: Double(services.books.openStreams))
-    shard.set(metrics.clients, to: Double(clients.clients.count))
+    shard.set(metrics.clients, to: Double(clients.openConnections))
     shard.set(metrics.runsActive, to: Double(services.runs.running))
     services.runs.countStore()
     showBounds()

@@ -32,15 +32,6 @@ package enum BodyFraming: Sendable, Equatable {
     if method == .head || head.status < 200 || head.status == 204 || head.status == 304 { return .none }
     return head.declaredFraming
   }
-
-  /// The same body as it is sent on to a client of `version`: with chunks when its length is unknown and the
-  /// client can read them, else until the close.
-  package func forwarded(to version: HTTPVersion) -> BodyFraming {
-    switch self {
-    case .none, .length: self
-    case .chunked, .untilClose: version == .http10 ? .untilClose : .chunked
-    }
-  }
 }
 
 extension FieldSection {

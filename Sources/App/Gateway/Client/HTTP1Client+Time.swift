@@ -6,7 +6,7 @@ import Telemetry
 import Time
 
 // The clocks of a client's connection.
-extension ClientConnection: DeadlineMember {
+extension HTTP1Client: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     let next: MonotonicTime?
     switch machine.phase {

@@ -6,11 +6,12 @@ import Streams
 import Telemetry
 import Time
 
-/// One client's HTTP/1.1 connection: reads requests one after the other, gives each an exchange, writes its answer.
+/// One client's HTTP/1.1 connection: reads requests one after the other, gives each an exchange.
 ///
-/// `ClientConnectionMachine` decides what follows what; here it is carried out. Lives on one loop.
-final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnMember {
-  private let roster: ClientRoster
+/// It serves one request at a time, so it is that request's `ClientStream` too (`HTTP1Client+Stream`): no request needs
+/// another object. `ClientConnectionMachine` decides what follows what; here it is carried out. Lives on one loop.
+final class HTTP1Client: Client, ConnectionHandler, TurnMember {
+  let roster: ClientRoster
   let context: LoopContext
   let connection: any Connection
   /// What backends are told of the client.
@@ -24,15 +25,17 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   private var parser: RequestHeadParser
   /// Takes the request's body out of its framing while there is one.
   private var body = BodyDecoder(framing: .none, side: .request)
-  /// That of the request which is being answered.
-  private var version = HTTPVersion.http11
-  private var backlog = ByteBuffer()
-  var exchange: (any ClientExchange)?
+  private(set) var backlog = ByteBuffer()
   private var deadline: DeadlineHandle?
   var idleSince: MonotonicTime
   var headSince: MonotonicTime?
 
-  /// The answer that is being written.
+  // MARK: - The request that is served
+
+  var exchange: (any ClientExchange)?
+  /// Its version, and that of the answer.
+  private(set) var version = HTTPVersion.http11
+  /// Its answer.
   var response: ResponseChannel
   /// The close of the answer that was written last, until it is known how it went.
   var measured: MeasuredClose?
@@ -51,18 +54,15 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
 
   var limits: LimitSettings { roster.limits }
   var lingerTime: Nanoseconds { roster.lingerTime }
-  var wasServed: Bool { machine.wasServed }
   var isIdle: Bool { machine.phase == .awaitingHead && !parser.hasPartialInput && backlog.isEmpty }
-  var queuedBytes: Int { connection.queuedBytes }
-  var headIsSent: Bool { response.headIsSent }
 
-  func look(with watch: inout SendWatch, _ now: MonotonicTime) {
-    watch.look(at: connection, now)
+  func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {
+    if let exchange { body(exchange, self) }
   }
 
-  func setLowWaterMark(_ bytes: Int) { connection.lowWaterMark = bytes }
-
-  func exchangeNeedsTime() { wakeUp(at: context.loop.now) }
+  func retire() {
+    if isIdle, wasServed { close() }
+  }
 
   func start() {
     becomeIdle()
@@ -161,15 +161,6 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     if machine.phase == .awaitingHead { context.loop.callAfterThisCallback(self) }
   }
 
-  func pauseReading() {
-    connection.pauseReading()
-    if machine.phase == .exchanging || machine.phase == .answered { wakeUp(at: context.loop.now) }
-  }
-
-  func resumeReading() {
-    if backlog.isEmpty, machine.phase != .over { connection.startReading() }
-  }
-
   func turnCame() { readBacklog() }
 
   /// Reads the request that came while its predecessor was being answered.
@@ -202,53 +193,11 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     noteFlush()
   }
 
-  // MARK: - Answering
-
-  /// Whether the end of the connection is what ends the answer's body.
-  private var endsBody: Bool { response.framing == .untilClose }
-  /// Whether `Connection: close` must go with the answer.
-  private var willClose: Bool { machine.willClose(endsBody: endsBody) }
-
-  func sendHead(_ draft: borrowing ResponseDraft, framing: BodyFraming) {
-    response.prepare(framing: framing)
-    context.clientHead.removeAll()
-    HTTP1Head.write(
-      draft, framing: framing, version: version, isKeepAlive: !willClose, into: &context.clientHead)
-    sendHead(context.clientHead)
-  }
-
-  /// Sends an answer's head; after it nobody may change whether the connection is kept.
-  private func sendHead(_ head: borrowing ByteBuffer) {
-    machine.headWasSent(endsBody: endsBody)
-    response.sendHead(head)
-  }
-
-  func send(_ input: InputBuffer, _ range: Range<Int>) { response.sendBody(input, range) }
-  func send(_ out: inout ByteBuffer) { response.sendBody(&out) }
-  func send(_ bytes: Span<UInt8>) { response.sendBody(bytes) }
-  func probe() { response.probe() }
-
-  func sendContinue() {
-    if machine.inputUse == .body { response.sendContinue() }
-  }
-
-  func end(_ end: BodyEnd, _ out: inout ByteBuffer, closing: (machine: ClosingMachine, label: CloseLabel)?) {
-    guard let next = machine.answerEnded(isCut: end == .cut, endsBody: endsBody) else { return out.removeAll() }
-    response.finish(end, &out, isLast: next == .linger || next == .abort(resets: false))
-    measured = MeasuredClose(closing, then: next.closing, books: roster.books)
-    exchange = nil
-    if connection.queuedBytes == 0 {
-      answerWasTaken()
-    } else {
-      wakeUp(at: context.loop.now)
-    }
-  }
-
   private func noteFlush() {
     if let measured, !measured.isFlushed, connection.queuedBytes == 0 { answerWasTaken() }
   }
 
-  private func answerWasTaken() {
+  func answerWasTaken() {
     guard measured?.lastByteWasTaken() != nil else { return }
     perform(machine.answerWasTaken(hasNext: !backlog.isEmpty, isDraining: context.isDraining))
   }
@@ -284,24 +233,6 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
   }
 
   // MARK: - Closing
-
-  func refuse(_ error: borrowing ErrorResponse) {
-    if machine.refused() { response.open() }
-    error.body.withSpan { answer(error.draft, $0) }
-  }
-
-  func answer(_ draft: borrowing ResponseDraft, _ body: Span<UInt8>) {
-    guard machine.phase == .exchanging, response.isOpen, !response.headIsSent else { return abandon() }
-    response.prepare(framing: .none)
-    var whole = ByteBuffer()
-    // No length in 204 (RFC 9110, 8.6).
-    HTTP1Head.write(
-      draft, framing: draft.status == 204 ? .none : .length(body.count), isKeepAlive: !willClose, into: &whole)
-    if exchange?.method != .head { whole.append(body) }
-    sendHead(whole)
-    var nothing = ByteBuffer()
-    end(.complete, &nothing, closing: nil)
-  }
 
   func abandon() {
     guard machine.closes() else { return }
@@ -339,17 +270,7 @@ final class ClientConnection: ClientStream, IdleClient, ConnectionHandler, TurnM
     roster.clientLeft(self)
   }
 
-  private func wakeUp(at time: MonotonicTime) {
+  func wakeUp(at time: MonotonicTime) {
     if let deadline { context.loop.deadlines.move(deadline, to: time) }
-  }
-}
-
-extension ClientConnectionMachine.AfterAnswer {
-  fileprivate var closing: ClosingMachine.AfterFlush {
-    switch self {
-    case .keep: .keep
-    case .linger: .linger
-    case .abort: .abort
-    }
   }
 }
