@@ -156,7 +156,7 @@ package final class Gateway {
 
   private func runGuard() {
     let timer = Timer(loop: loop) { [unowned self] in
-      gather({ $0.services.books.answerGuard() }, then: { self.guardKeeper.take($0) })
+      gather({ $0.books.answerGuard() }, then: { self.guardKeeper.take($0) })
       runGuard()
     }
     timer.schedule(after: guardKeeper.gatherInterval)

@@ -12,7 +12,11 @@ import Time
 final class Worker {
   let context: LoopContext
   let decider: ModeDecider
-  let services: ExchangeServices
+  let books: StreamBooks
+  let runs: RunRoster
+  let upstreams: UpstreamRoom
+  private let tails: ShadowTails
+  private let exchanges: ExchangeMaker
   let clients: ClientRoster
   let peers: LoopPeers<RunRoster>
   private var listener: Listener?
@@ -25,20 +29,27 @@ final class Worker {
     self.context = context
     self.peers = peers
     let books = StreamBooks(context, identitySeed: hub.identitySeed)
-    let tails = ShadowTails()
+    let tails = ShadowTails(context)
     decider = ModeDecider(flags, context: context)
     // The runs and the clients ask each other questions that only the worker can pass on.
     let links = WorkerLinks()
     let runs = RunRoster(
       hub: hub, peers: peers, context: context, isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
       somethingLeft: { links.worker?.settleDrain() })
-    let services = ExchangeServices(
-      settings: LoopSettings(withoutPools: settings), decider: decider, books: books,
-      upstreams: UpstreamRoom(limit: limits.upstreams) { tails.endAll() }, tails: tails, runs: runs, context: context)
-    self.services = services
+    let upstreams = UpstreamRoom(limit: limits.upstreams) { tails.endAll() }
+    tails.upstreams = upstreams
+    let exchanges = ExchangeMaker(
+      settings: LoopSettings(withoutPools: settings),
+      streams: StreamOpener(decider: decider, books: books, context: context), upstreams: upstreams, tails: tails,
+      runs: runs, context: context)
+    self.books = books
+    self.runs = runs
+    self.upstreams = upstreams
+    self.tails = tails
+    self.exchanges = exchanges
     clients = ClientRoster(
       settings, limit: limits.clients, books: books, context: context,
-      makeExchange: { Exchange(request: $0, client: $1, services: services) },
+      makeExchange: { exchanges.make($0, for: $1) },
       somebodyLeft: { links.worker?.settleDrain() })
     links.worker = self
     adopt(settings)
@@ -47,28 +58,31 @@ final class Worker {
 
   // MARK: - Settings and flags
 
+  /// What requests begin with now.
+  var settings: LoopSettings { exchanges.settings }
+
   /// Takes a new configuration. What is running keeps what it started with.
   func adopt(_ settings: Settings) {
-    let old = services.settings.pools
-    services.settings = LoopSettings(settings, keeping: old) { [context, room = services.upstreams] in
+    let old = exchanges.settings.pools
+    exchanges.settings = LoopSettings(settings, keeping: old) { [context, room = upstreams] in
       UpstreamPool($0, room: room, context: context)
     }
-    let new = services.settings.pools
+    let new = exchanges.settings.pools
     for pool in old where !new.contains(where: { $0 === pool }) { pool.retire() }
     for pool in new where !old.contains(where: { $0 === pool }) { pool.start() }
     clients.settings = settings
     context.log.level = settings.configuration.logLevel
-    services.runs.adopt(settings)
+    runs.adopt(settings)
   }
 
   func adopt(_ flags: FlagSnapshot) {
     decider.adopt(flags)
-    services.books.isRecalled = decider.recall != .none
+    books.recall = decider.recall
   }
 
   func adopt(_ override: ClosingOverride) {
     decider.adopt(override)
-    services.books.isRecalled = decider.recall != .none
+    books.recall = decider.recall
   }
 
   // MARK: - Start and end
@@ -83,7 +97,7 @@ final class Worker {
       clients.accept(connection)
     }
     self.listener = listener
-    services.runs.connect()
+    runs.connect()
     _ = context.loop.deadlines.add(LogFlush(context), at: context.loop.now)
     return listener.localAddress
   }
@@ -95,7 +109,7 @@ final class Worker {
   func drain(_ completion: @escaping () -> Void) {
     guard !context.isDraining else { return }
     context.drainBegan()
-    _ = services.tails.endAll()
+    _ = tails.endAll()
     drained = completion
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
     listener?.closeAfterBacklog()
@@ -106,7 +120,7 @@ final class Worker {
 
   private func settleDrain() {
     // Runs that nobody reads now were promised to go on.
-    guard context.isDraining, clients.isEmpty, services.runs.running == 0, let completion = drained.take() else {
+    guard context.isDraining, clients.isEmpty, runs.running == 0, let completion = drained.take() else {
       return
     }
     completion()
@@ -119,17 +133,17 @@ final class Worker {
   }
 
   /// Ends the runs that nobody reads too.
-  func endRuns() { services.runs.endAll(.draining, reason: "the gateway is shutting down") }
+  func endRuns() { runs.endAll(.draining, reason: "the gateway is shutting down") }
 
   /// Ends everything at once, stuck sockets included.
   func stop() {
     context.stopBegan()
-    _ = services.tails.endAll()
+    _ = tails.endAll()
     peers.leave(context.index)
     listener?.close()
     clients.stop()
-    for pool in services.settings.pools { pool.retire() }
-    services.runs.close()
+    for pool in exchanges.settings.pools { pool.retire() }
+    runs.close()
     context.log.flush()
     context.loop.stop()
   }

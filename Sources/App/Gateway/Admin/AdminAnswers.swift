@@ -25,7 +25,7 @@ extension Gateway {
     case "/streams":
       gather({ $0.clients.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
     case "/runs":
-      gather({ $0.services.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
+      gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":

@@ -55,7 +55,7 @@ struct UpstreamReport: Sendable {
 extension Worker {
   func describeUpstreams() -> [UpstreamReport] {
     let now = context.loop.readClock()
-    return services.settings.pools.map { pool in
+    return settings.pools.map { pool in
       let state = pool.health.state(at: now)
       let back: MonotonicTime? =
         switch state {

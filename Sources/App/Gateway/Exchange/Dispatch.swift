@@ -267,10 +267,10 @@ final class Dispatch: UpstreamRequest {
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
   }
 
-  /// Hands the response, which is good, on to another owner. It takes the body from here on.
+  /// Passes everything that comes from here on to another owner; that is the body, where the response is good.
   func pass(to owner: any DispatchOwner) {
     self.owner = owner
-    upstream?.deliver(to: owner)
+    if phase == .committed { upstream?.deliver(to: owner) }
   }
 
   /// Backends asked so far.
@@ -372,7 +372,6 @@ extension Dispatch: ResponseSink {
     guard phase == .gated, let verdict = held?.gate.ended(end) else { return }
     switch verdict {
     case .open:
-      let owner = self.owner
       release()
       owner?.ended(end)
     case .holding: attemptFailed(.emptyBody)
@@ -382,9 +381,10 @@ extension Dispatch: ResponseSink {
 
   /// The response is good: the owner gets it, as it came.
   private func release() {
-    guard let held = held.take(), let owner else { return }
+    guard let held = held.take() else { return }
     attempt?.pool.attemptSucceeded(at: context.loop.now)
     commit(held.head, held.framing, isStream: true, upstream)
-    held.replay(to: owner, through: context.loop.input)
+    // Whoever owned the dispatch may have passed it on meanwhile.
+    if let owner { held.replay(to: owner, through: context.loop.input) }
   }
 }

@@ -117,9 +117,14 @@ final class EventStream {
   // MARK: - The client's clock
 
   /// Something was sent to the client, or queued for it.
-  func wasSent(to client: any ClientStream, at now: MonotonicTime) {
+  ///
+  /// - Returns: the bytes that wait for the client.
+  @discardableResult
+  func wasSent(to client: any ClientStream, at now: MonotonicTime) -> Int {
     clock.sent(at: now)
-    if client.queuedBytes > 0 { clock.clientBlocked(at: now) }
+    let queued = client.queuedBytes
+    if queued > 0 { clock.clientBlocked(at: now) }
+    return queued
   }
 
   /// Looks at whether the client takes what is queued for it.

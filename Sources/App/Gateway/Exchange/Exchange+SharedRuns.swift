@@ -15,13 +15,13 @@ extension Exchange {
   ///
   /// - Returns: false when there is no store, or a route of workers' runs serves the path.
   func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
-    guard let redis = services.runs.redis else { return false }
+    guard let redis = runs.redis else { return false }
     if case .read(_, isStrict: false) = endpoint, let route = settings.shared.match(request)?.route,
       let runs = route.settings.runs, runs.isFedByWorkers
     {
       return false
     }
-    phase = .inRun
+    machine.seeksRun()
     // What the client has named itself comes first: that can't be another's.
     guard let name = asked.name(endpoint.name) else {
       resolve(endpoint, request, asked, redis)
@@ -79,7 +79,7 @@ extension Exchange {
       guard let self, phase == .inRun else { return }
       guard case .success(let standing) = result else { return storeIsAway() }
       var summary = RunSummary(known, standing, at: context.loop.wallTime().milliseconds)
-      if let here = summary.stream.flatMap({ self.services.runs[$0] }) {
+      if let here = summary.stream.flatMap({ self.runs[$0] }) {
         // Of what is published on a channel the store has nothing.
         summary.sequence = max(summary.sequence, here.log.last)
         summary.readers = max(summary.readers, here.readers.count)
@@ -90,7 +90,7 @@ extension Exchange {
 
   private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead, _ redis: RedisClient) {
     if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil {
-      phase = .dispatching
+      machine.goesBack()
       return serveByRoute(request)
     }
     redis.store.remainingWait { [weak self] result in
@@ -111,8 +111,8 @@ extension Exchange {
     let identity = RunIdentity(stream: meta.stream, principal: meta.principal)
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
     let entry = RunEntry(request, asked: asked, place: place, exchange: self)
-    self.entry = entry
-    entry.read(services.runs.follow(id, meta, redis, route: route, settings: settings))
+    machine.isAnswered(by: entry)
+    entry.read(runs.follow(id, meta, redis, route: route, settings: settings))
   }
 
   /// The route that a run was opened on, which knows where its events come from; where that is gone, one of its kind.

@@ -3,7 +3,7 @@ import Streams
 import Telemetry
 import Time
 
-// The clocks of a request that no stream or run has yet taken over.
+// The clocks of a request.
 extension Exchange {
   /// Looks at the clocks.
   ///
@@ -13,22 +13,17 @@ extension Exchange {
       bodyIsLate()
       return nil
     }
-    return backendLook(now).map { min($0, bodyLook) }
-  }
-
-  private func backendLook(_ now: MonotonicTime) -> MonotonicTime? {
     switch phase {
     case .over: return nil
-    case .inRun: return entry?.timePassed(now)
-    case .streaming: return relay?.timePassed(now)
-    case .dispatching: return dispatch?.timePassed(now)
-    case .relaying: return relayed(now)
+    case .routing, .inRun: return bodyLook
+    case .asking: return machine.asker.map { min($0.timePassed(now), bodyLook) }
+    case .answering: return machine.answerer?.timePassed(now).map { min($0, bodyLook) }
     }
   }
 
   /// - Returns: when to look again; `nil` when the client has sent nothing of its request for too long.
   private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
-    let limit = limits.bodyTimeout
+    let limit = settings.configuration.limits.bodyTimeout
     // While a backend is waited for, which takes no more, it is not the client that is silent.
     guard !hasWholeRequest, !isClientPaused, !client.headIsSent, limit > .zero else {
       return now + .seconds(hasWholeRequest ? 3600 : 1)
@@ -39,30 +34,7 @@ extension Exchange {
 
   private func bodyIsLate() {
     context.limitPassed(.body, route: routeName)
-    entry.take()?.clientGone(isWhole: false)
+    perform(machine.ends())
     refuse(.bodyTimeout, 408, "body_timeout", TimeLimit.body.ending("the request's body took too long"))
   }
-
-  /// Looks at the clocks of an answer that is no stream: its client's, if that is behind, or its backend's.
-  private func relayed(_ now: MonotonicTime) -> MonotonicTime? {
-    if isUpstreamPaused {
-      client.look(with: &sendWatch, now)
-      guard sendWatch.isStalled(for: limits.stallTimeout, at: now) else {
-        return now + SendWatch.pause(of: limits.stallTimeout)
-      }
-      context.limitPassed(.clientStallInAnswer, route: routeName)
-      end(.ended(.clientStalled))
-      client.abandon()
-      return nil
-    }
-    sendWatch.caughtUp()
-    let due = lastActivity + limits.bodyTimeout
-    if now < due || limits.bodyTimeout <= .zero { return max(due, now + .seconds(1)) }
-    context.limitPassed(.body, route: routeName, .warning)
-    end(.failed(.timedOut))
-    client.end(.cut, &context.loop.scratch.buffer)
-    return nil
-  }
-
-  private var limits: LimitSettings { settings.configuration.limits }
 }

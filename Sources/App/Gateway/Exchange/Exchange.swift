@@ -7,57 +7,46 @@ import Streams
 import Telemetry
 import Time
 
-/// One request and its answer: finds the route, has a backend found, relays what comes, ends truthfully.
+/// One request of a client: finds the route, has a backend or a run found, and gives the request to whoever answers it.
 ///
-/// The only type that carries out decisions about one client. Lives on its client's loop.
-final class Exchange: ClientExchange, DispatchOwner {
-  enum Phase {
-    /// No good response yet. → relaying, streaming, over
-    case dispatching
-    /// The response is no event stream and passes through. → over
-    case relaying
-    /// The stream is open towards the client; a backend may still be looked for. All goes to the relay. → over
-    case streaming
-    /// The client reads a run, or waits for one: all that happens goes there. → relaying, over
-    case inRun
-    case over
-  }
-
-  let services: ExchangeServices
+/// `ExchangeMachine` holds who that is; here it is acted on. Lives on its client's loop.
+final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   let context: LoopContext
   /// What was in force when the request came: it is served with that to its end.
   let settings: LoopSettings
   let client: any ClientStream
   let method: HTTP.Method
   let openedAt: MonotonicTime
-  var stream: EventStream?
+  let streams: StreamOpener
+  let upstreams: UpstreamRoom
+  /// The runs whose readers are on this loop.
+  let runs: RunRoster
+  private let tails: ShadowTails
 
-  var phase = Phase.dispatching
+  var machine = ExchangeMachine<Dispatch, any Responder>()
   /// Needed until the response's head is here.
-  var request: RequestHead?
-  var route: Route?
-  var dispatch: Dispatch?
+  private(set) var request: RequestHead?
+  private(set) var route: Route?
   /// Who may read the answer from a web page: the route's policy, or that of the runs' own paths.
   var cors: CORSPolicy?
-  /// The event stream that goes straight to the client.
-  private(set) var relay: StreamRelay?
-  /// The client's way to a run.
-  var entry: RunEntry?
   /// Decided once, when it is first asked for.
   private var opening: StreamOpening?
-  var isClientPaused = false
-  var isUpstreamPaused = false
+  private(set) var isClientPaused = false
   var lastActivity: MonotonicTime
-  /// Whether the client takes what is queued of an answer that is no stream.
-  var sendWatch = SendWatch()
   private let bodyFraming: BodyFraming
-  var hasWholeRequest: Bool
+  private(set) var hasWholeRequest: Bool
 
-  init(request: consuming RequestHead, client: any ClientStream, services: ExchangeServices) {
-    self.services = services
-    context = services.context
+  init(
+    request: consuming RequestHead, client: any ClientStream, settings: LoopSettings, streams: StreamOpener,
+    upstreams: UpstreamRoom, tails: ShadowTails, runs: RunRoster, context: LoopContext
+  ) {
     self.client = client
-    settings = services.settings
+    self.settings = settings
+    self.streams = streams
+    self.upstreams = upstreams
+    self.tails = tails
+    self.runs = runs
+    self.context = context
     bodyFraming = request.framing
     hasWholeRequest = !request.framing.mayHaveBytes
     method = request.method
@@ -66,8 +55,14 @@ final class Exchange: ClientExchange, DispatchOwner {
     self.request = request
   }
 
+  var phase: ExchangeMachine<Dispatch, any Responder>.Phase { machine.phase }
+  var stream: EventStream? { machine.answerer?.openStream }
   var routeName: String? { route?.settings.name }
+  /// The client's way to a run.
+  private var entry: RunEntry? { machine.answerer as? RunEntry }
   var redis: RedisClient? { entry?.redis }
+
+  // MARK: - Who serves the request
 
   func begin() {
     guard let request else { return }
@@ -102,19 +97,215 @@ final class Exchange: ClientExchange, DispatchOwner {
     }
     var body: RequestBody?
     if bodyFraming.mayHaveBytes {
-      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: services.runs.hub.bodies)
+      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: runs.hub.bodies)
     }
     dispatch(request, body, to: route)
   }
 
+  /// The run has turned out to be this route's.
+  func serve(_ route: Route) {
+    self.route = route
+    cors = settings.shared.runPolicy(of: route)
+  }
+
   /// Sends the request to a backend; what comes of the response goes straight to the client.
   private func dispatch(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
-    guard services.upstreams.admitsRequest else { return refuseForConnections() }
+    guard upstreams.admitsRequest else { return refuseForConnections() }
     let dispatch = Dispatch(
       request: request, body: body, from: client.forwarded, route: route, settings: settings, owner: self,
       context: context)
-    self.dispatch = dispatch
+    machine.asks(dispatch)
     dispatch.begin()
+  }
+
+  /// The memory for runs is used up: the stream goes on without one.
+  func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
+    machine.goesBack()
+    context.shard.increment(context.metrics.unkept)
+    dispatch(request, body, to: route)
+  }
+
+  func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
+    if let opening { return opening }
+    let opening = streams.decide(request, route, settings)
+    self.opening = opening
+    return opening
+  }
+
+  // MARK: - The request's body
+
+  func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
+    lastActivity = context.loop.now
+    let takesMore =
+      machine.answerer?.bodyReceived(input, range) ?? machine.asker?.bodyReceived(input, range) ?? true
+    guard !takesMore else { return }
+    isClientPaused = true
+    client.pauseReading()
+  }
+
+  func requestBodyEnded() {
+    hasWholeRequest = true
+    // A run's entry may hand its body, which has ended then, to a dispatch.
+    if let answerer = machine.answerer { answerer.bodyEnded() } else { machine.asker?.bodyEnded() }
+  }
+
+  func takesBody() {
+    guard isClientPaused else { return }
+    isClientPaused = false
+    lastActivity = context.loop.now
+    client.resumeReading()
+  }
+
+  // MARK: - While backends are asked
+
+  func dispatchTakesBody() { takesBody() }
+  func dispatchWantsBody() { client.sendContinue() }
+  func dispatchHasNoRoom() { refuseForBodies() }
+  func dispatchNeedsTime() { client.exchangeNeedsTime() }
+
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
+    guard let dispatch = machine.asker, let route, let request = self.request.take() else { return }
+    if isStream {
+      openStream(from: dispatch, head, request, route)
+    } else {
+      relay(dispatch, head, request, framing, route)
+    }
+  }
+
+  func dispatchFailed(_ failure: DispatchFailure) {
+    guard phase == .asking else { return }
+    tell(failure)
+  }
+
+  /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.
+  func dispatchIsLate() {
+    guard let dispatch = machine.asker, let request, let route else { return }
+    let mode = decideOpening(request, route).mode
+    guard mode == .graceful || route.policy.commitsInLegacy else { return }
+    self.request = nil
+    dispatch.openedEarly()
+    openStream(from: dispatch, .eventStream, request, route, isEarly: true)
+  }
+
+  // The responder takes the body of a response.
+  func received(_ input: InputBuffer, _ range: Range<Int>) {}
+  func ended(_ end: UpstreamEnd) {}
+
+  // MARK: - Responders
+
+  private func openStream(
+    from dispatch: Dispatch, _ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route,
+    isEarly: Bool = false
+  ) {
+    let opening = decideOpening(request, route)
+    let stream = opening.makeStream(
+      context.nextStreamID(), openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
+      trace: request.traceID)
+    let relay = StreamRelay(
+      stream, from: dispatch, route.settings.stream, books: streams.books,
+      tails: settings.configuration.shadow.readsTails ? tails : nil, for: self)
+    machine.isAnswered(by: relay)
+    dispatch.pass(to: relay)
+    sendHead(of: stream, head, opening, request, run: nil)
+    relay.open(isEarly: isEarly)
+  }
+
+  func sendHead(
+    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    run: LoggedRun?
+  ) {
+    streams.sendHead(
+      of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,
+      to: client)
+  }
+
+  private func relay(
+    _ dispatch: Dispatch, _ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming,
+    _ route: Route
+  ) {
+    let response = RelayedResponse(dispatch, on: route, limits: settings.configuration.limits, for: self)
+    machine.isAnswered(by: response)
+    dispatch.pass(to: response)
+    let rules = cors?.rules(ResponseRules.unchanged, for: request, over: head.fields) ?? ResponseRules.unchanged
+    Forwarding.draftResponse(head, as: rules, into: &context.draft)
+    client.sendHead(context.draft, body: framing.plan)
+  }
+
+  /// The backend's response to the request is no stream: it passes through as on any route.
+  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
+    guard phase == .answering, let route, let request = self.request.take() else { return dispatch.cancel() }
+    relay(dispatch, head, request, framing, route)
+  }
+
+  func responderLeft() { machine.isOver() }
+
+  /// Ends the event stream, if there is one, though the backend has not.
+  func finishStream(_ outcome: Outcome, reason: String) { machine.answerer?.finish(outcome, reason: reason) }
+
+  // MARK: - The client
+
+  /// The client's queue is down to its low mark.
+  func clientDrained() { machine.answerer?.clientDrained() }
+
+  /// The client's connection is gone.
+  func clientGone() {
+    guard phase != .over else { return }
+    // Whoever answers notes it.
+    if phase != .answering { noteAbandoned() }
+    perform(machine.ends())
+  }
+
+  /// The client sends no more. It may be listening still.
+  func clientHalfClosed() {
+    let mayEnd = machine.answerer?.mayEndWithHalfClose ?? (phase != .over)
+    if mayEnd, route?.settings.stream.onHalfClose == .cancel {
+      client.close()
+      return clientGone()
+    }
+    client.probe()
+  }
+
+  /// The client's request broke its own framing; nothing of the answer can be trusted any more.
+  func clientBrokeFraming() { perform(machine.ends()) }
+
+  func noteAbandoned() {
+    context.log.write(.debug, "request_abandoned", at: context.loop.wallTime()) { line in
+      line.field("route", routeName ?? "")
+      line.field("milliseconds", Int((context.loop.now - openedAt).milliseconds))
+    }
+  }
+
+  // MARK: - What the machine decides
+
+  /// The one place where it is carried out.
+  func perform(_ action: ExchangeMachine<Dispatch, any Responder>.Action) {
+    switch action {
+    case .nothing: break
+    case .cancel(let dispatch): dispatch.cancel()
+    case .dismiss(let responder): responder.clientGone(isWhole: hasWholeRequest)
+    }
+  }
+
+  // MARK: - Answers of the gateway's own
+
+  /// Answers in the backend's place where there is nothing to say but the fields.
+  func answerEmpty(with fields: Fields) {
+    machine.isOver()
+    client.answer(ResponseDraft(status: 204, fields: fields))
+  }
+
+  /// No backend gave a good response.
+  func tell(_ failure: DispatchFailure) {
+    machine.isOver()
+    context.shard.increment(context.metrics.refusals[failure.refusal])
+    failure.answer(client, with: crossOriginFields)
+  }
+
+  /// What an answer of the gateway's own must carry for pages of other origins.
+  var crossOriginFields: Fields {
+    var fields = Fields()
+    if let request, let cors { cors.append(for: request, to: &fields) }
+    return fields
   }
 
   /// As many connections to backends are in use as there may be.
@@ -127,262 +318,16 @@ final class Exchange: ClientExchange, DispatchOwner {
     refuse(.overload, 503, "overload", "too many requests with bodies are under way", retryAfter: 1)
   }
 
-  /// The memory for runs is used up: the stream goes on without one.
-  func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
-    entry = nil
-    phase = .dispatching
-    context.shard.increment(context.metrics.unkept)
-    dispatch(request, body, to: route)
-  }
-
-  /// Answers in the backend's place where there is nothing to say but the fields.
-  func answerEmpty(with fields: Fields) {
-    phase = .over
-    client.answer(ResponseDraft(status: 204, fields: fields))
-  }
-
-  /// What an answer of the gateway's own must carry for pages of other origins.
-  var crossOriginFields: Fields {
-    var fields = Fields()
-    if let request, let cors { cors.append(for: request, to: &fields) }
-    return fields
-  }
-
-  // MARK: - The request's body
-
-  func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
-    lastActivity = context.loop.now
-    guard phase != .over else { return }
-    let takesMore = entry?.bodyReceived(input, range) ?? dispatch?.bodyReceived(input, range) ?? true
-    if !takesMore { pauseClient() }
-  }
-
-  func requestBodyEnded() {
-    hasWholeRequest = true
-    // An entry may hand its body, which has ended then, to a dispatch.
-    if let entry { entry.bodyEnded() } else { dispatch?.bodyEnded() }
-  }
-
-  private func pauseClient() {
-    isClientPaused = true
-    client.pauseReading()
-  }
-
-  func dispatchTakesBody() {
-    guard isClientPaused else { return }
-    isClientPaused = false
-    lastActivity = context.loop.now
-    client.resumeReading()
-  }
-
-  func dispatchWantsBody() { client.sendContinue() }
-
-  func dispatchHasNoRoom() {
-    guard phase == .streaming else { return refuseForBodies() }
-    relay?.finish(.gatewayError, reason: "the memory for requests' bodies is used up")
-  }
-
-  func dispatchNeedsTime() { client.exchangeNeedsTime() }
-
-  // MARK: - The response
-
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
-    lastActivity = context.loop.now
-    if phase == .streaming { return lateResponseCame(status: head.status, isStream: isStream) }
-    guard phase == .dispatching, let route, let request = self.request.take() else { return }
-    if isStream {
-      openStream(head, request, route)
-    } else {
-      relay(head, request, framing)
-    }
-  }
-
-  func relay(_ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming) {
-    phase = .relaying
-    let rules = cors?.rules(services.plainRules, for: request, over: head.fields) ?? services.plainRules
-    Forwarding.draftResponse(head, as: rules, into: &context.draft)
-    client.sendHead(context.draft, body: framing.plan)
-  }
-
-  func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
-    if let opening { return opening }
-    let opening = StreamOpening(request: request, route: route, settings: settings, decider: services.decider)
-    self.opening = opening
-    return opening
-  }
-
-  private func openStream(_ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route) {
-    phase = .streaming
-    let opening = decideOpening(request, route)
-    let stream = opening.makeStream(
-      context.nextStreamID(), openedAt: openedAt, askedAt: dispatch?.askedAt ?? openedAt, route: route,
-      trace: request.traceID)
-    self.stream = stream
-    let relay = StreamRelay(stream, for: self)
-    self.relay = relay
-    relay.open(head, opening, request)
-  }
-
-  /// Sends the head of an event stream's response.
-  ///
-  /// - Parameter run: where the events are kept, if they are.
-  func sendHead(
-    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
-    run: LoggedRun? = nil
-  ) {
-    let rules = rules(of: stream.mode, for: request, head)
-    opening.draftHead(
-      head, stream: stream, run: run, resumePath: settings.configuration.runs.streamPath, rules: rules,
-      into: &context.draft)
-    client.sendHead(context.draft, body: .open)
-    stream.closing.headWasSent()
-    services.books.opened(stream, route: routeName ?? "", request: request, settings.shared)
-  }
-
-  private func rules(
-    of mode: Mode, for request: borrowing RequestHead, _ head: borrowing ResponseHead
-  ) -> ResponseRules {
-    let rules = services.streamRules[mode]
-    return cors?.rules(rules, for: request, over: head.fields) ?? rules
-  }
-
-  /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.
-  func dispatchIsLate() {
-    guard phase == .dispatching, let request, let route else { return }
-    let mode = decideOpening(request, route).mode
-    guard mode == .graceful || route.policy.commitsInLegacy else { return }
-    self.request = nil
-    dispatch?.openedEarly()
-    openStream(.eventStream, request, route)
-    stream?.clock.backendPaused()
-  }
-
-  /// A backend has answered, but the stream was opened before: only what comes next matters now.
-  private func lateResponseCame(status: Int, isStream: Bool) {
-    guard isStream else {
-      relay?.finish(.upstreamError, reason: "the backend answered \(status)")
-      return
-    }
-    stream?.clock.backendResumed(at: context.loop.now)
-  }
-
-  func dispatchFailed(_ failure: DispatchFailure) {
-    dispatch = nil
-    relay?.finish(.upstreamError, reason: failure.summary)
-    guard phase == .dispatching else { return }
-    phase = .over
-    context.shard.increment(context.metrics.refusals[failure.refusal])
-    failure.answer(client, with: crossOriginFields)
-  }
-
-  func received(_ input: InputBuffer, _ range: Range<Int>) {
-    if let relay {
-      relay.received(input, range)
-    } else if phase == .relaying {
-      lastActivity = context.loop.now
-      client.send(input, range)
-    }
-    applyBackPressure()
-  }
-
-  private func applyBackPressure() {
-    guard !isUpstreamPaused, let route, client.queuedBytes > route.settings.stream.highWater, let dispatch else {
-      return
-    }
-    isUpstreamPaused = true
-    dispatch.pauseResponse()
-    client.setLowWaterMark(route.settings.stream.lowWater)
-    stream?.clock.backendPaused()
-    stream?.clock.clientBlocked(at: context.loop.now)
-    client.exchangeNeedsTime()
-  }
-
-  /// The client's queue is down to its low mark.
-  func clientDrained() {
-    if let reader = entry?.reader { return reader.clientDrained() }
-    stream?.clock.clientCaughtUp(at: context.loop.now)
-    guard isUpstreamPaused else { return }
-    isUpstreamPaused = false
-    client.setLowWaterMark(0)
-    stream?.clock.backendResumed(at: context.loop.now)
-    lastActivity = context.loop.now
-    dispatch?.resumeResponse()
-  }
-
-  func ended(_ end: UpstreamEnd) {
-    switch phase {
-    case .streaming: relay?.ended(end)
-    case .relaying:
-      self.end(end == .clean ? .relayed : .failed(.cut))
-      client.end(end == .clean ? .complete : .cut, &context.loop.scratch.buffer)
-    case .dispatching, .inRun, .over: break
-    }
-  }
-
-  // MARK: - Endings
-
-  /// Nothing more is wanted of the backend.
-  func end(_ result: AttemptResult) {
-    phase = .over
-    relay = nil
-    dispatch?.finish(result)
-    dispatch = nil
-  }
-
-  /// Gives the backend's response to somebody else, who lets the backend go.
-  func handOver() -> Dispatch? {
-    phase = .over
-    relay = nil
-    return dispatch.take()
-  }
-
-  /// Ends the event stream, if there is one, though the backend has not.
-  func finishStream(_ outcome: Outcome, reason: String) {
-    entry?.reader?.finish(outcome, reason: reason)
-    relay?.finish(outcome, reason: reason)
-  }
-
-  /// The client's connection is gone.
-  func clientGone() {
-    guard phase != .over else { return }
-    if let entry = entry.take() {
-      phase = .over
-      return entry.clientGone(isWhole: hasWholeRequest)
-    }
-    if let relay { return relay.clientGone() }
-    end(.ended(.clientGone))
-    noteAbort()
-  }
-
-  private func noteAbort() {
-    context.log.write(.debug, "request_abandoned", at: context.loop.wallTime()) { line in
-      line.field("route", routeName ?? "")
-      line.field("milliseconds", Int((context.loop.now - openedAt).milliseconds))
-    }
-  }
-
-  /// The client sends no more. It may be listening still.
-  func clientHalfClosed() {
-    if phase == .streaming || phase == .dispatching || phase == .inRun, route?.settings.stream.onHalfClose == .cancel {
-      client.close()
-      return clientGone()
-    }
-    client.probe()
-  }
-
-  /// The client's request broke its own framing; nothing of the answer can be trusted any more.
-  func clientBrokeFraming() {
-    guard phase != .over else { return }
-    if phase == .streaming || phase == .inRun { return clientGone() }
-    end(.ended(.clientGone))
-  }
-
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
-    entry = nil
-    end(.ended(.clientGone))
+    perform(machine.isRefused())
     context.shard.increment(context.metrics.refusals[refusal])
     var fields = crossOriginFields
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
     client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
   }
+}
+
+extension ResponseRules {
+  /// A response that is no event stream passes as it is.
+  fileprivate static let unchanged = ResponseRules()
 }

@@ -86,8 +86,18 @@ extension ShadowTail: DeadlineMember {
 final class ShadowTails {
   static let limit = 64
   private var open: [ObjectIdentifier: ShadowTail] = [:]
+  private let context: LoopContext
+  /// Where the backends' connections count.
+  weak var upstreams: UpstreamRoom?
 
-  var hasRoom: Bool { open.count < Self.limit }
+  init(_ context: LoopContext) {
+    self.context = context
+  }
+
+  /// Whether another tail may be read.
+  var admits: Bool {
+    open.count < Self.limit && !context.isDraining && !context.isStopping && upstreams?.admitsRequest == true
+  }
 
   func began(_ tail: ShadowTail) { open[ObjectIdentifier(tail)] = tail }
   func ended(_ tail: ShadowTail) { open[ObjectIdentifier(tail)] = nil }

@@ -43,7 +43,7 @@ final class RunEntry {
     case .get, .post, .put, .patch: break
     default: return nil
     }
-    runs = exchange.services.runs
+    runs = exchange.runs
     context = exchange.context
     asked = RunRequest(head, captures: captures, settings: settings, common: exchange.settings.configuration.runs)
     opening = exchange.decideOpening(head, route)
@@ -179,7 +179,7 @@ final class RunEntry {
     route = place.route
     settings = place.settings
     context = exchange.context
-    runs = exchange.services.runs
+    runs = exchange.runs
     opening = exchange.decideOpening(head, route)
     redis = nil
     body = nil
@@ -195,7 +195,7 @@ final class RunEntry {
   // MARK: - Opening
 
   func open(_ request: Digest?) {
-    guard exchange.services.upstreams.admitsRequest else { return exchange.refuseForConnections() }
+    guard exchange.upstreams.admitsRequest else { return exchange.refuseForConnections() }
     let share = runs.hub.memories.memory(of: asked.principal)
     if share.wantsRoom { runs.makeRoom(for: share) }
     guard share.admitsRun else { return goOnUnkept() }
@@ -270,8 +270,8 @@ final class RunEntry {
     let isGraceful =
       asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
     let reader = RunReader(
-      run: run, wish: asked.wish, exchange: exchange, request: head,
-      opening: isGraceful ? opening.stayingGraceful : opening)
+      run: run, wish: asked.wish, host: exchange, request: head,
+      opening: isGraceful ? opening.stayingGraceful : opening, runs: runs, books: exchange.streams.books)
     self.reader = reader
     runs.enter(reader)
     return reader

@@ -7,9 +7,25 @@ import Streams
 import Telemetry
 import Time
 
+/// What the reader of a run asks of the request that it answers.
+protocol RunReaderHost: ResponderHost {
+  /// What an answer of the gateway's own must carry for pages of other origins.
+  var crossOriginFields: Fields { get }
+  /// Sends the head of an event stream's response, and enters the stream in the books.
+  ///
+  /// - Parameter run: where the events are kept, if they are.
+  func sendHead(
+    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    run: LoggedRun?)
+  /// There is no stream and will be none.
+  func runFailed(_ failure: RunFailure)
+  /// The backend's response to the request is no stream: it is passed on as it is.
+  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming)
+}
+
 /// One client of a run: waits for its stream, then reads the run's log, from its place to its end.
 ///
-/// Its exchange hands everything that happens on the connection over to it.
+/// `RunEntry` hands everything that happens to the client over to it.
 final class RunReader: RunClient {
   private enum State {
     /// There is no stream yet. → reading, over
@@ -23,9 +39,10 @@ final class RunReader: RunClient {
   let wish: RunWish
   private let client: any ClientStream
   /// Holds us in turn, until we leave.
-  private let exchange: Exchange
+  private let host: any RunReaderHost
   private let context: LoopContext
-  private let services: ExchangeServices
+  private let runs: RunRoster
+  private let books: StreamBooks
   private var request: RequestHead
   private let opening: StreamOpening
   private var state = State.waiting
@@ -45,15 +62,19 @@ final class RunReader: RunClient {
   /// When an id of the backend's own that the log does not have yet is looked for again.
   private var nextSearch = MonotonicTime(nanoseconds: 0)
 
-  init(run: LoggedRun, wish: RunWish, exchange: Exchange, request: RequestHead, opening: StreamOpening) {
+  init(
+    run: LoggedRun, wish: RunWish, host: any RunReaderHost, request: RequestHead, opening: StreamOpening,
+    runs: RunRoster, books: StreamBooks
+  ) {
     self.run = run
     self.wish = wish
-    self.exchange = exchange
-    client = exchange.client
+    self.host = host
+    client = host.client
     self.request = request
     self.opening = opening
-    context = exchange.context
-    services = exchange.services
+    self.runs = runs
+    self.books = books
+    context = host.context
     highWater = run.route.settings.stream.highWater
   }
 
@@ -79,7 +100,7 @@ final class RunReader: RunClient {
   var place: LogPosition? { state == .reading ? position : nil }
   var isWaiting: Bool { state == .waiting }
   var isOver: Bool { state == .over }
-  var askedAt: MonotonicTime { exchange.openedAt }
+  var askedAt: MonotonicTime { host.openedAt }
 
   // MARK: - The stream opens
 
@@ -138,16 +159,15 @@ final class RunReader: RunClient {
     extras.stamps = run.settings.stamps
     if run.settings.announces {
       extras.announcement = PromptReady(
-        stream: run.stream, time: context.loop.wallTime(), sinceStart: context.loop.readClock() - exchange.openedAt,
+        stream: run.stream, time: context.loop.wallTime(), sinceStart: context.loop.readClock() - host.openedAt,
         clientMessageID: wish.clientMessage)
     }
     let stream = opening.makeStream(
-      of: run.stream, extras: extras, openedAt: exchange.openedAt, route: run.route,
+      of: run.stream, extras: extras, openedAt: host.openedAt, route: run.route,
       trace: request.traceID)
     self.stream = stream
     delivery = LogDelivery(to: stream.reader)
-    exchange.readerOpened(stream)
-    exchange.sendHead(of: stream, head, opening, request, run: run)
+    host.sendHead(of: stream, head, opening, request, run: run)
     // An idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
     let scratch = context.loop.scratch
@@ -160,7 +180,7 @@ final class RunReader: RunClient {
 
   /// Everything was read already: to an EventSource 204 says that it need not come back (WHATWG HTML, 9.2.3).
   private func answerFinished() {
-    var fields = exchange.crossOriginFields
+    var fields = host.crossOriginFields
     fields.append("X-Stream-Id", run.stream.description)
     if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
     leave()
@@ -170,20 +190,20 @@ final class RunReader: RunClient {
   func runFailed(_ failure: RunFailure) {
     guard state == .waiting else { return }
     leave()
-    exchange.runFailed(failure)
+    host.runFailed(failure)
   }
 
   /// The backend's response is no stream: the exchange passes it on as it is.
   func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
     guard state == .waiting else { return dispatch.cancel() }
     state = .over
-    services.runs.forget(self)
+    runs.forget(self)
     hold.take()?.leave()
-    exchange.takeOver(dispatch, head, framing)
+    host.takeOver(dispatch, head, framing)
   }
 
   func wantsBody() { client.sendContinue() }
-  func takesBody() { exchange.dispatchTakesBody() }
+  func takesBody() { host.takesBody() }
 
   // MARK: - Reading
 
@@ -214,7 +234,7 @@ final class RunReader: RunClient {
       }
       guard let place else { return overtaken() }
       position = place
-      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { services.books.firstEventCame(stream) }
+      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { books.firstEventCame(stream) }
       send(&scratch.buffer, on: stream)
     }
     if client.queuedBytes > highWater { return block() }
@@ -262,7 +282,7 @@ final class RunReader: RunClient {
     var nothing = ByteBuffer()
     client.end(.cut, &nothing, closing: (stream.closing, stream.closeLabel(.clientStalled, .cut)))
     leave()
-    services.books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
+    books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
   }
 
   // MARK: - Endings
@@ -292,21 +312,21 @@ final class RunReader: RunClient {
       stream: stream.id, run: run.ownID, time: context.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)
     let ending = Ending(
-      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: services.decider.recall)
+      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: books.recall)
     let scratch = context.loop.scratch
     let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
     stream.bodyBytes += UInt64(scratch.buffer.count)
     state = .over
     client.end(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(end.outcome, bodyEnd)))
     leave()
-    services.books.closed(stream, outcome: end.outcome, reason: end.reason)
+    books.closed(stream, outcome: end.outcome, reason: end.reason)
   }
 
   private func leave() {
     state = .over
-    services.runs.forget(self)
+    runs.forget(self)
     hold.take()?.leave()
-    exchange.readerLeft()
+    host.responderLeft()
     run.detach(self)
   }
 
@@ -326,7 +346,7 @@ final class RunReader: RunClient {
     let wasReading = state == .reading
     leave()
     guard wasReading, let stream else { return }
-    services.books.clientLeft(stream, isStopping: context.isStopping)
+    books.clientLeft(stream, isStopping: context.isStopping)
   }
 
   /// Looks at the client's clocks.
@@ -338,13 +358,13 @@ final class RunReader: RunClient {
     switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
     case .quiet(let until): return min(until, look)
     case .keepaliveIsDue:
-      services.books.keptAlive()
+      books.keptAlive()
       let scratch = context.loop.scratch
       delivery?.completeLine(into: &scratch.buffer)
       return stream.keepAlive(client, through: &scratch.buffer, at: now)
     case .clientStalled:
       leave()
-      services.books.clientStalled(stream)
+      books.clientStalled(stream)
       client.abandon()
     case .firstTokenTimeout, .idleTimeout, .totalTimeout: break
     }

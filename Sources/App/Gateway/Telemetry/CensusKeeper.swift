@@ -105,7 +105,7 @@ extension Gateway {
   /// Has the keeper take in what the workers have counted, then calls `completion`.
   func gatherCensus(then completion: @escaping () -> Void) {
     gather(
-      { $0.services.books.census.take() },
+      { $0.books.census.take() },
       then: { [unowned self] parts in
         censusKeeper.take(parts)
         completion()

@@ -13,8 +13,10 @@ final class StreamBooks {
   private let shard: MetricShard
   private let log: WorkerLog
   private(set) var openStreams = 0
-  /// Whether the new closing is taken back now: what ends meanwhile says nothing of it, and is not judged.
-  var isRecalled = false
+  /// Whether the new closing is taken back now, and how.
+  var recall = Recall.none
+  /// Then what ends says nothing of it, and is not judged.
+  private var isRecalled: Bool { recall != .none }
   private var cohorts = CohortCounts()
   private var sightings: [Sighting] = []
   let census: StreamCensus

@@ -6,21 +6,21 @@ extension Worker {
   /// The counters of this loop with the gauges of this moment.
   func snapshot() -> MetricSnapshot {
     let (shard, metrics) = (context.shard, context.metrics)
-    shard.set(metrics.streamsActive, to: Double(services.books.openStreams))
+    shard.set(metrics.streamsActive, to: Double(books.openStreams))
     shard.set(metrics.clients, to: Double(clients.openConnections))
-    shard.set(metrics.runsActive, to: Double(services.runs.running))
-    services.runs.countStore()
+    shard.set(metrics.runsActive, to: Double(runs.running))
+    runs.countStore()
     showBounds()
-    for pool in services.settings.pools { pool.showState() }
+    for pool in settings.pools { pool.showState() }
     return shard.snapshot()
   }
 
   private func showBounds() {
     show(.clientConnections, used: clients.connections, limit: clients.room.limit)
-    show(.upstreamConnections, used: services.upstreams.count, limit: services.upstreams.limit)
+    show(.upstreamConnections, used: upstreams.count, limit: upstreams.limit)
     // One loop tells what is shared.
     guard context.index == 0 else { return }
-    let hub = services.runs.hub
+    let hub = runs.hub
     context.shard.set(context.metrics.runBytes, to: Double(hub.budget.used))
     show(.runMemory, used: hub.budget.used, limit: hub.budget.limit)
     show(.principalMemory, used: hub.memories.largest, limit: hub.memories.rule.share)

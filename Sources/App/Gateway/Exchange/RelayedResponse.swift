@@ -1,0 +1,111 @@
+import HTTP
+import Loop
+import Streams
+import Telemetry
+import Time
+
+/// A backend's response that is no event stream, on its way to the client as it is.
+final class RelayedResponse: BackendResponder {
+  /// Holds us in turn, until the response is over.
+  let host: any ResponderHost
+  private(set) var dispatch: Dispatch?
+  private let client: any ClientStream
+  private let context: LoopContext
+  private let route: Route
+  private let limits: LimitSettings
+  /// When the backend or the client last brought something.
+  private var lastActivity: MonotonicTime
+  private var isPaused = false
+  /// Whether the client takes what is queued for it.
+  private var sendWatch = SendWatch()
+
+  init(_ dispatch: Dispatch, on route: Route, limits: LimitSettings, for host: any ResponderHost) {
+    self.dispatch = dispatch
+    self.route = route
+    self.limits = limits
+    self.host = host
+    client = host.client
+    context = host.context
+    lastActivity = context.loop.now
+  }
+
+  var openStream: EventStream? { nil }
+  var mayEndWithHalfClose: Bool { false }
+
+  func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
+    lastActivity = context.loop.now
+    return dispatch?.bodyReceived(input, range) ?? true
+  }
+
+  // MARK: - The backend's body
+
+  func received(_ input: InputBuffer, _ range: Range<Int>) {
+    guard let dispatch else { return }
+    lastActivity = context.loop.now
+    client.send(input, range)
+    guard !isPaused, client.queuedBytes > route.settings.stream.highWater else { return }
+    isPaused = true
+    dispatch.pauseResponse()
+    client.setLowWaterMark(route.settings.stream.lowWater)
+    client.exchangeNeedsTime()
+  }
+
+  func ended(_ end: UpstreamEnd) {
+    guard dispatch != nil else { return }
+    leave(end == .clean ? .relayed : .failed(.cut))
+    client.end(end == .clean ? .complete : .cut, &context.loop.scratch.buffer)
+  }
+
+  func dispatchHasNoRoom() {
+    leave(.ended(.clientGone))
+    host.refuseForBodies()
+  }
+
+  // The response is here: there is no other, and nothing that could fail before it.
+  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
+  func dispatchFailed(_ failure: DispatchFailure) {}
+
+  private func leave(_ result: AttemptResult) {
+    dispatch.take()?.finish(result)
+    host.responderLeft()
+  }
+
+  // MARK: - The client
+
+  func clientDrained() {
+    guard isPaused else { return }
+    isPaused = false
+    client.setLowWaterMark(0)
+    lastActivity = context.loop.now
+    dispatch?.resumeResponse()
+  }
+
+  func clientGone(isWhole: Bool) {
+    leave(.ended(.clientGone))
+    host.noteAbandoned()
+  }
+
+  func finish(_ outcome: Outcome, reason: String) {}
+
+  /// Looks at the client's clock, if the client is behind, or else at the backend's.
+  func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
+    guard dispatch != nil else { return nil }
+    if isPaused {
+      client.look(with: &sendWatch, now)
+      guard sendWatch.isStalled(for: limits.stallTimeout, at: now) else {
+        return now + SendWatch.pause(of: limits.stallTimeout)
+      }
+      context.limitPassed(.clientStallInAnswer, route: route.settings.name)
+      leave(.ended(.clientStalled))
+      client.abandon()
+      return nil
+    }
+    sendWatch.caughtUp()
+    let due = lastActivity + limits.bodyTimeout
+    if now < due || limits.bodyTimeout <= .zero { return max(due, now + .seconds(1)) }
+    context.limitPassed(.body, route: route.settings.name, .warning)
+    leave(.failed(.timedOut))
+    client.end(.cut, &context.loop.scratch.buffer)
+    return nil
+  }
+}

@@ -1,0 +1,11 @@
+import Streams
+
+// The request's answer is what its client reads of the run.
+extension RunEntry: Responder {
+  var openStream: EventStream? { reader?.stream }
+  var mayEndWithHalfClose: Bool { true }
+
+  func clientDrained() { reader?.clientDrained() }
+
+  func finish(_ outcome: Outcome, reason: String) { reader?.finish(outcome, reason: reason) }
+}
