@@ -111,7 +111,13 @@ final class WireTape {
     text.replace(/"\d{4}-\d\d-\d\dT[0-9:.]+Z"/, with: "\"<time>\"")
     text.replace(/"sinceStartMs":\d+/, with: "\"sinceStartMs\":<milliseconds>")
     text.replace(/\bfermata-[0-9a-f]{16}/, with: "<gateway>")
+    // A document counts the digits of its times too; the recorded one has times of one digit.
+    let digits = text.matches(of: /"milliseconds":\d(\d*)/).reduce(0) { $0 + $1.1.count }
     text.replace(/"milliseconds":\d+/, with: "\"milliseconds\":<milliseconds>")
+    let lengths = text.matches(of: /Content-Length: (\d+)\r\n/)
+    if digits > 0, lengths.count == 1, let length = Int(lengths[0].1) {
+      text.replaceSubrange(lengths[0].range, with: "Content-Length: \(length - digits)\r\n")
+    }
     text.replace(/127\.0\.0\.1:\d+/, with: "<address>")
     return text
   }
