@@ -19,6 +19,7 @@ final class Server {
   var consumes = true
   var now = MonotonicTime(nanoseconds: 1_000_000_000)
   private var parser = FrameParser()
+  private var unread: [UInt8] = []
 
   init(_ settings: HTTP2Settings = HTTP2Settings(), started: Bool = true) throws {
     session = try HTTP2Session(HTTP2Context(settings: settings))
@@ -39,10 +40,10 @@ final class Server {
     guard error == nil else { return }
     do {
       try session.write(to: sink, at: now)
-      frames += parser.parse(sink.take())
+      readFrames()
       takeEvents([])
       if session.wantsWrite, sink.takesBody { try session.write(to: sink, at: now) }
-      frames += parser.parse(sink.take())
+      readFrames()
     } catch { self.error = error }
   }
 
@@ -52,6 +53,18 @@ final class Server {
   var settingsAreAcknowledged: Bool { session.settingsAreAcknowledged }
   var sectionBeganAt: MonotonicTime? { session.sectionBeganAt }
   var budget: Int { session.budget }
+
+  private func readFrames() {
+    let bytes = sink.take()
+    unread += bytes
+    frames += parser.parse(bytes)
+  }
+
+  /// What was written since the last call.
+  func takeBytes() -> [UInt8] {
+    defer { unread = [] }
+    return unread
+  }
 
   @discardableResult
   func respond(_ id: Int32, _ body: (any HTTP2Body)?, status: Int = 200, isEventStream: Bool = true) -> Bool {
@@ -83,6 +96,7 @@ final class Server {
       if answers { answer(id, 200) }
     case .reset(let id, let code): told.append("reset \(id) \(code)")
     case .roomFor(let id): told.append("room \(id)")
+    case .written(let id): told.append("written \(id)")
     case .confirmed(let id): told.append("confirmed \(id)")
     case .pingAnswered: told.append("ping answered")
     case .retiring: told.append("retiring")

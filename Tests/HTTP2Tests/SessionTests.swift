@@ -109,6 +109,31 @@ struct SessionTests {
     #expect(server.frames.filter { $0.type == 1 }.count == 1)
   }
 
+  @Test func `a large head is sent in several frames`() throws {
+    let server = try Server()
+    server.receive(F.get(1))
+    var draft = ResponseDraft(status: 200)
+    draft.append("X-Large") { value in for _ in 0..<100_000 { value.append(UInt8(ascii: "~")) } }
+    server.session.respond(1, draft, framing: .none, body: nil)
+    server.write()
+    let types = server.frames.filter { $0.stream == 1 }.map(\.type)
+    #expect(types.count > 5 && types.first == 1 && types.dropFirst().allSatisfy { $0 == 9 })
+    #expect(server.told.last == "written 1")
+    #expect(server.streamCount == 0)
+  }
+
+  @Test func `a head that is too large ends its stream and costs the client nothing`() throws {
+    let server = try Server()
+    server.receive(F.get(1))
+    var draft = ResponseDraft(status: 200)
+    draft.append("X-Large") { value in for _ in 0..<300_000 { value.append(UInt8(ascii: "~")) } }
+    server.session.respond(1, draft, framing: .none, body: nil)
+    server.write()
+    #expect(server.reset(1) == 2)
+    #expect(server.told.last == "reset 1 internal_error")
+    #expect(server.budget == 999)
+  }
+
   @Test func `body follows in the write in which it came`() throws {
     let server = try Server()
     server.receive(F.get(1))
@@ -198,7 +223,7 @@ struct SessionTests {
     #expect(server.body(1) == Array("tail".utf8))
     #expect(!server.isEnded(1))
     server.answerPings()
-    #expect(server.told == ["confirmed 1"])
+    #expect(server.told == ["written 1", "confirmed 1"])
     #expect(server.reset(1) == nil)
     server.session.reset(1, .internalError)
     server.write()
@@ -364,6 +389,15 @@ struct SessionTests {
     server.session.resume(1)
     server.write()
     #expect(server.told.last == "over no_error")
+  }
+
+  @Test func `what a client sends behind its leave, with nothing open, is not read`() throws {
+    let server = try Server()
+    server.receive(F.goAway() + F.get(1) + F.data(3, "a"))
+    #expect(server.told == ["over no_error"])
+    let busy = try Server()
+    busy.receive(F.get(1) + F.goAway() + F.get(3))
+    #expect(busy.told.count == 2)
   }
 
   @Test func `a session can be ended with a reason`() throws {

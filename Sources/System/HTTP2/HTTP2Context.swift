@@ -13,6 +13,8 @@ package final class HTTP2Context {
   private static let outboundAcknowledgements = 100
   private static let continuations = 8
   private static let settingsEntries = 32
+  /// The head of an answer, in bytes: what a backend may send and the gateway adds. The library's own limit is smaller.
+  private static let answerHead = 256 * 1024
   /// The library's own limit of resets is only a net below ``FrameBudget``, which tells clients that leave from
   /// attacks.
   private static let resetBurst: UInt64 = 10_000
@@ -48,6 +50,7 @@ package final class HTTP2Context {
     unsafe nghttp2_option_set_max_continuations(options, continuations)
     unsafe nghttp2_option_set_stream_reset_rate_limit(options, resetBurst, resetsPerSecond)
     unsafe nghttp2_option_set_builtin_recv_extension_type(options, UInt8(NGHTTP2_PRIORITY_UPDATE.rawValue))
+    unsafe nghttp2_option_set_max_send_header_block_length(options, answerHead)
     unsafe nghttp2_option_set_max_deflate_dynamic_table_size(options, 4096)
   }
 

@@ -2,7 +2,8 @@ package import HTTP
 
 package typealias HTTP2StreamID = Int32
 
-/// What happened on a session. Nothing is said of a stream before it was opened, or after `reset` or `over`.
+/// What happened on a session. Nothing is said of a stream before it was opened, or after `reset` or `over`, but for
+/// `confirmed`: the answer to a PING may come behind a reset.
 package enum HTTP2Event: Sendable {
   /// A request came. With `isWhole` it has no body: `ended` does not follow.
   case opened(HTTP2StreamID, RequestHead, isWhole: Bool)
@@ -17,6 +18,8 @@ package enum HTTP2Event: Sendable {
   case reset(HTTP2StreamID, HTTP2ErrorCode)
   /// Some of a body that was held up by a window or by the sink has been framed.
   case roomFor(HTTP2StreamID)
+  /// The end of an answer, or its cut, has been written: all of it is in the sink.
+  case written(HTTP2StreamID)
   /// The client's HTTP/2 stack has everything that was framed for the stream, which ended or reached its cut.
   case confirmed(HTTP2StreamID)
   /// The answer to `ping()`.

@@ -34,11 +34,10 @@ package struct HTTP2Session: ~Copyable {
   /// - Throws: when the connection must be closed. A client's fault that can be told to it, is: then `over` comes.
   package func receive(_ input: Span<UInt8>, at now: MonotonicTime) throws(HTTP2SessionError) {
     state.pass(to: now)
-    guard unsafe nghttp2_session_want_read(session) != 0 else { return }
     defer { unsafe state.input = nil }
     unsafe input.withUnsafeBufferPointer { unsafe state.input = $0.baseAddress }
     state.scanner.begin()
-    while state.doom == nil, let piece = state.scanner.next(in: input) {
+    while wantsRead, let piece = state.scanner.next(in: input) {
       switch piece {
       case .rest(let range): try read(input.extracting(range))
       case .frame(let header, let range):
@@ -56,6 +55,13 @@ package struct HTTP2Session: ~Copyable {
       state.receivedBody = 0
     }
     judge()
+  }
+
+  /// Whether what comes next can mean anything: a session in which nothing is open, and of which one side has taken its
+  /// leave, is over, whatever stands behind that in the same read.
+  private var wantsRead: Bool {
+    if state.doom != nil { return false }
+    return unsafe !state.mayEnd || nghttp2_session_want_read(session) != 0
   }
 
   private func read(_ bytes: Span<UInt8>) throws(HTTP2SessionError) {
@@ -278,7 +284,7 @@ package struct HTTP2Session: ~Copyable {
 extension HTTP2FieldBlock {
   /// Lends the section as the library takes it.
   @unsafe @discardableResult
-  fileprivate borrowing func withPairs(_ body: (UnsafeBufferPointer<nghttp2_nv>) -> Int32) -> Int32 {
+  borrowing func withPairs(_ body: (UnsafeBufferPointer<nghttp2_nv>) -> Int32) -> Int32 {
     bytes.withSpan { span in
       unsafe span.withUnsafeBufferPointer { text in
         // The library copies them.

@@ -52,6 +52,12 @@ enum SessionCallbacks {
       if let sender = unsafe state(context) { unsafe frameWasSent(frame, header, sender) }
       return 0
     }
+    unsafe nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { _, frame, _, context in
+      guard let frame = unsafe frame else { return 0 }
+      let header = unsafe FrameHeader(frame.pointee.hd)
+      if header.type == .headers { unsafe state(context)?.headWasNotSent(header.stream) }
+      return 0
+    }
     unsafe nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, length, source, context in
       guard let context = unsafe context, let frame = unsafe frame, let header = unsafe header,
         let source = unsafe source

@@ -315,6 +315,16 @@ final class SessionState {
     if isLast { endWasSent(record) }
   }
 
+  /// The head of an answer is larger than the library sends: there is no answer.
+  func headWasNotSent(_ id: HTTP2StreamID) {
+    guard let record = streams[id], record.isAnswered, record.headSentAt == nil, !record.isReset else { return }
+    record.isReset = true
+    record.isOver = true
+    record.dropsBody = true
+    tasks.append(.reset(id, .internalError))
+    note(.reset(id, .internalError), record)
+  }
+
   func emptyDataWasSent(_ id: HTTP2StreamID, isLast: Bool) {
     guard isLast, let record = streams[id] else { return }
     endWasSent(record)
@@ -323,6 +333,7 @@ final class SessionState {
   private func endWasSent(_ record: StreamRecord) {
     record.endIsSent = true
     record.body = nil
+    if !record.isOver { note(.written(record.id), record) }
     pings.ask(.stream(record.id))
   }
 
@@ -372,6 +383,7 @@ final class SessionState {
   private func nothingReady(_ record: StreamRecord, _ part: HTTP2BodyPart) -> Framing {
     if part.next == .cut, !record.isAtCut {
       record.isAtCut = true
+      note(.written(record.id), record)
       pings.ask(.stream(record.id))
     }
     return .later

@@ -99,7 +99,7 @@ final class Owner {
     case .reset(let id, _):
       precondition(streams.removeValue(forKey: id) != nil, "a reset of no stream")
       reset.insert(id)
-    case .roomFor(let id): precondition(streams[id] != nil)
+    case .roomFor(let id), .written(let id): precondition(streams[id] != nil)
     case .confirmed, .pingAnswered, .retiring: break
     case .over(let code):
       isOver = true
