@@ -33,6 +33,22 @@ package struct HTTP2FieldBlock: ~Copyable {
     }
   }
 
+  /// The head of a request. `Host` is what `authority` says, and `Content-Length` what `length` does.
+  package mutating func set(
+    request method: Method, scheme: String, authority: String, path: String, fields: borrowing Fields, length: Int?
+  ) {
+    bytes.removeAll()
+    entries.removeAll(keepingCapacity: true)
+    append(":method", isIndexed: true) { $0.append(method.name) }
+    append(":scheme", isIndexed: true) { $0.append(scheme) }
+    append(":authority", isIndexed: true) { $0.append(authority) }
+    append(":path", isIndexed: false) { $0.append(path) }
+    for index in fields.indices where fields.known(at: index) != .host {
+      append(fields.name(at: index), fields.value(at: index))
+    }
+    if let length { appendLength(length) }
+  }
+
   /// A head without fields: 100 (Continue) and others like it.
   package mutating func set(informational status: Int) { begin(status: status) }
 
