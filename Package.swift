@@ -44,8 +44,14 @@ func program(_ name: String, _ dependencies: [Target.Dependency], resources: [Re
     name: name, dependencies: dependencies, path: "Sources/App/\(name)",
     exclude: ["Demo/Page/fermata-client/core.js"]
       + ["core", "eventsource", "index", "parser", "react"].map { "Demo/Page/fermata-client/\($0).d.ts" },
-    resources: resources, swiftSettings: strict)
+    resources: resources, swiftSettings: strict + commit)
 }
+
+/// The commit to compile in: packages are built with FERMATA_COMMIT=$(git rev-parse HEAD).
+let commit: [SwiftSetting] =
+  Context.environment["FERMATA_COMMIT"].map { name in
+    [.unsafeFlags(["-Xcc", "-DFERMATA_COMMIT=\"\(name.filter(\.isHexDigit))\""])]
+  } ?? []
 
 /// The page of `fermata demo --keep`, and the client library that it uses (a link to its sources).
 let demoPage: [Resource] = [
@@ -77,6 +83,8 @@ let sources: [Target] = [
   // Without pkg-config: its file carries a flag that SwiftPM prohibits.
   library("CHiredis"),
   library("CNghttp2", pkgConfig: "libnghttp2"),
+  // What the build itself says: the commit.
+  library("CBuild"),
 
   core("Bytes", settings: inlined),
   core("Time"),
@@ -111,7 +119,8 @@ let sources: [Target] = [
   program(
     "fermata",
     [
-      "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes", "HTTP",
+      "CBuild", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes",
+      "HTTP",
       "FermataClientCore",
     ], resources: demoPage),
 ]

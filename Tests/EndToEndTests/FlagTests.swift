@@ -81,7 +81,7 @@ extension EndToEnd {
         #expect(await world.fetchNew().mode == "graceful", "the last good one is kept")
         let flags = try await world.gateway.json("/flags")
         #expect(flags["fault"]?.string?.isEmpty == false && flags["version"]?.string == "1")
-        #expect(await world.gateway.metric("fermata_flag_load_failures") >= 1)
+        #expect(await world.gateway.metric("fermata_flag_load_failures_total") >= 1)
         #expect(await world.setFlags(FlagFile.document("legacy", version: "2"), version: "2"))
         let mended = try await world.gateway.json("/flags")
         #expect(mended["fault"]?.isNull == true)

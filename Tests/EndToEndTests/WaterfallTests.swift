@@ -257,8 +257,7 @@ extension EndToEnd {
         _ = await world.fetchNew("/x")
         #expect(await world.outcomes() == ["completed"])
         func sum(_ phase: String) async -> Double {
-          await world.gateway.metric(
-            "fermata_upstream_phase_milliseconds_sum", ["upstream": "a", "phase": phase])
+          1000 * (await world.gateway.metric("fermata_upstream_phase_seconds_sum", ["upstream": "a", "phase": phase]))
         }
         #expect(await sum("first_event") < 200)
         #expect(await sum("first_token") >= 290)

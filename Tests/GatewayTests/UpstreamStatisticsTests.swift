@@ -48,12 +48,12 @@ struct UpstreamStatisticsTests {
       #"fermata_upstream_state{upstream="a",state="available"} 2"#,
       #"fermata_upstream_state{upstream="b",state="ejected"} 2"#,
       #"fermata_upstream_state{upstream="b",state="available"} 0"#,
-      #"fermata_upstream_phase_milliseconds_sum{upstream="a",phase="connect"} 4"#,
-      #"fermata_upstream_phase_milliseconds_count{upstream="a",phase="tls"} 0"#,
-      #"fermata_upstream_phase_milliseconds_sum{upstream="a",phase="head"} 40"#,
-      #"fermata_upstream_phase_milliseconds_sum{upstream="a",phase="first_event"} 60"#,
-      #"fermata_upstream_phase_milliseconds_sum{upstream="a",phase="first_token"} 800"#,
-      #"fermata_upstream_phase_milliseconds_sum{upstream="a",phase="last_event"} 4000"#,
+      #"fermata_upstream_phase_seconds_sum{upstream="a",phase="connect"} 0.004"#,
+      #"fermata_upstream_phase_seconds_count{upstream="a",phase="tls"} 0"#,
+      #"fermata_upstream_phase_seconds_sum{upstream="a",phase="head"} 0.04"#,
+      #"fermata_upstream_phase_seconds_sum{upstream="a",phase="first_event"} 0.06"#,
+      #"fermata_upstream_phase_seconds_sum{upstream="a",phase="first_token"} 0.8"#,
+      #"fermata_upstream_phase_seconds_sum{upstream="a",phase="last_event"} 4"#,
     ] {
       #expect(lines.contains(Substring(line)), "\(line)")
     }

@@ -33,7 +33,15 @@ package final class Gateway {
   private let peers = LoopPeers<RunRoster>()
   private(set) var workers: [WorkerHandle] = []
   let log: WorkerLog
-  private let logWriter: LogWriter
+  let build: BuildInfo
+  let logWriter: LogWriter
+  /// The last numbers of each worker.
+  var snapshots: [Int: MetricSnapshot] = [:]
+  private var service: ServiceReports?
+  /// When the configuration in force was read; `nil` before the first reload.
+  private(set) var configuredAt: WallTime?
+  private var drainEnd: MonotonicTime?
+  private var toldLost = 0
   private let reload: () -> Result<Configuration, ConfigurationError>
   var admin: AdminServer?
   private let reserve = DescriptorReserve()
@@ -58,10 +66,11 @@ package final class Gateway {
 
   /// - Parameter reload: reads the configuration again, for SIGHUP.
   package init(
-    configuration: Configuration, logWriter: LogWriter, loop: EventLoop,
+    configuration: Configuration, build: BuildInfo, logWriter: LogWriter, loop: EventLoop,
     reload: @escaping () -> Result<Configuration, ConfigurationError>
   ) throws(StartError) {
     self.loop = loop
+    self.build = build
     self.logWriter = logWriter
     self.reload = reload
     startedAt = loop.wallTime()
@@ -115,10 +124,34 @@ package final class Gateway {
       line.field("admin", (adminAddress ?? configuration.admin.listen).description)
       line.field("workers", workers.count)
       line.field("flags", flags.current.version)
-      line.field("libevent", EventLoop.libeventVersion)
+      line.field("version", build.version)
+      line.field("commit", build.commit)
+      line.field("libevent", build.libevent)
+    }
+    for warning in Surroundings.descriptorWarnings(configuration) {
+      log.write(.warning, "few_descriptors", at: loop.wallTime()) { $0.field("reason", warning) }
     }
     log.flush()
     flushRegularly()
+    reportToService()
+  }
+
+  private func reportToService() {
+    guard let manager = ServiceManager(environment: Host.environment) else { return }
+    let service = ServiceReports(
+      manager, loop: loop, isAlive: { [unowned self] in silentWorkers(for: $0).isEmpty },
+      status: { [unowned self] tell in
+        gather(
+          { $0.books.openStreams }, then: { [unowned self] in tell(statusLine(streams: $0.reduce(0, +))) })
+      })
+    self.service = service
+    service.ready()
+  }
+
+  /// For `systemctl status`.
+  private func statusLine(streams: Int) -> String {
+    let left = drainEnd.map { ", draining, \(Int(max(.zero, $0 - loop.readClock()).seconds)) s left" } ?? ""
+    return "\(streams) streams\(left)"
   }
 
   /// A Redis that is away may come; one that runs can never be kept on is a mistake.
@@ -156,8 +189,13 @@ package final class Gateway {
 
   private func runGuard() {
     let timer = Timer(loop: loop) { [unowned self] in
-      gather({ $0.books.answerGuard() }, then: { self.guardKeeper.take($0) })
-      runGuard()
+      // All or none: sums without one worker's would look like counts that went back.
+      gatherAll(
+        { $0.books.answerGuard() },
+        then: { [unowned self] in
+          guardKeeper.take($0)
+          if !workers.isEmpty { runGuard() }
+        })
     }
     timer.schedule(after: guardKeeper.gatherInterval)
     guardTimer = timer
@@ -174,6 +212,7 @@ package final class Gateway {
 
   private func flushRegularly() {
     let timer = Timer(loop: loop) { [unowned self] in
+      tellLostLines()
       log.flush()
       flushRegularly()
     }
@@ -181,11 +220,21 @@ package final class Gateway {
     logFlush = timer
   }
 
+  /// Says how many lines are missing, once the log is read again.
+  private func tellLostLines() {
+    let dropped = logWriter.counts.dropped
+    guard dropped > toldLost, logWriter.hasRoom else { return }
+    log.write(.warning, "log_lines_lost", at: loop.wallTime()) { $0.field("lines", dropped - toldLost) }
+    toldLost = dropped
+  }
+
   // MARK: - Reload
 
   /// Reads the flags and the configuration again. What is wrong, or can't be read now, changes nothing.
   private func reloadConfiguration() {
     reloadRetry = nil
+    service?.reloading()
+    defer { service?.reloaded() }
     flags.reload()
     switch reserve.lend({ reload() }) {
     case .success(let configuration): adopt(configuration)
@@ -220,6 +269,8 @@ package final class Gateway {
     guardShare?.settingsChanged(inForce)
     log.level = inForce.logLevel
     admin?.token = inForce.admin.token
+    admin?.hosts = inForce.admin.hosts
+    configuredAt = loop.wallTime()
     log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
       if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
     }
@@ -231,12 +282,22 @@ package final class Gateway {
   package func drain() {
     guard !isDraining else { return stop() }
     isDraining = true
-    guardKeeper.rest()
-    gatherCensus { self.censusKeeper.rest() }
+    let (delay, end) = (settings.configuration.drainDelay, settings.configuration.drain)
+    drainEnd = loop.readClock() + delay + end
     log.write(.info, "draining", at: loop.wallTime()) { line in
-      line.field("seconds", settings.configuration.drain.seconds)
+      line.field("seconds", end.seconds)
+      if delay > .zero { line.field("delaySeconds", delay.seconds) }
     }
     log.flush()
+    service?.stopping()
+    guard delay > .zero else { return closeListeners() }
+    for worker in workers { worker.leave() }
+    after(delay) { [unowned self] in closeListeners() }
+  }
+
+  private func closeListeners() {
+    guardKeeper.rest()
+    gatherCensus { self.censusKeeper.rest() }
     handOverAdmin()
     remaining = workers.count
     for worker in workers {
@@ -280,6 +341,7 @@ package final class Gateway {
     censusTimer?.cancel()
     reloadRetry?.cancel()
     adminRetry?.cancel()
+    service?.close()
     log.write(.info, "stopped", at: loop.wallTime()) { _ in }
     log.flush()
     loop.stop()

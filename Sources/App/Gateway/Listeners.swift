@@ -30,7 +30,7 @@ extension Gateway {
   /// Opens the operators' listener. While another process has its port, a gateway that shares waits for it; any other does
   /// not start.
   func startAdmin(_ admin: AdminSettings) throws(StartError) {
-    let server = AdminServer(loop: loop, token: admin.token) { [unowned self] request, respond in
+    let server = AdminServer(loop: loop, token: admin.token, hosts: admin.hosts) { [unowned self] request, respond in
       answerAdmin(request, respond)
     }
     self.admin = server

@@ -21,6 +21,8 @@ final class LoopContext {
   let log: WorkerLog
   /// For work that is too long for one turn of the loop.
   let turns: FairTurns
+  /// Whether clients are to go elsewhere after the answer that they wait for; the loop still serves all that come.
+  private(set) var isLeaving = false
   /// Whether the loop takes no new connections and lets what is running come to its end.
   private(set) var isDraining = false
   /// Whether everything on the loop is being ended at once.
@@ -43,7 +45,8 @@ final class LoopContext {
     turns = FairTurns(loop: loop)
   }
 
-  func drainBegan() { isDraining = true }
+  func leaveBegan() { isLeaving = true }
+  func drainBegan() { (isLeaving, isDraining) = (true, true) }
   func stopBegan() { isStopping = true }
 
   /// 128 unguessable bits. Drawn in batches: asking the kernel is a system call.

@@ -98,12 +98,15 @@ final class Worker {
     }
     self.listener = listener
     runs.connect()
-    _ = context.loop.deadlines.add(LogFlush(context), at: context.loop.now)
+    _ = context.loop.deadlines.add(EachTick(context), at: context.loop.now)
     return listener.localAddress
   }
 
   /// Bytes of one client's answers that the kernel takes before it has sent them.
   private static let unsentLimit = 128 << 10
+
+  /// Tells clients with each answer to connect anew, which they do elsewhere once no balancer sends them here.
+  func leave() { context.leaveBegan() }
 
   /// Takes no more connections and no more streams; calls `completion` when the last client has left.
   func drain(_ completion: @escaping () -> Void) {
@@ -154,8 +157,8 @@ private final class WorkerLinks {
   weak var worker: Worker?
 }
 
-/// Hands over a loop's log lines at every tick that has some.
-private final class LogFlush: DeadlineMember {
+/// Hands over a loop's log lines at every tick that has some, and counts how late it came.
+private final class EachTick: DeadlineMember {
   private let context: LoopContext
 
   init(_ context: LoopContext) {
@@ -163,6 +166,7 @@ private final class LogFlush: DeadlineMember {
   }
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    context.shard.observe(context.metrics.loopLag, context.loop.tickLag.seconds)
     context.log.flush()
     return context.isStopping ? nil : now
   }

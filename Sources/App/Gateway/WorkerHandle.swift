@@ -10,9 +10,11 @@ import Time
 final class WorkerHandle {
   private let thread: LoopThread
   private let worker: LoopBound<Worker>
+  let index: Int
   let address: SocketAddress
 
-  private init(thread: LoopThread, worker: LoopBound<Worker>, address: SocketAddress) {
+  private init(index: Int, thread: LoopThread, worker: LoopBound<Worker>, address: SocketAddress) {
+    self.index = index
     self.thread = thread
     self.worker = worker
     self.address = address
@@ -43,8 +45,11 @@ final class WorkerHandle {
       throw Gateway.StartError(description: "no thread for worker \(index): \(error)")
     }
     let (worker, bound) = try started.take().get()
-    return WorkerHandle(thread: thread, worker: worker, address: bound)
+    return WorkerHandle(index: index, thread: thread, worker: worker, address: bound)
   }
+
+  /// When its loop was last seen at work; from any thread.
+  var lastSeen: MonotonicTime { thread.heartbeat.last }
 
   func adopt(_ flags: FlagSnapshot) {
     thread.mailbox.post { [worker] in worker.value.adopt(flags) }
@@ -56,6 +61,10 @@ final class WorkerHandle {
 
   func adopt(_ override: ClosingOverride) {
     thread.mailbox.post { [worker] in worker.value.adopt(override) }
+  }
+
+  func leave() {
+    thread.mailbox.post { [worker] in worker.value.leave() }
   }
 
   func drain(_ completion: @escaping @Sendable () -> Void) {

@@ -1,3 +1,5 @@
+import JSON
+
 /// The options of one verb, read strictly: what is not known is an error that says so.
 struct Arguments {
   struct Mistake: Error {
@@ -43,7 +45,9 @@ struct Arguments {
           index += 1
         }
       } else {
-        throw Mistake(message: "unknown option \(name)")
+        let hint =
+          Spelling.nearest(to: name, among: options.union(known).sorted()).map { "; did you mean \($0)?" } ?? ""
+        throw Mistake(message: "unknown option \(name)\(hint)")
       }
     }
     guard allowed.contains(operands.count) else {

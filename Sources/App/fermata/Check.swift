@@ -6,23 +6,26 @@ extension Verb {
   static let check = Verb(
     name: "check", summary: "say what configuration is in force, or what is wrong with it",
     help: """
-      usage: fermata check [--config FILE] [any option of "fermata serve"]
+      usage: fermata check [--config FILE] [--quiet] [any option of "fermata serve"]
+
+        --quiet    print nothing when all is well, and no warnings: for scripts
 
       Does what "fermata serve" does before it listens: reads the configuration, the flag file, certificates and secrets.
       Prints the effective configuration as JSON (secrets left out), or each mistake with its path. Warns of what may be
       wrong around it, such as a name that can't be resolved.
 
       \(ExitStatus.help(of: "check"))
-      """
+      """, options: SettingSources.commandLineWords.union(["--quiet"])
   ) { arguments in
     do throws(Arguments.Mistake) {
-      return check(try SettingSources.commandLine(arguments))
+      let (sources, parsed) = try SettingSources.commandLine(arguments, switches: ["--quiet"])
+      return check(sources, isQuiet: parsed.has("--quiet"))
     } catch {
       return misused("check", error)
     }
   }
 
-  private static func check(_ sources: SettingSources) -> Int32 {
+  private static func check(_ sources: SettingSources, isQuiet: Bool) -> Int32 {
     let configuration: Configuration
     switch sources.load() {
     case .success(let loaded): configuration = loaded
@@ -34,6 +37,7 @@ extension Verb {
       Terminal.error(fault)
       return ExitStatus.invalidFile
     }
+    if isQuiet { return ExitStatus.success }
     warn(of: configuration)
     Terminal.print(configuration.summary)
     return ExitStatus.success

@@ -1,8 +1,12 @@
+import CBuild
+import Gateway
 import Glibc
+import JSON
 
 /// Finds the verb and runs it.
 enum Program {
   static let version = "0.1.0"
+  static let build = BuildInfo(version: version, commit: unsafe String(cString: fermata_commit()))
 
   /// The program as its caller named it, for commands to copy.
   static var invocation: String { CommandLine.arguments.first ?? "fermata" }
@@ -18,13 +22,15 @@ enum Program {
       return ExitStatus.success
     case "--version", "version":
       let libevent = LibeventRelease.installed
-      Terminal.print("fermata \(version) (libevent \(libevent.description))")
+      Terminal.print(
+        "fermata \(version) (libevent \(libevent.description), OpenSSL \(build.openssl), commit \(build.commit))")
       if let warning = libevent.warning { Terminal.error("fermata: warning: \(warning)") }
       return ExitStatus.success
     default: break
     }
     guard let verb = Verb.all.first(where: { $0.name == name }) else {
-      Terminal.error("fermata: there is no verb \"\(name)\"; \"fermata --help\" lists them")
+      let hint = Spelling.nearest(to: name, among: Verb.all.map(\.name)).map { "; did you mean \"\($0)\"?" } ?? ""
+      Terminal.error("fermata: there is no verb \"\(name)\"\(hint); \"fermata --help\" lists them")
       return ExitStatus.usage
     }
     let rest = Array(arguments.dropFirst())
@@ -58,13 +64,15 @@ struct Verb: Sendable {
   let name: String
   let summary: String
   let help: String
+  /// What `run` takes, for completions: options and switches, with their dashes.
+  var options: Set<String> = []
   /// For the program's own use: not listed.
   var isHidden = false
   /// Whether `--help` is answered with `help` before `run` is asked: not for verbs with verbs of their own.
   var answersHelp = true
   let run: @Sendable ([String]) -> Int32
 
-  static let all: [Verb] = [.serve, .check, .flags, .demo, .tail, .bench, .backend, .load]
+  static let all: [Verb] = [.serve, .check, .flags, .health, .demo, .tail, .bench, .completions, .backend, .load]
 }
 
 /// Output to people and scripts.

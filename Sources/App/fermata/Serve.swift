@@ -27,10 +27,10 @@ extension Verb {
       Logs go to standard error, one JSON object a line.
 
       \(ExitStatus.help(of: "serve"))
-      """
+      """, options: SettingSources.commandLineWords
   ) { arguments in
     do throws(Arguments.Mistake) {
-      return Server(sources: try SettingSources.commandLine(arguments)).run()
+      return Server(sources: try SettingSources.commandLine(arguments).sources).run()
     } catch {
       return misused("serve", error)
     }
@@ -38,20 +38,29 @@ extension Verb {
 }
 
 extension SettingSources {
+  /// The setting that an option gives.
+  private static let commandLinePaths = [
+    "--upstream": "upstream", "--listen": "listen", "--admin": "admin.listen", "--flags": "flags.file",
+    "--workers": "workers",
+  ]
+
+  /// What a command line may have.
+  static let commandLineWords = Set(commandLinePaths.keys).union(["--config", "--share"])
+
   /// The sources that a command line names, with the environment behind them.
-  static func commandLine(_ arguments: [String]) throws(Arguments.Mistake) -> SettingSources {
-    let paths = [
-      "--upstream": "upstream", "--listen": "listen", "--admin": "admin.listen", "--flags": "flags.file",
-      "--workers": "workers",
-    ]
-    let parsed = try Arguments(arguments, options: Set(paths.keys).union(["--config"]), switches: ["--share"])
+  static func commandLine(
+    _ arguments: [String], switches: Set<String> = []
+  ) throws(Arguments.Mistake) -> (sources: SettingSources, parsed: Arguments) {
+    let paths = commandLinePaths
+    let parsed = try Arguments(
+      arguments, options: Set(paths.keys).union(["--config"]), switches: switches.union(["--share"]))
     var sources = SettingSources(environment: Host.environment)
     if let file = parsed["--config"] { sources.file = file }
     if parsed.has("--share") { sources.override("share", with: "true", from: "--share") }
     for (option, path) in paths {
       if let value = parsed[option] { sources.override(path, with: value, from: option) }
     }
-    return sources
+    return (sources, parsed)
   }
 }
 
@@ -68,11 +77,18 @@ private struct Server {
       return ExitStatus.invalidFile
     }
     if let warning = LibeventRelease.installed.warning { Terminal.error("fermata: warning: \(warning)") }
-    let logWriter = LogWriter(descriptor: STDERR_FILENO)
+    let isForJournal =
+      switch configuration.logFormat {
+      case .auto: OwnProcess.writesToJournal(Host.environment)
+      case .json: false
+      case .journald: true
+      }
+    let logWriter = LogWriter(descriptor: STDERR_FILENO, isForJournal: isForJournal)
     do {
       let loop = try EventLoop()
       let gateway = try Gateway(
-        configuration: configuration, logWriter: logWriter, loop: loop, reload: { sources.load() })
+        configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop, reload: { sources.load() }
+      )
       try gateway.start()
       loop.run()
       logWriter.close()

@@ -7,11 +7,21 @@ import Synchronization
 package final class LogWriter: Sendable {
   private struct State {
     var pending: [UInt8] = []
-    var dropped = 0
+    var counts = Counts()
     var isClosed = false
   }
 
+  /// What became of the lines so far.
+  package struct Counts: Sendable {
+    /// Lines that were taken, by level as `LogLevel` numbers them.
+    package var taken = SIMD4<Int>.zero
+    /// Lines for which there was no room.
+    package var dropped = 0
+  }
+
   private let state = Mutex(State())
+  /// Whether each line begins with its priority, as systemd's journal reads it (sd-daemon(3)).
+  package let isForJournal: Bool
   /// A byte in this pipe says that there is something to write.
   private let wakeReader: Int32
   private let wakeWriter: Int32
@@ -21,8 +31,9 @@ package final class LogWriter: Sendable {
   /// - Parameters:
   ///   - descriptor: written to, never closed.
   ///   - capacity: bytes held at most.
-  package init(descriptor: Int32, capacity: Int = 4 << 20) {
+  package init(descriptor: Int32, capacity: Int = 4 << 20, isForJournal: Bool = false) {
     output = descriptor
+    self.isForJournal = isForJournal
     self.capacity = capacity
     var ends: [Int32] = [-1, -1]
     let status = unsafe ends.withUnsafeMutableBufferPointer { unsafe pipe($0.baseAddress) }
@@ -38,12 +49,15 @@ package final class LogWriter: Sendable {
   }
 
   /// Takes whole lines.
-  package func append(_ lines: Span<UInt8>) {
+  ///
+  /// - Parameter counts: how many lines there are of each level.
+  package func append(_ lines: Span<UInt8>, counts: SIMD4<Int>) {
     let wasEmpty = state.withLock { state in
       guard state.pending.count + lines.count <= capacity else {
-        state.dropped += 1
+        state.counts.dropped &+= counts.wrappedSum()
         return false
       }
+      state.counts.taken &+= counts
       let wasEmpty = state.pending.isEmpty
       unsafe lines.withUnsafeBufferPointer { unsafe state.pending.append(contentsOf: $0) }
       return wasEmpty
@@ -51,8 +65,10 @@ package final class LogWriter: Sendable {
     if wasEmpty { signal() }
   }
 
-  /// Batches of lines that were dropped for want of room.
-  package var dropped: Int { state.withLock { $0.dropped } }
+  package var counts: Counts { state.withLock { $0.counts } }
+
+  /// Whether there is room again for more than a few lines.
+  package var hasRoom: Bool { state.withLock { $0.pending.count <= capacity / 2 } }
 
   /// Waits until everything taken so far is written, at most `milliseconds`, and ends the thread.
   package func close(waitingAtMost milliseconds: Int = 1000) {

@@ -24,8 +24,12 @@ package final class EventLoop {
   package let scratch = ScratchBuffer()
   package let gather = WriteGather()
   package let deadlines = DeadlineList()
+  package let heartbeat: Heartbeat
+  /// How late the last tick was: what an event that came meanwhile had to wait.
+  package private(set) var tickLag = Nanoseconds.zero
 
   private let ticker: Int32
+  private var nextTick: MonotonicTime
   private var events = EventLoopEvents()
   private var turns: [any TurnMember] = []
   /// Those of them whose turn it is, so that the memory of both lists is used again.
@@ -36,7 +40,10 @@ package final class EventLoop {
   package init() throws(LoopError) {
     mailbox = try Mailbox()
     unsafe base = try Self.makeBase()
-    now = Self.clock()
+    let start = Self.clock()
+    now = start
+    nextTick = start + Self.tickInterval
+    heartbeat = Heartbeat(at: start)
     // Everything is stored before the first throw that needs `deinit`.
     ticker = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_NONBLOCK | TFD_CLOEXEC))
     mailbox.adoptThread()
@@ -114,6 +121,7 @@ package final class EventLoop {
   private func startTicking() throws(LoopError) {
     let interval = timespec(tv_sec: 0, tv_nsec: Int(Self.tickInterval.value))
     var timer = itimerspec(it_interval: interval, it_value: interval)
+    nextTick = Self.clock() + Self.tickInterval
     guard unsafe timerfd_settime(ticker, 0, &timer, nil) == 0 else { throw .system("timerfd_settime", .last) }
   }
 
@@ -134,7 +142,11 @@ package final class EventLoop {
   fileprivate func ticked() {
     var expirations: UInt64 = 0
     _ = unsafe Glibc.read(ticker, &expirations, 8)
-    deadlines.scan(at: readClock())
+    let time = readClock()
+    tickLag = max(.zero, time - nextTick)
+    nextTick = nextTick + Nanoseconds(Self.tickInterval.value &* Int64(clamping: expirations))
+    heartbeat.beat(at: time)
+    deadlines.scan(at: time)
   }
 
   fileprivate func turnCame() {

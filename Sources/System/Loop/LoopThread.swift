@@ -6,10 +6,13 @@ import Synchronization
 package final class LoopThread: Sendable {
   /// The loop's mailbox.
   package let mailbox: Mailbox
+  /// When the loop was last seen at work.
+  package let heartbeat: Heartbeat
   private let thread: Mutex<pthread_t?>
 
-  private init(mailbox: Mailbox, thread: pthread_t) {
+  private init(mailbox: Mailbox, heartbeat: Heartbeat, thread: pthread_t) {
     self.mailbox = mailbox
+    self.heartbeat = heartbeat
     self.thread = Mutex(thread)
   }
 
@@ -33,7 +36,7 @@ package final class LoopThread: Sendable {
     name: String, body: @escaping @Sendable (EventLoop) -> Void
   ) throws(LoopError) -> LoopThread {
     let loop = try EventLoop()
-    let mailbox = loop.mailbox
+    let (mailbox, heartbeat) = (loop.mailbox, loop.heartbeat)
     mailbox.leaveThread()
     let start = unsafe Unmanaged.passRetained(Start(loop: loop, name: name, body: body))
     var thread = pthread_t()
@@ -42,7 +45,7 @@ package final class LoopThread: Sendable {
       unsafe start.release()
       throw .system("pthread_create", SystemError(code: code))
     }
-    return LoopThread(mailbox: mailbox, thread: thread)
+    return LoopThread(mailbox: mailbox, heartbeat: heartbeat, thread: thread)
   }
 
   /// Waits until the thread has ended. Stop its loop first.

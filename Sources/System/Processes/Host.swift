@@ -31,6 +31,13 @@ package enum Host {
     return Int(clamping: limit.rlim_cur)
   }
 
+  /// How many descriptors the process may open now.
+  package static var descriptorLimit: Int {
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+    return Int(clamping: limit.rlim_cur)
+  }
+
   /// `count` words that nobody can guess, in one call: thousands of streams a second need some each.
   package static func randomWords(_ count: Int) -> [UInt64] {
     var words = [UInt64](repeating: 0, count: count)

@@ -16,11 +16,10 @@ extension Gateway {
       return respond(.json(status: 405, #"{"error":"only GET is offered here; POST is for /kill and /unkill"}"#))
     }
     switch request.path {
-    case "/healthz": respond(.json(#"{"status":"ok"}"#))
-    case "/readyz": respond(readiness)
+    case "/healthz": respond(liveness)
+    case "/readyz": answerReadiness(respond)
     case "/flags": answerFlags(respond)
-    case "/metrics":
-      gatherCensus { self.gather({ $0.snapshot() }, then: { respond(self.metricsText($0)) }) }
+    case "/metrics": answerMetrics(respond)
     case "/clients": gatherCensus { respond(.json(self.clientsDocument.text())) }
     case "/streams":
       gather({ $0.clients.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
@@ -43,98 +42,6 @@ extension Gateway {
     var object = settings.configuration.document
     object["restartNeeded"] = .array(restartNeeds.map(\.document))
     return .object(object)
-  }
-
-  private var readiness: AdminResponse {
-    if isDraining { return .json(status: 503, #"{"status":"draining"}"#) }
-    var object: JSONObject = ["status": "ready"]
-    if let redis = settings.configuration.runs.redis {
-      let fault = hub.store.fault
-      if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
-      object["redis"] = fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"]
-    }
-    // Both are for people: a gateway that serves the old closing is as ready as any other.
-    if let kill = killInForce { object["killed"] = .string(kill) }
-    if let fault = guardKeeper.stateFault {
-      object["guardState"] = ["status": "not_writable", "reason": .string(fault)]
-    }
-    if let share = guardShare { object["guardRedis"] = share.standing }
-    return .json(status: object["status"] == "ready" ? 200 : 503, JSONValue.object(object).text())
-  }
-
-  /// Asks every worker and calls `completion` with all answers.
-  func gather<Answer: Sendable>(
-    _ question: @escaping @Sendable (Worker) -> Answer, then completion: @escaping ([Answer]) -> Void
-  ) {
-    var answers: [Answer] = []
-    let expected = workers.count
-    if expected == 0 { return completion([]) }
-    let collect = LoopBound<(Answer) -> Void>(
-      { answer in
-        answers.append(answer)
-        if answers.count == expected { completion(answers) }
-      }, loop: loop)
-    for worker in workers { worker.ask(from: loop, question, then: collect) }
-  }
-
-  private func metricsText(_ snapshots: [MetricSnapshot]) -> AdminResponse {
-    guard var all = snapshots.first else { return .json(status: 503, #"{"error":"no workers"}"#) }
-    for other in snapshots.dropFirst() { all.merge(other) }
-    var out = ByteBuffer()
-    PrometheusText.write(all, to: &out)
-    appendGatewayMetrics(to: &out)
-    return AdminResponse(contentType: PrometheusText.contentType, body: out.toArray())
-  }
-
-  /// What the main thread itself knows.
-  private func appendGatewayMetrics(to out: inout ByteBuffer) {
-    let now = loop.wallTime()
-    func gauge(_ name: String, _ help: String, _ value: Double, labels: [(String, String)] = []) {
-      PrometheusText.write(name, "gauge", help, [(labels, value)], to: &out)
-    }
-    let set = flags.current.flagSet
-    let labels = [("version", set.name), ("hash", set.hash), ("generation", set.generation.rawValue)]
-    gauge("fermata_flags_info", "The flags in force.", 1, labels: labels)
-    let stale = flags.staleSince.map { Double(now.milliseconds - $0.milliseconds) / 1000 } ?? 0
-    gauge(
-      "fermata_flags_stale_seconds",
-      "Seconds since the flag file was changed without taking effect; 0 if it is in force.", stale)
-    gauge("fermata_flag_load_failures", "Times that the flag file was refused.", Double(flags.failures))
-    gauge(
-      "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
-      configurationReloadFailed ? 1 : 0)
-    gauge(
-      "fermata_config_restart_needed", "Settings of the last reload that only a restart puts in force.",
-      Double(restartNeeds.count))
-    if let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document) {
-      gauge("fermata_rollout_phase", "The phase of the rollout, from 0.", Double(rollout.index))
-      let isStopped = rollout.status == .held || rollout.status == .rolledBack
-      let needsAttention = isStopped || guardKeeper.machine.latch != nil || killInForce != nil
-      gauge("fermata_rollout_attention", "Whether the rollout waits for somebody.", needsAttention ? 1 : 0)
-    }
-    killGauges(to: &out)
-    gauge(
-      "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
-      guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
-    counters(to: &out)
-    appendClientSeries { samples in
-      PrometheusText.write(
-        "fermata_client_streams_total", "counter", "Event streams of the largest clients; the rest is other.", samples,
-        to: &out)
-    }
-    gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
-    gauge("fermata_start_time_seconds", "When the process started.", Double(startedAt.milliseconds) / 1000)
-  }
-
-  private func counters(to out: inout ByteBuffer) {
-    PrometheusText.write(
-      "fermata_guard_trips_total", "counter", "Times that the guard acted.", [([], Double(guardKeeper.trips))], to: &out
-    )
-    let checks = guardKeeper.checks.sorted { $0.key < $1.key }.map { check in
-      (labels: [("metric", check.key.metric), ("verdict", check.key.verdict)], value: Double(check.value))
-    }
-    PrometheusText.write(
-      "fermata_guard_checks_total", "counter", "Comparisons of the cohorts, by metric and verdict.", checks, to: &out)
   }
 
   private func streamsDocument(_ lists: [[StreamDescription]]) -> JSONValue {

@@ -79,7 +79,7 @@ extension Gateway {
   private func killAnswer(_ workers: [Recall], isNew: Bool) -> JSONValue {
     var object: JSONObject = [
       "killed": .bool(guardKeeper.kill != nil), "alreadyApplied": .bool(!isNew), "workers": JSONValue(workers.count),
-      "inForce": .bool(workers.allSatisfy { $0 >= guardKeeper.override.recall }),
+      "inForce": .bool(workers.count == self.workers.count && workers.allSatisfy { $0 >= guardKeeper.override.recall }),
       "kept": .bool(guardKeeper.stateFile != nil && guardKeeper.stateFault == nil),
     ]
     if let fault = guardKeeper.stateFault { object["keptFault"] = .string(fault) }

@@ -11,29 +11,51 @@ final class AdminServer {
   let loop: EventLoop
   /// May change while it runs.
   var token: String?
+  /// Names by which it may be asked, beside addresses and `localhost`. May change while it runs.
+  var hosts: [String]
   /// Answers a request, perhaps later.
   let handler: (AdminRequest, @escaping Respond) -> Void
   private var listener: Listener?
   private var connections: [ObjectIdentifier: AdminConnection] = [:]
+  private var accepted = 0
 
   /// More than this many at once are refused: nobody's dashboard needs them.
   private static let limit = 64
 
   init(
-    loop: EventLoop, token: String?, handler: @escaping (AdminRequest, @escaping Respond) -> Void
+    loop: EventLoop, token: String?, hosts: [String], handler: @escaping (AdminRequest, @escaping Respond) -> Void
   ) {
     self.loop = loop
     self.token = token
+    self.hosts = hosts
     self.handler = handler
   }
 
   func listen(at address: SocketAddress) throws(SocketError) {
     listener = try Listener(loop: loop, address: address, sharing: .exclusive) { [unowned self] connection in
-      guard connections.count < Self.limit else { return connection.close() }
-      let admin = AdminConnection(connection: connection, server: self)
+      makeRoom()
+      accepted += 1
+      let admin = AdminConnection(connection: connection, server: self, number: accepted)
       connections[ObjectIdentifier(admin)] = admin
+      guard connections.count <= Self.limit else { return admin.refuse() }
       connection.startReading()
     }
+  }
+
+  /// Closes the oldest connection that has sent no request yet, when there are as many as may be: silent ones must not
+  /// lock operators out.
+  private func makeRoom() {
+    guard connections.count >= Self.limit else { return }
+    connections.values.filter { !$0.isAnswering }.min { $0.number < $1.number }?.close()
+  }
+
+  /// Whether a request may name the listener so. A page of any site can have its own name resolve to this address, and
+  /// then read what is answered; it can't have an address or `localhost` for a name.
+  fileprivate func isKnown(_ host: Span<UInt8>) -> Bool {
+    guard let authority = Authority(parsing: host) else { return false }
+    let name = String(decoding: [UInt8](copying: host.extracting(authority.host)), as: UTF8.self).lowercased()
+    return authority.isIPv6Literal || SocketAddress(host: name, port: 0) != nil || name == "localhost"
+      || name.hasSuffix(".localhost") || hosts.contains(name)
   }
 
   var localAddress: SocketAddress? { listener?.localAddress }
@@ -89,9 +111,12 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
   private unowned let server: AdminServer
   private var parser = RequestHeadParser(limits: HeadLimits())
   private var deadline: DeadlineHandle?
-  private var isAnswering = false
+  private(set) var isAnswering = false
+  /// Its place in the order in which they came.
+  let number: Int
 
-  init(connection: TCPConnection, server: AdminServer) {
+  init(connection: TCPConnection, server: AdminServer, number: Int) {
+    self.number = number
     self.connection = connection
     self.server = server
     connection.handler = self
@@ -110,8 +135,25 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
     }
   }
 
+  /// There are too many, and all of them wait for answers.
+  func refuse() {
+    isAnswering = true
+    var out = ByteBuffer()
+    ErrorResponse(status: 503, code: "overloaded", message: "the admin listener has too many connections")
+      .writeLast(into: &out)
+    send(out)
+  }
+
   private func answer(_ head: consuming RequestHead) {
     isAnswering = true
+    if let host = head.host, !server.isKnown(host) {
+      var out = ByteBuffer()
+      ErrorResponse(
+        status: 421, code: "misdirected_request",
+        message: "the admin listener is asked by address, as localhost, or by a name in admin.hosts"
+      ).writeLast(into: &out)
+      return send(out)
+    }
     let credentials = head.fields.firstIndex(of: .authorization).map { [UInt8](copying: head.fields.value(at: $0)) }
     guard server.admits(credentials) else {
       var fields = Fields()

@@ -117,7 +117,7 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     let hasBody = head.framing.mayHaveBytes
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     machine.requestCame(
-      hasBody: hasBody, limit: limits.requestsPerConnection, mayContinue: head.isKeepAlive && !context.isDraining)
+      hasBody: hasBody, limit: limits.requestsPerConnection, mayContinue: head.isKeepAlive && !context.isLeaving)
     let exchange = roster.makeExchange(head, self)
     self.exchange = exchange
     wakeUp(at: context.loop.now + .milliseconds(100))

@@ -26,7 +26,10 @@ package struct Configuration: Sendable {
   package var trustedProxies: [AddressRange] = []
   /// How long runs may go on after SIGTERM.
   package var drain = Nanoseconds.seconds(30)
+  /// How long the port stays open after SIGTERM while `/readyz` says 503 already, so that balancers see it first.
+  package var drainDelay = Nanoseconds.zero
   package var logLevel = LogLevel.info
+  package var logFormat = LogFormat.auto
 
   package init() {}
 }
@@ -59,6 +62,7 @@ extension Configuration {
     isShared = reader.bool("share", default: isShared)
     workers = reader.int("workers", in: 1...256, default: workers)
     drain = reader.duration("drain", default: drain)
+    drainDelay = reader.duration("drainDelay", in: .zero...Nanoseconds.seconds(3600)) ?? drainDelay
     if let name = reader.string("logLevel") {
       if let level = LogLevel(name: name) {
         logLevel = level
@@ -66,6 +70,7 @@ extension Configuration {
         reader.fault("logLevel", "expected debug, info, warning or error, found \"\(name)\"")
       }
     }
+    logFormat = reader.nested("log")?.choice("format") ?? logFormat
     admin = AdminSettings(reader.nested("admin"), secrets: secrets)
     if listen.overlaps(admin.listen) {
       reader.fault(
@@ -113,7 +118,8 @@ extension Configuration {
     for (index, route) in routes.enumerated() where route.runs?.needsRedis == true && runs.redis == nil {
       reader.fault(at: "routes[\(index)].runs", "needs \"runs.redis\" at the top of the configuration")
     }
-    if routes.isEmpty {
+    // A value that is wrong is told by itself.
+    if routes.isEmpty, !reader.has("upstream") {
       reader.fault("upstream", "no backend is given: set \"upstream\" to its URL, or \"upstreams\" and \"routes\"")
     }
     for index in upstreams.indices { upstreams[index].connectTimeout = connectTimeout(of: upstreams[index]) }

@@ -13,7 +13,8 @@ package struct RestartNeed: Sendable, Equatable {
 extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
-    "listen", "share", "workers", "admin.listen", "flags.file", "flags.default", "flags.guardState", "flags.guardRedis",
+    "listen", "share", "workers", "admin.listen", "log.format", "flags.file", "flags.default", "flags.guardState",
+    "flags.guardRedis",
     "flags.guard",
     "runs.memory", "runs.unread", "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored",
     "runs.storedPerPrincipal", "limits.connections", "limits.upstreamConnections", "limits.bodies",
@@ -26,6 +27,7 @@ extension Configuration {
     next.isShared = isShared
     next.workers = workers
     next.admin.listen = admin.listen
+    next.logFormat = logFormat
     next.flags = flags
     next.runs.memory = runs.memory
     next.runs.unread = runs.unread

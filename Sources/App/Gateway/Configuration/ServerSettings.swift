@@ -6,9 +6,30 @@ import Processes
 package import Streams
 package import Time
 
+/// What a process must have to be ready for clients.
+package enum Readiness: String, CaseIterable, Sendable {
+  /// Its listeners and its workers. A backend that is away must not take all replicas out of service.
+  case serving
+  /// And an upstream that may be asked, on every route.
+  case upstreams
+}
+
+/// How log lines are written.
+package enum LogFormat: String, CaseIterable, Sendable {
+  /// `journald` where standard error is systemd's journal, else `json`.
+  case auto
+  /// One JSON object a line.
+  case json
+  /// The same with its priority in front, `<4>{…}`, for systemd's journal.
+  case journald
+}
+
 /// The listener for operators: health, metrics, streams, flags.
 package struct AdminSettings: Sendable {
   package var listen = SocketAddress.loopback(port: 8081)
+  /// Names that `Host` may have beside IP addresses and `localhost`, lower case and without a port.
+  package var hosts: [String] = []
+  package var readyWhen = Readiness.serving
   /// Asked for as `Authorization: Bearer …`. Needed when `listen` is not a loopback address.
   package var token: String?
 
@@ -17,6 +38,8 @@ package struct AdminSettings: Sendable {
   init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
     listen = reader.address("listen") ?? listen
+    hosts = (reader.strings("hosts") ?? []).map { $0.lowercased() }
+    readyWhen = reader.choice("readyWhen") ?? readyWhen
     token = reader.secret("token", from: secrets)?.text
     if let token, token.utf8.count < 16 { reader.fault("token", "too short to be a secret: at least 16 characters") }
     if !reader.has("token"), !listen.isLoopback {

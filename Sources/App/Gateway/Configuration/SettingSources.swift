@@ -15,11 +15,14 @@ package struct SettingSources: Sendable {
   /// The configuration file, if any.
   package var file: String?
   private let secrets: SecretSource
+  /// Variables that are nearly the name of a setting.
+  private let misspelt: [ConfigurationError]
   private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
 
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   package static let paths = [
-    "listen", "share", "workers", "drain", "logLevel", "upstream", "admin.listen", "admin.token", "flags.file",
+    "listen", "share", "workers", "drain", "drainDelay", "logLevel", "log.format", "upstream", "admin.listen",
+    "admin.readyWhen", "admin.token", "flags.file",
     "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
     "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",
     "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
@@ -53,11 +56,23 @@ package struct SettingSources: Sendable {
   /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.
   package init(environment: [String: String]) {
     secrets = SecretSource(environment: environment)
+    misspelt = Self.misspelt(environment)
     file = environment["FERMATA_CONFIG"]
     for path in Self.paths {
       let variable = Self.variable(for: path)
       guard let text = environment[variable] else { continue }
       override(path, with: text, from: variable)
+    }
+  }
+
+  /// Names that begin with `FERMATA_` may be anything, secrets or what Kubernetes makes of a service's name; one that is
+  /// nearly a setting's is a mistake.
+  private static func misspelt(_ environment: [String: String]) -> [ConfigurationError] {
+    let known = ["FERMATA_CONFIG"] + paths.map(variable)
+    return environment.keys.filter { $0.hasPrefix("FERMATA_") && !known.contains($0) }.sorted().compactMap { name in
+      Spelling.nearest(to: name, among: known).map { nearest in
+        ConfigurationError(description: "\(name): no setting has this variable; did you mean \(nearest)?")
+      }
     }
   }
 
@@ -96,6 +111,9 @@ package struct SettingSources: Sendable {
 
   /// Reads everything anew.
   package func load() -> Result<Configuration, ConfigurationError> {
+    if !misspelt.isEmpty {
+      return .failure(ConfigurationError(description: misspelt.map(\.description).joined(separator: "\n")))
+    }
     var document = JSONObject()
     if let file {
       do {

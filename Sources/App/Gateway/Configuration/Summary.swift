@@ -17,8 +17,13 @@ extension Configuration {
     object["share"] = .bool(isShared)
     object["workers"] = JSONValue(workers)
     object["drain"] = .string(drain.text)
+    object["drainDelay"] = .string(drainDelay.text)
     object["logLevel"] = .string("\(logLevel)")
-    object["admin"] = ["listen": .string(admin.listen.description), "token": admin.token == nil ? .null : "(set)"]
+    object["log"] = ["format": .string(logFormat.rawValue)]
+    object["admin"] = [
+      "listen": .string(admin.listen.description), "hosts": .array(admin.hosts.map { .string($0) }),
+      "readyWhen": .string(admin.readyWhen.rawValue), "token": admin.token == nil ? .null : "(set)",
+    ]
     object["flags"] = flags.document
     object["capability"] = capability.document
     object["identity"] = identity.document

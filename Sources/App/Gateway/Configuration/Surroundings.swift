@@ -14,7 +14,8 @@ package enum Surroundings {
     descriptorWarnings(configuration) + nameWarnings(configuration, loop, patience)
   }
 
-  private static func descriptorWarnings(_ configuration: Configuration) -> [String] {
+  /// The process may open too few descriptors for what it is to do.
+  package static func descriptorWarnings(_ configuration: Configuration) -> [String] {
     let limit = Host.raiseDescriptorLimit()
     let wanted = configuration.limits.connections
     if wanted > 0, wanted > limit / 2 {

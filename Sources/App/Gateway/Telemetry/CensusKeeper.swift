@@ -105,11 +105,8 @@ extension Gateway {
   /// Has the keeper take in what the workers have counted, then calls `completion`.
   func gatherCensus(then completion: @escaping () -> Void) {
     gather(
-      { $0.books.census.take() },
-      then: { [unowned self] parts in
-        censusKeeper.take(parts)
-        completion()
-      })
+      { $0.books.census.take() }, each: { [unowned self] in censusKeeper.take([$0]) },
+      then: { _ in completion() })
   }
 
   /// Who the clients are, for `/clients`.

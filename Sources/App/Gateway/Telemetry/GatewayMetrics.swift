@@ -107,6 +107,7 @@ package struct GatewayMetrics: Sendable {
   let unkept: Counter
   let runs: Family<Counter, Outcome>
   let resumes: Family<Counter, ResumeResult>
+  let loopLag: Histogram
   let redis: RedisMetrics
   package let upstreams: UpstreamMetrics
 
@@ -115,10 +116,12 @@ package struct GatewayMetrics: Sendable {
     streamsActive = define.gauge("ai_stream_connections_active", "Event streams open now.")
     ttfb = define.histogram(
       "ai_stream_ttfb_milliseconds", "From the request to the first event that bears data.",
-      bounds: [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000])
+      bounds: [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 120_000])
     duration = define.histogram(
       "ai_stream_duration_milliseconds", "From the request to the end of the stream.",
-      bounds: [100, 500, 1000, 5000, 15_000, 30_000, 60_000, 120_000, 300_000, 900_000])
+      bounds: [
+        100, 500, 1000, 5000, 15_000, 30_000, 60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000,
+      ])
     bytesSent = define.counter("ai_stream_bytes_sent_total", "Body bytes of event streams handed to clients.")
     clients = define.gauge("ai_stream_clients_gauge", "Client connections open now.")
 
@@ -187,6 +190,9 @@ package struct GatewayMetrics: Sendable {
     resumes = define.counters(
       "fermata_resumes_total", "Requests that went on from an event: with what came next, with a reset, with 204.",
       by: "result")
+    loopLag = define.histogram(
+      "fermata_loop_lag_seconds", "How late the ticks of the event loops were, 20 a second and loop.",
+      bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5])
     redis = RedisMetrics(&define)
     upstreams = UpstreamMetrics(&define)
     registry = define.build()

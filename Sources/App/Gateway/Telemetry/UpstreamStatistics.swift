@@ -31,9 +31,9 @@ package struct UpstreamMetrics: Sendable {
     attempts = define.counters(
       "fermata_upstream_attempts_total", "Attempts, by how they ended.", open: "upstream", by: "result")
     phases = define.histograms(
-      "fermata_upstream_phase_milliseconds", "From an attempt's start until it had reached a phase.", open: "upstream",
+      "fermata_upstream_phase_seconds", "From an attempt's start until it had reached a phase.", open: "upstream",
       by: "phase",
-      bounds: [1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000])
+      bounds: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300])
     busy = define.gauges("fermata_upstream_busy", "Attempts that run now.", open: "upstream")
     states = define.gauges(
       "fermata_upstream_state", "Event loops to which the upstream is in a state.", open: "upstream", by: "state")
@@ -72,7 +72,7 @@ package struct UpstreamStatistics {
     shard.increment(attempts.advanced(by: result.labelIndex))
     for milestone in AttemptTimeline.Milestone.allCases {
       guard let milliseconds = timeline.milliseconds(milestone) else { continue }
-      shard.observe(phases[milestone], milliseconds)
+      shard.observe(phases[milestone], milliseconds / 1000)
     }
   }
 

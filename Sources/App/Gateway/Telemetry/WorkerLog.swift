@@ -9,6 +9,7 @@ final class WorkerLog {
   /// Bytes that are handed over before the next tick does it: each time wakes the writing thread.
   private static let batch = 128 << 10
   private var pending = ByteBuffer()
+  private var pendingCounts = SIMD4<Int>.zero
   /// How the last line began: under load many share the millisecond and the level.
   private var head = ByteBuffer()
   private var headTime = WallTime(milliseconds: .min)
@@ -30,6 +31,7 @@ final class WorkerLog {
     if now != headTime || lineLevel != headLevel {
       (headTime, headLevel) = (now, lineLevel)
       head.removeAll()
+      if writer.isForJournal { head.append(lineLevel.journalPrefix) }
       LogLine.writeHead(lineLevel, at: now, to: &head)
     }
     // The line is written behind those that wait; nothing is copied.
@@ -38,12 +40,26 @@ final class WorkerLog {
     var line = LogLine(event, head: head, in: gathered)
     fields(&line)
     pending = line.finish()
+    pendingCounts[lineLevel.rawValue] &+= 1
     if pending.count > Self.batch { flush() }
   }
 
   func flush() {
     guard !pending.isEmpty else { return }
-    pending.withSpan { writer.append($0) }
+    pending.withSpan { writer.append($0, counts: pendingCounts) }
     pending.removeAll()
+    pendingCounts = .zero
+  }
+}
+
+extension LogLevel {
+  /// The priority of syslog in front of a line (sd-daemon(3)).
+  fileprivate var journalPrefix: StaticString {
+    switch self {
+    case .debug: "<7>"
+    case .info: "<6>"
+    case .warning: "<4>"
+    case .error: "<3>"
+    }
   }
 }

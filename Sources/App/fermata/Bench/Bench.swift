@@ -2,7 +2,8 @@ import Time
 
 extension Verb {
   static let bench = Verb(
-    name: "bench", summary: "measure it beside nginx and haproxy", help: BenchOptions.help
+    name: "bench", summary: "measure it beside nginx and haproxy", help: BenchOptions.help,
+    options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat", "--quick", "--json"]
   ) { arguments in
     if arguments.first == "flags" { return FlagsBench.run(Array(arguments.dropFirst())) }
     do throws(Arguments.Mistake) {

@@ -20,7 +20,7 @@ extension Verb {
       Colours only on a terminal, and not with NO_COLOR.
 
       \(ExitStatus.help(of: "demo"))
-      """
+      """, options: ["--keep"]
   ) { arguments in
     do throws(Arguments.Mistake) {
       let options = try Arguments(arguments, switches: ["--keep"])

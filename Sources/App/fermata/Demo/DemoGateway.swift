@@ -47,7 +47,8 @@ final class DemoGateway: Sendable {
       let logWriter = LogWriter(descriptor: log)
       do {
         let gateway = try Gateway(
-          configuration: configuration, logWriter: logWriter, loop: loop, reload: { sources.load() })
+          configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop,
+          reload: { sources.load() })
         try gateway.start()
         guard let address = gateway.address, let adminAddress = gateway.adminAddress else {
           throw DemoError("the gateway has no address")

@@ -24,7 +24,7 @@ extension Verb {
       Events go to standard output, everything else to standard error.
 
       \(ExitStatus.help(of: "tail"))
-      """
+      """, options: ["-H", "--data", "--json", "--no-resume", "--roots"]
   ) { arguments in
     do throws(Arguments.Mistake) {
       return TailSession.run(try TailOptions(arguments))

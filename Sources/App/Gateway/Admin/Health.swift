@@ -1,0 +1,91 @@
+import Bytes
+import JSON
+import Loop
+import Streams
+import Telemetry
+import Time
+
+/// A worker that was not seen at work for longer than a limit.
+struct SilentWorker: Sendable {
+  let index: Int
+  let age: Nanoseconds
+
+  var document: JSONValue { ["worker": JSONValue(index), "silentSeconds": .number(age.seconds)] }
+}
+
+/// Whether the process is alive and ready, from the heartbeats of its loops: no worker is asked, so none can hold up
+/// the answer.
+extension Gateway {
+  /// A worker that is silent for longer makes `/healthz` fail: it ticks 20 times a second.
+  static let livenessLimit = Nanoseconds.seconds(5)
+  /// The same for `/readyz`: to send clients elsewhere costs less than a restart.
+  static let readinessLimit = Nanoseconds.seconds(2)
+
+  /// The workers that were not seen for `limit`.
+  func silentWorkers(for limit: Nanoseconds) -> [SilentWorker] {
+    let now = loop.readClock()
+    return workers.map { SilentWorker(index: $0.index, age: now - $0.lastSeen) }.filter { $0.age > limit }
+  }
+
+  var liveness: AdminResponse {
+    let silent = silentWorkers(for: Self.livenessLimit)
+    return silent.isEmpty ? .json(#"{"status":"ok"}"#) : Self.refusal(silent)
+  }
+
+  private static func refusal(_ silent: [SilentWorker]) -> AdminResponse {
+    let document: JSONValue = ["status": "worker_silent", "workers": .array(silent.map(\.document))]
+    return .json(status: 503, document.text())
+  }
+
+  func answerReadiness(_ respond: @escaping (AdminResponse) -> Void) {
+    if isDraining { return respond(.json(status: 503, #"{"status":"draining"}"#)) }
+    let silent = silentWorkers(for: Self.readinessLimit)
+    guard silent.isEmpty else { return respond(Self.refusal(silent)) }
+    guard settings.configuration.admin.readyWhen == .upstreams else { return respond(readiness(routesOut: [])) }
+    gather(
+      { Set($0.routesOut()) },
+      then: { [unowned self] answers in
+        // One worker that may ask a backend is enough: the others learn from it in a moment.
+        let common = answers.dropFirst().reduce(answers.first ?? []) { $0.intersection($1) }
+        respond(readiness(routesOut: common.sorted()))
+      })
+  }
+
+  private func readiness(routesOut: [String]) -> AdminResponse {
+    var object: JSONObject = ["status": "ready"]
+    if let redis = settings.configuration.runs.redis {
+      let fault = hub.store.fault
+      if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
+      object["redis"] = fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"]
+    }
+    if !routesOut.isEmpty {
+      object["status"] = "no_upstream"
+      object["routes"] = .array(routesOut.map { .string($0) })
+    }
+    // These are for people: a gateway that serves the old closing is as ready as any other.
+    if let kill = killInForce { object["killed"] = .string(kill) }
+    if let fault = guardKeeper.stateFault {
+      object["guardState"] = ["status": "not_writable", "reason": .string(fault)]
+    }
+    if let share = guardShare { object["guardRedis"] = share.standing }
+    return .json(status: object["status"] == "ready" ? 200 : 503, JSONValue.object(object).text())
+  }
+
+  func appendHealthSeries(to out: inout ByteBuffer) {
+    let now = loop.readClock()
+    PrometheusText.write(
+      "fermata_worker_last_seen_seconds", "gauge", "Seconds since the worker's event loop was seen at work.",
+      workers.map { ([("worker", "\($0.index)")], max(0, (now - $0.lastSeen).seconds)) }, to: &out)
+  }
+}
+
+extension Worker {
+  /// The routes none of whose backends may be asked now.
+  func routesOut() -> [String] {
+    let now = context.loop.readClock()
+    return settings.shared.routes.filter { route in
+      let pools = settings.pools(of: route)
+      return !pools.isEmpty && pools.allSatisfy { $0.health.state(at: now).label != .available }
+    }.map(\.settings.name)
+  }
+}

@@ -1,0 +1,133 @@
+import Bytes
+import Files
+import Flags
+import Loop
+import Processes
+import Telemetry
+import Time
+
+/// `/metrics`: what the workers have counted, and what the main thread itself knows.
+extension Gateway {
+  func answerMetrics(_ respond: @escaping (AdminResponse) -> Void) {
+    gather(
+      { (index: $0.context.index, census: $0.books.census.take(), metrics: $0.snapshot()) },
+      each: { [unowned self] in
+        censusKeeper.take([$0.census])
+        snapshots[$0.index] = $0.metrics
+      },
+      then: { [unowned self] _ in respond(metricsText()) })
+  }
+
+  /// A worker that did not answer is in it with what it last had: counters that go back would be taken for a restart.
+  private func metricsText() -> AdminResponse {
+    let known = snapshots.sorted { $0.key < $1.key }.map(\.value)
+    guard var all = known.first else { return .json(status: 503, #"{"error":"no worker answers"}"#) }
+    for other in known.dropFirst() { all.merge(other) }
+    var out = ByteBuffer()
+    PrometheusText.write(all, to: &out)
+    appendGatewayMetrics(to: &out)
+    return AdminResponse(contentType: PrometheusText.contentType, body: out.toArray())
+  }
+
+  /// What the main thread itself knows.
+  private func appendGatewayMetrics(to out: inout ByteBuffer) {
+    let now = loop.wallTime()
+    func gauge(_ name: String, _ help: String, _ value: Double, labels: [(String, String)] = []) {
+      PrometheusText.write(name, "gauge", help, [(labels, value)], to: &out)
+    }
+    let set = flags.current.flagSet
+    let labels = [("version", set.name), ("hash", set.hash), ("generation", set.generation.rawValue)]
+    gauge("fermata_flags_info", "The flags in force.", 1, labels: labels)
+    let stale = flags.staleSince.map { Double(now.milliseconds - $0.milliseconds) / 1000 } ?? 0
+    gauge(
+      "fermata_flags_stale_seconds",
+      "Seconds since the flag file was changed without taking effect; 0 if it is in force.", stale)
+    PrometheusText.write(
+      "fermata_flag_load_failures_total", "counter", "Times that the flag file was refused.",
+      [([], Double(flags.failures))], to: &out)
+    gauge(
+      "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
+      configurationReloadFailed ? 1 : 0)
+    gauge(
+      "fermata_config_restart_needed", "Settings of the last reload that only a restart puts in force.",
+      Double(restartNeeds.count))
+    if let configuredAt {
+      gauge(
+        "fermata_config_last_reload_timestamp_seconds", "When the configuration in force was read.",
+        Double(configuredAt.milliseconds) / 1000)
+    }
+    if let rollout = try? Rollout(of: FlagKey.streamClosing.description, in: set.document) {
+      gauge("fermata_rollout_phase", "The phase of the rollout, from 0.", Double(rollout.index))
+      let isStopped = rollout.status == .held || rollout.status == .rolledBack
+      let needsAttention = isStopped || guardKeeper.machine.latch != nil || killInForce != nil
+      gauge("fermata_rollout_attention", "Whether the rollout waits for somebody.", needsAttention ? 1 : 0)
+    }
+    killGauges(to: &out)
+    gauge(
+      "fermata_guard_effect", "What the guard holds beside the file: 0 nothing, 1 hold, 2 rollback.",
+      guardKeeper.machine.effect == .none ? 0 : guardKeeper.machine.effect == .hold ? 1 : 2)
+    counters(to: &out)
+    appendClientSeries { samples in
+      PrometheusText.write(
+        "fermata_client_streams_total", "counter", "Event streams of the largest clients; the rest is other.", samples,
+        to: &out)
+    }
+    gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
+    appendHealthSeries(to: &out)
+    appendProcessSeries(to: &out)
+  }
+
+  private func counters(to out: inout ByteBuffer) {
+    PrometheusText.write(
+      "fermata_guard_trips_total", "counter", "Times that the guard acted.", [([], Double(guardKeeper.trips))], to: &out
+    )
+    let checks = GuardMetric.allCases.flatMap { metric in
+      GuardVerdict.allCases.map { verdict in
+        let check = GuardKeeper.Check(metric: metric.rawValue, verdict: verdict.rawValue)
+        return (
+          labels: [("metric", check.metric), ("verdict", check.verdict)],
+          value: Double(guardKeeper.checks[check] ?? 0)
+        )
+      }
+    }
+    PrometheusText.write(
+      "fermata_guard_checks_total", "counter", "Comparisons of the cohorts, by metric and verdict.", checks, to: &out)
+  }
+
+  /// What the process is and uses, under the names that such dashboards know.
+  private func appendProcessSeries(to out: inout ByteBuffer) {
+    func write(_ name: String, _ kind: StaticString, _ help: String, _ value: Double?) {
+      guard let value else { return }
+      PrometheusText.write(name, kind, help, [([], value)], to: &out)
+    }
+    PrometheusText.write(
+      "fermata_build_info", "gauge", "The program that runs, and the libraries that it runs on.",
+      [
+        (
+          [
+            ("version", build.version), ("commit", build.commit), ("libevent", build.libevent),
+            ("openssl", build.openssl),
+          ], 1
+        )
+      ], to: &out)
+    let start = Double(startedAt.milliseconds) / 1000
+    write("fermata_start_time_seconds", "gauge", "When the process started.", start)
+    write("process_start_time_seconds", "gauge", "When the process started, since 1970.", start)
+    write("process_cpu_seconds_total", "counter", "Time on a processor, user and system.", OwnProcess.cpu.seconds)
+    write(
+      "process_resident_memory_bytes", "gauge", "Memory in use.", OwnProcess.residentBytes.map(Double.init))
+    write("process_open_fds", "gauge", "Open descriptors.", OwnProcess.descriptors.map(Double.init))
+    write("process_max_fds", "gauge", "Descriptors that may be open.", Double(Host.descriptorLimit))
+    appendLogSeries(to: &out)
+  }
+
+  private func appendLogSeries(to out: inout ByteBuffer) {
+    let counts = logWriter.counts
+    PrometheusText.write(
+      "fermata_log_lines_total", "counter", "Log lines that were written or wait to be, by level.",
+      LogLevel.allCases.map { ([("level", "\($0)")], Double(counts.taken[$0.rawValue])) }, to: &out)
+    PrometheusText.write(
+      "fermata_log_lines_dropped_total", "counter", "Log lines that were lost because nobody read the log.",
+      [([], Double(counts.dropped))], to: &out)
+  }
+}
