@@ -2,6 +2,4 @@ import Testing
 
 /// The tests of the running program: each starts the real `fermata serve` between a scripted backend and real
 /// sockets. One after the other, so that clocks of a few hundred milliseconds mean what they say.
-///
-/// Tests that begin with `row N` answer complaint N of the users of such gateways.
 @Suite(.serialized) enum EndToEnd {}

@@ -117,6 +117,34 @@ extension `fermata flags` {
     }
 
     @Test(.timeLimit(.minutes(3)))
+    func `a new flag file does not begin with the faults of streams from before it`() async throws {
+      let stage = try Self.stage()
+      let set = try FlagSet(parsing: [UInt8](Self.half.utf8))
+      // All of the new variant will be cut, when the next file is in force.
+      var streams: [LiveStream] = []
+      var wanted = [true: 120, false: 120]
+      for number in 1...1000 where wanted.values.contains(where: { $0 > 0 }) {
+        let key = "early-\(number)"
+        let isTreated = set.evaluate(.streamClosing, EvaluationContext(targetingKey: key)).variant == "graceful"
+        guard let rest = wanted[isTreated], rest > 0 else { continue }
+        wanted[isTreated] = rest - 1
+        let query = isTreated ? "events=3&interval=1500&cut=2" : "events=2&interval=1500&done=1"
+        let fields = [Script.Field("X-Client-Id", key), Script.Field("Prefer", "stream-end")]
+        streams.append(stage.clients.open(ClientRequest("GET", "/s?\(query)", fields: fields), from: stage.listen))
+      }
+      for stream in streams { #expect(await stream.receives("{\"n\":1}")) }
+      let next = Self.half.replacing("\"version\": \"7\"", with: "\"version\": \"8\"")
+      try AtomicFile.replace(stage.bench.file, with: [UInt8](next.utf8))
+      _ = try stage.eventually { $0["gateway"]?["agrees"] == true }
+      for stream in streams { _ = await stream.result() }
+      _ = try await stage.play(perCohort: 60)
+      let report = try stage.eventually { ($0["guard"]?["phase"]?["streams"]?.integer ?? 0) >= 60 }["guard"]
+      SystemClock.sleep(.milliseconds(900))
+      #expect(try stage.status()["guard"]?["effect"] == "none", "\(report?.text() ?? "")")
+      #expect(report?["outside"]?["other_file"]?.integer == 240, "\(report?["outside"]?.text() ?? "")")
+    }
+
+    @Test(.timeLimit(.minutes(3)))
     func `a trip without a rollout is acknowledged by its own number alone`() async throws {
       let stage = try Self.stage()
       #expect(try stage.change("ack", "--revision", "7").code == "no_trip")

@@ -24,6 +24,26 @@ import Time
     #expect(counts.internalCompleted == 1, "only a stream that completed with the new variant shows that it works")
   }
 
+  @Test func `streams that another flag file decided are not judged, in either arm`() {
+    var counts = CohortCounts(file: "new")
+    for file in ["old", "new"] {
+      for isTreated in [true, false] {
+        let cohort = Cohort(isTreated: isTreated, client: isTreated ? 1 : 2, file: file)
+        counts.observe(.timeToFirstToken, 1, of: cohort)
+        counts.closed(.judged(cohort), .upstreamTruncated)
+        counts.observe(.unconfirmedCloses, 1, of: cohort)
+        counts.countRetry(of: cohort)
+      }
+    }
+    #expect(counts.outside == ["other_file": 2])
+    for arm in [counts.treated, counts.control] {
+      #expect(arm.streams == 1)
+      for metric in [GuardMetric.truncation, .retries, .unconfirmedCloses, .timeToFirstToken] {
+        #expect(arm.cells(of: metric).reduce(0) { $0 + $1.numerator } == 1, "\(metric)")
+      }
+    }
+  }
+
   @Test(arguments: Outcome.allCases)
   func `what others ended says nothing of the variant, in either arm`(_ outcome: Outcome) {
     var counts = CohortCounts()

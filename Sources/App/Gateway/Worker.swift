@@ -28,7 +28,7 @@ final class Worker {
   ) {
     self.context = context
     self.peers = peers
-    let books = StreamBooks(context, identitySeed: hub.identitySeed)
+    let books = StreamBooks(context, flags: flags, identitySeed: hub.identitySeed)
     let tails = ShadowTails(context)
     decider = ModeDecider(flags, context: context)
     // The runs and the clients ask each other questions that only the worker can pass on.
@@ -77,6 +77,7 @@ final class Worker {
 
   func adopt(_ flags: FlagSnapshot) {
     decider.adopt(flags)
+    books.adopt(flags)
     books.recall = decider.recall
   }
 

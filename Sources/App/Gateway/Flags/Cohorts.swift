@@ -8,10 +8,13 @@ package struct Cohort: Sendable {
   package let isTreated: Bool
   /// A hash of the client's identity.
   package let client: Int
+  /// The hash of the flag file that decided.
+  package let file: String
 
-  package init(isTreated: Bool, client: Int) {
+  package init(isTreated: Bool, client: Int, file: String = "") {
     self.isTreated = isTreated
     self.client = client
+    self.file = file
   }
 }
 
@@ -43,8 +46,13 @@ extension Outcome {
   }
 }
 
-/// What one worker has counted for the guard; sums since it began.
+/// What one worker has counted for the guard since a flag file came into force there.
+///
+/// Streams that another file decided are not judged: how they end says nothing of this one, and a phase must not begin
+/// with the faults of the phase before it.
 package struct CohortCounts: Sendable {
+  /// The hash of that file.
+  package let file: String
   package private(set) var treated = GuardArm()
   package private(set) var control = GuardArm()
   private var unjudged = [Int](repeating: 0, count: Unjudged.words.count)
@@ -53,11 +61,13 @@ package struct CohortCounts: Sendable {
 
   /// Why a stream is not judged; the words of reports.
   private enum Unjudged: Int {
-    case censored, ownRule, withoutIdentity, notCapable, noFraction
-    static let words = ["censored", "own_rule", "no_identity", "not_capable", "no_fraction"]
+    case censored, ownRule, withoutIdentity, notCapable, noFraction, otherFile
+    static let words = ["censored", "own_rule", "no_identity", "not_capable", "no_fraction", "other_file"]
   }
 
-  package init() {}
+  package init(file: String = "") {
+    self.file = file
+  }
 
   /// Streams that are not judged, by why.
   package var outside: [String: Int] {
@@ -69,6 +79,7 @@ package struct CohortCounts: Sendable {
   private mutating func count(_ reason: Unjudged) { unjudged[reason.rawValue] += 1 }
 
   package mutating func observe(_ metric: GuardMetric, _ value: Double, of cohort: Cohort) {
+    guard cohort.file == file else { return }
     if cohort.isTreated {
       treated.observe(metric, value, client: cohort.client)
     } else {
@@ -78,6 +89,7 @@ package struct CohortCounts: Sendable {
 
   /// A stream that was counted before turns out to have been followed by another try.
   package mutating func countRetry(of cohort: Cohort) {
+    guard cohort.file == file else { return }
     if cohort.isTreated {
       treated.addToNumerator(of: .retries, client: cohort.client)
     } else {
@@ -91,10 +103,8 @@ package struct CohortCounts: Sendable {
   package mutating func closed(_ standing: CohortStanding, _ outcome: Outcome, isCensored: Bool = false) {
     switch standing {
     case .judged(let cohort):
-      guard !isCensored, !outcome.isCensored else {
-        count(.censored)
-        return
-      }
+      guard cohort.file == file else { return count(.otherFile) }
+      guard !isCensored, !outcome.isCensored else { return count(.censored) }
       observe(.truncation, outcome.isTruncation ? 1 : 0, of: cohort)
       observe(.clientAborts, outcome == .clientGone ? 1 : 0, of: cohort)
       observe(.retries, 0, of: cohort)

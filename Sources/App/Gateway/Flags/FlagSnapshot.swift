@@ -80,7 +80,7 @@ package final class FlagSnapshot: Sendable {
     guard let client else { return .withoutIdentity }
     let isTreated = introduced.map { decision.variant == $0 } ?? (decision.variant != .legacy)
     return decision.isByFraction
-      ? .judged(Cohort(isTreated: isTreated, client: client)) : .ownRule(isTreated: isTreated)
+      ? .judged(Cohort(isTreated: isTreated, client: client, file: flagSet.hash)) : .ownRule(isTreated: isTreated)
   }
 
   /// Which client it is, as far as fractions go by it; `nil` for one without an identity.

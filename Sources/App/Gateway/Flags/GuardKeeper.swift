@@ -17,7 +17,8 @@ final class GuardKeeper {
   }
 
   private(set) var machine: GuardMachine
-  /// What all workers have counted, and what they had when the flag file changed.
+  /// What all workers have counted, of all flag files, and what they had when the flag file changed. What a worker still
+  /// counts for an older file is left out.
   private var latest = CohortCounts()
   private var phaseStart = CohortCounts()
   private(set) var trips = 0
@@ -136,6 +137,7 @@ final class GuardKeeper {
     sums.add(others)
     if flags.hash != hash {
       phaseStart = latest
+      retries = CohortCounts(file: flags.hash)
       finalControl = rollout?.phase.share == RolloutPhase.wholeShare ? sums.control : nil
     }
     hash = flags.hash
@@ -151,8 +153,8 @@ final class GuardKeeper {
 
   /// Takes in the workers' answers, and looks when it is time.
   func take(_ answers: [Answer]) {
-    var all = CohortCounts()
-    for answer in answers { all.add(answer.counts) }
+    var all = phaseStart
+    for answer in answers where answer.counts.file == hash { all.add(answer.counts) }
     finder.take(answers.flatMap(\.sightings), into: &retries)
     all.add(retries)
     latest = all

@@ -17,19 +17,27 @@ final class StreamBooks {
   var recall = Recall.none
   /// Then what ends says nothing of it, and is not judged.
   private var isRecalled: Bool { recall != .none }
-  private var cohorts = CohortCounts()
+  private var cohorts: CohortCounts
   private var sightings: [Sighting] = []
   let census: StreamCensus
   /// Sightings kept between two questions of the guard.
   private static let sightingLimit = 16_384
 
-  /// - Parameter identitySeed: of the hashes of clients' identities; the same on all loops.
-  init(_ context: LoopContext, identitySeed: UInt64) {
+  /// - Parameters:
+  ///   - flags: what is in force.
+  ///   - identitySeed: of the hashes of clients' identities; the same on all loops.
+  init(_ context: LoopContext, flags: FlagSnapshot, identitySeed: UInt64) {
+    cohorts = CohortCounts(file: flags.flagSet.hash)
     census = StreamCensus(seed: identitySeed)
     loop = context.loop
     metrics = context.metrics
     shard = context.shard
     log = context.log
+  }
+
+  /// Another flag file is in force, maybe.
+  func adopt(_ flags: FlagSnapshot) {
+    if flags.flagSet.hash != cohorts.file { cohorts = CohortCounts(file: flags.flagSet.hash) }
   }
 
   func opened(_ stream: EventStream, route: String, request: borrowing RequestHead, _ settings: Settings) {
