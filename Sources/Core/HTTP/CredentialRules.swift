@@ -10,32 +10,18 @@ package struct CredentialRules: Sendable, Equatable {
   package var parameters: [String]
 
   /// The headers in which model providers, and the gateways in front of them, expect a client's key.
-  package static let keyHeaders = keyNames.map(\.description)
-  private static let keyNames: [StaticString] = [
+  package static let keyHeaders = [
     "authorization", "api-key", "x-api-key", "x-goog-api-key", "apikey", "ocp-apim-subscription-key", "x-auth-token",
     "x-functions-key", "x-rapidapi-key", "xi-api-key",
   ]
-  /// A bit for each length that a name of these has.
-  private static let keyLengths = keyNames.reduce(into: UInt64(0)) { $0 |= 1 << UInt64($1.utf8CodeUnitCount) }
 
   /// The position of the first of ``keyHeaders``, in their order, that has a value. A name counts where it stands first.
-  ///
-  /// One pass: every stream asks, and most fields have a length that no key header has.
   package static func indexOfKey(in fields: borrowing Fields) -> Int? {
-    var found: Int?
-    var rank = keyNames.count
-    var seen: UInt16 = 0
-    for index in fields.indices {
-      let length = fields.nameLength(at: index)
-      guard length < 64, keyLengths & (1 << UInt64(length)) != 0 else { continue }
-      for candidate in 0..<rank where keyNames[candidate].utf8CodeUnitCount == length {
-        guard fields.name(at: index).equalsIgnoringASCIICase(keyNames[candidate]) else { continue }
-        if seen & (1 << UInt16(candidate)) == 0, !fields.value(at: index).isEmpty { (found, rank) = (index, candidate) }
-        seen |= 1 << UInt16(candidate)
-        break
-      }
+    let lengths = fields.nameLengths
+    for name in keyHeaders where lengths.contains(name.utf8.count) {
+      if let index = fields.firstIndex(named: name.utf8Span.span), !fields.value(at: index).isEmpty { return index }
     }
-    return found
+    return nil
   }
 
   package init(headers: [String] = Self.keyHeaders, cookies: [String] = [], parameters: [String] = []) {
@@ -47,7 +33,8 @@ package struct CredentialRules: Sendable, Equatable {
   /// The names and values of all credentials that `request` has, in the order of the rules. Empty: it has none.
   package func credentials(of request: borrowing RequestHead) -> [[UInt8]] {
     var found: [[UInt8]] = []
-    for name in headers {
+    let lengths = request.fields.nameLengths
+    for name in headers where lengths.contains(name.utf8.count) {
       request.fields.forEachValue(named: name) { Self.add($0.trimmed, of: "header", name, to: &found) }
     }
     if !cookies.isEmpty { addCookies(of: request.fields, to: &found) }

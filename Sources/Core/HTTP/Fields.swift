@@ -48,8 +48,6 @@ package struct Fields: Sendable {
     bytes.span.extracting(entries[index].name)
   }
 
-  package func nameLength(at index: Int) -> Int { Int(entries[index].nameLength) }
-
   /// The value without whitespace around it.
   @_lifetime(borrow self)
   package func value(at index: Int) -> Span<UInt8> {
@@ -81,10 +79,19 @@ extension Fields {
   package func firstIndex(named name: Span<UInt8>, from start: Int = 0) -> Int? {
     var index = start
     while index < entries.count {
-      if self.name(at: index).equalsIgnoringASCIICase(name) { return index }
+      if Int(entries[index].nameLength) == name.count, self.name(at: index).equalsIgnoringASCIICase(name) {
+        return index
+      }
       index += 1
     }
     return nil
+  }
+
+  /// The lengths of all names. To look for many names, most of which are not there, asks this first.
+  package var nameLengths: NameLengths {
+    var lengths = NameLengths()
+    for entry in entries { lengths.insert(Int(entry.nameLength)) }
+    return lengths
   }
 
   /// How many fields have that name.
@@ -244,4 +251,12 @@ extension [UInt8] {
   mutating func append(copying span: Span<UInt8>) {
     unsafe span.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
   }
+}
+
+/// The lengths that occur among names, a bit for each; 63 stands for all from there on.
+package struct NameLengths {
+  private var bits: UInt64 = 0
+
+  mutating func insert(_ length: Int) { bits |= 1 &<< UInt64(min(length, 63)) }
+  package func contains(_ length: Int) -> Bool { bits & (1 &<< UInt64(min(length, 63))) != 0 }
 }
