@@ -8,6 +8,7 @@ folder=$(mktemp -d)
 pids=()
 finish() {
   for pid in "${pids[@]}"; do kill -9 "$pid" 2> /dev/null || true; done
+  wait
   rm -rf "$folder"
 }
 trap finish EXIT

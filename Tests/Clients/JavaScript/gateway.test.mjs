@@ -1,6 +1,7 @@
 // The library in front of the real gateway, if it has been built. FERMATA_PROGRAM names another one.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -75,8 +76,12 @@ before(async () => {
   gateway = `http://127.0.0.1:${port}`;
 });
 
-after(() => {
+after(async () => {
+  // The gateway keeps state in the folder until it has ended.
+  const isRunning = (child) => child.exitCode === null && child.signalCode === null;
+  const ends = running.filter(isRunning).map((child) => once(child, "exit"));
   running.forEach((child) => child.kill());
+  await Promise.all(ends);
   rmSync(folder, { recursive: true });
 });
 
