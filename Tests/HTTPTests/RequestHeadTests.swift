@@ -162,4 +162,24 @@ import Testing
       #expect(parser.hasPartialInput == isPartial)
     }
   }
+
+  @Test func `a head is read under the limits that it began with`() throws {
+    let input = wire("GET /12345678901234567890 HTTP/1.1⏎Host: a⏎⏎")
+    let (wide, narrow) = (HeadLimits(), HeadLimits(requestLine: 16, head: 20))
+    for cut in 1..<input.count {
+      var parser = RequestHeadParser()
+      guard case .needMore = try parser.parse(input.span.extracting(first: cut), limits: wide),
+        case .complete(let head, _) = try parser.parse(input.span.extracting(droppingFirst: cut), limits: narrow)
+      else { throw IncompleteInput() }
+      #expect(head.target.pathString == "/12345678901234567890")
+      #expect(throws: HTTP1Error.request(.requestLineTooLong)) { try parser.parse(input.span, limits: narrow) }
+    }
+  }
+
+  @Test func `what a connection keeps of its heads and bodies is small`() {
+    // Every open stream has them twice.
+    #expect(MemoryLayout<RequestHeadParser>.size <= 16)
+    #expect(MemoryLayout<ResponseHeadParser>.size <= 16)
+    #expect(MemoryLayout<BodyDecoder>.size <= 72)
+  }
 }

@@ -62,11 +62,12 @@ enum Parsed<Head: Equatable>: Equatable {
 
 /// Feeds `input` to a fresh parser in pieces that end at `cuts` (ascending).
 func parseRequest(_ input: [UInt8], cuts: [Int] = [], limits: HeadLimits = HeadLimits()) -> Parsed<ParsedRequest> {
-  var parser = RequestHeadParser(limits: limits)
+  var parser = RequestHeadParser()
   var offset = 0
   do {
     for cut in cuts + [input.count] {
-      if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<cut)) {
+      if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<cut), limits: limits)
+      {
         return .head(ParsedRequest(head, consumed: offset + consumed))
       }
       offset = cut
@@ -78,11 +79,12 @@ func parseRequest(_ input: [UInt8], cuts: [Int] = [], limits: HeadLimits = HeadL
 }
 
 func parseResponse(_ input: [UInt8], cuts: [Int] = [], limits: HeadLimits = HeadLimits()) -> Parsed<ParsedResponse> {
-  var parser = ResponseHeadParser(limits: limits)
+  var parser = ResponseHeadParser()
   var offset = 0
   do {
     for cut in cuts + [input.count] {
-      if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<cut)) {
+      if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<cut), limits: limits)
+      {
         return .head(ParsedResponse(head, consumed: offset + consumed))
       }
       offset = cut

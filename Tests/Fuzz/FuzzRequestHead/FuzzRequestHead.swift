@@ -22,12 +22,13 @@ enum Outcome: Equatable {
   case needMore
 
   init(_ input: [UInt8], limits: HeadLimits, pieceLength: (Int) -> Int) {
-    var parser = RequestHeadParser(limits: limits)
+    var parser = RequestHeadParser()
     var offset = 0
     do {
       while offset < input.count {
         let end = min(offset + pieceLength(offset), input.count)
-        if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<end)) {
+        let piece = input.span.extracting(offset..<end)
+        if case .complete(let head, let consumed) = try parser.parse(piece, limits: limits) {
           precondition(consumed <= end - offset)
           self = .head(head, consumed: offset + consumed)
           return

@@ -26,12 +26,13 @@ enum Outcome: Equatable {
   case needMore
 
   init(_ input: [UInt8], limits: HeadLimits, pieceLength: (Int) -> Int) {
-    var parser = ResponseHeadParser(limits: limits)
+    var parser = ResponseHeadParser()
     var offset = 0
     do {
       while offset < input.count {
         let end = min(offset + pieceLength(offset), input.count)
-        if case .complete(let head, let consumed) = try parser.parse(input.span.extracting(offset..<end)) {
+        let piece = input.span.extracting(offset..<end)
+        if case .complete(let head, let consumed) = try parser.parse(piece, limits: limits) {
           precondition(consumed <= end - offset)
           self = .head(head, consumed: offset + consumed)
           return

@@ -109,7 +109,7 @@ struct AdminResponse {
 private final class AdminConnection: ConnectionHandler, DeadlineMember {
   private let connection: TCPConnection
   private unowned let server: AdminServer
-  private var parser = RequestHeadParser(limits: HeadLimits())
+  private var parser = RequestHeadParser()
   private var deadline: DeadlineHandle?
   private(set) var isAnswering = false
   /// Its place in the order in which they came.

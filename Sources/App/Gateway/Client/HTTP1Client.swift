@@ -22,7 +22,7 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   private var idlePlace: ClientRoom.IdlePlace?
 
   var machine = ClientConnectionMachine()
-  private var parser: RequestHeadParser
+  private var parser = RequestHeadParser()
   /// Takes the request's body out of its framing while there is one.
   private var body = BodyDecoder(framing: .none, side: .request)
   private(set) var backlog = ByteBuffer()
@@ -46,7 +46,6 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     context = roster.context
     response = ResponseChannel(connection: connection)
     forwarded = roster.forwardedClient(for: connection.peerAddress)
-    parser = RequestHeadParser(limits: roster.limits.head)
     idleSince = context.loop.now
     connection.handler = self
     deadline = context.loop.deadlines.add(self, at: context.loop.now + limits.headTimeout)
@@ -92,7 +91,7 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     measured.take()?.peerWasDone()
     leaveIdle()
     do {
-      switch try parser.parse(input.slice(offset..<input.count)) {
+      switch try parser.parse(input.slice(offset..<input.count), limits: limits.head) {
       case .needMore:
         guard parser.hasPartialInput else { return becomeIdle() }
         guard headSince == nil else { return }

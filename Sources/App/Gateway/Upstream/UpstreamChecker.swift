@@ -67,7 +67,7 @@ private final class UpstreamCheck: ConnectionHandler {
   private var completion: ((Bool) -> Void)?
   private var dialing: UpstreamDial?
   private var connection: (any Connection)?
-  private var parser = ResponseHeadParser(limits: HeadLimits())
+  private var parser = ResponseHeadParser()
 
   init(
     _ policy: HealthCheckPolicy, of upstream: UpstreamSettings, connect: @escaping UpstreamChecker.Connect,

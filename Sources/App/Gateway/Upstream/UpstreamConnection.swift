@@ -25,7 +25,7 @@ final class UpstreamConnection: ConnectionHandler {
   /// Who takes the response's body.
   private var sink: (any ResponseSink)?
   private var state = State.idle
-  private var parser: ResponseHeadParser
+  private var parser = ResponseHeadParser()
   private var decoder = BodyDecoder(framing: .none, side: .response)
   private var heads = ResponseSequence(method: .get)
   private var isReusable = false
@@ -42,7 +42,6 @@ final class UpstreamConnection: ConnectionHandler {
     self.connection = connection
     self.room = room
     self.home = home
-    parser = ResponseHeadParser(limits: HeadLimits())
     idleSince = connection.loop.now
     connection.handler = self
     room.upstreamBegan()
@@ -54,7 +53,7 @@ final class UpstreamConnection: ConnectionHandler {
   func serve(_ request: any UpstreamRequest) {
     self.request = request
     state = .awaitingHead
-    parser = ResponseHeadParser(limits: HeadLimits())
+    parser = ResponseHeadParser()
     heads = ResponseSequence(method: request.method)
     requestIsComplete = false
     receivedAnything = false

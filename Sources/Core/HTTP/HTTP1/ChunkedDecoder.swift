@@ -11,22 +11,24 @@ struct ChunkedDecoder: Sendable {
     case complete
   }
 
-  private let maximumTrailers: Int
-  private let maximumFields: Int
-  private var extensionsLeft: Int
+  // Every open stream has one of these, so they are small.
+  private let maximumTrailers: UInt32
+  private let maximumFields: UInt32
+  private var extensionsLeft: UInt32
   private var state = State.size
-  private var digits = 0
+  private var digits: UInt8 = 0
   /// The size being read, then the bytes of the chunk still to come.
   private var size = 0
-  private var trailerSection: TrailerSection?
+  /// At most one, and nearly always none.
+  private var trailerSection: [TrailerSection] = []
 
   init(limits: HeadLimits) {
-    maximumTrailers = limits.trailers
-    maximumFields = limits.fields
-    extensionsLeft = limits.chunkExtensions
+    maximumTrailers = UInt32(clamping: limits.trailers)
+    maximumFields = UInt32(clamping: limits.fields)
+    extensionsLeft = UInt32(clamping: limits.chunkExtensions)
   }
 
-  var trailers: Fields? { trailerSection?.fields }
+  var trailers: Fields? { trailerSection.first?.fields }
 
   /// Moves `result` on over all of `bytes`, or up to the body's end, or to the byte at fault.
   mutating func decode(_ bytes: inout MutableSpan<UInt8>, into result: inout DecodedBody) throws(HTTP1Fault) {
@@ -79,7 +81,7 @@ struct ChunkedDecoder: Sendable {
       if byte == .carriageReturn {
         state = .endLineFeed
       } else {
-        trailerSection = TrailerSection()
+        trailerSection = [TrailerSection()]
         state = .trailers
         try readTrailer(byte)
       }
@@ -118,9 +120,9 @@ struct ChunkedDecoder: Sendable {
   }
 
   private mutating func readTrailer(_ byte: UInt8) throws(HTTP1Fault) {
-    guard var section = trailerSection.take() else { return }
-    if try section.read(byte, maximumLength: maximumTrailers, maximumFields: maximumFields) { state = .complete }
-    trailerSection = section
+    let isComplete = try trailerSection[0].read(
+      byte, maximumLength: Int(maximumTrailers), maximumFields: Int(maximumFields))
+    if isComplete { state = .complete }
   }
 }
 

@@ -20,48 +20,62 @@ struct CollectedHead<Line: StartLine> {
 /// Gathers one head after another. A head that comes in one input is never carried: its bytes are copied once,
 /// into the storage it keeps.
 struct HeadCollector<Line: StartLine>: Sendable {
+  /// A head that has come in part. At most one: as an array it takes one word of each connection that has none, and that
+  /// is nearly all of them.
+  private var partial: [PartialHead<Line>] = []
+
+  /// Whether part of a head is kept.
+  var isCarrying: Bool { !partial.isEmpty }
+
+  /// Takes `input` in; `nil` when the head needs more, and then all of `input` is kept.
+  ///
+  /// - Parameter limits: of a head that begins here; a partial one keeps its own.
+  mutating func collect(_ input: Span<UInt8>, limits: HeadLimits) throws(HTTP1Fault) -> CollectedHead<Line>? {
+    if partial.isEmpty {
+      var head = PartialHead<Line>(limits: limits)
+      guard try head.advance(over: input) else {
+        head.bytes = [UInt8](copying: input)
+        partial.append(head)
+        return nil
+      }
+      let length = head.section.position
+      return head.finish(bytes: [UInt8](copying: input.extracting(first: length)), consumed: length)
+    }
+    let before = partial[0].bytes.count
+    guard try partial[0].append(input), var head = partial.popLast() else { return nil }
+    partial = []
+    var bytes: [UInt8] = []
+    swap(&bytes, &head.bytes)
+    bytes.removeLast(bytes.count - head.section.position)
+    return head.finish(bytes: bytes, consumed: head.section.position - before)
+  }
+}
+
+/// How far a head has been read.
+private struct PartialHead<Line: StartLine>: Sendable {
   private let limits: HeadLimits
   private var line: Line?
-  private var section = FieldSection()
-  private var carry: [UInt8] = []
+  private(set) var section = FieldSection()
+  /// What has come, unless all of it is still in the input.
+  var bytes: [UInt8] = []
 
   init(limits: HeadLimits) {
     self.limits = limits
   }
 
-  /// Whether part of a head is kept.
-  var isCarrying: Bool { !carry.isEmpty }
-
-  /// Takes `input` in; `nil` when the head needs more, and then all of `input` is kept.
-  mutating func collect(_ input: Span<UInt8>) throws(HTTP1Fault) -> CollectedHead<Line>? {
-    if carry.isEmpty {
-      guard try advance(over: input) else {
-        carry = [UInt8](copying: input)
-        return nil
-      }
-      let length = section.position
-      return finish(bytes: [UInt8](copying: input.extracting(first: length)), consumed: length)
-    }
-    let before = carry.count
+  /// Reads on; true when the head is complete.
+  mutating func append(_ input: Span<UInt8>) throws(HTTP1Fault) -> Bool {
+    var bytes: [UInt8] = []
+    swap(&bytes, &self.bytes)
+    defer { swap(&bytes, &self.bytes) }
     // What lies beyond the limit is never looked at, so it need not be kept either.
-    carry.append(copying: input.extracting(first: min(input.count, limits.head - before)))
-    guard try advanceOverCarry() else { return nil }
-    var bytes: [UInt8] = []
-    swap(&bytes, &carry)
-    bytes.removeLast(bytes.count - section.position)
-    return finish(bytes: bytes, consumed: section.position - before)
-  }
-
-  private mutating func advanceOverCarry() throws(HTTP1Fault) -> Bool {
-    var bytes: [UInt8] = []
-    swap(&bytes, &carry)
-    defer { swap(&bytes, &carry) }
+    bytes.append(copying: input.extracting(first: min(input.count, limits.head - bytes.count)))
     return try advance(over: bytes.span)
   }
 
   /// Reads on through the head so far, which is all of `bytes`; true when it is complete. A limit is found at the
   /// same byte whether the head comes in one piece or in many.
-  private mutating func advance(over bytes: Span<UInt8>) throws(HTTP1Fault) -> Bool {
+  mutating func advance(over bytes: Span<UInt8>) throws(HTTP1Fault) -> Bool {
     if line == nil {
       let limit = min(Line.maximumLength(limits), limits.head - 2) + 2
       let reach = bytes.extracting(first: min(bytes.count, limit))
@@ -77,10 +91,7 @@ struct HeadCollector<Line: StartLine>: Sendable {
     return false
   }
 
-  private mutating func finish(bytes: [UInt8], consumed: Int) -> CollectedHead<Line>? {
-    guard let line = line.take() else { return nil }
-    var finished = FieldSection()
-    swap(&finished, &section)
-    return CollectedHead(line: line, section: finished, bytes: bytes, consumed: consumed)
+  consuming func finish(bytes: [UInt8], consumed: Int) -> CollectedHead<Line>? {
+    line.map { CollectedHead(line: $0, section: section, bytes: bytes, consumed: consumed) }
   }
 }

@@ -10,7 +10,7 @@ package enum RequestHeadProgress: Sendable {
 /// Reads request heads from one connection, one after another (RFC 9112). After a fault the connection must close;
 /// every later call throws it again.
 package struct RequestHeadParser: Sendable {
-  private var collector: HeadCollector<RequestLine>
+  private var collector = HeadCollector<RequestLine>()
   private var blankLine = BlankLine.allowed
   private var error: HTTP1Error?
 
@@ -19,19 +19,21 @@ package struct RequestHeadParser: Sendable {
     case allowed, begun, over
   }
 
-  package init(limits: HeadLimits = HeadLimits()) {
-    collector = HeadCollector(limits: limits)
-  }
+  package init() {}
 
   /// Whether part of a request has come: a connection that ends or stalls now deserves a 408, else silence.
   package var hasPartialInput: Bool { collector.isCarrying }
 
-  package mutating func parse(_ input: Span<UInt8>) throws(HTTP1Error) -> RequestHeadProgress {
+  /// - Parameter limits: of a head that begins with these bytes; one that began before keeps its own.
+  package mutating func parse(
+    _ input: Span<UInt8>, limits: HeadLimits = HeadLimits()
+  ) throws(HTTP1Error) -> RequestHeadProgress {
     if let error { throw error }
     do throws(HTTP1Fault) {
       let skipped = try skipBlankLine(input)
       guard skipped < input.count else { return .needMore }
-      guard let head = try collector.collect(input.extracting(droppingFirst: skipped)) else { return .needMore }
+      let rest = input.extracting(droppingFirst: skipped)
+      guard let head = try collector.collect(rest, limits: limits) else { return .needMore }
       blankLine = .allowed
       let consumed = skipped + head.consumed
       return .complete(try RequestHead(head), consumed: consumed)

@@ -11,20 +11,21 @@ package enum ResponseHeadProgress: Sendable {
 /// any other: ``ResponseSequence`` says what they mean. After a fault the connection must close; every later
 /// call throws it again.
 package struct ResponseHeadParser: Sendable {
-  private var collector: HeadCollector<StatusLine>
+  private var collector = HeadCollector<StatusLine>()
   private var error: HTTP1Error?
 
-  package init(limits: HeadLimits = HeadLimits()) {
-    collector = HeadCollector(limits: limits)
-  }
+  package init() {}
 
   /// Whether part of a head has come.
   package var hasPartialInput: Bool { collector.isCarrying }
 
-  package mutating func parse(_ input: Span<UInt8>) throws(HTTP1Error) -> ResponseHeadProgress {
+  /// - Parameter limits: of a head that begins with these bytes; one that began before keeps its own.
+  package mutating func parse(
+    _ input: Span<UInt8>, limits: HeadLimits = HeadLimits()
+  ) throws(HTTP1Error) -> ResponseHeadProgress {
     if let error { throw error }
     do throws(HTTP1Fault) {
-      guard !input.isEmpty, let head = try collector.collect(input) else { return .needMore }
+      guard !input.isEmpty, let head = try collector.collect(input, limits: limits) else { return .needMore }
       let consumed = head.consumed
       return .complete(try ResponseHead(head), consumed: consumed)
     } catch {
