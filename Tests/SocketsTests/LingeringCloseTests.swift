@@ -60,6 +60,28 @@ import Time
     #expect(result == .lingerTimeout)
   }
 
+  @Test func `a peer that goes on taking has its time again`() throws {
+    let pair = try Pair(test, clientReads: false)
+    pair.client.keepsBytes = false
+    var result: CloseResult?
+    pair.server.connection.write([UInt8](repeating: 1, count: 20_000_000).span)
+    LingeringClose.begin(pair.server.connection, timeout: .milliseconds(300)) { result = $0 }
+    let start = test.loop.readClock()
+    // A piece in each fifth of the limit, over three limits, then the rest.
+    while test.loop.readClock() - start < .milliseconds(900) {
+      pair.client.connection.startReading()
+      for _ in 0..<4 { pair.client.connection.readNow() }
+      pair.client.connection.pauseReading()
+      test.run(for: .milliseconds(60))
+    }
+    #expect(result == nil)
+    pair.client.onEnd = { client, _ in client.connection.close() }
+    pair.client.connection.startReading()
+    test.run(until: { result != nil })
+    #expect(result == .confirmed)
+    #expect(pair.client.receivedCount == 20_000_000)
+  }
+
   @Test func `a reset meanwhile is told`() throws {
     let pair = try Pair(test)
     var result: CloseResult?

@@ -25,8 +25,8 @@ package final class LingeringClose {
   /// How long the peer may acknowledge nothing, or say nothing once it has everything.
   private let timeout: Nanoseconds
   private var end: MonotonicTime
-  /// What the peer had acknowledged when that was last looked at.
-  private var acknowledged: UInt64
+  /// What the peer had acknowledged when that was last looked at; `nil` before the first look.
+  private var acknowledged: UInt64?
   private let resets: Bool
   private var completion: ((CloseResult) -> Void)?
   private var handle: DeadlineHandle?
@@ -65,8 +65,10 @@ package final class LingeringClose {
     self.resets = resets
     self.timeout = timeout
     end = connection.loop.readClock() + timeout
-    acknowledged = connection.acknowledgedBytes
   }
+
+  /// When it is first asked what the peer has taken. Nearly all have closed by then, and need not be asked.
+  private var firstLook: Nanoseconds { min(.milliseconds(250), Nanoseconds(timeout.value / 4)) }
 
   private func start() {
     // Retained by the deadline list, which is also what ends it.
@@ -77,7 +79,7 @@ package final class LingeringClose {
     if resets || connection.hasPeerFinished || connection.hasFailed || connection.isClosed {
       handle = deadlines.add(self, at: connection.loop.now)
     } else {
-      handle = deadlines.add(self, at: end)
+      handle = deadlines.add(self, at: connection.loop.now + firstLook)
       connection.startReading()
     }
   }
@@ -116,11 +118,12 @@ extension LingeringClose: ConnectionHandler {
 }
 
 extension LingeringClose: DeadlineMember {
-  /// Whether the peer has taken something since this was last asked. Then it has its time again.
+  /// Whether the peer has taken something since this was last asked, or was not asked before. Then it has its time again.
   private func hasProgressed(at now: MonotonicTime) -> Bool {
     let before = acknowledged
-    acknowledged = connection.acknowledgedBytes
-    guard acknowledged > before else { return false }
+    let known = connection.acknowledgedBytes
+    acknowledged = known
+    if let before, known <= before { return false }
     end = now + timeout
     return true
   }
@@ -135,7 +138,8 @@ extension LingeringClose: DeadlineMember {
       if !isComplete, hasProgressed(at: now) { return end }
       finish(isComplete ? .acked : .lingerTimeout)
     } else {
-      return now
+      if acknowledged == nil, !isComplete { _ = hasProgressed(at: now) }
+      return isAnswered || resets || connection.hasPeerFinished ? now : end
     }
     return nil
   }
