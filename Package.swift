@@ -94,6 +94,7 @@ let sources: [Target] = [
   core("Flags", ["Bytes", "JSON", "Time"]),
   core("Telemetry", ["Bytes", "Time"]),
   core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"]),
+  core("Runs", ["Bytes", "Time", "SSE", "Streams"]),
 
   system("Loop", ["CLibevent", "Bytes", "Time"]),
   system("Sockets", ["Loop", "Bytes", "Time"]),
@@ -101,13 +102,13 @@ let sources: [Target] = [
   system("HTTP2", ["CNghttp2", "HTTP", "Bytes", "Time"]),
   system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
-  system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS"]),
+  system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS"]),
 
   app(
     "Gateway",
     [
-      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "TLS", "Files",
-      "Processes", "RedisLog",
+      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "TLS",
+      "Files", "Processes", "RedisLog",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
   // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have. Apart
@@ -131,6 +132,7 @@ let testing: [Target] = [
   tests("TimeTests", ["Time"]),
   tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
   tests("StreamsTests", ["Streams", "SSE", "Bytes", "Time", "JSON", "Flags", "EventSamples"]),
+  tests("RunsTests", ["Runs", "Streams", "SSE", "Bytes", "Time"]),
   tests("ArchitectureTests", []),
   tests("HTTPTests", ["HTTP", "Bytes", "Time"]),
   tests("HTTP2Tests", ["HTTP2", "CNghttp2", "HTTP", "Bytes", "Time"]),
@@ -143,7 +145,7 @@ let testing: [Target] = [
   tests(
     "RedisLogTests",
     [
-      "RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "Processes", "Harness",
+      "RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS", "Processes", "Harness",
       "EventSamples",
     ]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
@@ -169,7 +171,10 @@ let running: [Target] = [
     path: "Tests/Support/RunningGateway", swiftSettings: common),
   tests(
     "GatewayTests",
-    ["Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Streams", "Telemetry", "Time"]),
+    [
+      "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Runs", "SSE", "Streams", "Telemetry",
+      "Time",
+    ]),
   tests(
     "EndToEndTests",
     [
@@ -192,10 +197,10 @@ let fuzzers: [Target] =
     fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
     fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
     .target(
-      name: "FakeRedis", dependencies: ["RedisLog", "Bytes", "Loop", "Sockets", "Time"],
+      name: "FakeRedis", dependencies: ["RedisLog", "Runs", "Bytes", "Loop", "Sockets", "Time"],
       path: "Tests/Support/FakeRedis", swiftSettings: common),
-    fuzzer("FuzzRedisAnswers", ["FakeRedis", "RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop"]),
-    fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Bytes", "Time", "SSE", "Streams", "Loop"]),
+    fuzzer("FuzzRedisAnswers", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
+    fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
 let package = Package(

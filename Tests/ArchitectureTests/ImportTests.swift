@@ -13,6 +13,7 @@ struct ImportTests {
     "Flags": ["Bytes", "JSON", "Time"],
     "Telemetry": ["Bytes", "Time"],
     "Streams": ["Bytes", "Time", "SSE", "JSON", "Flags"],
+    "Runs": ["Bytes", "Time", "SSE", "Streams"],
 
     // System: the outside world, one library or kernel facility each.
     "Loop": ["Bytes", "Time", "CLibevent", "Glibc", "Synchronization"],
@@ -21,7 +22,7 @@ struct ImportTests {
     "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
     "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc", "Synchronization"],
     "HTTP2": ["Bytes", "Time", "HTTP", "CNghttp2"],
-    "RedisLog": ["Bytes", "Time", "JSON", "SSE", "Streams", "Loop", "Sockets", "TLS", "CHiredis", "Glibc"],
+    "RedisLog": ["Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS", "CHiredis", "Glibc"],
 
     // App: assembly, and no C library.
     "Gateway": core.union(system).union(["Synchronization"]),
@@ -35,7 +36,7 @@ struct ImportTests {
     "FermataClient": ["FermataClientCore", "Foundation", "FoundationNetworking"],
   ]
 
-  private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams"]
+  private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs"]
   private static let system: Set = ["Loop", "Sockets", "Files", "Processes", "TLS", "HTTP2", "RedisLog"]
 
   @Test func `a source file imports what the row of its module allows`() throws {

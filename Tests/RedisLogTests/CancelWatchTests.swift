@@ -1,5 +1,6 @@
 import Loop
 import RedisLog
+import Runs
 import Testing
 import Time
 

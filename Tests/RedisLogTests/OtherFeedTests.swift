@@ -1,5 +1,6 @@
 import Loop
 import RedisLog
+import Runs
 import Streams
 import Testing
 import Time

@@ -2,6 +2,7 @@ import Bytes
 import Glibc
 import Loop
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Testing

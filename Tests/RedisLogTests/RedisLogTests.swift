@@ -2,6 +2,7 @@ import Bytes
 import Glibc
 import Loop
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Testing
@@ -27,7 +28,7 @@ import Time
     var settings = RedisSettings()
     change(&settings)
     let memory = MemoryLog(of: StreamID(random: (1, 2)), limits: limits)
-    return RedisLog(run: run, store: RunStore(redis: redis, settings: settings), memory: memory)
+    return RedisLog(run: run, store: RunRecords(redis: redis, settings: settings), memory: memory)
   }
 
   /// Every third has an id of its own.

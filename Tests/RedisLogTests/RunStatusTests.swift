@@ -1,5 +1,6 @@
 import Loop
 import RedisLog
+import Runs
 import Streams
 import Testing
 import Time
@@ -23,8 +24,8 @@ import Time
     return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
   }
 
-  private func standing(_ client: RedisClient) throws -> RunStore.Standing {
-    var answer: RunStore.Standing?
+  private func standing(_ client: RedisClient) throws -> RunStanding {
+    var answer: RunStanding?
     client.store.standing(of: run) { answer = try? $0.get() }
     test.run(until: { answer != nil })
     return try #require(answer)
@@ -109,7 +110,7 @@ import Time
     let hold = first.clientStreams.take(name, run: run, request: request, handler: older)
     test.run(for: .milliseconds(300))
     #expect(!older.wasTaken && first.channels.isOpen("ai:client") == hearsChannel)
-    var use: ClientStreams.Use??
+    var use: ClientStreamUse??
     second.clientStreams.find(name) { use = try? $0.get() }
     test.run(until: { use != nil })
     let found = try #require(use.flatMap { $0 })

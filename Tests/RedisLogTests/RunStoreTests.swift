@@ -1,5 +1,6 @@
 import Bytes
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Testing
@@ -54,10 +55,10 @@ struct RunKeysTests {
     server = try RedisServer()
   }
 
-  private func store(_ change: (inout RedisSettings) -> Void = { _ in }) -> RunStore {
+  private func store(_ change: (inout RedisSettings) -> Void = { _ in }) -> RunRecords {
     var settings = RedisSettings()
     change(&settings)
-    return RunStore(redis: test.connection(server.port), settings: settings)
+    return RunRecords(redis: test.connection(server.port), settings: settings)
   }
 
   private func meta(_ number: UInt64, source: RunWriter = .gateway) -> RunMeta {
@@ -78,7 +79,7 @@ struct RunKeysTests {
   @Test func `of eight that claim a run at once one gets it, the others its meta`() throws {
     let stores = (0..<8).map { _ in store() }
     defer { for store in stores { store.redis.close() } }
-    var claims: [Int: Result<RunStore.Claim, RedisError>] = [:]
+    var claims: [Int: Result<RunClaim, RedisError>] = [:]
     for (index, store) in stores.enumerated() {
       store.claim(run, token: token(UInt64(index)), meta: meta(UInt64(index))) { claims[index] = $0 }
     }
@@ -226,7 +227,7 @@ struct RunKeysTests {
     defer { for store in stores { store.redis.close() } }
     let key = Digest([[1]])
     let request = Digest([[2]])
-    var claims: [Int: Result<RunStore.IdempotencyClaim, RedisError>] = [:]
+    var claims: [Int: Result<KeyClaim, RedisError>] = [:]
     let runs = (0..<8).map { RunID("run-\($0)")! }
     for (index, store) in stores.enumerated() {
       store.claimIdempotency(key, run: runs[index], request: request) { claims[index] = $0 }
@@ -271,7 +272,7 @@ extension Result where Success == RunState {
   var state: RunState? { try? get() }
 }
 
-extension Result where Success == RunStore.Claim {
+extension Result where Success == RunClaim {
   /// The meta of the run that another has.
   var claimed: RunMeta? {
     if case .success(.others(let meta)) = self { meta } else { nil }

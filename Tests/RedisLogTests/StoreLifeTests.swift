@@ -2,6 +2,7 @@ import Bytes
 import JSON
 import Loop
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Testing
@@ -17,12 +18,12 @@ import Time
 
   init() throws { test = try TestLoop() }
 
-  private func store(_ server: RedisServer, _ change: (inout RedisSettings) -> Void = { _ in }) -> RunStore {
+  private func store(_ server: RedisServer, _ change: (inout RedisSettings) -> Void = { _ in }) -> RunRecords {
     var settings = RedisSettings()
     settings.lease = .milliseconds(1200)
     settings.renewal = .milliseconds(360)
     change(&settings)
-    return RunStore(redis: test.connection(server.port), settings: settings)
+    return RunRecords(redis: test.connection(server.port), settings: settings)
   }
 
   private func meta(_ number: UInt8 = 1) -> RunMeta {
@@ -39,12 +40,12 @@ import Time
   }
 
   private func claim(
-    _ run: RunID, _ store: RunStore
-  ) throws -> Result<RunStore.IdempotencyClaim, RedisError> {
+    _ run: RunID, _ store: RunRecords
+  ) throws -> Result<KeyClaim, RedisError> {
     try wait { store.claimIdempotency(key, run: run, request: request, $0) }
   }
 
-  private func isWait(_ result: Result<RunStore.IdempotencyClaim, RedisError>) -> Bool {
+  private func isWait(_ result: Result<KeyClaim, RedisError>) -> Bool {
     if case .success(.wait(let time)) = result { time > .zero && time <= .milliseconds(1200) } else { false }
   }
 
@@ -98,7 +99,7 @@ import Time
     greeting.password = "p"
     var settings = RedisSettings()
     settings.lease = .milliseconds(500)
-    let store = RunStore(redis: test.connection(server.port, greeting: greeting), settings: settings)
+    let store = RunRecords(redis: test.connection(server.port, greeting: greeting), settings: settings)
     defer { store.redis.close() }
     #expect(store.redis.server == RedisServerInfo())
     var result = try claim(run, store)
@@ -109,7 +110,7 @@ import Time
   }
 
   /// Claims a run under a key and holds it.
-  private func hold(_ store: RunStore) throws -> RunLease {
+  private func hold(_ store: RunRecords) throws -> RunLease {
     #expect(try wait { store.claim(run, token: token(1), meta: meta(), $0) } == .success(.mine))
     #expect(try claim(run, store) == .success(.mine))
     return RunLease(
@@ -150,7 +151,7 @@ import Time
     for _ in 0..<5 {
       server.kill()
       test.run(until: { !owner.redis.isReady })
-      var result: Result<RunStore.IdempotencyClaim, RedisError>?
+      var result: Result<KeyClaim, RedisError>?
       owner.claimIdempotency(key, run: other, request: request) { result = $0 }
       try server.start()
       test.run(until: { result != nil })

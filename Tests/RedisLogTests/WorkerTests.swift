@@ -2,6 +2,7 @@ import Glibc
 import Loop
 import Processes
 import RedisLog
+import Runs
 import Streams
 import Testing
 import Time

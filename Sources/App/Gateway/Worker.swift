@@ -34,7 +34,8 @@ final class Worker {
     // The runs and the clients ask each other questions that only the worker can pass on.
     let links = WorkerLinks()
     let runs = RunRoster(
-      hub: hub, peers: peers, context: context, isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
+      hub: hub, peers: peers, context: context, stores: RedisStores(hub: hub, context: context),
+      isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
       somethingLeft: { links.worker?.settleDrain() })
     let upstreams = UpstreamRoom(limit: limits.upstreams) { tails.endAll() }
     tails.upstreams = upstreams

@@ -7,7 +7,7 @@ package import TLS
 package final class RedisClient {
   package let loop: EventLoop
   package private(set) var settings: RedisSettings
-  package let store: RunStore
+  package let store: RunRecords
   private let dialer: Dialer
   private var transport: any RedisTransport
 
@@ -17,6 +17,7 @@ package final class RedisClient {
   private var madeCancelWatch: CancelWatch?
   private var madeClientStreams: ClientStreams?
   private var madeStatusBoard: StatusBoard?
+  private var queues: [String: BullMQQueue] = [:]
 
   /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
   package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
@@ -25,7 +26,7 @@ package final class RedisClient {
     self.dialer = dialer
     transport = Self.makeTransport(settings, dialer, tls)
     let redis = Self.makeConnection("commands", loop: loop, transport: transport, settings: settings)
-    store = RunStore(redis: redis, settings: settings)
+    store = RunRecords(redis: redis, settings: settings)
     connections = [redis]
   }
 
@@ -65,6 +66,14 @@ package final class RedisClient {
     let board = StatusBoard(store: store)
     madeStatusBoard = board
     return board
+  }
+
+  /// One reader for all jobs of a queue.
+  func queue(_ name: String) -> BullMQQueue {
+    if let queue = queues[name] { return queue }
+    let queue = BullMQQueue(name: name, follower: follower)
+    queues[name] = queue
+    return queue
   }
 
   /// Whether commands are carried out at once.

@@ -2,6 +2,7 @@ import Bytes
 import FakeRedis
 import Loop
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Time
@@ -39,7 +40,7 @@ final class Conversation {
     var settings = RedisSettings()
     settings.pendingLimit = 1 << 16
     let redis = RedisConnection(loop: loop, transport: transport)
-    let store = RunStore(redis: redis, settings: settings)
+    let store = RunRecords(redis: redis, settings: settings)
     let follower = RedisFollower(store: store, blocking: redis)
     let recorder = Recorder()
     redis.start()
@@ -70,7 +71,7 @@ final class Conversation {
     begin { _ in self.answered += 1 }
   }
 
-  private func askEverything(of store: RunStore) {
+  private func askEverything(of store: RunRecords) {
     guard let run = RunID("r") else { return }
     let (key, token) = (Digest([[1]]), StreamID(random: (1, 2)))
     let meta = RunMeta(principal: key, stream: token, created: WallTime(milliseconds: 1))

@@ -2,6 +2,7 @@ import Bytes
 import FakeRedis
 import Loop
 import RedisLog
+import Runs
 import SSE
 import Streams
 import Time
@@ -17,7 +18,7 @@ func fuzzRunState(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   let lines = input.split(separator: 0x0A, omittingEmptySubsequences: false).map { Array($0) }
   let transport = FakeTransport()
   let redis = RedisConnection(loop: loop, transport: transport)
-  let store = RunStore(redis: redis, settings: RedisSettings())
+  let store = RunRecords(redis: redis, settings: RedisSettings())
   redis.start()
   transport.connect(on: loop)
   var text = Framing.bulk([]) + Framing.bulk([]) + Framing.line(":7") + Framing.line("+PONG")

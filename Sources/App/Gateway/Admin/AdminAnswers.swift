@@ -3,6 +3,7 @@ import Flags
 import HTTP
 import JSON
 import Loop
+import Runs
 import SSE
 import Streams
 import Telemetry

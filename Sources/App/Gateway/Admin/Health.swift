@@ -1,6 +1,7 @@
 import Bytes
 import JSON
 import Loop
+import Runs
 import Streams
 import Telemetry
 import Time

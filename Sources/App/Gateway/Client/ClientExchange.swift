@@ -1,6 +1,6 @@
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import Streams
 import Time
 
@@ -14,7 +14,7 @@ protocol ClientExchange: AnyObject {
   /// The name of the route that serves the request, once that is known.
   var routeName: String? { get }
   /// The connection to Redis that a request for a run began with, while it is needed.
-  var redis: RedisClient? { get }
+  var store: (any RunStore)? { get }
 
   func begin()
   /// A piece of the request's body came; valid during the call only.

@@ -1,7 +1,7 @@
 import Bytes
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import Sockets
 import Streams
 import Telemetry
@@ -91,9 +91,9 @@ final class ClientRoster {
   }
 
   /// Whether a request needs that connection to Redis.
-  func waits(for redis: RedisClient) -> Bool {
+  func waits(for store: any RunStore) -> Bool {
     var waits = false
-    forEachExchange { exchange, _ in if exchange.redis === redis { waits = true } }
+    forEachExchange { exchange, _ in if exchange.store === store { waits = true } }
     return waits
   }
 

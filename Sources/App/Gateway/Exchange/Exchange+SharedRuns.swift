@@ -1,6 +1,6 @@
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Time
@@ -15,7 +15,7 @@ extension Exchange {
   ///
   /// - Returns: false when there is no store, or a route of workers' runs serves the path.
   func serveShared(_ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest) -> Bool {
-    guard let redis = runs.redis else { return false }
+    guard let store = runs.store else { return false }
     if case .read(_, isStrict: false) = endpoint, let route = settings.shared.match(request)?.route,
       let runs = route.settings.runs, runs.isFedByWorkers
     {
@@ -24,58 +24,58 @@ extension Exchange {
     machine.seeksRun()
     // What the client has named itself comes first: that can't be another's.
     guard let name = asked.name(endpoint.name) else {
-      resolve(endpoint, request, asked, redis)
+      resolve(endpoint, request, asked, store)
       return true
     }
-    redis.store.find(name) { [weak self] result in
+    store.find(key: name) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let named) = result else { return storeIsAway() }
-      guard let named else { return resolve(endpoint, request, asked, redis) }
-      serve(endpoint, named: named, request, asked, redis)
+      guard let named else { return resolve(endpoint, request, asked, store) }
+      serve(endpoint, named: named, request, asked, store)
     }
     return true
   }
 
   /// Finds the run whose own id the path has, or the worker's run whose stream it names.
   private func resolve(
-    _ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+    _ endpoint: RunEndpoint, _ request: RequestHead, _ asked: RunRequest, _ store: any RunStore
   ) {
     guard let stream = StreamID(parsing: endpoint.name.utf8Span.span) else {
-      return serve(endpoint, named: nil, request, asked, redis)
+      return serve(endpoint, named: nil, request, asked, store)
     }
-    redis.store.find(stream) { [weak self] result in
+    store.find(stream: stream) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let named) = result else { return storeIsAway() }
-      serve(endpoint, named: named, request, asked, redis)
+      serve(endpoint, named: named, request, asked, store)
     }
   }
 
   private func serve(
-    _ endpoint: RunEndpoint, named: RunID?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+    _ endpoint: RunEndpoint, named: RunID?, _ request: RequestHead, _ asked: RunRequest, _ store: any RunStore
   ) {
-    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request, redis) }
-    serve(endpoint, of: id, request, asked, redis)
+    guard let id = named ?? RunID(endpoint.name) else { return sharedRunIsUnknown(endpoint, request, store) }
+    serve(endpoint, of: id, request, asked, store)
   }
 
   private func serve(
-    _ endpoint: RunEndpoint, of id: RunID, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+    _ endpoint: RunEndpoint, of id: RunID, _ request: RequestHead, _ asked: RunRequest, _ store: any RunStore
   ) {
-    redis.store.lookup(id) { [weak self] result in
+    store.lookup(id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let state) = result else { return storeIsAway() }
       // A worker's run that nobody has read yet is nobody's.
       let isTheirs = state.meta.map { $0.principal == asked.principal } ?? (state.last != nil)
-      guard isTheirs else { return sharedRunIsUnknown(endpoint, request, redis) }
+      guard isTheirs else { return sharedRunIsUnknown(endpoint, request, store) }
       switch endpoint {
-      case .read: readShared(id, state.meta, request, asked, redis)
-      case .stop: stopShared(id, isOver: state.end != nil, redis)
-      case .look: lookAtShared(id, state, redis)
+      case .read: readShared(id, state.meta, request, asked, store)
+      case .stop: stopShared(id, isOver: state.end != nil, store)
+      case .look: lookAtShared(id, state, store)
       }
     }
   }
 
-  private func lookAtShared(_ id: RunID, _ known: RunState, _ redis: RedisClient) {
-    redis.store.standing(of: id) { [weak self] result in
+  private func lookAtShared(_ id: RunID, _ known: RunState, _ store: any RunStore) {
+    store.standing(of: id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let standing) = result else { return storeIsAway() }
       var summary = RunSummary(known, standing, at: context.loop.wallTime().milliseconds)
@@ -88,12 +88,12 @@ extension Exchange {
     }
   }
 
-  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead, _ redis: RedisClient) {
+  private func sharedRunIsUnknown(_ endpoint: RunEndpoint, _ request: RequestHead, _ store: any RunStore) {
     if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil {
       machine.goesBack()
       return serveByRoute(request)
     }
-    redis.store.remainingWait { [weak self] result in
+    store.remainingWait { [weak self] result in
       guard let self, phase == .inRun else { return }
       // Redis has lost data, and whoever has the run may not have said so again yet.
       guard case .success(.zero) = result else { return storeIsAway() }
@@ -102,7 +102,7 @@ extension Exchange {
   }
 
   private func readShared(
-    _ id: RunID, _ meta: RunMeta?, _ request: RequestHead, _ asked: RunRequest, _ redis: RedisClient
+    _ id: RunID, _ meta: RunMeta?, _ request: RequestHead, _ asked: RunRequest, _ store: any RunStore
   ) {
     guard let meta, let route = routeOfShared(meta), let settings = route.settings.runs else {
       return refuse(.noRoute, 404, "unknown_run", "there is no such run")
@@ -112,7 +112,7 @@ extension Exchange {
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
     let entry = RunEntry(request, asked: asked, place: place, exchange: self)
     machine.isAnswered(by: entry)
-    entry.read(runs.follow(id, meta, redis, route: route, settings: settings))
+    entry.read(runs.follow(id, meta, store, route: route, settings: settings))
   }
 
   /// The route that a run was opened on, which knows where its events come from; where that is gone, one of its kind.
@@ -124,12 +124,12 @@ extension Exchange {
     return routes.first { $0.settings.name == meta.route } ?? routes.first
   }
 
-  private func stopShared(_ id: RunID, isOver: Bool, _ redis: RedisClient) {
+  private func stopShared(_ id: RunID, isOver: Bool, _ store: any RunStore) {
     guard !isOver else {
       answerEmpty(with: crossOriginFields)
       return
     }
-    redis.store.requestCancel(id) { [weak self] result in
+    store.requestCancel(id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success = result else { return storeIsAway() }
       answerEmpty(with: crossOriginFields)

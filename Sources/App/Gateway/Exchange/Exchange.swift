@@ -1,7 +1,7 @@
 import Bytes
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import Sockets
 import Streams
 import Telemetry
@@ -60,7 +60,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   var routeName: String? { route?.settings.name }
   /// The client's way to a run.
   private var entry: RunEntry? { machine.answerer as? RunEntry }
-  var redis: RedisClient? { entry?.redis }
+  var store: (any RunStore)? { entry?.store }
 
   // MARK: - Who serves the request
 

@@ -1,6 +1,6 @@
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Telemetry
@@ -10,8 +10,7 @@ import Time
 final class FollowSource: RunSource {
   private let id: RunID
   private let meta: RunMeta
-  private let redis: RedisClient
-  private let shared: SharedRuns
+  private let store: any RunStore
   private let settings: RunSettings
   private let limits: Watchdogs
   private let classifier: EventClassifier
@@ -40,13 +39,11 @@ final class FollowSource: RunSource {
   private var timeForEnd: Nanoseconds { limits.idle > .zero ? min(limits.idle, .seconds(5)) : .seconds(5) }
 
   init(
-    _ id: RunID, _ meta: RunMeta, _ redis: RedisClient, shared: SharedRuns, settings: RunSettings, route: Route,
-    context: LoopContext
+    _ id: RunID, _ meta: RunMeta, _ store: any RunStore, settings: RunSettings, route: Route, context: LoopContext
   ) {
     self.id = id
     self.meta = meta
-    self.redis = redis
-    self.shared = shared
+    self.store = store
     self.settings = settings
     self.context = context
     limits = route.settings.stream.watchdogs
@@ -56,7 +53,7 @@ final class FollowSource: RunSource {
     openDue = patience > .zero ? context.loop.now + patience : nil
   }
 
-  func uses(_ client: RedisClient) -> Bool { feed != nil && redis === client }
+  func uses(_ other: any RunStore) -> Bool { feed != nil && store === other }
 
   var isOwner: Bool { false }
   /// When Redis is told again whose run it is: both keys expire, and a worker's run has no lease.
@@ -68,22 +65,20 @@ final class FollowSource: RunSource {
 
   func begin(feeding run: LoggedRun) {
     self.run = run
-    feed = makeFeed()
+    feed = store.follow(id, at: outlet, handler: self)
     if isWorkers {
-      redis.cancelWatch.watch(id, handler: self)
-      redis.store.life.add(self)
+      store.watchCancel(of: id, handler: self)
+      store.add(self)
     }
     // A channel never says that all was heard.
     if isWorkers, settings.source == .pubsub || settings.source == .bullmq { wantTurn() }
   }
 
-  private func makeFeed() -> any RunFeed {
+  private var outlet: RunOutlet {
     switch settings.source {
-    case .pubsub where isWorkers:
-      PubSubFeed(run: id, template: settings.channel, channels: redis.channels, handler: self)
-    case .bullmq where isWorkers:
-      shared.queue(settings.queue ?? "", redis).follow(id, handler: self)
-    default: redis.follower.follow(id, source: meta.source, handler: self)
+    case .pubsub where isWorkers: .channel(settings.channel)
+    case .bullmq where isWorkers: .queue(settings.queue ?? "")
+    default: .log(meta.source)
     }
   }
 
@@ -94,8 +89,8 @@ final class FollowSource: RunSource {
     guard let feed = feed.take() else { return }
     feed.cancel()
     guard isWorkers else { return }
-    redis.cancelWatch.stop(id)
-    redis.store.life.remove(self)
+    store.stopWatchingCancel(of: id)
+    store.remove(self)
   }
 
   func holdUp() -> Bool {
@@ -108,12 +103,12 @@ final class FollowSource: RunSource {
     feed?.goOn()
   }
 
-  func cancel() { redis.store.requestCancel(id) { _ in } }
+  func cancel() { store.requestCancel(id) { _ in } }
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
     if isWorkers, now >= nextNote {
       if nextNote > MonotonicTime(nanoseconds: 0) { storeMayHaveForgotten() }
-      nextNote = now + Nanoseconds(redis.settings.timeToLive.value / 3)
+      nextNote = now + Nanoseconds(store.timeToLive.value / 3)
     }
     guard isWorkers else {
       // As on the replica that has it: a stream opens at the latest then.
@@ -142,12 +137,12 @@ final class FollowSource: RunSource {
   private func finish(_ outcome: Outcome, _ reason: String) {
     let record = EndRecord(
       outcome: outcome, reason: reason, events: events, bytes: bytes, upstreamIsComplete: outcome.isCleanEnd)
-    guard let feed = feed as? FollowedRun else { return end(record) }
+    guard let lastEntry = feed?.lastEntry else { return end(record) }
     guard !isFinishing else { return }
     isFinishing = true
     // Whoever asks for a stop does not wait for what may still come; silence has to be one.
-    let last = outcome == .cancelled ? nil : feed.lastEntry
-    redis.store.endWorkers(id, record, ifLastIs: last) { [weak self] result in
+    let last = outcome == .cancelled ? nil : lastEntry
+    store.endWorkers(id, record, ifLastIs: last) { [weak self] result in
       guard let self else { return }
       isFinishing = false
       // The end comes like every other entry. Who can't write it tells at least its own readers.
@@ -234,8 +229,8 @@ extension FollowSource: RunFeedHandler {
 extension FollowSource: StoreLifeObserver {
   /// Whose run it is must not be forgotten while somebody reads it.
   func storeMayHaveForgotten() {
-    redis.store.adopt(id, meta: meta) { _ in }
-    redis.store.nameStream(meta.stream, of: id)
+    store.adopt(id, meta: meta) { _ in }
+    store.nameStream(meta.stream, of: id)
   }
 }
 

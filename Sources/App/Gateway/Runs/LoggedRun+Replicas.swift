@@ -1,9 +1,5 @@
-import RedisLog
+import Runs
 import Streams
-
-extension RunOwnership {
-  var notice: RunNotice { RunNotice(id: id, redis: redis) }
-}
 
 // What a run tells other replicas, and asks them.
 extension LoggedRun {
@@ -26,7 +22,7 @@ extension LoggedRun {
   /// - Returns: false when no other replica can.
   func askForReadersElsewhere(_ completion: @escaping (Bool, DisconnectPolicy?) -> Void) -> Bool {
     guard let notice, !isDegraded else { return false }
-    notice.redis.statusBoard.readersElsewhere(of: notice.id) { status in
+    notice.store.readersElsewhere(of: notice.id) { status in
       completion(status?.readers != 0, status?.wish)
     }
     return true

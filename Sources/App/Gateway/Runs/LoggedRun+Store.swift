@@ -1,4 +1,4 @@
-import RedisLog
+import Runs
 import Streams
 import Telemetry
 
@@ -7,7 +7,7 @@ extension LoggedRun: EventLogObserver {
   private static let storeIsAway = TimeLimit.storePatience.ending("the store of runs can't be reached")
 
   /// What is wrong with the store, for people.
-  var storeFault: String { notice?.redis.fault ?? "" }
+  var storeFault: String { notice?.store.fault ?? "" }
 
   /// Whether its events can still be read when this process is gone.
   var outlivesProcess: Bool {

@@ -1,7 +1,7 @@
 import Bytes
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Telemetry
@@ -89,7 +89,7 @@ final class LoggedRun {
   /// Whether other replicas have it too.
   var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
   /// Whether it needs that way to the store.
-  func uses(_ client: RedisClient) -> Bool { ownership?.uses(client) ?? false || source?.uses(client) ?? false }
+  func uses(_ store: any RunStore) -> Bool { ownership?.uses(store) ?? false || source?.uses(store) ?? false }
   /// Whether the run is over and its end record is stored. A store that is unreachable is not waited for.
   var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
 

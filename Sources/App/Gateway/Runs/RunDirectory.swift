@@ -1,3 +1,4 @@
+import Runs
 import SSE
 import Streams
 import Synchronization
@@ -19,6 +20,10 @@ struct RunPlace: Sendable {
   let identity: RunIdentity
   let route: Route
   let settings: RunSettings
+
+  var indexed: RunAdmission.IndexedRun {
+    RunAdmission.IndexedRun(stream: identity.stream, request: identity.request)
+  }
 }
 
 /// The runs of this process by their names. Asked when a stream opens, is looked for or ends, never for an event.

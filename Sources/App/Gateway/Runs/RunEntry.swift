@@ -1,7 +1,7 @@
 import Bytes
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Telemetry
@@ -19,19 +19,19 @@ final class RunEntry {
   var asked: RunRequest
   private let body: RequestBody?
   /// The store that the request began with; a reload may have brought another meanwhile.
-  let redis: RedisClient?
-  /// Whether an answer of the store is waited for.
-  var waitsForStore = false
-  /// Its place among the runs that Redis keeps, until its run has it.
-  var place: StoredPlace?
-  /// Whether Redis has the client's own name for its stream.
-  var nameIsStored = false
-  /// Since when the request waits because the store may have lost what it knew of it.
-  var waitingSince: MonotonicTime?
-  /// Until the store is asked again.
-  var retry: Timer?
+  let store: (any RunStore)?
+  /// Decides which run is meant.
+  private var admission: RunAdmission
+  /// Its place among the runs that the store keeps, until its run has it.
+  private var place: StoredPlace?
+  /// What makes a run ours that was just claimed.
+  private var claimed: RunOwnership?
+  /// Until the admission goes on.
+  private var pause: Timer?
   /// Whether the request's body is waited for.
   private var isGathering = false
+  /// What is asked for, where requests are compared.
+  private var digest: Digest?
   private(set) var reader: RunReader?
   private var source: UpstreamSource?
 
@@ -51,7 +51,8 @@ final class RunEntry {
     self.route = route
     self.settings = settings
     self.exchange = exchange
-    redis = settings.needsRedis ? runs.redis : nil
+    store = settings.needsRedis ? runs.store : nil
+    admission = RunAdmission(AdmissionRequest(principal: asked.principal))
     if settings.source != .upstream, head.method != .get { return nil }
     body =
       head.framing.mayHaveBytes
@@ -106,36 +107,16 @@ final class RunEntry {
   // MARK: - Which run
 
   private func decide(_ gathered: RequestBody?) {
-    if let name = asked.workerRun { return follow(name) }
-    find(digest(of: gathered))
-  }
-
-  /// Finds the run that the request means by what is known here, then by what other replicas know.
-  func find(_ request: Digest?) {
-    let directory = runs.hub.directory
-    if let key = asked.idempotencyKey, let place = directory.find(alias: key, startsAnew: asked.startsAnew) {
-      return repeated(place, request)
-    }
-    if let lastStream = asked.lastStream {
-      if let place = directory.find(lastStream, of: asked.principal) { return attach(to: place) }
-      return settings.store == .redis ? seek(lastStream, request) : foreign(request)
-    }
-    if let name = asked.name, let place = directory.find(alias: name, startsAnew: asked.startsAnew) {
-      return attach(to: place)
-    }
-    if let own = asked.wish.clientStream, let place = directory.find(alias: own, startsAnew: asked.startsAnew),
-      asked.wish.lastID != nil || (request != nil && request == place.identity.request)
-    {
-      return attach(to: place)
-    }
-    if settings.store == .redis, asked.mayBeKnownElsewhere { return seekByName(request) }
-    goOn(request)
-  }
-
-  /// No run is known that the request could mean.
-  func goOn(_ request: Digest?) {
-    if asked.wish.lastID != nil { return foreign(request) }
-    open(request)
+    digest = digest(of: gathered)
+    var request = asked.forAdmission
+    request.digest = digest
+    request.mayBeginAnew = head.method == .get && (opening.mode == .graceful || asked.lastStream == nil)
+    request.isStored = settings.store == .redis
+    request.hasStore = store != nil
+    request.goesOnWithoutStore = settings.whenStoreFails == .degrade
+    if let store { request.lease = store.lease }
+    admission = RunAdmission(request)
+    perform(admission.begin(storeIsAway: storeIsAway, at: context.loop.now))
   }
 
   private func digest(of gathered: RequestBody?) -> Digest? {
@@ -146,27 +127,6 @@ final class RunEntry {
     target.append(UInt8(ascii: "?"))
     if let query = head.query { QueryString.write(query, removing: ["last_event_id"], into: &target) }
     return .request(method: head.method.name, target: target.toArray(), body: body)
-  }
-
-  /// The key was used before.
-  func repeated(_ place: RunPlace, _ request: Digest?) {
-    guard place.identity.request == request else {
-      return exchange.refuse(
-        .badRequest, 422, "idempotency_key_reused", "another request was made with this idempotency key")
-    }
-    asked.repeats(place.identity.stream)
-    attach(to: place)
-  }
-
-  /// It goes on from a run that is not known here, or not to this client.
-  func foreign(_ request: Digest?) {
-    // Another run would be told as one by `stream_reset` alone.
-    guard head.method == .get, opening.mode == .graceful || asked.lastStream == nil else {
-      context.shard.increment(context.metrics.resumes[.refused])
-      return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
-    }
-    asked.isForeign()
-    open(request)
   }
 
   /// Reads a run that the request's path names.
@@ -181,49 +141,169 @@ final class RunEntry {
     context = exchange.context
     runs = exchange.runs
     opening = exchange.decideOpening(head, route)
-    redis = nil
+    store = nil
+    admission = RunAdmission(AdmissionRequest(principal: asked.principal))
     body = nil
   }
 
   func attach(to place: RunPlace) {
-    guard let run = runs.find(place, redis: redis) else {
+    guard let run = runs.find(place, store: store) else {
       return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
     }
     read(run)
   }
 
-  // MARK: - Opening
+  // MARK: - What the admission decides
 
-  func open(_ request: Digest?) {
-    guard exchange.upstreams.admitsRequest else { return exchange.refuseForConnections() }
+  private var storeIsAway: Bool { store?.connection.fault != nil }
+
+  /// Does what the admission says: the one place where that happens.
+  private func perform(_ step: RunAdmission.Step) {
+    if let run = step.releases, let key = asked.key, let request = asked.digest(ofKeyed: digest) {
+      store?.releaseKey(key, run: run, request: request)
+    }
+    if let loss = step.lost { noteLoss(loss) }
+    switch step.next {
+    case .nothing: break
+    case .ask(let question): ask(question)
+    case .wait(let time): wait(time)
+    case .verdict(let verdict): carryOut(verdict)
+    case .giveUp: claimed.take()?.giveUp()
+    }
+  }
+
+  private func ask(_ question: RunAdmission.Question) {
+    let now = context.loop.now
+    switch question {
+    case .alias(let alias, let startsAnew):
+      perform(admission.indexAnswered(runs.hub.directory.find(alias: alias, startsAnew: startsAnew)?.indexed, at: now))
+    case .stream(let stream, let startsAnew):
+      let isUseless = startsAnew && runs.hub.directory.hasFailed(stream)
+      let place = isUseless ? nil : runs.hub.directory.find(stream, of: asked.principal)
+      perform(admission.indexAnswered(place?.indexed, at: now))
+    case .room: perform(admission.roomAnswered(makeRoom()))
+    case .place:
+      place = store.flatMap { takePlace($0) }
+      perform(admission.placeAnswered(place != nil))
+    default: if let store { ask(store, question) }
+    }
+  }
+
+  /// The answer comes to the admission though the client has left meanwhile: a claim may have to be given back.
+  private func answered(_ answer: RunAdmission.StoreAnswer) {
+    perform(admission.storeAnswered(answer, at: context.loop.now))
+  }
+
+  private func ask(_ store: any RunStore, _ question: RunAdmission.Question) {
+    func tell<Value>(
+      _ make: @escaping (Value) -> RunAdmission.StoreAnswer
+    ) -> (Result<Value, StoreFault>) -> Void {
+      { [self] result in
+        switch result {
+        case .success(let value): answered(make(value))
+        case .failure(let fault): answered(.fault(fault))
+        }
+      }
+    }
+    switch question {
+    case .alias, .stream, .room, .place: break
+    case .lookup(let run): store.lookup(run, tell { .run($0) })
+    case .runOfKey(let key): store.find(key: key, tell { .named($0) })
+    case .runOfStream(let stream): store.find(stream: stream, tell { .named($0) })
+    case .runOfClientStream(let name): store.find(clientStream: name, tell { .used($0) })
+    case .remainingWait: store.remainingWait(tell { .wait($0) })
+    case .claimKey(let key, let run, let request):
+      store.claimKey(
+        key, run: run, request: request,
+        tell { [self] claim in
+          if claim == .mine { place?.written() } else { place = nil }
+          return .key(claim)
+        })
+    case .claim(let run, let stream): claim(run, stream, in: store, tell)
+    case .adopt(let run):
+      let meta = makeMeta(stream: context.nextStreamID(), source: .worker)
+      store.adopt(
+        run, meta: meta,
+        tell { [self] known in
+          if known.stream == meta.stream { place?.written() }
+          return .adopted(known)
+        })
+    }
+  }
+
+  private func makeMeta(stream: StreamID, source: RunWriter = .gateway) -> RunMeta {
+    RunMeta(
+      principal: asked.principal, stream: stream, created: context.loop.wallTime(), source: source,
+      route: route.settings.name)
+  }
+
+  private func claim(
+    _ run: RunID, _ stream: StreamID, in store: any RunStore,
+    _ tell: (@escaping (RunClaim) -> RunAdmission.StoreAnswer) -> (Result<RunClaim, StoreFault>) -> Void
+  ) {
+    var title = RunTitle(run: run, token: context.nextStreamID(), meta: makeMeta(stream: stream))
+    if let key = asked.key, let wanted = asked.digest(ofKeyed: digest) { title.key = (key, wanted) }
+    title.clientStream = asked.wish.clientStream.map { ($0, digest) }
+    store.claim(
+      run, token: title.token, meta: title.meta,
+      tell { [self] claim in
+        guard claim == .mine else { return .claim(claim) }
+        place?.written()
+        let log = runs.makeSharedLog(title, store, settings: settings)
+        claimed = RunOwnership(title, log: log, store: store, place: place.take())
+        return .claim(.mine)
+      })
+  }
+
+  private func wait(_ time: Nanoseconds) {
+    let timer = Timer(loop: context.loop) { [weak self] in
+      guard let self else { return }
+      pause = nil
+      perform(admission.waited(storeIsAway: storeIsAway, at: context.loop.now))
+    }
+    timer.schedule(after: time)
+    pause = timer
+  }
+
+  private func makeRoom() -> RunAdmission.Room {
+    guard exchange.upstreams.admitsRequest else { return .noConnections }
     let share = runs.hub.memories.memory(of: asked.principal)
     if share.wantsRoom { runs.makeRoom(for: share) }
-    guard share.admitsRun else { return goOnUnkept() }
-    let stream = context.nextStreamID()
-    if settings.store == .redis { claim(stream, request) } else { start(stream, request) }
+    return share.admitsRun ? .given(context.nextStreamID()) : .noMemory
   }
 
-  /// There is no room for another run. One that a key names must not be without its log: it could be made twice.
-  func goOnUnkept() {
-    guard asked.key == nil else { return refuseForRoom() }
-    exchange.goOnUnkept(head, body, to: route)
+  private func carryOut(_ verdict: RunAdmission.Verdict) {
+    if admission.ignoresLastID { asked.ignoreLastID() }
+    if admission.isForeign { asked.isForeign() }
+    switch verdict {
+    case .begin(let stream, let keeping):
+      start(stream, ownership: claimed.take(), isDegraded: keeping == .degraded)
+    case .resume(let stream):
+      guard let place = runs.hub.directory.find(stream, of: asked.principal) else {
+        return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
+      }
+      attach(to: place)
+    case .follow(let run, let meta, let request):
+      guard let store else { return exchange.storeIsAway() }
+      if meta.source == .worker { store.nameStream(meta.stream, of: run) }
+      read(runs.follow(run, meta, store, route: route, settings: settings, request: request))
+    case .passUnkept: exchange.goOnUnkept(head, body, to: route)
+    case .refuse(let reason): refuse(reason)
+    }
   }
 
-  func refuseForRoom() {
-    exchange.refuse(
-      .overload, 503, "overload", "as many runs are kept as there may be, of this client or of all", retryAfter: 1)
-  }
+  // MARK: - Opening
 
   /// - Parameter ownership: of a run that is kept in Redis; `nil` when it is kept here alone.
-  func start(_ stream: StreamID, _ request: Digest?, ownership: RunOwnership? = nil, isDegraded: Bool = false) {
+  private func start(_ stream: StreamID, ownership: RunOwnership?, isDegraded: Bool) {
     let identity = RunIdentity(
-      stream: stream, principal: asked.principal, request: request, aliases: asked.aliases)
+      stream: stream, principal: asked.principal, request: digest, aliases: asked.aliases)
     let older = asked.wish.clientStream.flatMap { runs.hub.directory.find(alias: $0) }
     // Another loop may have been quicker.
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
     if let place = runs.hub.directory.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
-      return asked.idempotencyKey == nil ? attach(to: place) : repeated(place, request)
+      return perform(admission.wasTaken(by: place.indexed))
     }
     let made: (log: any EventLog, isImmediate: Bool)
     if let ownership {
@@ -261,9 +341,9 @@ final class RunEntry {
     if isKnown { runs.replaceReaders(of: own, with: reader) }
     guard !reader.isOver, let notice = reader.run.notice else { return }
     // A name that Redis does not have yet is one thing more that it keeps.
-    guard nameIsStored || reader.run.identity.aliases.contains(own) || keepsName(notice.redis) else { return }
-    reader.hold = notice.redis.clientStreams.take(
-      own, run: notice.id, request: reader.run.identity.request, handler: reader)
+    guard admission.nameIsStored || keepsName(own, of: reader.run, notice.store) else { return }
+    reader.hold = notice.store.take(
+      clientStream: own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }
 
   private func makeReader(_ run: LoggedRun) -> RunReader {
@@ -284,8 +364,8 @@ final class RunEntry {
   /// - Parameter isWhole: whether its request had come in full.
   func clientGone(isWhole: Bool) {
     isGathering = false
-    waitsForStore = false
-    retry = nil
+    admission.clientLeft()
+    pause = nil
     let run = source == nil ? nil : reader?.run
     reader?.clientGone()
     if !isWhole { run?.openerLeftUnfinished() }
@@ -293,7 +373,7 @@ final class RunEntry {
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     if let reader { return reader.timePassed(now) }
-    if waitsForStore { return now + .seconds(1) }
+    if admission.isWaiting { return now + .seconds(1) }
     guard isGathering else { return nil }
     // How long the client may be silent is its exchange's business.
     return now + .seconds(1)

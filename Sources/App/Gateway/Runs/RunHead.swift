@@ -1,6 +1,6 @@
 import Bytes
 import HTTP
-import RedisLog
+import Runs
 import SSE
 import Streams
 

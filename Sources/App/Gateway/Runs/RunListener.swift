@@ -1,5 +1,5 @@
 import HTTP
-import RedisLog
+import Runs
 import Streams
 import Time
 

@@ -1,6 +1,6 @@
 import JSON
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Time
@@ -10,7 +10,7 @@ final class RunLook {
   private let place: RunPlace
   private let runs: RunRoster
   /// The store that the request began with; a reload may bring another while the loops are asked.
-  private let redis: RedisClient?
+  private let store: (any RunStore)?
   private let answer: (RunSummary?) -> Void
   private var state: RunSummary?
   private var readers = 0
@@ -19,7 +19,7 @@ final class RunLook {
   init(at place: RunPlace, among runs: RunRoster, _ answer: @escaping (RunSummary?) -> Void) {
     self.place = place
     self.runs = runs
-    redis = place.settings.store == .redis ? runs.redis : nil
+    store = place.settings.store == .redis ? runs.store : nil
     self.answer = answer
   }
 
@@ -45,9 +45,9 @@ final class RunLook {
   private func askReplicas() {
     guard var state else { return answer(nil) }
     state.readers = readers
-    guard let redis, !redis.isAway, let id = RunID(place.identity.stream.description)
+    guard let store, store.connection.fault == nil, let id = RunID(place.identity.stream.description)
     else { return answer(state) }
-    redis.store.standing(of: id) { [answer] result in
+    store.standing(of: id) { [answer] result in
       if case .success(let standing) = result { state.readers = max(state.readers, standing.status.readers) }
       answer(state)
     }

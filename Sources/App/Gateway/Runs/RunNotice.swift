@@ -1,13 +1,11 @@
-import Loop
-import RedisLog
+import Runs
 import Streams
-import Time
 
 /// Where all replicas can see how a run stands.
 struct RunNotice {
   let id: RunID
-  let redis: RedisClient
+  let store: any RunStore
 
-  func post(_ status: RunStatus) { redis.statusBoard.post(id, status) }
-  func post(wish: DisconnectPolicy) { redis.statusBoard.post(id, wish: wish) }
+  func post(_ status: RunStatus) { store.post(id, status) }
+  func post(wish: DisconnectPolicy) { store.post(id, wish: wish) }
 }

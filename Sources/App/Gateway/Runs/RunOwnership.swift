@@ -1,58 +1,42 @@
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 
-/// What makes a run this gateway's among all replicas: its lease, its log in Redis, its ear for those who want it to stop.
-/// Over when the run's end is in the store.
+/// What makes a run this gateway's among all replicas: its tenure, its log in the store, its ear for those who want it to
+/// stop. Over when the run's end is in the store.
 final class RunOwnership {
-  let log: RedisLog
-  let id: RunID
-  let redis: RedisClient
-  private let token: StreamID
-  private let meta: RunMeta
-  private let idempotency: (key: Digest, request: Digest)?
-  private let clientStream: (name: Digest, request: Digest?)?
+  let log: any SharedLog
+  let store: any RunStore
+  private let title: RunTitle
   // Held until it is over, not weakly: what is held weakly is dearer to retain, which every event of a run does.
   private var run: LoggedRun?
-  private var lease: RunLease?
+  private var tenure: (any RunTenure)?
   private(set) var isOver = false
-  /// Among the runs of which Redis keeps something.
+  /// Among the runs of which the store keeps something.
   private var place: StoredPlace?
 
   /// - Parameters:
-  ///   - token: the one that the run was claimed with.
-  ///   - meta: the same.
-  ///   - idempotency: what the run was started by, if that was claimed too.
-  ///   - clientStream: the client's own name for the run's stream, if it has one.
-  ///   - place: what is counted until its keys have expired.
-  init(
-    of id: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)?,
-    clientStream: (name: Digest, request: Digest?)?, log: RedisLog, redis: RedisClient,
-    place: StoredPlace?
-  ) {
-    self.id = id
-    self.token = token
-    self.meta = meta
-    self.idempotency = idempotency
-    self.clientStream = clientStream
+  ///   - title: what the run was claimed with.
+  ///   - place: what is counted until the store has forgotten the run.
+  init(_ title: RunTitle, log: any SharedLog, store: any RunStore, place: StoredPlace?) {
+    self.title = title
     self.log = log
-    self.redis = redis
+    self.store = store
     self.place = place
   }
 
+  var id: RunID { title.run }
+  var notice: RunNotice { RunNotice(id: id, store: store) }
+
   func begin(of run: LoggedRun) {
     self.run = run
-    lease = makeLease()
-    redis.cancelWatch.watch(id, handler: self)
+    tenure = makeTenure()
+    store.watchCancel(of: id, handler: self)
   }
 
-  private func makeLease() -> RunLease {
-    RunLease(
-      store: redis.store, run: id, token: token, meta: meta, idempotency: idempotency, clientStream: clientStream
-    ) { [self] in
-      run?.ownershipLost()
-    }
+  private func makeTenure() -> any RunTenure {
+    store.hold(title) { [self] in run?.ownershipLost() }
   }
 
   /// The log has stored something.
@@ -62,25 +46,25 @@ final class RunOwnership {
 
   /// The run is forgotten, or there never was one.
   func giveUp() {
-    if log.end == nil, let idempotency {
+    if log.end == nil, let (key, request) = title.key {
       // Nobody has got an answer by the key.
-      redis.store.releaseIdempotency(idempotency.key, run: id, request: idempotency.request)
+      store.releaseKey(key, run: id, request: request)
     }
     release(hasStream: log.end != nil || log.last > 0)
   }
 
-  /// Whether the client is needed any more.
-  func uses(_ client: RedisClient) -> Bool { !isOver && redis === client }
+  /// Whether the store is needed any more.
+  func uses(_ other: any RunStore) -> Bool { !isOver && store === other }
 
   private func release(hasStream: Bool = true) {
     guard !isOver else { return }
     isOver = true
-    redis.cancelWatch.stop(id)
-    let lease = lease.take() ?? makeLease()
+    store.stopWatchingCancel(of: id)
+    let tenure = tenure.take() ?? makeTenure()
     if hasStream {
-      lease.release()
+      tenure.release()
     } else {
-      lease.drop()
+      tenure.drop()
       place?.deleted()
     }
     place = nil

@@ -1,7 +1,7 @@
 import Bytes
 import HTTP
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Telemetry
@@ -52,7 +52,7 @@ final class RunReader: RunClient {
   /// What the run had before the first of the events that it got, or that were dropped before it could.
   private var earlier: (events: UInt64, bytes: UInt64) = (0, 0)
   /// Keeps the client's own name for its stream, where all replicas know of it.
-  var hold: ClientStreamHold?
+  var hold: (any ClientStreamHold)?
   /// Bytes that may wait for the client before it is waited for.
   private let highWater: Int
   /// Whether the client takes less than the log holds.

@@ -1,5 +1,6 @@
 import Bytes
 import HTTP
+import Runs
 import SSE
 import Streams
 
@@ -67,8 +68,17 @@ struct RunRequest {
     Digest([Array("name".utf8), Array(principal.description.utf8), Array(name.utf8)])
   }
 
-  /// Whether it wants the answer from its beginning, and so has no use for a run that the gateway itself has ended.
-  var startsAnew: Bool { wish.lastID == nil }
+  /// What decides which run it means.
+  var forAdmission: AdmissionRequest {
+    var request = AdmissionRequest(principal: principal)
+    request.idempotencyKey = idempotencyKey
+    request.name = name
+    request.clientStream = wish.clientStream
+    request.workerRun = workerRun
+    request.hasLastID = wish.lastID != nil
+    request.lastStream = lastStream
+    return request
+  }
 
   /// Whether another request may mean the same run, so that its body has to be compared.
   var comparesBodies: Bool { idempotencyKey != nil || wish.clientStream != nil }
@@ -84,14 +94,10 @@ struct RunRequest {
 
   private static let anyRequest = Digest([Array("any request".utf8)])
 
-  /// Whether a run of another replica may be meant by something else than its stream's id or its key.
-  var mayBeKnownElsewhere: Bool { wish.clientStream != nil || (wish.lastID != nil && key != nil) }
-
-  /// The request repeats one whose run it reads from the beginning, unless it goes on behind an event of that run.
-  mutating func repeats(_ run: StreamID) {
-    guard let lastStream, lastStream != run else { return }
+  /// The run is read from its beginning.
+  mutating func ignoreLastID() {
     wish.lastID = nil
-    self.lastStream = nil
+    lastStream = nil
   }
 
   mutating func isForeign() { wish.isForeign = true }

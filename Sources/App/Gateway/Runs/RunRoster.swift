@@ -1,6 +1,6 @@
 import Bytes
 import Loop
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Telemetry
@@ -20,21 +20,24 @@ final class RunRoster: RunHost {
   /// For the logs of this loop.
   private let pool = SegmentPool()
   private var poolHandle: DeadlineHandle?
-  private lazy var shared = SharedRuns(hub: hub, context: context) { [unowned self] in uses($0) }
+  private let stores: any RunStores
   /// Whether a request waits for its body or for an answer of the store, which it began with.
-  private let isAwaited: (RedisClient) -> Bool
+  private let isAwaited: (any RunStore) -> Bool
   /// Called after a run has come to its end, or is forgotten.
   private let somethingLeft: () -> Void
 
   init(
-    hub: RunHub, peers: LoopPeers<RunRoster>, context: LoopContext, isAwaited: @escaping (RedisClient) -> Bool,
+    hub: RunHub, peers: LoopPeers<RunRoster>, context: LoopContext, stores: any RunStores,
+    isAwaited: @escaping (any RunStore) -> Bool,
     somethingLeft: @escaping () -> Void
   ) {
     self.hub = hub
     self.peers = peers
     self.context = context
+    self.stores = stores
     self.isAwaited = isAwaited
     self.somethingLeft = somethingLeft
+    stores.isUsed = { [unowned self] in uses($0) }
   }
 
   /// Every run of this loop, in no order.
@@ -42,7 +45,7 @@ final class RunRoster: RunHost {
   /// Runs that are not over.
   var running: Int { runs.values.count { !$0.isSettled && $0.isOwner } }
   /// This loop's way to the store that all replicas share; `nil` when there is none.
-  var redis: RedisClient? { shared.client }
+  var store: (any RunStore)? { stores.store }
 
   subscript(stream: StreamID) -> LoggedRun? { runs[stream] }
 
@@ -65,27 +68,27 @@ final class RunRoster: RunHost {
 
   /// Nothing of it is left behind.
   func close() {
-    shared.close()
+    stores.close()
     if let handle = poolHandle.take() { context.loop.deadlines.remove(handle) }
     for run in runs.values { run.letGo() }
   }
 
-  /// Connects early to the store, if there is one. A loop that missed an outage of Redis would take owners that are still
+  /// Connects early to the store, if there is one. A loop that missed an outage of it would take owners that are still
   /// reconnecting for dead.
-  func connect() { _ = redis }
+  func connect() { _ = store }
 
   /// Brings what is known of the store into the numbers, just before they are read.
-  func countStore() { shared.count() }
+  func countStore() { stores.count() }
 
   /// There is a new configuration.
   func adopt(_ settings: Settings) {
-    shared.adopt(settings.configuration.runs.redis)
+    stores.adopt(settings.configuration.runs.redis)
     connect()
   }
 
   /// Whether a run needs that way to the store, or a request that waits for its body or for an answer of the store.
-  func uses(_ client: RedisClient) -> Bool {
-    runs.values.contains { $0.uses(client) } || isAwaited(client)
+  func uses(_ store: any RunStore) -> Bool {
+    runs.values.contains { $0.uses(store) } || isAwaited(store)
   }
 
   /// The log of a new run, and whether its readers may see at once what it takes in.
@@ -94,11 +97,11 @@ final class RunRoster: RunHost {
     return (makeMemory(of: identity.stream, limits, for: identity.principal), true)
   }
 
-  /// The log of a run that is kept in Redis.
-  func makeSharedLog(_ id: RunID, _ meta: RunMeta, _ redis: RedisClient, settings: RunSettings) -> RedisLog {
+  /// The log of a run that is kept in a store.
+  func makeSharedLog(_ title: RunTitle, _ store: any RunStore, settings: RunSettings) -> any SharedLog {
     let limits = MemoryLog.Limits(run: settings.limit, window: settings.window > 0 ? settings.window : .max)
-    let memory = makeMemory(of: meta.stream, limits, for: meta.principal)
-    return RedisLog(run: id, store: redis.store, memory: memory)
+    let memory = makeMemory(of: title.meta.stream, limits, for: title.meta.principal)
+    return store.makeLog(of: title.run, memory: memory)
   }
 
   private func makeMemory(of stream: StreamID, _ limits: MemoryLog.Limits, for principal: Digest) -> MemoryLog {
@@ -109,25 +112,25 @@ final class RunRoster: RunHost {
   ///
   /// - Parameter request: what it was asked for with, as far as that is known.
   func follow(
-    _ id: RunID, _ meta: RunMeta, _ redis: RedisClient, route: Route, settings: RunSettings, request: Digest? = nil
+    _ id: RunID, _ meta: RunMeta, _ store: any RunStore, route: Route, settings: RunSettings, request: Digest? = nil
   ) -> LoggedRun {
     if let run = runs[meta.stream] { return run }
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
     let log = makeMemory(of: meta.stream, MemoryLog.Limits(run: limit), for: meta.principal)
-    let source = FollowSource(id, meta, redis, shared: shared, settings: settings, route: route, context: context)
+    let source = FollowSource(id, meta, store, settings: settings, route: route, context: context)
     let run = LoggedRun(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
       isImmediate: true, source: source, policy: .cancel, route: route, settings: settings, host: self)
-    run.notice = RunNotice(id: id, redis: redis)
+    run.notice = RunNotice(id: id, store: store)
     run.begin()
     return run
   }
 
   /// The run that lives at `place`, or a copy of it.
   ///
-  /// - Parameter redis: the store that the request began with, if it has one.
-  func find(_ place: RunPlace, redis: RedisClient?) -> LoggedRun? {
+  /// - Parameter store: the store that the request began with, if it has one.
+  func find(_ place: RunPlace, store: (any RunStore)?) -> LoggedRun? {
     if let run = runs[place.identity.stream] { return run }
     guard place.worker != context.index else { return nil }
     // Its owner has the limits.
@@ -137,10 +140,10 @@ final class RunRoster: RunHost {
       identity: place.identity, log: log, isImmediate: true,
       source: CopySource(of: place, peers: peers, context: context),
       policy: .cancel, route: place.route, settings: place.settings, host: self)
-    if place.settings.store == .redis, let redis = redis ?? self.redis,
+    if place.settings.store == .redis, let store = store ?? self.store,
       let id = RunID(place.identity.stream.description)
     {
-      copy.notice = RunNotice(id: id, redis: redis)
+      copy.notice = RunNotice(id: id, store: store)
     }
     copy.begin()
     return copy
@@ -152,7 +155,7 @@ final class RunRoster: RunHost {
     peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: reason) }
     // For those who look at the key: it says that somebody wanted it.
     guard place.settings.store == .redis, let id = RunID(stream.description) else { return }
-    redis?.store.requestCancel(id) { _ in }
+    store?.requestCancel(id) { _ in }
   }
 
   /// Enters a reader under its client's own name for its stream, if it has one.

@@ -1,5 +1,5 @@
 import HTTP
-import RedisLog
+import Runs
 import Streams
 import Time
 
@@ -38,7 +38,7 @@ protocol RunSource: AnyObject {
   func cancel()
 
   /// Whether it reads from the store by that way.
-  func uses(_ client: RedisClient) -> Bool
+  func uses(_ store: any RunStore) -> Bool
 
   /// A client of the run says what is to become of it when nobody reads it. For copies.
   func readerWishes(_ policy: DisconnectPolicy)
@@ -59,5 +59,5 @@ extension RunSource {
   func readerLeft(_ reader: any RunClient) {}
   func holdUp() -> Bool { false }
   func goOn() {}
-  func uses(_ client: RedisClient) -> Bool { false }
+  func uses(_ store: any RunStore) -> Bool { false }
 }

@@ -1,5 +1,5 @@
 import JSON
-import RedisLog
+import Runs
 import SSE
 import Streams
 import Time
@@ -28,7 +28,7 @@ struct RunSummary: Sendable {
 
 extension RunSummary {
   /// What the store tells of a run of another replica, or of a worker.
-  init(_ known: RunState, _ standing: RunStore.Standing, at now: Int64) {
+  init(_ known: RunState, _ standing: RunStanding, at now: Int64) {
     let progress = standing.status.progress
     stream = known.meta?.stream
     // The end is an entry too, and behind all others where the run's gateway has not written it.

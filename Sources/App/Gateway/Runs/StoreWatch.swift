@@ -1,5 +1,5 @@
 import Loop
-import RedisLog
+import Runs
 import Telemetry
 import Time
 
@@ -9,14 +9,14 @@ final class StoreWatch {
 
   private let context: LoopContext
   private let hub: RunHub
-  private let client: () -> RedisClient?
+  private let store: () -> (any RunStore)?
   private var handle: DeadlineHandle?
   private var standing = StoreStanding.unknown
 
-  init(hub: RunHub, context: LoopContext, client: @escaping () -> RedisClient?) {
+  init(hub: RunHub, context: LoopContext, store: @escaping () -> (any RunStore)?) {
     self.hub = hub
     self.context = context
-    self.client = client
+    self.store = store
     handle = context.loop.deadlines.add(self, at: context.loop.now + EventLoop.tickInterval)
   }
 
@@ -26,7 +26,7 @@ final class StoreWatch {
   }
 
   private func look() {
-    let now = client().map { StoreStanding($0) } ?? .unknown
+    let now = store()?.connection ?? .unknown
     guard now != standing else { return }
     let (wasAway, isAway) = (standing.fault != nil, now.fault != nil)
     standing = now

@@ -1,4 +1,5 @@
 import Bytes
+package import Runs
 import Streams
 
 /// The events that BullMQ tells of a queue's jobs, one job being one run whose id is the job's.

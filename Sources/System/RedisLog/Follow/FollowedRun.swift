@@ -1,5 +1,6 @@
 import Bytes
 import Loop
+package import Runs
 import Streams
 import Time
 
@@ -31,7 +32,7 @@ package final class FollowedRun: RunFeed {
   }
 
   /// The last entry that has come.
-  package var lastEntry: EntryID { stream?.last ?? .zero }
+  package var lastEntry: EntryID? { stream?.last ?? .zero }
 
   package func hold() -> Bool {
     guard let stream else { return false }

@@ -1,5 +1,6 @@
 import Bytes
 import Loop
+import Runs
 import Time
 
 /// Who reads a stream with a `FollowedStream`. Each call may cancel it.

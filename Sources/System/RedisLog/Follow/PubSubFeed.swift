@@ -1,5 +1,6 @@
 import Bytes
 import JSON
+package import Runs
 import Streams
 
 /// A run whose worker publishes its events on a channel, as they happen and to those who listen at that moment.

@@ -1,5 +1,6 @@
 import Bytes
 import Loop
+package import Runs
 import Streams
 package import Time
 
@@ -16,7 +17,7 @@ package final class RedisFollower {
 
   private enum Request: UInt64 { case wait, unblock }
 
-  package let store: RunStore
+  package let store: RunRecords
   private let blocking: RedisConnection
   private var streams: [FollowedStream] = []
   /// The streams that the blocking command names, in its order; `nil` when none is under way.
@@ -33,7 +34,7 @@ package final class RedisFollower {
   var loop: EventLoop { store.redis.loop }
 
   /// - Parameter blocking: a connection of the follower's own.
-  package init(store: RunStore, blocking: RedisConnection) {
+  package init(store: RunRecords, blocking: RedisConnection) {
     self.store = store
     self.blocking = blocking
     lastLook = store.redis.loop.now
@@ -107,7 +108,7 @@ package final class RedisFollower {
       command.append("COUNT")
       command.append(FollowedStream.firstPage)
       command.append("BLOCK")
-      command.append(RunStore.milliseconds(Self.block))
+      command.append(RunRecords.milliseconds(Self.block))
       command.append("STREAMS")
       for stream in live { command.append(stream.key) }
       for stream in live { command.append { stream.last.write(to: &$0) } }

@@ -99,7 +99,7 @@ package final class GuardStore {
       command.begin(RedisScript.exchangeWord, keys: [key])
       command.append(number)
       command.append(text)
-      command.append(RunStore.milliseconds(lifetime))
+      command.append(RunRecords.milliseconds(lifetime))
       command.append(channel)
     } completion: { result in
       switch result {
@@ -125,7 +125,7 @@ package final class GuardStore {
       command.begin(RedisScript.exchangeSums, keys: [key])
       command.append(name)
       command.append(text)
-      command.append(RunStore.milliseconds(lifetime))
+      command.append(RunRecords.milliseconds(lifetime))
     } completion: { result in
       switch result {
       case .failure(let error): completion(.failure(error))

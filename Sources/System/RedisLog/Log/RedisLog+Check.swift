@@ -1,4 +1,5 @@
 import Bytes
+import Runs
 import Streams
 
 // After a failure: what Redis has, and where to go on.

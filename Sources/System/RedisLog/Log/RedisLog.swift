@@ -1,5 +1,6 @@
 package import Bytes
 import Loop
+package import Runs
 package import Streams
 package import Time
 
@@ -42,7 +43,7 @@ package final class RedisLog: EventLog {
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
   package let run: RunID
-  let store: RunStore
+  let store: RunRecords
   package let memory: MemoryLog
   let key: String
 
@@ -82,7 +83,7 @@ package final class RedisLog: EventLog {
   private var loop: EventLoop { store.redis.loop }
 
   /// - Parameter memory: empty.
-  package init(run: RunID, store: RunStore, memory: MemoryLog) {
+  package init(run: RunID, store: RunRecords, memory: MemoryLog) {
     self.run = run
     self.store = store
     self.memory = memory

@@ -1,14 +1,11 @@
-/// Who is told that a run is to stop. Once, and not before the call that began the watch has returned.
-package protocol CancelHandler: AnyObject {
-  func runWasCancelled(_ run: RunID)
-}
+package import Runs
 
 /// Notices, on whichever replica it was asked for, that one of this loop's runs is to stop.
 package final class CancelWatch {
   private let keys: RunKeys
   private let watch: KeyWatch
 
-  package init(store: RunStore, channels: RedisChannels) {
+  package init(store: RunRecords, channels: RedisChannels) {
     let keys = store.keys
     self.keys = keys
     watch = KeyWatch(store: store, channels: channels, channel: keys.cancelChannel) { message in

@@ -1,25 +1,14 @@
 import Bytes
 import Loop
+package import Runs
 package import Streams
-
-/// Whose reader has to go because the same client has opened its stream anew. May be told again until the name is left.
-package protocol ClientStreamHandler: AnyObject {
-  func clientStreamWasTaken()
-}
 
 /// Clients' own names for their streams, under each of which a client has but one reader, on whatever replica.
 package final class ClientStreams {
-  /// What was last read under a name.
-  package struct Use: Equatable, Sendable {
-    package var run: RunID
-    /// What the run was asked for with; `nil` when that was not looked at.
-    package var request: Digest?
-  }
-
-  private let store: RunStore
+  private let store: RunRecords
   private let watch: KeyWatch
 
-  init(store: RunStore, channels: RedisChannels) {
+  init(store: RunRecords, channels: RedisChannels) {
     self.store = store
     let keys = store.keys
     watch = KeyWatch(store: store, channels: channels, channel: keys.clientChannel) { message in
@@ -33,11 +22,11 @@ package final class ClientStreams {
   /// - Returns: keeps the name for the reader until it is left.
   package func take(
     _ name: Digest, run: RunID, request: Digest?, handler: any ClientStreamHandler
-  ) -> ClientStreamHold {
+  ) -> any ClientStreamHold {
     let token = String(UInt64.random(in: .min ... .max), radix: 36)
     let key = store.keys.clientStream(of: name)
     let value = Self.value(token, run, request)
-    let hold = ClientStreamHold(key: key, token: token, value: value, handler: handler, watch: watch)
+    let hold = ClientStreamKey(key: key, token: token, value: value, handler: handler, watch: watch)
     store.redis.send { command in
       command.append("SET")
       command.append(key)
@@ -68,16 +57,16 @@ package final class ClientStreams {
   fileprivate static let nobody = "-"
 
   /// What the client has last read under the name; `nil` when nothing is known of it.
-  package func find(_ name: Digest, _ completion: @escaping (Result<Use?, RedisError>) -> Void) {
+  package func find(_ name: Digest, _ completion: @escaping (Result<ClientStreamUse?, RedisError>) -> Void) {
     store.ask { [store] command in
       command.append("GET")
       command.append(store.keys.clientStream(of: name))
     } completion: { result in
       completion(
-        RunStore.expect(result) { reply -> Use?? in
+        RunRecords.expect(result) { reply -> ClientStreamUse?? in
           let words = reply.text.split(separator: " ")
           guard words.count == 3, let run = RunID(String(words[1])) else { return .some(nil) }
-          return .some(Use(run: run, request: Digest(parsing: Array(words[2].utf8).span)))
+          return .some(ClientStreamUse(run: run, request: Digest(parsing: Array(words[2].utf8).span)))
         })
     }
   }
@@ -90,12 +79,12 @@ package final class ClientStreams {
 
 extension ClientStreams: StoreLifeObserver {
   package func storeMayHaveForgotten() {
-    for case let hold as ClientStreamHold in watch.all { store.keep(hold.key, hold.value) }
+    for case let hold as ClientStreamKey in watch.all { store.keep(hold.key, hold.value) }
   }
 }
 
-/// A reader's hold on its client's name for its stream.
-package final class ClientStreamHold: KeyHandler {
+/// A reader's hold on the key of its client's name for its stream.
+private final class ClientStreamKey: ClientStreamHold, KeyHandler {
   let key: String
   let value: String
   private let token: String
@@ -110,8 +99,7 @@ package final class ClientStreamHold: KeyHandler {
     self.watch = watch
   }
 
-  /// The reader is gone, or another of this loop has the name.
-  package func leave() {
+  func leave() {
     guard handler != nil else { return }
     handler = nil
     watch.stop(key, if: self)

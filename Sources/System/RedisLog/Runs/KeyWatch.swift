@@ -18,7 +18,7 @@ final class KeyWatch {
   private static let shortInterval = Nanoseconds.milliseconds(150)
   private static let keysAtOnce = 500
 
-  private let store: RunStore
+  private let store: RunRecords
   private let channels: RedisChannels
   private let channel: String
   /// The key that a message on the channel is about.
@@ -28,7 +28,7 @@ final class KeyWatch {
   private var lastLook: MonotonicTime
 
   init(
-    store: RunStore, channels: RedisChannels, channel: String, keyNamed: @escaping (Span<UInt8>) -> String?
+    store: RunRecords, channels: RedisChannels, channel: String, keyNamed: @escaping (Span<UInt8>) -> String?
   ) {
     self.store = store
     self.channels = channels

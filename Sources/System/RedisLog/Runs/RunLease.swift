@@ -1,4 +1,5 @@
 import Loop
+package import Runs
 package import SSE
 package import Streams
 package import Time
@@ -7,7 +8,7 @@ package import Time
 package final class RunLease {
   private enum Request: UInt64 { case renew, other }
 
-  private let store: RunStore
+  private let store: RunRecords
   private let run: RunID
   private let token: StreamID
   private let meta: RunMeta
@@ -26,7 +27,7 @@ package final class RunLease {
   ///   - lost: called once, when another has taken the run or ended it: whatever this owner does with it from then on
   ///     nobody sees.
   package init(
-    store: RunStore, run: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)? = nil,
+    store: RunRecords, run: RunID, token: StreamID, meta: RunMeta, idempotency: (key: Digest, request: Digest)? = nil,
     clientStream: (name: Digest, request: Digest?)? = nil, lost: @escaping () -> Void
   ) {
     self.store = store
@@ -78,7 +79,7 @@ package final class RunLease {
     send(.renew) { command, keys in
       command.begin(RedisScript.renew, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
       command.append { token.write(to: &$0) }
-      command.append(RunStore.milliseconds(store.settings.lease))
+      command.append(RunRecords.milliseconds(store.settings.lease))
       command.append(store.lifetime)
       meta.write(to: command)
     }

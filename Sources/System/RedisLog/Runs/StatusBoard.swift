@@ -1,4 +1,5 @@
 import Loop
+package import Runs
 package import Streams
 package import Time
 
@@ -11,7 +12,7 @@ package final class StatusBoard {
     var isDirty = true
   }
 
-  private let store: RunStore
+  private let store: RunRecords
   /// This loop among all that count readers.
   private let place: String
   private var entries: [RunID: Entry] = [:]
@@ -19,7 +20,7 @@ package final class StatusBoard {
   private var confirmed: MonotonicTime
   private var handle: DeadlineHandle?
 
-  init(store: RunStore) {
+  init(store: RunRecords) {
     self.store = store
     place = String(UInt64.random(in: .min ... .max), radix: 36)
     confirmed = store.redis.loop.now
@@ -27,7 +28,7 @@ package final class StatusBoard {
 
   /// How often counts are confirmed.
   private var interval: Nanoseconds { store.settings.lease }
-  private var life: Int { 3 * RunStore.milliseconds(interval) }
+  private var life: Int { 3 * RunRecords.milliseconds(interval) }
 
   /// Notes how a run stands here. Without readers it is forgotten here as soon as that is written.
   package func post(_ run: RunID, _ status: RunStatus) {

@@ -1,12 +1,7 @@
 import Bytes
 import Loop
+package import Runs
 package import Time
-
-/// Who keeps something in Redis that has to be written again when Redis has lost it.
-package protocol StoreLifeObserver: AnyObject {
-  /// The connection is back, or Redis has begun another life: what was written may be gone.
-  func storeMayHaveForgotten()
-}
 
 /// Notices that Redis may have lost data: it was restarted, emptied (`FLUSHALL`), or replaced by a replica.
 ///
@@ -49,7 +44,7 @@ package final class StoreLife {
   /// What such a script is told behind its own arguments.
   func writeArguments(to command: RedisCommand) {
     command.append(redis.server.runID)
-    command.append(RunStore.milliseconds(settings.lease))
+    command.append(RunRecords.milliseconds(settings.lease))
   }
 
   /// Nobody is told any more, and the loop lets it go.

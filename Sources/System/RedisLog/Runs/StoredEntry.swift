@@ -1,5 +1,6 @@
 import Bytes
 import JSON
+import Runs
 import Streams
 
 /// One entry of a run's stream, as it lies in an answer: see "Runs in Redis" in `docs/protocol.md`.

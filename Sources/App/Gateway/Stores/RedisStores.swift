@@ -1,23 +1,23 @@
 import Loop
 import RedisLog
+import Runs
 import Streams
 import Telemetry
 import Time
 
-/// One loop's way to the runs that all replicas know.
-final class SharedRuns {
+/// One loop's clients of Redis as stores of runs.
+final class RedisStores: RunStores {
   private let context: LoopContext
   private let hub: RunHub
   /// What the configuration in force says.
   private var wanted: RedisRunSettings?
   /// Whether a run or a request needs a connection.
-  private let isUsed: (RedisClient) -> Bool
+  var isUsed: ((any RunStore) -> Bool)?
   private var current: RedisClient?
   private var source: RedisRunSettings?
   /// Clients of earlier configurations, for the runs that began with them, and when they became such.
   private var retired: [(client: RedisClient, since: MonotonicTime)] = []
   private var cleaning: Timer?
-  private var queues: [String: BullMQQueue] = [:]
   private var isClosed = false
   private var watch: StoreWatch?
   /// What the clients that are closed had counted.
@@ -25,14 +25,15 @@ final class SharedRuns {
   /// What the metrics have of it.
   private var shownCounts = RedisConnection.Counts()
 
-  init(hub: RunHub, context: LoopContext, isUsed: @escaping (RedisClient) -> Bool) {
+  init(hub: RunHub, context: LoopContext) {
     self.hub = hub
     self.context = context
-    self.isUsed = isUsed
   }
 
+  var store: (any RunStore)? { client }
+
   /// Made when it is first asked for; another one after a reload that names another place or other keys.
-  var client: RedisClient? {
+  private var client: RedisClient? {
     guard !isClosed, let wanted else { return nil }
     if let current, source != nil { return current }
     let made = RedisClient(loop: context.loop, dialer: context.dialer, settings: wanted.redis, tls: wanted.context)
@@ -57,7 +58,6 @@ final class SharedRuns {
   }
 
   private func retireCurrent() {
-    queues = [:]
     source = nil
     guard let client = current.take() else { return }
     retired.append((client, context.loop.now))
@@ -75,21 +75,12 @@ final class SharedRuns {
     cleaning = nil
     let now = context.loop.now
     retired.removeAll { client, since in
-      guard now - since >= client.settings.commandTimeout + .seconds(4), !isUsed(client) else { return false }
+      guard now - since >= client.settings.commandTimeout + .seconds(4), isUsed?(client) != true else { return false }
       formerCounts.add(client.counts)
       client.close()
       return true
     }
     if !retired.isEmpty { clean(after: .seconds(1)) }
-  }
-
-  func queue(_ name: String, _ client: RedisClient) -> BullMQQueue {
-    // A run that began with an earlier client has a queue of its own, which its feed holds.
-    guard client === current else { return BullMQQueue(name: name, follower: client.follower) }
-    if let queue = queues[name] { return queue }
-    let queue = BullMQQueue(name: name, follower: client.follower)
-    queues[name] = queue
-    return queue
   }
 
   /// Brings what the clients have counted into the metrics.

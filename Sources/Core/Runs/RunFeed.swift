@@ -12,7 +12,7 @@ package protocol RunFeedHandler: AnyObject {
   func runHasNoStream(_ end: EndRecord)
   /// What was followed is gone, or can't be followed without a gap: expired, deleted, or overwritten. The last call.
   func runVanished()
-  /// Redis is away for longer than it may be. The feed goes on trying.
+  /// The store is away for longer than it may be. The feed goes on trying.
   func runStoreLost()
   /// It has come back. Nothing was missed.
   func runStoreBack()
@@ -33,9 +33,12 @@ package protocol RunFeed: AnyObject {
   func hold() -> Bool
   /// Goes on behind what was delivered last.
   func goOn()
+  /// The last entry that has come; `nil` when what is read is kept nowhere.
+  var lastEntry: EntryID? { get }
 }
 
 extension RunFeed {
   package func hold() -> Bool { false }
+  package var lastEntry: EntryID? { nil }
   package func goOn() {}
 }

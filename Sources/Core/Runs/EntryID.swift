@@ -1,7 +1,7 @@
 package import Bytes
-import Streams
+package import Streams
 
-/// The id of an entry in a Redis stream: two numbers that only grow.
+/// The id of an entry in a stored log: two numbers that only grow.
 package struct EntryID: Comparable, Hashable, Sendable, CustomStringConvertible {
   package var high: UInt64
   package var low: UInt64
@@ -40,7 +40,7 @@ package struct EntryID: Comparable, Hashable, Sendable, CustomStringConvertible 
 
 extension Span where Element == UInt8 {
   /// As `decimalValue`, up to `UInt64.max`.
-  var unsignedValue: UInt64? {
+  package var unsignedValue: UInt64? {
     guard !isEmpty else { return nil }
     var value: UInt64 = 0
     for index in indices {
@@ -59,18 +59,18 @@ extension Span where Element == UInt8 {
 extension EntryID {
   /// The id of the block that follows this one. From what others may have written it can be anything, but for that the
   /// ids of a gateway's entry must fit together.
-  func id(ofNext head: EntryHead) -> EntryID {
+  package func id(ofNext head: EntryHead) -> EntryID {
     if head.kind.isEvent { return EntryID(head.number, 0) }
     return high == head.number ? EntryID(high, low &+ 1) : EntryID(head.number, 1)
   }
 
   /// The id of the last block of `piece`, when this is the one of the block in front of it.
-  func id(behind piece: LogPiece) -> EntryID {
+  package func id(behind piece: LogPiece) -> EntryID {
     let others = UInt64(piece.others)
     let follows = !piece.hasEvent && high == piece.lastNumber
     return EntryID(piece.lastNumber, follows ? low &+ others : others)
   }
 
   /// The id of the run's end when this is the last block's.
-  var ofEnd: EntryID { EntryID(high &+ 1, 0) }
+  package var ofEnd: EntryID { EntryID(high &+ 1, 0) }
 }

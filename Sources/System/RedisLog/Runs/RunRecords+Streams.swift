@@ -1,7 +1,8 @@
+package import Runs
 package import SSE
 
 // Workers name their runs themselves; clients know a run by the id of its stream, too.
-extension RunStore {
+extension RunRecords {
   /// Notes which worker's run a stream is. Each time somebody reads the run it is noted again, for another while.
   package func nameStream(_ stream: StreamID, of run: RunID) {
     ask { [self] command in

@@ -1,5 +1,6 @@
 import Bytes
 import Loop
+package import Runs
 package import SSE
 package import Streams
 package import Time
@@ -7,21 +8,7 @@ package import Time
 /// What replicas agree on about runs: whose they are, who may read them, whether they are to stop.
 ///
 /// All answers come from the loop, after the call has returned.
-package final class RunStore {
-  package enum Claim: Equatable, Sendable {
-    case mine
-    /// There is such a run; `nil` when a worker has begun it and no gateway knows it yet.
-    case others(RunMeta?)
-  }
-
-  package enum IdempotencyClaim: Equatable, Sendable {
-    case mine
-    /// This run was started under the key, by this request.
-    case attach(RunID, request: Digest)
-    /// Nobody holds the key, but Redis may have lost that somebody does. To be asked again after this time.
-    case wait(Nanoseconds)
-  }
-
+package final class RunRecords {
   package enum OrphanClose: Int64, Sendable {
     /// Somebody has the run.
     case isOwned = 0
@@ -51,7 +38,7 @@ package final class RunStore {
   ///
   /// - Parameter token: tells this owner from all others; nobody else may know it.
   package func claim(
-    _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<Claim, RedisError>) -> Void
+    _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
       command.begin(RedisScript.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
@@ -215,7 +202,7 @@ package final class RunStore {
   /// without Redis still knowing it.
   package func claimIdempotency(
     _ key: Digest, run: RunID, request: Digest, timeToLive: Nanoseconds? = nil,
-    _ completion: @escaping (Result<IdempotencyClaim, RedisError>) -> Void
+    _ completion: @escaping (Result<KeyClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
       command.begin(RedisScript.keepFirst, keys: [keys.idempotency(of: key)] + life.keys)

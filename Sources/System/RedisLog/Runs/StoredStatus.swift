@@ -1,36 +1,7 @@
-package import Streams
+package import Runs
+import Streams
 
-/// What those who have a run tell the others of it beside its events: its owner how far it is, all how many read it.
-package struct RunStatus: Equatable, Sendable {
-  package enum Phase: String, Sendable { case opening, running, ended }
-
-  /// What only the run's owner knows.
-  package struct Progress: Equatable, Sendable {
-    package var phase: Phase
-    /// Backends asked so far.
-    package var attempts: Int
-    /// From the run's beginning to its end, once it has ended.
-    package var milliseconds: Int?
-
-    package init(phase: Phase, attempts: Int, milliseconds: Int? = nil) {
-      self.phase = phase
-      self.attempts = attempts
-      self.milliseconds = milliseconds
-    }
-  }
-
-  /// `nil` from somebody who only reads it, and where no owner has told anything.
-  package var progress: Progress?
-  package var readers: Int
-  /// What the last reader that said so wants to become of the run when nobody reads it; only as read from the store.
-  package private(set) var wish: DisconnectPolicy?
-
-  package init(progress: Progress? = nil, readers: Int = 0) {
-    self.progress = progress
-    self.readers = readers
-  }
-}
-
+// How a run's status lies in a hash.
 extension RunStatus {
   /// What stands before the name of each place that counts readers.
   static let readersField = "readers:"
@@ -80,23 +51,16 @@ extension RedisReply {
   }
 }
 
-extension RunStore {
-  /// How a run stands beyond what `lookup` tells.
-  package struct Standing: Sendable {
-    package var status = RunStatus()
-    /// Entries of its stream.
-    package var entries: UInt64 = 0
-  }
-
-  package func standing(of run: RunID, _ completion: @escaping (Result<Standing, RedisError>) -> Void) {
+extension RunRecords {
+  package func standing(of run: RunID, _ completion: @escaping (Result<RunStanding, RedisError>) -> Void) {
     standing(of: run, without: nil, completion)
   }
 
   /// - Parameter place: whose readers are not counted.
   func standing(
-    of run: RunID, without place: String?, _ completion: @escaping (Result<Standing, RedisError>) -> Void
+    of run: RunID, without place: String?, _ completion: @escaping (Result<RunStanding, RedisError>) -> Void
   ) {
-    var standing = Standing()
+    var standing = RunStanding()
     var now: Int64 = 0
     ask { command in
       command.append("TIME")

@@ -1,4 +1,3 @@
-import Bytes
 package import SSE
 package import Streams
 package import Time
@@ -7,7 +6,7 @@ package import Time
 package enum RunWriter: String, Sendable {
   /// The gateway that holds the run's lease, with ids of its own making.
   case gateway
-  /// A worker beside the gateway, with ids of Redis's making.
+  /// A worker beside the gateway, with ids of the store's making.
   case worker
 }
 
@@ -35,41 +34,9 @@ package struct RunMeta: Equatable, Sendable {
     self.source = source
     self.route = route
   }
-
-  /// Reads the answer to HGETALL; `nil` when it lacks something or something is not valid.
-  init?(_ reply: RedisReply) {
-    var fields: [String: RedisReply] = [:]
-    var elements = reply.elements
-    while let name = elements.next(), let value = elements.next() { fields[name.text] = value }
-    guard let principal = fields["principal"]?.withBytes({ Digest(parsing: $0) }),
-      let stream = fields["stream"]?.withBytes({ StreamID(parsing: $0) }),
-      let created = fields["created"]?.withBytes({ $0.decimalValue }),
-      let source = fields["source"].flatMap({ RunWriter(rawValue: $0.text) })
-    else { return nil }
-    self.init(
-      principal: principal, stream: stream, created: WallTime(milliseconds: Int64(created)),
-      contentType: fields["type"]?.text ?? "", source: source, route: fields["route"]?.text ?? "")
-  }
-
-  /// Appends names and values as arguments.
-  func write(to command: RedisCommand) {
-    command.append("principal")
-    command.append { principal.write(to: &$0) }
-    command.append("stream")
-    command.append { stream.write(to: &$0) }
-    command.append("created")
-    command.append(Int(created.milliseconds))
-    command.append("type")
-    command.append(contentType)
-    command.append("source")
-    command.append(source.rawValue)
-    guard !route.isEmpty else { return }
-    command.append("route")
-    command.append(route)
-  }
 }
 
-/// Everything that Redis tells of a run at one moment.
+/// Everything that the store tells of a run at one moment.
 package struct RunState: Equatable, Sendable {
   package var meta: RunMeta?
   /// Some gateway holds the run's lease.
