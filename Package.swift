@@ -111,6 +111,8 @@ let sources: [Target] = [
       "Files", "Processes", "RedisLog",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
+  // What `fermata matrix` plays and how it judges: pure, but for the harness's scripts, which are values.
+  app("Matrix", ["Harness", "Streams", "Flags", "JSON", "Time"]),
   // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have. Apart
   // from URLSession, so that `fermata tail` brings no second HTTP client into the gateway's program.
   .target(name: "FermataClientCore", path: "Sources/Clients/Swift/Core", swiftSettings: strict),
@@ -121,8 +123,8 @@ let sources: [Target] = [
     "fermata",
     [
       "CBuild", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes",
-      "HTTP",
-      "FermataClientCore",
+      "HTTP", "Streams",
+      "FermataClientCore", "Matrix",
     ], resources: demoPage),
 ]
 
@@ -151,6 +153,8 @@ let testing: [Target] = [
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time", "EventSamples"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
+  tests(
+    "MatrixTests", ["fermata", "Matrix", "Harness", "JSON", "Processes", "Streams", "Time"], exclude: ["liar.py"]),
   tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
   tests(
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),

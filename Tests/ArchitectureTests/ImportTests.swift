@@ -27,8 +27,9 @@ struct ImportTests {
     // App: assembly, and no C library.
     "Gateway": core.union(system).union(["Synchronization"]),
     "Harness": core.union(system).union(["Synchronization"]),
+    "Matrix": ["Harness", "Streams", "Flags", "JSON", "Time"],
     "fermata": core.union(system).union([
-      "Gateway", "Harness", "FermataClientCore", "CBuild", "Glibc", "Synchronization",
+      "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "Glibc", "Synchronization",
     ]),
 
     // Clients: what users take home.
@@ -58,7 +59,7 @@ struct ImportTests {
       switch file.tier {
       case "Core": #expect(Self.core.contains(file.module), "\(file.path)")
       case "System": #expect(Self.system.contains(file.module), "\(file.path)")
-      case "App": #expect(["Gateway", "Harness", "fermata"].contains(file.module), "\(file.path)")
+      case "App": #expect(["Gateway", "Harness", "Matrix", "fermata"].contains(file.module), "\(file.path)")
       case "Clients": #expect(file.module.hasPrefix("FermataClient"), "\(file.path)")
       default: Issue.record("\(file.path): there is no such tier")
       }

@@ -72,7 +72,9 @@ struct Verb: Sendable {
   var answersHelp = true
   let run: @Sendable ([String]) -> Int32
 
-  static let all: [Verb] = [.serve, .check, .flags, .health, .demo, .tail, .bench, .completions, .backend, .load]
+  static let all: [Verb] = [
+    .serve, .check, .flags, .health, .demo, .tail, .bench, .matrix, .completions, .backend, .load,
+  ]
 }
 
 /// Output to people and scripts.

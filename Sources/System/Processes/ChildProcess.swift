@@ -79,8 +79,20 @@ package final class ChildProcess {
     _ = Glibc.close(inputDescriptor)
   }
 
+  /// Writes a line to the child's standard input. Blocks while the pipe is full.
+  ///
+  /// - Returns: whether the child could take it. Where SIGPIPE is not ignored, a child that is gone raises it.
+  package func write(line: String) -> Bool {
+    var rest = Array((line + "\n").utf8)[...]
+    while !inputIsClosed, !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(inputDescriptor, $0.baseAddress, $0.count) }
+      if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return false }
+    }
+    return !inputIsClosed
+  }
+
   /// The next line of the child's standard output without its line feed; `nil` at the end of the output or when
-  /// `timeout` is over.
+  /// `timeout` is over; with none, what is there now is looked at.
   package func readLine(timeout: Nanoseconds) -> String? {
     let deadline = SystemClock.now + timeout
     while true {
@@ -127,8 +139,7 @@ package final class ChildProcess {
 
 extension ChildProcess {
   private func waitForOutput(until deadline: MonotonicTime) -> Bool {
-    let rest = (deadline - SystemClock.now).milliseconds
-    guard rest > 0 else { return false }
+    let rest = max(0, (deadline - SystemClock.now).milliseconds)
     var interest = pollfd(fd: outputDescriptor, events: Int16(POLLIN), revents: 0)
     return unsafe poll(&interest, 1, Int32(min(rest.rounded(.up), 1e9))) > 0
   }

@@ -1,0 +1,37 @@
+package import Streams
+
+/// One cell of the matrix: `curl/legacy/h1/B01`.
+package struct CellID: Hashable, Sendable, CustomStringConvertible {
+  package let client: String
+  package let mode: Mode
+  package let transport: String
+  package let behaviour: String
+
+  package init(client: String, mode: Mode, transport: String, behaviour: String) {
+    (self.client, self.mode, self.transport, self.behaviour) = (client, mode, transport, behaviour)
+  }
+
+  package init?(_ text: String) {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 4, let mode = Mode(rawValue: parts[1]) else { return nil }
+    self.init(client: parts[0], mode: mode, transport: parts[2], behaviour: parts[3])
+  }
+
+  package var description: String { "\(client)/\(mode.rawValue)/\(transport)/\(behaviour)" }
+}
+
+/// How a client reaches the gateway. A further way is one more entry of `all`.
+package struct MatrixTransport: Sendable, Equatable {
+  package let id: String
+  package let title: String
+  /// Whether only the smoke set of behaviours is played over it.
+  package let isSmokeOnly: Bool
+
+  package static let all = [
+    MatrixTransport(id: "h1", title: "HTTP/1.1, direct", isSmokeOnly: false),
+    MatrixTransport(id: "nginx", title: "HTTP/1.1 through nginx", isSmokeOnly: true),
+    MatrixTransport(id: "haproxy", title: "HTTP/1.1 through haproxy", isSmokeOnly: true),
+  ]
+
+  package func carries(_ behaviour: Behaviour) -> Bool { behaviour.isSmoke || !isSmokeOnly }
+}

@@ -1,0 +1,170 @@
+package import Harness
+internal import JSON
+package import Streams
+
+/// Decides whether three witnesses of one cell agree, and whether the client's user saw the truth.
+package struct Judge: Sendable {
+  private let client: MatrixClient
+  private let behaviour: Behaviour
+  /// How the gateway has to serve this client.
+  package let mode: Mode
+  /// What the client's user must get of the backend's events, in this order.
+  package let truth: [ReceivedEvent]
+  private let sent: [ReceivedEvent]
+
+  /// The types of the gateway's own events.
+  private static let ownTypes: Set<String> = ["stream_end", "error", "control", "stream_reset"]
+
+  /// - Parameter variant: what the flag gives the client.
+  package init(client: MatrixClient, variant: Mode, behaviour: Behaviour) {
+    self.client = client
+    self.behaviour = behaviour
+    mode = Mode.decide(understandsStreamEnd: client.optIn != .never && variant == .graceful, variant: variant)
+    sent = behaviour.play(client.dialect).sent
+    var truth = sent
+    if mode == .shield {
+      let terminals = truth.filter(client.dialect.isTerminal)
+      truth = truth.filter { !client.dialect.isTerminal($0) } + terminals
+    }
+    if case .status = behaviour.sign { truth = [] }
+    self.truth = truth.map { ReceivedEvent(type: $0.type, data: EventText.short($0.data), id: $0.id) }
+  }
+
+  package func judge(client seen: ClientWitness, backend: BackendWitness, gateway: GatewayWitness) -> Finding {
+    if let complaint = complaint(about: backend) ?? complaint(about: gateway) {
+      return .failed(.witness, complaint)
+    }
+    if seen.end == .timeout { return .failed(.alarmed, "the client was still waiting when its time was up") }
+    if case .status(let status) = behaviour.sign { return judge(seen, status: status) }
+    let (events, told) = answer(of: seen)
+    if cannotResume, seen.end == .error {
+      return Finding(.own, seen.error ?? "an error")
+    }
+    if let finding = compare(events, seen, told: told) { return finding }
+    return judgeEnd(of: seen, told: told ?? seen.sawOutcome)
+  }
+
+  /// Whether the client is cut where nothing tells it how to go on: only graceful has ids.
+  private var cannotResume: Bool {
+    if case .cutClient = behaviour.action { mode != .graceful } else { false }
+  }
+
+  // MARK: - The other witnesses
+
+  private func complaint(about backend: BackendWitness) -> String? {
+    guard backend.requests != behaviour.requests else { return nil }
+    // It may ask for the whole answer again.
+    if cannotResume, backend.requests > behaviour.requests { return nil }
+    return "the backend got \(backend.requests) requests instead of \(behaviour.requests)"
+  }
+
+  private func complaint(about gateway: GatewayWitness) -> String? {
+    guard let outcome = behaviour.outcome else {
+      let open = gateway.streams.last { $0.outcome != Outcome.completed.rawValue }
+      return open.map { "the gateway opened a stream that ended \($0.outcome ?? "never")" }
+    }
+    guard let last = gateway.streams.last else { return "the gateway logged no stream" }
+    if last.mode != mode.rawValue { return "the gateway served \(last.mode) instead of \(mode.rawValue)" }
+    if !outcomes(of: gateway).contains(outcome.rawValue) {
+      return "the gateway logged \(last.outcome ?? "no end") instead of \(outcome.rawValue)"
+    }
+    if last.events > sent.count {
+      return "the gateway counted \(last.events) events, the backend sent \(sent.count)"
+    }
+    return nil
+  }
+
+  /// How the streams that count have ended: of a client that comes back, any of its streams may be the last to end.
+  private func outcomes(of gateway: GatewayWitness) -> [String] {
+    let all = gateway.streams.compactMap(\.outcome)
+    guard case .cutClient = behaviour.action else { return all.suffix(1) }
+    // A client that can't come back is gone, and that is all.
+    return cannotResume && all == [Outcome.clientGone.rawValue] ? [behaviour.outcome?.rawValue ?? ""] : all
+  }
+
+  // MARK: - The client
+
+  /// The backend's events as the client got them, and the outcome that a `stream_end` among its events names.
+  private func answer(of seen: ClientWitness) -> (events: [ReceivedEvent], told: String?) {
+    var told: String?
+    let events = seen.events.filter { event in
+      guard Self.ownTypes.contains(event.type), let data = try? JSONValue(parsing: event.data),
+        data["source"]?.string == "gateway"
+      else { return true }
+      if event.type == "stream_end" { told = data["outcome"]?.string }
+      return false
+    }
+    return (events, told)
+  }
+
+  /// What the client's user must get.
+  private var expected: [ReceivedEvent] {
+    guard client.view == .texts else { return truth }
+    return truth.compactMap { event in client.dialect.text(of: event).map { ReceivedEvent(type: "", data: $0) } }
+  }
+
+  private func compare(_ events: [ReceivedEvent], _ seen: ClientWitness, told: String?) -> Finding? {
+    let whole = expected.map { Piece($0, client.view) }
+    let got = events.map { Piece($0, client.view) }
+    if got != whole {
+      if whole.starts(with: got) {
+        return .failed(.lost, "\(whole.count - got.count) of \(whole.count) events are missing at the end")
+      }
+      // A client that raises the backend's error does not hand it over as an event too.
+      if behaviour.sign == .inBand, seen.end == .error, got == Array(whole.dropLast()) { return nil }
+      return .failed(.misread, "got \(got.count) events that are not the backend's \(whole.count), or in another order")
+    }
+    return ids(of: events)
+  }
+
+  /// In graceful every event has the stream's id and its own number, as far as the client reports ids.
+  private func ids(of events: [ReceivedEvent]) -> Finding? {
+    guard mode == .graceful, client.view == .events else { return nil }
+    for (index, event) in events.enumerated() {
+      guard let id = event.id, !id.isEmpty, sent[index].id == nil else { continue }
+      if !id.hasSuffix(".\(index + 1)") {
+        return .failed(.misread, "event \(index + 1) has the id \(id)")
+      }
+    }
+    return nil
+  }
+
+  private func judgeEnd(of seen: ClientWitness, told: String?) -> Finding {
+    let outcome = behaviour.outcome?.rawValue ?? ""
+    if case .cutClient = behaviour.action, seen.reconnects == 0 {
+      return .failed(.witness, "the client did not come back")
+    }
+    if behaviour.outcome == .completed {
+      if seen.end == .error { return .failed(.alarmed, "an error where all was well: \(seen.error ?? "")") }
+      if let told, told != outcome { return .failed(.alarmed, "the client says \(told), the gateway \(outcome)") }
+      return Finding(.ok)
+    }
+    if told == outcome { return Finding(.ok) }
+    if behaviour.sign == .inBand, seen.end == .closed, client.view == .events { return Finding(.ok) }
+    if seen.end == .error { return Finding(.own, seen.error ?? "an error") }
+    if let told, told != Outcome.completed.rawValue { return Finding(.own, "says \"\(told)\"") }
+    return .failed(.unseen, "the answer ended \(outcome), and the client took it for whole")
+  }
+
+  private func judge(_ seen: ClientWitness, status: Int) -> Finding {
+    guard seen.events.isEmpty else {
+      return .failed(.misread, "\(seen.events.count) events where there is no stream")
+    }
+    if let told = seen.status, told != status {
+      return .failed(.misread, "the client saw the status \(told) instead of \(status)")
+    }
+    if seen.status == status { return Finding(.ok) }
+    return Finding(.own, seen.error ?? "no status, and no events")
+  }
+
+  /// What is compared of an event.
+  private struct Piece: Equatable {
+    let type: String
+    let data: String
+
+    init(_ event: ReceivedEvent, _ view: MatrixClient.View) {
+      type = view == .events ? event.type : ""
+      data = event.data
+    }
+  }
+}

@@ -1,0 +1,27 @@
+package import Harness
+internal import Time
+
+/// What the backend does in one cell, and the whole events that it has sent by then.
+package struct Play: Sendable {
+  package private(set) var steps: [Script.Step] = [.head()]
+  package private(set) var sent: [ReceivedEvent] = []
+
+  package var script: Script { Script(steps) }
+
+  /// Sends each event in a write of its own, and waits after it.
+  mutating func say(_ events: [ReceivedEvent], pause: Nanoseconds = .milliseconds(15)) {
+    for event in events {
+      steps.append(.event(event.type == "message" ? nil : event.type, event.data, id: event.id))
+      if pause > .zero { steps.append(.pause(pause)) }
+    }
+    sent += events
+  }
+
+  /// Sends bytes that hold these events.
+  mutating func write(_ step: Script.Step, holding events: [ReceivedEvent]) {
+    steps.append(step)
+    sent += events
+  }
+
+  mutating func then(_ step: Script.Step) { steps.append(step) }
+}

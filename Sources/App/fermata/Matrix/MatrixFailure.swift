@@ -1,0 +1,6 @@
+/// Why the matrix can't be played; says what to do.
+struct MatrixFailure: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,31 @@
+"""httpx-sse on httpx."""
+
+import time
+
+from matrix_adapter import Unsupported, serve, unavailable
+
+try:
+    from importlib.metadata import version
+
+    import httpx
+    from httpx_sse import connect_sse
+except ImportError as caught:
+    unavailable(caught)
+
+
+def run(job, answer):
+    if job.get("resume"):
+        raise Unsupported
+    with httpx.Client(timeout=job["deadlineMs"] / 1000, trust_env=False) as client:
+        with connect_sse(client, job["method"], job["url"], headers=job["headers"], content=job.get("body")) as source:
+            answer.status = source.response.status_code
+            if answer.status == 204:
+                return
+            source.response.raise_for_status()
+            for event in source.iter_sse():
+                answer.event(event.event, event.id, event.data)
+                time.sleep((job.get("readDelayMs") or 0) / 1000)
+
+
+if __name__ == "__main__":
+    serve("httpx-sse", version("httpx-sse"), run)

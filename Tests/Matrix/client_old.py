@@ -1,0 +1,40 @@
+"""A client of old: hangs up when it sees the completion event, and takes the end of the connection for the end."""
+
+import http.client
+import time
+from urllib.parse import urlsplit
+
+from matrix_adapter import Unsupported, serve
+
+
+def run(job, answer):
+    if job.get("resume") or job.get("lastEventId"):
+        raise Unsupported
+    url = urlsplit(job["url"])
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=job["deadlineMs"] / 1000)
+    connection.request(job["method"], url.path, job.get("body"), job["headers"])
+    response = connection.getresponse()
+    answer.status = response.status
+    if response.status != 200:
+        response.read()
+        return answer.fail(f"status {response.status}")
+    type, data = "", []
+    try:
+        while line := response.readline():
+            line = line.decode().rstrip("\r\n")
+            if line.startswith("event:"):
+                type = line[6:].strip()
+            elif line.startswith("data:"):
+                data.append(line[5:].removeprefix(" "))
+            elif not line and data:
+                answer.event(type, "", "\n".join(data))
+                if type == job["stopAfter"]:
+                    break
+                type, data = "", []
+                time.sleep((job.get("readDelayMs") or 0) / 1000)
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    serve("old client", "1", run)
