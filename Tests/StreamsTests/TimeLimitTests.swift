@@ -47,7 +47,7 @@ struct TimeLimitTests {
   }
 
   @Test func `the reason of an end names its limit`() {
-    #expect(StreamClock.Verdict.idleTimeout.ending?.reason == "the backend was silent for too long (stream.idle)")
+    #expect(StreamClock.Verdict.idleTimeout.ending?.reason.text == "the backend was silent for too long (stream.idle)")
     #expect(StreamClock.Verdict.totalTimeout.ending?.limit == .total)
     #expect(StreamClock.Verdict.clientStalled.ending == nil)
   }

@@ -134,11 +134,11 @@ final class Worker {
   /// The drain time is over: open streams end with `draining`, spread over `jitter` so that clients don't all come
   /// back at once.
   func endStreams(jitter: Nanoseconds) {
-    clients.endStreams(jitter: jitter, .draining, reason: "the gateway is shutting down")
+    clients.endStreams(jitter: jitter, .draining, reason: EndReason.shuttingDown.text)
   }
 
   /// Ends the runs that nobody reads too.
-  func endRuns() { runs.endAll(.draining, reason: "the gateway is shutting down") }
+  func endRuns() { runs.endAll(.draining, reason: EndReason.shuttingDown.text) }
 
   /// Ends everything at once, stuck sockets included.
   func stop() {

@@ -132,12 +132,12 @@ package struct StreamClock: Sendable {
 
 extension StreamClock.Verdict {
   /// How the verdict ends a stream whose backend it blames, or whose time is up; `nil` for the others.
-  package var ending: (outcome: Outcome, limit: TimeLimit, reason: String)? {
+  package var ending: (outcome: Outcome, limit: TimeLimit, reason: EndReason)? {
     switch self {
     case .firstTokenTimeout:
-      (.firstTokenTimeout, .streamFirstToken, TimeLimit.streamFirstToken.ending("the backend sent no event in time"))
-    case .idleTimeout: (.idleTimeout, .idle, TimeLimit.idle.ending("the backend was silent for too long"))
-    case .totalTimeout: (.cancelled, .total, TimeLimit.total.ending("the stream's total time is up"))
+      (.firstTokenTimeout, .streamFirstToken, .firstTokenTimeout)
+    case .idleTimeout: (.idleTimeout, .idle, .idleTimeout)
+    case .totalTimeout: (.cancelled, .total, .totalTimeout)
     case .clientStalled, .keepaliveIsDue, .quiet: nil
     }
   }

@@ -10,7 +10,7 @@ import Time
 protocol ClientExchange: AnyObject {
   var method: HTTP.Method { get }
   /// The event stream that is open towards the client, if there is one.
-  var stream: EventStream? { get }
+  var stream: ClientDelivery? { get }
   /// The name of the route that serves the request, once that is known.
   var routeName: String? { get }
   /// The connection to Redis that a request for a run began with, while it is needed.

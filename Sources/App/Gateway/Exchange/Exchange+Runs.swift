@@ -33,7 +33,7 @@ extension Exchange {
       machine.isAnswered(by: entry)
       entry.attach(to: place)
     case .stop:
-      runs.stop(place, reason: "a client has asked for it")
+      runs.stop(place, reason: EndReason.clientAsked.text)
       answerEmpty(with: crossOriginFields)
     case .look:
       machine.seeksRun()

@@ -56,7 +56,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   var phase: ExchangeMachine<Dispatch, any Responder>.Phase { machine.phase }
-  var stream: EventStream? { machine.answerer?.openStream }
+  var stream: ClientDelivery? { machine.answerer?.openStream }
   var routeName: String? { route?.settings.name }
   /// The client's way to a run.
   private var entry: RunEntry? { machine.answerer as? RunEntry }
@@ -198,20 +198,21 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     isEarly: Bool = false
   ) {
     let opening = decideOpening(request, route)
-    let stream = opening.makeStream(
-      context.nextStreamID(), openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
-      trace: request.traceID)
+    let (feed, delivery) = opening.makeStream(
+      context.nextStreamID(), to: client, openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
+      trace: request.traceID, books: streams.books, context: context)
     let relay = StreamRelay(
-      stream, from: dispatch, route.settings.stream, books: streams.books,
+      feed, from: dispatch, to: delivery, route.settings.stream,
       tails: settings.configuration.shadow.readsTails ? tails : nil, for: self)
     machine.isAnswered(by: relay)
     dispatch.pass(to: relay)
-    sendHead(of: stream, head, opening, request, run: nil)
+    sendHead(of: delivery, head, opening, request, run: nil)
     relay.open(isEarly: isEarly)
   }
 
   func sendHead(
-    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
+    _ request: borrowing RequestHead,
     run: LoggedRun?
   ) {
     streams.sendHead(

@@ -29,7 +29,7 @@ final class RelayedResponse: BackendResponder {
     lastActivity = context.loop.now
   }
 
-  var openStream: EventStream? { nil }
+  var openStream: ClientDelivery? { nil }
   var mayEndWithHalfClose: Bool { false }
 
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {

@@ -9,7 +9,7 @@ import Time
 /// Called on the client's loop.
 protocol Responder: AnyObject {
   /// The event stream that is open towards the client, if there is one.
-  var openStream: EventStream? { get }
+  var openStream: ClientDelivery? { get }
   /// Whether a client that has ended its side is taken for one that has left, where its route says so.
   var mayEndWithHalfClose: Bool { get }
   /// A piece of the request's body came; valid during the call only.

@@ -9,10 +9,10 @@ final class ShadowTail {
   private static let time = Nanoseconds.seconds(2)
   private static let byteLimit = 64 << 10
 
-  private let stream: EventStream
+  private let stream: ClientDelivery
+  private let feed: BackendFeed
   private let dispatch: Dispatch
   private let context: LoopContext
-  private let books: StreamBooks
   private let tails: ShadowTails
   /// Events that came while the client was there.
   private let eventsBefore: UInt64
@@ -21,11 +21,11 @@ final class ShadowTail {
   private var isOver = false
 
   init(
-    _ stream: EventStream, _ dispatch: Dispatch, books: StreamBooks, tails: ShadowTails, context: LoopContext
+    of stream: ClientDelivery, _ feed: BackendFeed, _ dispatch: Dispatch, tails: ShadowTails, context: LoopContext
   ) {
     self.stream = stream
+    self.feed = feed
     self.dispatch = dispatch
-    self.books = books
     self.tails = tails
     self.context = context
     eventsBefore = stream.eventsAfterCompletion
@@ -46,7 +46,7 @@ final class ShadowTail {
     if let deadline { context.loop.deadlines.remove(deadline) }
     dispatch.finish(.ended(.clientGone))
     tails.ended(self)
-    books.tailEnded(stream, eventsBefore: eventsBefore)
+    stream.tailEnded(eventsBefore: eventsBefore)
   }
 }
 
@@ -56,12 +56,12 @@ extension ShadowTail: DispatchOwner {
     let room = min(range.count, Self.byteLimit - bytes)
     bytes += room
     let piece = range.lowerBound..<range.lowerBound + room
-    _ = stream.receive(input.slice(piece), at: context.loop.now, into: &context.loop.scratch.buffer)
+    _ = feed.parser.receive(input.slice(piece), for: stream.reader, into: &context.loop.scratch.buffer)
     if bytes == Self.byteLimit { end() }
   }
 
   func ended(_ end: UpstreamEnd) {
-    _ = stream.outcome(of: end)
+    _ = feed.parser.outcome(of: end)
     self.end()
   }
 

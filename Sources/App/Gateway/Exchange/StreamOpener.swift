@@ -29,7 +29,8 @@ final class StreamOpener {
   ///   - run: where the events are kept, if they are.
   ///   - cors: who may read the answer from a web page.
   func sendHead(
-    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
+    _ request: borrowing RequestHead,
     run: LoggedRun?, route: String, cors: CORSPolicy?, settings: Settings, to client: any ClientStream
   ) {
     let plain = rules[stream.mode]

@@ -52,61 +52,53 @@ struct StreamOpening {
     return CapabilityDetector.truth(value)
   }
 
-  /// The stream `id`, whose events go straight from the backend to the client.
+  /// Both halves of the stream `id`, whose events go straight from the backend to the client.
   ///
   /// - Parameter askedAt: when the backend was asked that answered.
   func makeStream(
-    _ id: StreamID, openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route, trace: String?
-  ) -> EventStream {
+    _ id: StreamID, to client: any ClientStream, openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route,
+    trace: String?, books: StreamBooks, context: LoopContext
+  ) -> (feed: BackendFeed, delivery: ClientDelivery) {
     let settings = route.settings.stream
-    let reader: any Reader
-    switch mode {
-    case .legacy: reader = LegacyReader()
-    case .shield: reader = ShieldReader(limit: settings.shieldLimit)
-    case .graceful:
-      var extras = GracefulExtras()
-      extras.resumedAfterID = backendID
-      extras.yieldsToBackendIDs = true
-      reader = GracefulReader(
-        stream: id, numbersEvents: settings.numbersEvents,
-        retryMilliseconds: settings.retry.map { Int($0.milliseconds) }, extras: extras)
-    }
-    let run = Run(
+    var extras = GracefulExtras()
+    extras.resumedAfterID = backendID
+    extras.yieldsToBackendIDs = true
+    let parser = Run(
       id: id, classifier: route.classifier,
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
-    return EventStream(
-      id: id, run: run, reader: reader,
-      clock: StreamClock(limits: settings.watchdogs.serving(mode), openedAt: openedAt, askedAt: askedAt),
-      capability: capability, decision: decision, flagVersion: flagVersion, openedAt: openedAt,
-      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
+    let delivery = makeDelivery(
+      of: id, to: client, parser: parser, numbersEvents: settings.numbersEvents, extras: extras, openedAt: openedAt,
+      route: route, trace: trace, books: books, context: context)
+    let feed = BackendFeed(parser, limits: settings.watchdogs.serving(mode), openedAt: openedAt, askedAt: askedAt)
+    return (feed, delivery)
   }
 
-  /// The same for a client that reads the run `id` from its log.
-  func makeStream(
-    of id: StreamID, extras: GracefulExtras, openedAt: MonotonicTime, route: Route, trace: String?
-  ) -> EventStream {
+  /// The client's half of the stream `id`: `parser` counts its events, or the log of a run that it reads.
+  func makeDelivery(
+    of id: StreamID, to client: any ClientStream, parser: Run? = nil, numbersEvents: Bool, extras: GracefulExtras,
+    openedAt: MonotonicTime, route: Route, trace: String?, books: StreamBooks, context: LoopContext
+  ) -> ClientDelivery {
     let settings = route.settings.stream
     let reader: any Reader
     switch mode {
     case .legacy: reader = LegacyReader()
     case .shield: reader = ShieldReader(limit: settings.shieldLimit)
     case .graceful:
-      // Without ids nothing could be resumed.
       reader = GracefulReader(
-        stream: id, numbersEvents: true, retryMilliseconds: settings.retry.map { Int($0.milliseconds) },
+        stream: id, numbersEvents: numbersEvents, retryMilliseconds: settings.retry.map { Int($0.milliseconds) },
         extras: extras)
     }
-    return EventStream(
-      id: id, run: nil, reader: reader, clock: StreamClock(limits: settings.watchdogs.ofClient, openedAt: openedAt),
-      capability: capability, decision: decision, flagVersion: flagVersion, openedAt: openedAt,
-      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace)
+    return ClientDelivery(
+      of: id, to: client, parser: parser, reader: reader, limits: settings.watchdogs, capability: capability,
+      decision: decision, flagVersion: flagVersion, openedAt: openedAt,
+      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace, books: books, context: context)
   }
 
   /// Makes `draft` the head of the client's response. The route's rules hold what is the same for every stream of a mode.
   ///
   /// - Parameter resumePath: where streams can be resumed.
   func draftHead(
-    _ head: borrowing ResponseHead, stream: EventStream, run: LoggedRun?, resumePath: PathTemplate?,
+    _ head: borrowing ResponseHead, stream: ClientDelivery, run: LoggedRun?, resumePath: PathTemplate?,
     rules: borrowing ResponseRules, into draft: inout ResponseDraft
   ) {
     Forwarding.draftResponse(head, as: rules, into: &draft)

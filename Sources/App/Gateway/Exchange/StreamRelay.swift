@@ -5,16 +5,16 @@ import Streams
 import Telemetry
 import Time
 
-/// A backend's event stream on its direct way to the one client that asked for it.
+/// A backend's event stream on its direct way to the one client that asked for it: a `BackendFeed` and a
+/// `ClientDelivery`.
 final class StreamRelay: BackendResponder {
-  let stream: EventStream
   /// Holds us in turn, until the stream is over.
   let host: any ResponderHost
   private(set) var dispatch: Dispatch?
-  private let client: any ClientStream
+  private var feed: BackendFeed
+  private let delivery: ClientDelivery
   private let context: LoopContext
   private let settings: StreamSettings
-  private let books: StreamBooks
   /// Where the shadow reads on when the client leaves early; `nil`: it does not.
   private let tails: ShadowTails?
   private var isOver = false
@@ -22,32 +22,27 @@ final class StreamRelay: BackendResponder {
   private var isPaused = false
 
   init(
-    _ stream: EventStream, from dispatch: Dispatch, _ settings: StreamSettings, books: StreamBooks, tails: ShadowTails?,
-    for host: any ResponderHost
+    _ feed: BackendFeed, from dispatch: Dispatch, to delivery: ClientDelivery, _ settings: StreamSettings,
+    tails: ShadowTails?, for host: any ResponderHost
   ) {
-    self.stream = stream
+    self.feed = feed
     self.dispatch = dispatch
+    self.delivery = delivery
     self.settings = settings
-    self.books = books
     self.tails = tails
     self.host = host
-    client = host.client
     context = host.context
   }
 
-  var openStream: EventStream? { stream }
+  var openStream: ClientDelivery? { delivery }
   var mayEndWithHalfClose: Bool { true }
 
   /// The head is sent: begins the body.
   ///
   /// - Parameter isEarly: no backend has answered well yet.
   func open(isEarly: Bool) {
-    let scratch = context.loop.scratch
-    stream.reader.open(into: &scratch.buffer)
-    client.send(&scratch.buffer)
-    stream.clock.sent(at: context.loop.now)
-    client.exchangeNeedsTime()
-    if isEarly { stream.clock.backendPaused() }
+    delivery.open()
+    if isEarly { feed.paused() }
   }
 
   // MARK: - The backend
@@ -56,77 +51,70 @@ final class StreamRelay: BackendResponder {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard !isOver else { return }
     let scratch = context.loop.scratch
-    let now = context.loop.now
-    let arrival = stream.receive(input.slice(range), at: now, into: &scratch.buffer)
-    if arrival.isFirstEvent { books.firstEventCame(stream) }
-    if arrival.isFirstEvent || arrival.isFirstContent { dispatch?.eventsCame(bearsContent: arrival.isFirstContent) }
-    switch arrival.delivery {
-    case .verbatim:
-      stream.bodyBytes += UInt64(range.count)
-      client.send(input, range)
-    case .buffered:
-      guard !scratch.buffer.isEmpty else { return }
-      stream.bodyBytes += UInt64(scratch.buffer.count)
-      client.send(&scratch.buffer)
+    feed.sent(at: context.loop.now)
+    let result = feed.parser.receive(input.slice(range), for: delivery.reader, into: &scratch.buffer)
+    if feed.parser.hasTerminal { delivery.terminalCame() }
+    noteProgress()
+    let queued: Int
+    switch result {
+    case .verbatim: queued = delivery.send(input, range)
+    case .buffered: queued = delivery.send(&scratch.buffer)
     case .failed(let outcome):
-      client.send(&scratch.buffer)
-      return finish(outcome, reason: "an event is larger than allowed")
+      delivery.client.send(&scratch.buffer)
+      return finish(outcome, reason: EndReason.eventTooLarge.text)
     }
-    if stream.wasSent(to: client, at: now) > settings.highWater { pauseBackend(at: now) }
+    if queued > settings.highWater { pauseBackend() }
   }
 
-  private func pauseBackend(at now: MonotonicTime) {
+  private func noteProgress() {
+    let progress = feed.noteProgress()
+    guard progress.isNews else { return }
+    if progress.isFirstEvent { delivery.firstEventCame() }
+    dispatch?.eventsCame(bearsContent: progress.isFirstContent)
+  }
+
+  private func pauseBackend() {
     guard !isPaused, let dispatch else { return }
     isPaused = true
     dispatch.pauseResponse()
-    client.setLowWaterMark(settings.lowWater)
-    stream.clock.backendPaused()
-    stream.clock.clientBlocked(at: now)
-    client.exchangeNeedsTime()
+    feed.paused()
+    delivery.block(until: settings.lowWater)
   }
 
   func ended(_ end: UpstreamEnd) {
     guard !isOver else { return }
     // First the outcome: it sees a terminal that the backend left without its blank line.
-    let outcome = stream.outcome(of: end)
-    let reason: String
-    switch end {
-    case .clean where stream.hasTerminal: reason = "the backend ended its stream"
-    case .clean: reason = "the backend ended without its terminal"
-    case .cut(let fault): reason = fault.rawValue
-    }
-    finish(outcome, reason: reason, upstreamIsComplete: end == .clean)
+    let outcome = feed.parser.outcome(of: end)
+    finish(outcome, reason: feed.reason(of: end).text, upstreamIsComplete: end == .clean)
   }
 
   /// A backend has answered, but the stream was opened before: only what comes next matters now.
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
-    guard isStream else { return finish(.upstreamError, reason: "the backend answered \(head.status)") }
-    stream.clock.backendResumed(at: context.loop.now)
+    guard isStream else {
+      return finish(.upstreamError, reason: EndReason.backendAnswered(status: head.status).text)
+    }
+    feed.resumed(at: context.loop.now)
   }
 
   func dispatchFailed(_ failure: DispatchFailure) { finish(.upstreamError, reason: failure.summary) }
 
-  func dispatchHasNoRoom() { finish(.gatewayError, reason: "the memory for requests' bodies is used up") }
+  func dispatchHasNoRoom() { finish(.gatewayError, reason: EndReason.noRoomForBody.text) }
 
   // MARK: - Endings
 
   func finish(_ outcome: Outcome, reason: String) { finish(outcome, reason: reason, upstreamIsComplete: false) }
 
-  /// The reader's last bytes, the close, the books.
   private func finish(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool) {
     guard !isOver else { return }
-    dispatch?.lastEventCame(at: stream.clock.lastSignOfBackend)
+    dispatch?.lastEventCame(at: feed.lastSign)
     leave(.ended(outcome))
     let end = StreamEnd(
-      stream: stream.id, time: context.loop.wallTime(), outcome: outcome, reason: reason)
-    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: books.recall)
-    let hadPartial = stream.hasPartialEvent
+      stream: delivery.id, time: context.loop.wallTime(), outcome: outcome, reason: reason)
+    let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: delivery.recall)
+    if upstreamIsComplete, feed.parser.hasPartialEvent { context.shard.increment(context.metrics.unterminated) }
     let scratch = context.loop.scratch
-    let bodyEnd = stream.finish(ending, into: &scratch.buffer)
-    stream.bodyBytes += UInt64(scratch.buffer.count)
-    if upstreamIsComplete, hadPartial { context.shard.increment(context.metrics.unterminated) }
-    client.end(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(outcome, bodyEnd)))
-    books.closed(stream, outcome: outcome, reason: reason)
+    let bodyEnd = delivery.reader.finish(ending, run: feed.parser, into: &scratch.buffer)
+    delivery.end(bodyEnd, &scratch.buffer, outcome, reason: reason)
   }
 
   private func leave(_ result: AttemptResult) {
@@ -138,57 +126,61 @@ final class StreamRelay: BackendResponder {
   // MARK: - The client
 
   func clientDrained() {
-    stream.clock.clientCaughtUp(at: context.loop.now)
+    delivery.drained()
     guard isPaused else { return }
     isPaused = false
-    client.setLowWaterMark(0)
-    stream.clock.backendResumed(at: context.loop.now)
+    delivery.unblock()
+    feed.resumed(at: context.loop.now)
     dispatch?.resumeResponse()
   }
 
   func clientGone(isWhole: Bool) {
     guard !isOver else { return }
-    if isWhole, let tails, stream.mode == .legacy, stream.marks.contains(.completion), dispatch?.isActive == true,
-      tails.admits, let dispatch = dispatch.take()
-    {
-      leave(.ended(.clientGone))
-      books.clientLeft(stream, isStopping: context.isStopping)
-      return ShadowTail(stream, dispatch, books: books, tails: tails, context: context).begin(isPaused: isPaused)
-    }
+    let tail = isWhole ? takeTail() : nil
     leave(.ended(.clientGone))
-    books.clientLeft(stream, isStopping: context.isStopping)
+    delivery.clientGone()
+    tail?.begin(isPaused: isPaused)
   }
 
-  /// Looks at the clocks.
+  /// What the shadow is to see of what the backend sends after its client has left.
+  private func takeTail() -> ShadowTail? {
+    guard let tails, delivery.mode == .legacy, delivery.marks.contains(.completion), dispatch?.isActive == true,
+      tails.admits, let dispatch = dispatch.take()
+    else { return nil }
+    return ShadowTail(of: delivery, feed, dispatch, tails: tails, context: context)
+  }
+
+  /// Looks at the clocks of both sides.
   ///
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard !isOver else { return nil }
     guard let dispatch, dispatch.isActive else {
       context.shard.increment(context.metrics.orphans)
-      finish(.gatewayError, reason: "internal error: no backend connection is attached to this stream")
+      finish(.gatewayError, reason: EndReason.noAttempt.text)
       return nil
     }
-    let look = dispatch.timePassed(now)
+    let attemptLook = dispatch.timePassed(now)
     guard !isOver else { return nil }
-    let clientLook = stream.look(at: client, now)
-    let mayKeepAlive = stream.mayKeepAlive
-    let verdict = stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive && mayKeepAlive)
-    switch verdict {
-    case .quiet(let until):
-      // No comment line inside an event: the next look is soon.
-      let next = stream.keepsAlive && !mayKeepAlive ? now + .seconds(1) : until
-      return min(until, look, clientLook, next)
-    case .keepaliveIsDue:
-      books.keptAlive()
-      return stream.keepAlive(client, through: &context.loop.scratch.buffer, at: now)
-    case .firstTokenTimeout, .idleTimeout, .totalTimeout:
-      if let ending = verdict.ending { finish(ending.outcome, reason: ending.reason) }
-    case .clientStalled:
+    // Legacy passes a piece of an event on, and a comment line would break it.
+    let mayKeepAlive = !delivery.reader.isVerbatim || feed.parser.isBetweenEvents
+    let client = delivery.verdict(at: now, mayKeepAlive: mayKeepAlive)
+    let backend = feed.verdict(at: now)
+    if client == .clientStalled, backend != .totalTimeout {
       leave(.ended(.clientGone))
-      books.clientStalled(stream)
-      client.abandon()
+      delivery.breakOff()
+      return nil
     }
-    return nil
+    if let ending = backend.ending {
+      finish(ending.outcome, reason: ending.reason.text)
+      return nil
+    }
+    var next = attemptLook
+    if case .quiet(let until) = backend { next = min(next, until) }
+    switch client {
+    case .keepaliveIsDue: return delivery.keepAlive(at: now) { feed.parser.completeLine(into: &$0) }
+    case .quiet(let until): return min(next, until)
+    case .clientStalled, .firstTokenTimeout, .idleTimeout, .totalTimeout: return next
+    }
   }
 }

@@ -118,25 +118,23 @@ final class FollowSource: RunSource {
     if isHeldUp { lastInput = now }
     let silence = now - lastInput
     if let stopDue, stopDue <= now {
-      finish(.cancelled, "a client has asked for it")
+      finish(.cancelled, .clientAsked)
     } else if sum.hasTerminal, silence >= timeForEnd {
-      finish(sum.outcome, "the worker has said nothing behind its terminal")
+      finish(sum.outcome, .workerSilentAfterTerminal)
     } else if events == 0, limits.firstToken > .zero, silence >= limits.firstToken {
       cancel()
-      finish(.firstTokenTimeout, TimeLimit.streamFirstToken.ending(Self.silenceReason))
+      finish(.firstTokenTimeout, .workerFirstTokenTimeout)
     } else if events > 0, limits.idle > .zero, silence >= limits.idle {
       cancel()
-      finish(sum.hasError ? .upstreamError : .idleTimeout, TimeLimit.idle.ending(Self.silenceReason))
+      finish(sum.hasError ? .upstreamError : .idleTimeout, .workerIdleTimeout)
     }
     return now + .milliseconds(500)
   }
 
-  private static let silenceReason = "the worker was silent for too long"
-
   /// Ends it in the worker's place: for all who read it, wherever they are, if its events are kept.
-  private func finish(_ outcome: Outcome, _ reason: String) {
+  private func finish(_ outcome: Outcome, _ reason: EndReason) {
     let record = EndRecord(
-      outcome: outcome, reason: reason, events: events, bytes: bytes, upstreamIsComplete: outcome.isCleanEnd)
+      outcome: outcome, reason: reason.text, events: events, bytes: bytes, upstreamIsComplete: outcome.isCleanEnd)
     guard let lastEntry = feed?.lastEntry else { return end(record) }
     guard !isFinishing else { return }
     isFinishing = true
@@ -210,7 +208,7 @@ extension FollowSource: RunFeedHandler {
     guard run.isOpen else { return run.failed(.gone) }
     end(
       EndRecord(
-        outcome: .gatewayError, reason: "the run's events are gone", events: events, bytes: bytes,
+        outcome: .gatewayError, reason: EndReason.eventsAreGone.text, events: events, bytes: bytes,
         upstreamIsComplete: false))
   }
 
@@ -218,7 +216,7 @@ extension FollowSource: RunFeedHandler {
     guard let run else { return }
     if run.isOpen { return run.storeLostForReaders() }
     run.host.noteStoreLoss(of: run)
-    run.failed(.stopped(reason: "the store of runs can't be reached"))
+    run.failed(.stopped(reason: EndReason.storeUnreachable.text))
   }
 
   func runStoreBack() {

@@ -50,7 +50,7 @@ extension LoggedRun: EventLogObserver {
   func ownershipLost() {
     // It goes on without the store: that others have ended it there changes nothing for its readers.
     if isDegraded, settings.whenStoreFails == .degrade { return }
-    end(.gatewayError, reason: "another gateway has ended the run")
+    end(.gatewayError, reason: EndReason.otherGatewayEnded.text)
     // Its own end may have been on its way.
     readersAdvance()
     ownership?.logMoved()

@@ -318,7 +318,7 @@ final class LoggedRun {
 
   /// The one who asked for the run has left in the middle of its request.
   func openerLeftUnfinished() {
-    if state == .opening { failed(.gone) } else { end(.cancelled, reason: "its request was not complete") }
+    if state == .opening { failed(.gone) } else { end(.cancelled, reason: EndReason.requestCutShort.text) }
   }
 
   /// Whether it goes on: it is read, or is to go on unread and there is room for one more such run.
@@ -357,7 +357,7 @@ final class LoggedRun {
 
   private func leaveDeserted() {
     if state == .opening { return failed(.gone) }
-    end(source?.hasTerminal == true ? .completed : .cancelled, reason: "its last reader has left")
+    end(source?.hasTerminal == true ? .completed : .cancelled, reason: EndReason.lastReaderLeft.text)
   }
 
   // MARK: - Time

@@ -51,7 +51,7 @@ final class CopySource: RunSource {
 
   func cancel() {
     guard let stream = run?.stream else { return }
-    peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: "a reader's side has stopped it") }
+    peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: EndReason.readersSideStopped.text) }
   }
 
   func holdUp() -> Bool {

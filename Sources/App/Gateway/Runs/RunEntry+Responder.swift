@@ -2,7 +2,7 @@ import Streams
 
 // The request's answer is what its client reads of the run.
 extension RunEntry: Responder {
-  var openStream: EventStream? { reader?.stream }
+  var openStream: ClientDelivery? { reader?.stream }
   var mayEndWithHalfClose: Bool { true }
 
   func clientDrained() { reader?.clientDrained() }

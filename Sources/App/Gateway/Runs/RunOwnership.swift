@@ -76,5 +76,5 @@ final class RunOwnership {
 }
 
 extension RunOwnership: CancelHandler {
-  func runWasCancelled(_ run: RunID) { self.run?.end(.cancelled, reason: "a client has asked for it") }
+  func runWasCancelled(_ run: RunID) { self.run?.end(.cancelled, reason: EndReason.clientAsked.text) }
 }

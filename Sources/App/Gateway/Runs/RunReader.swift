@@ -15,7 +15,8 @@ protocol RunReaderHost: ResponderHost {
   ///
   /// - Parameter run: where the events are kept, if they are.
   func sendHead(
-    of stream: EventStream, _ head: borrowing ResponseHead, _ opening: StreamOpening, _ request: borrowing RequestHead,
+    of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
+    _ request: borrowing RequestHead,
     run: LoggedRun?)
   /// There is no stream and will be none.
   func runFailed(_ failure: RunFailure)
@@ -46,8 +47,8 @@ final class RunReader: RunClient {
   private var request: RequestHead
   private let opening: StreamOpening
   private var state = State.waiting
-  private(set) var stream: EventStream?
-  private var delivery: LogDelivery?
+  private(set) var stream: ClientDelivery?
+  private var logDelivery: LogDelivery?
   private var position = LogPosition.beginning
   /// What the run had before the first of the events that it got, or that were dropped before it could.
   private var earlier: (events: UInt64, bytes: UInt64) = (0, 0)
@@ -162,19 +163,16 @@ final class RunReader: RunClient {
         stream: run.stream, time: context.loop.wallTime(), sinceStart: context.loop.readClock() - host.openedAt,
         clientMessageID: wish.clientMessage)
     }
-    let stream = opening.makeStream(
-      of: run.stream, extras: extras, openedAt: host.openedAt, route: run.route,
-      trace: request.traceID)
+    // Without ids nothing could be resumed.
+    let stream = opening.makeDelivery(
+      of: run.stream, to: client, numbersEvents: true, extras: extras, openedAt: host.openedAt, route: run.route,
+      trace: request.traceID, books: books, context: context)
     self.stream = stream
-    delivery = LogDelivery(to: stream.reader)
+    logDelivery = LogDelivery(to: stream.reader)
     host.sendHead(of: stream, head, opening, request, run: run)
     // An idle stream needn't hold the index of its request's fields.
     request.fields = Fields()
-    let scratch = context.loop.scratch
-    stream.reader.open(into: &scratch.buffer)
-    if mode == .graceful { reset?.write(to: &scratch.buffer) }
-    send(&scratch.buffer, on: stream)
-    client.exchangeNeedsTime()
+    stream.open { if mode == .graceful { reset?.write(to: &$0) } }
     advance()
   }
 
@@ -224,44 +222,28 @@ final class RunReader: RunClient {
     context.turns.append(self)
   }
 
-  private func sendNext(of log: any EventLog, upTo frontier: LogPosition, on stream: EventStream) {
+  private func sendNext(of log: any EventLog, upTo frontier: LogPosition, on stream: ClientDelivery) {
     if position < frontier {
       let scratch = context.loop.scratch
       let room = min(highWater, Self.shareOfTurn)
-      let place = log.deliver(from: position, to: &delivery!, room: room, into: &scratch.buffer) {
-        send(&$0, on: stream)
-        send($1, on: stream)
+      let place = log.deliver(from: position, to: &logDelivery!, room: room, into: &scratch.buffer) {
+        stream.send(&$0)
+        stream.send($1)
       }
       guard let place else { return overtaken() }
       position = place
-      if stream.delivered(delivery!.takeTally()), wish.lastID == nil { books.firstEventCame(stream) }
-      send(&scratch.buffer, on: stream)
+      if stream.delivered(logDelivery!.takeTally()), wish.lastID == nil { stream.firstEventCame() }
+      stream.send(&scratch.buffer)
     }
     if client.queuedBytes > highWater { return block() }
     if position < log.frontier { return waitForTurn() }
     if log.hasEnd, let end = log.end { finish(with: end) }
   }
 
-  private func send(_ out: inout ByteBuffer, on stream: EventStream) {
-    guard !out.isEmpty else { return }
-    stream.bodyBytes += UInt64(out.count)
-    client.send(&out)
-    stream.wasSent(to: client, at: context.loop.now)
-  }
-
-  /// Sends what the log lends.
-  private func send(_ bytes: Span<UInt8>, on stream: EventStream) {
-    stream.bodyBytes += UInt64(bytes.count)
-    client.send(bytes)
-    stream.wasSent(to: client, at: context.loop.now)
-  }
-
   private func block() {
     isBlocked = true
     blockedSince = context.loop.now
-    client.setLowWaterMark(run.route.settings.stream.lowWater)
-    stream?.clock.clientBlocked(at: context.loop.now)
-    client.exchangeNeedsTime()
+    stream?.block(until: run.route.settings.stream.lowWater)
   }
 
   /// What came next was dropped before this client could take it.
@@ -271,7 +253,7 @@ final class RunReader: RunClient {
     noteEarlier()
     let scratch = context.loop.scratch
     makeReset(.evicted, run.log.oldest).write(to: &scratch.buffer)
-    send(&scratch.buffer, on: stream)
+    stream.send(&scratch.buffer)
     advance()
   }
 
@@ -280,9 +262,8 @@ final class RunReader: RunClient {
     guard let stream else { return }
     state = .over
     var nothing = ByteBuffer()
-    client.end(.cut, &nothing, closing: (stream.closing, stream.closeLabel(.clientStalled, .cut)))
+    stream.end(.cut, &nothing, .clientStalled, reason: EndReason.clientTooSlow.text)
     leave()
-    books.closed(stream, outcome: .clientStalled, reason: "the client was too slow for what is kept")
   }
 
   // MARK: - Endings
@@ -305,21 +286,19 @@ final class RunReader: RunClient {
     finish(stream, end)
   }
 
-  private func finish(_ stream: EventStream, _ end: EndRecord) {
+  private func finish(_ stream: ClientDelivery, _ end: EndRecord) {
     // What is in this process's memory goes with it.
     let isResumable = run.isKept && (end.outcome != .draining || run.outlivesProcess)
     let streamEnd = StreamEnd(
       stream: stream.id, run: run.ownID, time: context.loop.wallTime(), outcome: end.outcome, reason: end.reason,
       isResumable: isResumable)
     let ending = Ending(
-      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: books.recall)
+      streamEnd: streamEnd, upstreamIsComplete: end.upstreamIsComplete, recall: stream.recall)
     let scratch = context.loop.scratch
-    let bodyEnd = delivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
-    stream.bodyBytes += UInt64(scratch.buffer.count)
+    let bodyEnd = logDelivery?.finish(ending, counts: end, into: &scratch.buffer) ?? .cut
     state = .over
-    client.end(bodyEnd, &scratch.buffer, closing: (stream.closing, stream.closeLabel(end.outcome, bodyEnd)))
+    stream.end(bodyEnd, &scratch.buffer, end.outcome, reason: end.reason)
     leave()
-    books.closed(stream, outcome: end.outcome, reason: end.reason)
   }
 
   private func leave() {
@@ -333,10 +312,10 @@ final class RunReader: RunClient {
   // MARK: - The client
 
   func clientDrained() {
-    stream?.clock.clientCaughtUp(at: context.loop.now)
+    stream?.drained()
     guard isBlocked else { return }
     isBlocked = false
-    client.setLowWaterMark(0)
+    stream?.unblock()
     advance()
     run.settleMemory()
   }
@@ -346,7 +325,7 @@ final class RunReader: RunClient {
     let wasReading = state == .reading
     leave()
     guard wasReading, let stream else { return }
-    books.clientLeft(stream, isStopping: context.isStopping)
+    stream.clientGone()
   }
 
   /// Looks at the client's clocks.
@@ -354,18 +333,12 @@ final class RunReader: RunClient {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard state == .reading, let stream else { return state == .over ? nil : now + .seconds(1) }
-    let look = stream.look(at: client, now)
-    switch stream.clock.verdict(at: now, keepsAlive: stream.keepsAlive) {
-    case .quiet(let until): return min(until, look)
-    case .keepaliveIsDue:
-      books.keptAlive()
-      let scratch = context.loop.scratch
-      delivery?.completeLine(into: &scratch.buffer)
-      return stream.keepAlive(client, through: &scratch.buffer, at: now)
+    switch stream.verdict(at: now) {
+    case .quiet(let until): return until
+    case .keepaliveIsDue: return stream.keepAlive(at: now) { logDelivery?.completeLine(into: &$0) }
     case .clientStalled:
       leave()
-      books.clientStalled(stream)
-      client.abandon()
+      stream.breakOff()
     case .firstTokenTimeout, .idleTimeout, .totalTimeout: break
     }
     return nil
@@ -390,7 +363,7 @@ extension Fields {
 }
 
 extension RunReader {
-  static let replacedReason = "the client has opened its stream anew"
+  static let replacedReason = EndReason.clientCameAnew.text
 
   func clientStreamWasTaken() { finish(.replacedByNewStream, reason: Self.replacedReason) }
 }

@@ -274,7 +274,7 @@ extension LoggedRun {
   /// It is over: ends the streams of clients that are too slow to take the rest while memory is short.
   func endSlowReaders() {
     for reader in readers where reader.isStuck(at: context.loop.now) {
-      reader.finish(.clientStalled, reason: "the run is over, the client is slow, and the memory for runs is short")
+      reader.finish(.clientStalled, reason: EndReason.slowAndMemoryIsShort.text)
     }
   }
 }

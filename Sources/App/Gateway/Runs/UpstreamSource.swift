@@ -20,11 +20,8 @@ final class UpstreamSource: RunSource {
   /// Whether the request wants a stream and nothing else, as far as it has come.
   private var wantsStream: Bool
   private var hasBody = false
-  private let parsed: Run
+  private var feed: BackendFeed
   private let memory: MemoryLog
-  private var clock: StreamClock
-  private var hasFirstEvent = false
-  private var hasContent = false
 
   init(
     _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
@@ -34,9 +31,9 @@ final class UpstreamSource: RunSource {
     self.context = context
     self.body = body
     wantsStream = request.fields.acceptsEventsAlone || body?.withKept { StreamRequest.asksForStream($0) } == true
-    parsed = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
+    let parser = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
+    feed = BackendFeed(parser, limits: route.settings.stream.watchdogs, openedAt: context.loop.now)
     memory = log.memory
-    clock = StreamClock(limits: route.settings.stream.watchdogs.ofBackend, openedAt: context.loop.now)
     dispatch = Dispatch(
       request: request, body: body, from: forwarded, route: route, settings: settings, owner: self,
       context: context)
@@ -63,17 +60,17 @@ final class UpstreamSource: RunSource {
   }
 
   private func openEarly(_ run: LoggedRun) {
-    clock.backendPaused()
+    feed.paused()
     dispatch?.openedEarly()
     run.opened(.eventStream)
   }
 
-  var hasTerminal: Bool { parsed.hasTerminal }
+  var hasTerminal: Bool { feed.parser.hasTerminal }
 
   func conclude() -> (events: UInt64, bytes: UInt64) {
-    _ = memory.takeRest(of: parsed, .cut(.closedEarly))
+    _ = memory.takeRest(of: feed.parser, .cut(.closedEarly))
     run?.log.grew()
-    return (parsed.events, parsed.eventBytes)
+    return (feed.parser.events, feed.parser.eventBytes)
   }
 
   func stop(_ result: AttemptResult) {
@@ -81,20 +78,20 @@ final class UpstreamSource: RunSource {
     opener = nil
     guard let dispatch = dispatch.take() else { return }
     lastAttempts = dispatch.attempts
-    dispatch.lastEventCame(at: clock.lastSignOfBackend)
+    dispatch.lastEventCame(at: feed.lastSign)
     dispatch.finish(result)
   }
 
   func cancel() {}
 
   func holdUp() -> Bool {
-    clock.backendPaused()
+    feed.paused()
     dispatch?.pauseResponse()
     return true
   }
 
   func goOn() {
-    clock.backendResumed(at: context.loop.now)
+    feed.resumed(at: context.loop.now)
     dispatch?.resumeResponse()
   }
 
@@ -129,16 +126,12 @@ final class UpstreamSource: RunSource {
     guard run.isOpen else { return min(look, now + .milliseconds(100)) }
     guard dispatch.isActive else {
       context.shard.increment(context.metrics.orphans)
-      run.end(.gatewayError, reason: "internal error: no backend connection is attached to this stream")
+      run.end(.gatewayError, reason: EndReason.noAttempt.text)
       return now
     }
-    let verdict = clock.verdict(at: now, keepsAlive: false)
-    switch verdict {
-    case .firstTokenTimeout, .idleTimeout, .totalTimeout:
-      if let ending = verdict.ending { run.end(ending.outcome, reason: ending.reason) }
-    case .quiet(let until): return min(until, look)
-    case .clientStalled, .keepaliveIsDue: break
-    }
+    let verdict = feed.verdict(at: now)
+    if case .quiet(let until) = verdict { return min(until, look) }
+    if let ending = verdict.ending { run.end(ending.outcome, reason: ending.reason.text) }
     return now + .seconds(1)
   }
 }
@@ -149,16 +142,16 @@ extension UpstreamSource: DispatchOwner {
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     guard let run, let dispatch else { return }
     guard isStream else {
-      if run.isOpen { return run.end(.upstreamError, reason: "the backend answered \(head.status)") }
+      if run.isOpen { return run.end(.upstreamError, reason: EndReason.backendAnswered(status: head.status).text) }
       self.dispatch = nil
       lastAttempts = dispatch.attempts
       let opener = self.opener
       stop(.relayed)
       return run.passOn(dispatch, head, framing, to: opener)
     }
-    if run.isOpen { return clock.backendResumed(at: context.loop.now) }
+    if run.isOpen { return feed.resumed(at: context.loop.now) }
     let limits = route.settings.stream.watchdogs.serving(opener?.mode ?? .graceful)
-    clock = StreamClock(limits: limits.ofBackend, openedAt: run.startedAt, askedAt: dispatch.askedAt)
+    feed.answered(limits: limits, openedAt: run.startedAt, askedAt: dispatch.askedAt)
     run.opened(head)
   }
 
@@ -177,7 +170,7 @@ extension UpstreamSource: DispatchOwner {
 
   func dispatchHasNoRoom() {
     guard let run else { return }
-    if run.isOpen { return run.end(.gatewayError, reason: "the memory for requests' bodies is used up") }
+    if run.isOpen { return run.end(.gatewayError, reason: EndReason.noRoomForBody.text) }
     run.failed(.noRoom)
   }
 
@@ -185,61 +178,31 @@ extension UpstreamSource: DispatchOwner {
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
-    clock.backendSent(at: context.loop.now)
-    let delivery = memory.take(input.slice(range), of: parsed, into: &context.loop.scratch.buffer)
+    feed.sent(at: context.loop.now)
+    let delivery = memory.take(input.slice(range), of: feed.parser, into: &context.loop.scratch.buffer)
     run.log.grew()
     noteProgress()
-    if case .failed(let outcome) = delivery { return run.end(outcome, reason: "an event is larger than allowed") }
+    if case .failed(let outcome) = delivery { return run.end(outcome, reason: EndReason.eventTooLarge.text) }
     if let breach = memory.breach { return run.end(breach.outcome, reason: breach.reason) }
     run.readersAdvance()
   }
 
   private func noteProgress() {
-    if hasContent { return }
-    let isFirstEvent = !hasFirstEvent && parsed.events > 0
-    if isFirstEvent {
-      hasFirstEvent = true
-      clock.firstTokenCame()
-    }
-    hasContent = parsed.hasContent
-    if isFirstEvent || hasContent { dispatch?.eventsCame(bearsContent: hasContent) }
+    let progress = feed.noteProgress()
+    if progress.isNews { dispatch?.eventsCame(bearsContent: progress.isFirstContent) }
   }
 
   func ended(_ end: UpstreamEnd) {
     guard let run, run.isOpen else { return }
-    let hadPartial = parsed.hasPartialEvent
-    var outcome = memory.takeRest(of: parsed, end)
+    let hadPartial = feed.parser.hasPartialEvent
+    var outcome = memory.takeRest(of: feed.parser, end)
     run.log.grew()
-    var reason: String
-    switch end {
-    case .clean where parsed.hasTerminal: reason = "the backend ended its stream"
-    case .clean: reason = "the backend ended without its terminal"
-    case .cut(let fault): reason = fault.rawValue
-    }
+    var reason = feed.reason(of: end).text
     if end == .clean, hadPartial { context.shard.increment(context.metrics.unterminated) }
     if let breach = memory.breach { (outcome, reason) = (breach.outcome, breach.reason) }
     run.end(
       EndRecord(
-        outcome: outcome, reason: reason, events: parsed.events, bytes: parsed.eventBytes,
+        outcome: outcome, reason: reason, events: feed.parser.events, bytes: feed.parser.eventBytes,
         upstreamIsComplete: end == .clean && memory.breach == nil))
-  }
-}
-
-extension Watchdogs {
-  /// Those that watch the backend, whoever reads.
-  var ofBackend: Watchdogs {
-    var limits = self
-    limits.keepalive = .zero
-    limits.clientStall = .zero
-    return limits
-  }
-
-  /// Those that watch one client.
-  var ofClient: Watchdogs {
-    var limits = self
-    limits.firstToken = .zero
-    limits.idle = .zero
-    limits.total = .zero
-    return limits
   }
 }

@@ -40,7 +40,7 @@ final class StreamBooks {
     if flags.flagSet.hash != cohorts.file { cohorts = CohortCounts(file: flags.flagSet.hash) }
   }
 
-  func opened(_ stream: EventStream, route: String, request: borrowing RequestHead, _ settings: Settings) {
+  func opened(_ stream: ClientDelivery, route: String, request: borrowing RequestHead, _ settings: Settings) {
     openStreams += 1
     stream.route = route
     stream.visitor = census.visitor(of: request, settings)
@@ -60,7 +60,7 @@ final class StreamBooks {
     }
   }
 
-  func firstEventCame(_ stream: EventStream) {
+  func firstEventCame(_ stream: ClientDelivery) {
     let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
     shard.observe(metrics.ttfb, milliseconds)
     guard let cohort = stream.standing.cohort else { return }
@@ -70,7 +70,7 @@ final class StreamBooks {
   func keptAlive() { shard.increment(metrics.keepalives) }
 
   /// - Parameter leftAtCompletion: the client closed at the completion event, before the end.
-  func closed(_ stream: EventStream, outcome: Outcome, reason: String, leftAtCompletion: Bool = false) {
+  func closed(_ stream: ClientDelivery, outcome: Outcome, reason: String, leftAtCompletion: Bool = false) {
     openStreams -= 1
     census.closed(
       stream, isCompleted: outcome == .completed, leftAtCompletion: leftAtCompletion, loop: loop)
@@ -98,21 +98,21 @@ final class StreamBooks {
   /// The client's connection is gone, and its stream was not over.
   ///
   /// - Parameter isStopping: the gateway broke the connection itself; the client did nothing.
-  func clientLeft(_ stream: EventStream, isStopping: Bool) {
-    if isStopping { return closed(stream, outcome: .draining, reason: "the gateway was stopped") }
+  func clientLeft(_ stream: ClientDelivery, isStopping: Bool) {
+    if isStopping { return closed(stream, outcome: .draining, reason: EndReason.stopped.text) }
     note(stream.closing.peerReset(), CloseLabel(mode: stream.mode, cohort: nil))
     // Shield holds it back: its clients can't have left at it.
     let isAtCompletion = stream.mode != .shield && stream.marks.contains(.completion)
     if stream.mode == .legacy, isAtCompletion { shard.increment(metrics.shadowLeftEarly) }
     let outcome: Outcome = stream.closing.hasSentTerminal ? .completed : .clientGone
     closed(
-      stream, outcome: outcome, reason: "the client closed the connection", leftAtCompletion: isAtCompletion)
+      stream, outcome: outcome, reason: EndReason.clientClosed.text, leftAtCompletion: isAtCompletion)
   }
 
   /// The client takes nothing any more; its connection is about to be broken.
-  func clientStalled(_ stream: EventStream) {
+  func clientStalled(_ stream: ClientDelivery) {
     closed(
-      stream, outcome: .clientStalled, reason: TimeLimit.clientStall.ending("the client took nothing for too long"))
+      stream, outcome: .clientStalled, reason: EndReason.clientStalled.text)
     note(stream.closing.aborted(), CloseLabel(mode: stream.mode, cohort: nil))
   }
 
@@ -130,7 +130,7 @@ final class StreamBooks {
     return GuardKeeper.Answer(counts: cohorts, sightings: sightings)
   }
 
-  private func see(_ stream: EventStream, left: Cohort?) {
+  private func see(_ stream: ClientDelivery, left: Cohort?) {
     guard let key = stream.clientKey, sightings.count < Self.sightingLimit else { return }
     var hasher = Hasher()
     hasher.combine(key)
@@ -141,7 +141,7 @@ final class StreamBooks {
   /// A legacy stream was read on after its client had left.
   ///
   /// - Parameter eventsBefore: events behind the completion event that came before.
-  func tailEnded(_ stream: EventStream, eventsBefore: UInt64) {
+  func tailEnded(_ stream: ClientDelivery, eventsBefore: UInt64) {
     let events = Int(clamping: stream.eventsAfterCompletion - min(eventsBefore, stream.eventsAfterCompletion))
     shard.increment(metrics.shadowTails)
     shard.increment(metrics.shadowTrailingEvents, by: events)
@@ -150,7 +150,7 @@ final class StreamBooks {
   }
 
   /// The shadow's books: what graceful would have saved.
-  private func countShadow(_ stream: EventStream, _ outcome: Outcome) {
+  private func countShadow(_ stream: ClientDelivery, _ outcome: Outcome) {
     shard.increment(metrics.shadowStreams)
     let trailing = stream.eventsAfterCompletion
     if trailing > 0 {

@@ -40,18 +40,18 @@ final class StreamCensus {
     return product
   }
 
-  func closed(_ stream: EventStream, isCompleted: Bool, leftAtCompletion: Bool, loop: EventLoop) {
+  func closed(_ stream: ClientDelivery, isCompleted: Bool, leftAtCompletion: Bool, loop: EventLoop) {
     let end = CensusEnd(
       identity: stream.visitor.identity, isCompleted: isCompleted, leftAtCompletion: leftAtCompletion)
     counted.count(key(of: stream), end, at: loop.wallTime())
   }
 
   /// - Parameter events: that came after the client had left.
-  func tailEnded(_ stream: EventStream, events: Int, loop: EventLoop) {
+  func tailEnded(_ stream: ClientDelivery, events: Int, loop: EventLoop) {
     counted.countTail(key(of: stream), events: events, at: loop.wallTime())
   }
 
-  private func key(of stream: EventStream) -> CensusKey {
+  private func key(of stream: ClientDelivery) -> CensusKey {
     CensusKey(
       product: stream.visitor.product, route: stream.route, capability: stream.capability, mode: stream.mode)
   }

@@ -1,0 +1,224 @@
+import Bytes
+import Loop
+import SSE
+import Streams
+import Time
+
+/// The client's half of an event stream: sends what its mode's reader makes of the events, watches whether the client
+/// takes that, keeps it alive, ends it, and enters all this in the books.
+///
+/// The other half is a `BackendFeed`, or a run's log. Lives on the client's loop.
+final class ClientDelivery {
+  let id: StreamID
+  let client: any ClientStream
+  private let context: LoopContext
+  private let books: StreamBooks
+  /// The parser of the one backend whose events go straight to this client; `nil` when a run's log is read.
+  private let parser: Run?
+  /// What this client got of the log, then.
+  private var tally = StreamTally()
+  let reader: any Reader
+  private var clock: StreamClock
+  /// Whether the client takes what is queued for it.
+  private var sendWatch = SendWatch()
+  var closing = ClosingMachine()
+  let capability: Capability
+  /// Whether the guard judges it, and in which arm.
+  let standing: CohortStanding
+  /// A hash of the client's identity, if it has one.
+  let clientKey: Int?
+  /// The revision of the flag file that decided the mode.
+  let flagVersion: String
+  let openedAt: MonotonicTime
+  /// The route's name; empty until it is in the books.
+  var route = ""
+  /// Whose it is, for the census.
+  var visitor = CensusVisitor()
+  /// Whether comment lines may be sent on it.
+  private let keepsAlive: Bool
+  private var hasFirstEvent = false
+  private(set) var bodyBytes: UInt64 = 0
+  /// The trace that the request belongs to, for log lines.
+  let trace: String?
+
+  /// - Parameters:
+  ///   - parser: counts the events that this client alone gets; `nil` when a run's log is read.
+  ///   - limits: of the client; those of a backend are not looked at.
+  init(
+    of id: StreamID, to client: any ClientStream, parser: Run?, reader: any Reader, limits: Watchdogs,
+    capability: Capability, decision: ModeDecision, flagVersion: String, openedAt: MonotonicTime, keepsAlive: Bool,
+    trace: String?, books: StreamBooks, context: LoopContext
+  ) {
+    self.id = id
+    self.client = client
+    self.parser = parser
+    self.reader = reader
+    clock = StreamClock(limits: limits.ofClient, openedAt: openedAt)
+    self.capability = capability
+    standing = decision.standing
+    clientKey = decision.clientKey
+    self.flagVersion = flagVersion
+    self.openedAt = openedAt
+    self.keepsAlive = keepsAlive
+    self.trace = trace
+    self.books = books
+    self.context = context
+  }
+
+  var mode: Mode { reader.mode }
+
+  var events: UInt64 { parser?.events ?? tally.events }
+  var eventBytes: UInt64 { parser?.eventBytes ?? tally.bytes }
+  var marks: EventMark { parser?.marks ?? tally.marks }
+  var eventsAfterCompletion: UInt64 { parser?.eventsAfterCompletion ?? tally.eventsAfterCompletion }
+
+  // MARK: - Sending
+
+  /// The head was sent: sends what the reader begins with, and what `more` appends to that.
+  func open(_ more: (inout ByteBuffer) -> Void = { _ in }) {
+    let scratch = context.loop.scratch
+    reader.open(into: &scratch.buffer)
+    more(&scratch.buffer)
+    clock.sent(at: context.loop.now)
+    send(&scratch.buffer)
+    client.exchangeNeedsTime()
+  }
+
+  /// Sends a piece of the backend's body as it is.
+  ///
+  /// - Returns: the bytes that wait for the client.
+  func send(_ input: InputBuffer, _ range: Range<Int>) -> Int {
+    bodyBytes += UInt64(range.count)
+    client.send(input, range)
+    return wasSent()
+  }
+
+  /// Sends what is in `out`, and empties it.
+  ///
+  /// - Returns: the bytes that wait for the client; 0 when there was nothing to send.
+  @discardableResult
+  func send(_ out: inout ByteBuffer) -> Int {
+    guard !out.isEmpty else { return 0 }
+    bodyBytes += UInt64(out.count)
+    client.send(&out)
+    return wasSent()
+  }
+
+  /// Sends what a log lends.
+  func send(_ bytes: Span<UInt8>) {
+    bodyBytes += UInt64(bytes.count)
+    client.send(bytes)
+    _ = wasSent()
+  }
+
+  private func wasSent() -> Int {
+    let now = context.loop.now
+    clock.sent(at: now)
+    let queued = client.queuedBytes
+    if queued > 0 { clock.clientBlocked(at: now) }
+    return queued
+  }
+
+  /// The stream's first event is here.
+  func firstEventCame() { books.firstEventCame(self) }
+
+  /// The dialect's terminal was sent, unless the reader holds it back: what the client was not sent it can't have taken
+  /// for the end.
+  func terminalCame() {
+    if mode != .shield { closing.terminalWasSent() }
+  }
+
+  /// Takes note of entries of the run's log on their way to the client.
+  ///
+  /// - Returns: whether the first event is among them.
+  func delivered(_ entries: StreamTally) -> Bool {
+    tally.add(entries)
+    if entries.hasTerminal { terminalCame() }
+    guard !hasFirstEvent, entries.events > 0 else { return false }
+    hasFirstEvent = true
+    return true
+  }
+
+  // MARK: - Back-pressure
+
+  /// More waits for the client than may: it is waited for until no more than `lowWater` bytes are left.
+  func block(until lowWater: Int) {
+    client.setLowWaterMark(lowWater)
+    clock.clientBlocked(at: context.loop.now)
+    client.exchangeNeedsTime()
+  }
+
+  /// The client's queue is down to its low-water mark.
+  func drained() { clock.clientCaughtUp(at: context.loop.now) }
+
+  /// It is not waited for any more.
+  func unblock() { client.setLowWaterMark(0) }
+
+  // MARK: - The client's clock
+
+  /// Looks at the client's clock.
+  ///
+  /// - Parameter mayKeepAlive: whether a comment line may be put in now: between events only.
+  func verdict(at now: MonotonicTime, mayKeepAlive: Bool = true) -> StreamClock.Verdict {
+    var look = now + .seconds(3600)
+    if client.queuedBytes == 0 {
+      sendWatch.caughtUp()
+      clock.clientCaughtUp(at: now)
+    } else {
+      clock.clientBlocked(at: now)
+      client.look(with: &sendWatch, now)
+      if let progressAt = sendWatch.progressAt { clock.clientProgressed(at: progressAt) }
+      look = now + SendWatch.pause(of: clock.clientStall)
+    }
+    let verdict = clock.verdict(at: now, keepsAlive: keepsAlive && mayKeepAlive)
+    guard case .quiet(let until) = verdict else { return verdict }
+    // Inside an event the next look is soon.
+    if keepsAlive, !mayKeepAlive { look = min(look, now + .seconds(1)) }
+    return .quiet(until: min(until, look))
+  }
+
+  /// Sends a comment line, so that nobody on the way takes the silence for an end.
+  ///
+  /// - Parameter completeLine: ends the line of which the client has the beginning.
+  /// - Returns: when to look at the clock again.
+  func keepAlive(at now: MonotonicTime, completeLine: (inout ByteBuffer) -> Void) -> MonotonicTime {
+    books.keptAlive()
+    let scratch = context.loop.scratch
+    completeLine(&scratch.buffer)
+    EventWriter.keepalive(to: &scratch.buffer)
+    client.send(&scratch.buffer)
+    _ = wasSent()
+    return now + EventLoop.tickInterval
+  }
+
+  // MARK: - Ends
+
+  /// How streams that were promised `stream_end` are to end now.
+  var recall: Recall { books.recall }
+
+  /// Sends the last bytes of the body, which are in `rest`, and its end.
+  func end(_ bodyEnd: BodyEnd, _ rest: inout ByteBuffer, _ outcome: Outcome, reason: String) {
+    bodyBytes += UInt64(rest.count)
+    client.end(bodyEnd, &rest, closing: (closing, closeLabel(outcome, bodyEnd)))
+    books.closed(self, outcome: outcome, reason: reason)
+  }
+
+  /// What its close is counted under. The guard leaves closes out that the gateway or an operator brought about.
+  private func closeLabel(_ outcome: Outcome, _ end: BodyEnd) -> CloseLabel {
+    CloseLabel(mode: mode, cohort: outcome.isCensored || end == .cut ? nil : standing.cohort)
+  }
+
+  /// The client's connection is gone.
+  func clientGone() { books.clientLeft(self, isStopping: context.isStopping) }
+
+  /// What its backend sent after the client had left was read, for the shadow alone.
+  ///
+  /// - Parameter eventsBefore: events behind the completion event that came before.
+  func tailEnded(eventsBefore: UInt64) { books.tailEnded(self, eventsBefore: eventsBefore) }
+
+  /// The client takes nothing any more: breaks its connection.
+  func breakOff() {
+    books.clientStalled(self)
+    client.abandon()
+  }
+}
