@@ -1,23 +1,25 @@
 import Bytes
 import HTTP
-import Loop
+package import Loop
 import Processes
 import SSE
 import Sockets
 import Streams
-import Telemetry
+package import Telemetry
 
 /// What everything on one event loop may use: the loop itself, buffers that are shared, the dialer, the loop's counters,
 /// its log and its ids. It knows no client, backend, run or flag, so whatever lives on a loop can hold it.
 ///
 /// Confined to its loop's thread.
-final class LoopContext {
+package final class LoopContext {
   /// The loop's number among those of the process, from 0.
-  let index: Int
+  package let index: Int
   let loop: EventLoop
   let dialer: Dialer
-  let metrics: GatewayMetrics
-  let shard: MetricShard
+  /// Makes connections to backends.
+  let backends: any BackendDialer
+  package let metrics: GatewayMetrics
+  package let shard: MetricShard
   let log: WorkerLog
   /// For work that is too long for one turn of the loop.
   let turns: FairTurns
@@ -35,12 +37,17 @@ final class LoopContext {
 
   private var randomPool: [UInt64] = []
 
-  init(index: Int, loop: EventLoop, metrics: GatewayMetrics, log: WorkerLog) {
+  /// - Parameter backends: makes connections to backends; `nil` for the loop's own dialer.
+  package init(
+    index: Int, loop: EventLoop, metrics: GatewayMetrics, log: WorkerLog, backends: (any BackendDialer)? = nil
+  ) {
     self.index = index
     self.loop = loop
     self.metrics = metrics
     self.log = log
-    dialer = Dialer(loop: loop)
+    let dialer = Dialer(loop: loop)
+    self.dialer = dialer
+    self.backends = backends ?? dialer
     shard = MetricShard(metrics.registry)
     turns = FairTurns(loop: loop)
   }

@@ -1,16 +1,16 @@
-import HTTP
+package import HTTP
 import Loop
-import Sockets
+package import Sockets
 import Streams
 import Telemetry
-import Time
+package import Time
 
 /// One event loop with its listener and its clients, put together from parts that know each other only as far as they
 /// must; see the picture in docs/architecture.md.
 ///
 /// Confined to its loop's thread. Others reach it by posting to the loop's mailbox.
-final class Worker {
-  let context: LoopContext
+package final class Worker {
+  package let context: LoopContext
   let decider: ModeDecider
   let books: StreamBooks
   let runs: RunRoster
@@ -22,9 +22,10 @@ final class Worker {
   private var listener: Listener?
   private var drained: (() -> Void)?
 
-  init(
+  /// - Parameter stores: the loop's way to stores of runs.
+  package init(
     context: LoopContext, settings: Settings, flags: FlagSnapshot, hub: RunHub, peers: LoopPeers<RunRoster>,
-    limits: ConnectionLimits
+    limits: ConnectionLimits, stores: any RunStores
   ) {
     self.context = context
     self.peers = peers
@@ -34,7 +35,7 @@ final class Worker {
     // The runs and the clients ask each other questions that only the worker can pass on.
     let links = WorkerLinks()
     let runs = RunRoster(
-      hub: hub, peers: peers, context: context, stores: RedisStores(hub: hub, context: context),
+      hub: hub, peers: peers, context: context, stores: stores,
       isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
       somethingLeft: { links.worker?.settleDrain() })
     let upstreams = UpstreamRoom(limit: limits.upstreams) { tails.endAll() }
@@ -57,13 +58,21 @@ final class Worker {
     peers.join(runs, of: context.index, on: context.loop)
   }
 
+  /// What serves a request of `client`; `begin()` is to be called next.
+  package func exchange(for request: consuming RequestHead, of client: any ClientStream) -> any ClientExchange {
+    exchanges.make(request, for: client)
+  }
+
+  /// Serves a client's connection, whatever carries it.
+  package func serve(_ connection: any Connection) { clients.serve(connection) }
+
   // MARK: - Settings and flags
 
   /// What requests begin with now.
   var settings: LoopSettings { exchanges.settings }
 
   /// Takes a new configuration. What is running keeps what it started with.
-  func adopt(_ settings: Settings) {
+  package func adopt(_ settings: Settings) {
     let old = exchanges.settings.pools
     exchanges.settings = LoopSettings(settings, keeping: old) { [context, room = upstreams] in
       UpstreamPool($0, room: room, context: context)
@@ -76,13 +85,13 @@ final class Worker {
     runs.adopt(settings)
   }
 
-  func adopt(_ flags: FlagSnapshot) {
+  package func adopt(_ flags: FlagSnapshot) {
     decider.adopt(flags)
     books.adopt(flags)
     books.recall = decider.recall
   }
 
-  func adopt(_ override: ClosingOverride) {
+  package func adopt(_ override: ClosingOverride) {
     decider.adopt(override)
     books.recall = decider.recall
   }
@@ -111,7 +120,7 @@ final class Worker {
   func leave() { context.leaveBegan() }
 
   /// Takes no more connections and no more streams; calls `completion` when the last client has left.
-  func drain(_ completion: @escaping () -> Void) {
+  package func drain(_ completion: @escaping () -> Void) {
     guard !context.isDraining else { return }
     context.drainBegan()
     _ = tails.endAll()
@@ -133,15 +142,15 @@ final class Worker {
 
   /// The drain time is over: open streams end with `draining`, spread over `jitter` so that clients don't all come
   /// back at once.
-  func endStreams(jitter: Nanoseconds) {
+  package func endStreams(jitter: Nanoseconds) {
     clients.endStreams(jitter: jitter, .draining, reason: EndReason.shuttingDown.text)
   }
 
   /// Ends the runs that nobody reads too.
-  func endRuns() { runs.endAll(.draining, reason: EndReason.shuttingDown.text) }
+  package func endRuns() { runs.endAll(.draining, reason: EndReason.shuttingDown.text) }
 
   /// Ends everything at once, stuck sockets included.
-  func stop() {
+  package func stop() {
     context.stopBegan()
     _ = tails.endAll()
     peers.leave(context.index)

@@ -30,9 +30,10 @@ final class WorkerHandle {
     do {
       thread = try LoopThread.start(name: "worker-\(index)") { loop in
         let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
+        let context = LoopContext(index: index, loop: loop, metrics: metrics, log: log)
         let worker = Worker(
-          context: LoopContext(index: index, loop: loop, metrics: metrics, log: log), settings: settings, flags: flags,
-          hub: hub, peers: peers, limits: limits)
+          context: context, settings: settings, flags: flags, hub: hub, peers: peers, limits: limits,
+          stores: RedisStores(hub: hub, context: context))
         do {
           let bound = try worker.listen(at: address)
           started.put(.success((LoopBound(worker, loop: loop), bound)))

@@ -28,6 +28,7 @@ package final class EventLoop {
   /// How late the last tick was: what an event that came meanwhile had to wait.
   package private(set) var tickLag = Nanoseconds.zero
 
+  private let playedClock: PlayedClock?
   private let ticker: Int32
   private var nextTick: MonotonicTime
   private var events = EventLoopEvents()
@@ -37,10 +38,12 @@ package final class EventLoop {
   private var mustStop = false
   package private(set) var hasRun = false
 
-  package init() throws(LoopError) {
+  /// - Parameter clock: for tests: the loop's time then passes only when it is told to.
+  package init(clock: PlayedClock? = nil) throws(LoopError) {
+    playedClock = clock
     mailbox = try Mailbox()
     unsafe base = try Self.makeBase()
-    let start = Self.clock()
+    let start = clock?.now ?? Self.clock()
     now = start
     nextTick = start + Self.tickInterval
     heartbeat = Heartbeat(at: start)
@@ -75,6 +78,12 @@ package final class EventLoop {
     mustStop = false
   }
 
+  /// Calls back for what has come, once, without waiting for more.
+  package func turn() {
+    hasRun = true
+    unsafe event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY)
+  }
+
   /// Ends `run()` after the current callback, or at once when it is called next. On the loop's thread only; from
   /// elsewhere post it.
   package func stop() {
@@ -85,7 +94,7 @@ package final class EventLoop {
   /// Reads CLOCK_MONOTONIC and makes it `now`.
   @discardableResult
   package func readClock() -> MonotonicTime {
-    now = Self.clock()
+    now = playedClock?.now ?? Self.clock()
     return now
   }
 

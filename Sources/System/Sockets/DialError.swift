@@ -14,6 +14,12 @@ package struct DialError: Error, Hashable, Sendable, CustomStringConvertible {
   package let port: UInt16
   package let reason: Reason
 
+  package init(host: String, port: UInt16, reason: Reason) {
+    self.host = host
+    self.port = port
+    self.reason = reason
+  }
+
   /// The reason without its values.
   package enum Phase: Sendable {
     case resolve, connect, timeout

@@ -1,13 +1,13 @@
-import HTTP
-import Loop
-import Runs
-import Streams
-import Time
+package import HTTP
+package import Loop
+package import Runs
+package import Streams
+package import Time
 
 /// What serves one request of a client: takes its body, writes its answer, and learns what becomes of the client.
 ///
 /// Called on the client's loop.
-protocol ClientExchange: AnyObject {
+package protocol ClientExchange: AnyObject {
   var method: HTTP.Method { get }
   /// The event stream that is open towards the client, if there is one.
   var stream: ClientDelivery? { get }

@@ -49,20 +49,29 @@ final class ClientRoster {
   var connections: Int { clients.count + room.lingeringCount }
 
   func accept(_ connection: TCPConnection) {
+    // The request is here by now in most cases; to be told so would take another turn.
+    if serve(connection) { connection.readNow() }
+  }
+
+  /// Reads requests from a client's connection.
+  ///
+  /// - Returns: whether there was room for it.
+  @discardableResult
+  func serve(_ connection: any Connection) -> Bool {
     context.shard.increment(context.metrics.connections)
     if !room.admitsClient(beside: clients.count) {
       context.shard.increment(context.metrics.refusals[.overload])
-      return refuseQuickly(connection)
+      refuseQuickly(connection)
+      return false
     }
     let client = HTTP1Client(connection: connection, roster: self)
     client.rosterIndex = clients.count
     clients.append(client)
     client.start()
-    // The request is here by now in most cases; to be told so would take another turn.
-    connection.readNow()
+    return true
   }
 
-  private func refuseQuickly(_ connection: TCPConnection) {
+  private func refuseQuickly(_ connection: any Connection) {
     var answer = ByteBuffer()
     var fields = Fields()
     fields.append(.retryAfter, decimal: 1)

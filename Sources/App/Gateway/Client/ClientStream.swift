@@ -1,13 +1,13 @@
-import Bytes
-import HTTP
-import Loop
-import Streams
-import Time
+package import Bytes
+package import HTTP
+package import Loop
+package import Streams
+package import Time
 
 /// A request's way back to its client, whatever carries it. One for each request; lives on the client's loop.
 ///
 /// What is written before the answer begins or after its end is dropped.
-protocol ClientStream: AnyObject {
+package protocol ClientStream: AnyObject {
   /// What backends are told of the client.
   var forwarded: ForwardedClient { get }
   /// Whether the client has had an answer on this connection.
@@ -64,8 +64,8 @@ protocol ClientStream: AnyObject {
 }
 
 extension ClientStream {
-  func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
+  package func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
 
   /// Answers without a body.
-  func answer(_ draft: borrowing ResponseDraft) { answer(draft, Span()) }
+  package func answer(_ draft: borrowing ResponseDraft) { answer(draft, Span()) }
 }

@@ -1,8 +1,8 @@
-import Streams
+package import Streams
 
 /// What a close is counted under.
-struct CloseLabel {
-  let mode: Mode
+package struct CloseLabel {
+  package let mode: Mode
   /// The arm that the guard counts the close in; `nil`: it does not.
   let cohort: Cohort?
 }

@@ -8,7 +8,7 @@ import Time
 /// takes that, keeps it alive, ends it, and enters all this in the books.
 ///
 /// The other half is a `BackendFeed`, or a run's log. Lives on the client's loop.
-final class ClientDelivery {
+package final class ClientDelivery {
   let id: StreamID
   let client: any ClientStream
   private let context: LoopContext

@@ -1,13 +1,18 @@
 import JSON
-import Streams
+package import Streams
 import Time
 
 /// What holds on every worker whatever the flag file says.
-struct ClosingOverride: Equatable, Sendable {
+package struct ClosingOverride: Equatable, Sendable {
   /// The guard has taken the new closing back.
-  var isRolledBack = false
+  package var isRolledBack = false
   /// An operator has, by `POST /kill`.
-  var kill = Recall.none
+  package var kill = Recall.none
+
+  package init(isRolledBack: Bool = false, kill: Recall = .none) {
+    self.isRolledBack = isRolledBack
+    self.kill = kill
+  }
 
   /// Whether every new stream is legacy.
   var isLegacy: Bool { isRolledBack || kill != .none }

@@ -31,7 +31,7 @@ package final class FlagSnapshot: Sendable {
   /// The variant that a rollout introduces; without one, whatever is not legacy.
   private let introduced: Mode?
 
-  init(_ set: FlagSet, loadedAt: WallTime) {
+  package init(_ set: FlagSet, loadedAt: WallTime) {
     flagSet = set
     self.loadedAt = loadedAt
     let anybody = set.evaluate(.streamClosing, EvaluationContext())

@@ -2,11 +2,13 @@ import Loop
 import Synchronization
 
 /// How the loops of the process reach each other: one member for each loop, which others run closures with.
-final class LoopPeers<Member: AnyObject>: Sendable {
+package final class LoopPeers<Member: AnyObject>: Sendable {
   private struct Peer {
     let mailbox: Mailbox
     let member: LoopBound<Member>
   }
+
+  package init() {}
 
   private let peers = Mutex<[Int: Peer]>([:])
 

@@ -18,7 +18,7 @@ package final class RunHub: Sendable {
   let identitySeed: UInt64
   private let standings = Mutex<[Int: StoreStanding]>([:])
 
-  init(_ configuration: Configuration, identitySeed: UInt64) {
+  package init(_ configuration: Configuration, identitySeed: UInt64) {
     self.identitySeed = identitySeed
     budget = RunBudget(limit: configuration.runs.memory)
     memories = PrincipalMemories(budget, percent: configuration.runs.memoryShare)
@@ -26,6 +26,9 @@ package final class RunHub: Sendable {
     unread = UnreadRuns(limit: configuration.runs.unread, share: configuration.runs.unreadPerPrincipal)
     stored = StoredRuns(limit: configuration.runs.stored, share: configuration.runs.storedPerPrincipal)
   }
+
+  /// Bytes that the runs of all loops hold.
+  package var memoryInUse: Int { budget.used }
 
   /// Notes whether a loop has the store that all replicas share.
   func note(_ standing: StoreStanding, of index: Int) { standings.withLock { $0[index] = standing } }

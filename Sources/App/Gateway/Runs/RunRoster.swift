@@ -4,10 +4,10 @@ import Runs
 import SSE
 import Streams
 import Telemetry
-import Time
+package import Time
 
 /// The runs that have readers or a source on one loop: those that live here, and copies of others.
-final class RunRoster: RunHost {
+package final class RunRoster: RunHost {
   let context: LoopContext
   let hub: RunHub
   /// Those of the other loops.
@@ -262,7 +262,7 @@ extension RunRoster: DeadlineMember {
 
   fileprivate static let trimInterval = Nanoseconds.seconds(1)
 
-  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+  package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     pool.trim()
     if !runs.isEmpty || pool.bytes > 0 { return now + Self.trimInterval }
     poolHandle = nil

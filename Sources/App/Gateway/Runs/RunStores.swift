@@ -1,7 +1,7 @@
-import Runs
+package import Runs
 
 /// One loop's way to the stores of runs: the one of the configuration in force, and those that earlier runs began with.
-protocol RunStores: AnyObject {
+package protocol RunStores: AnyObject {
   /// Made when it is first asked for; `nil` when the configuration names none.
   var store: (any RunStore)? { get }
   /// Whether a run or a request needs a store. Set by who has the runs.

@@ -1,10 +1,10 @@
 import Bytes
-import Files
-import Telemetry
+package import Files
+package import Telemetry
 import Time
 
 /// The log lines of one loop: gathered, and handed over once per tick or when enough have come together.
-final class WorkerLog {
+package final class WorkerLog {
   private let writer: LogWriter
   /// Bytes that are handed over before the next tick does it: each time wakes the writing thread.
   private static let batch = 128 << 10
@@ -16,7 +16,7 @@ final class WorkerLog {
   private var headLevel = LogLevel.info
   var level: LogLevel
 
-  init(writer: LogWriter, level: LogLevel) {
+  package init(writer: LogWriter, level: LogLevel) {
     self.writer = writer
     self.level = level
   }
@@ -44,7 +44,7 @@ final class WorkerLog {
     if pending.count > Self.batch { flush() }
   }
 
-  func flush() {
+  package func flush() {
     guard !pending.isEmpty else { return }
     pending.withSpan { writer.append($0, counts: pendingCounts) }
     pending.removeAll()

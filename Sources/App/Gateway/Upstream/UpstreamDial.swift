@@ -12,19 +12,19 @@ final class UpstreamDial {
   private let room: UpstreamRoom
   private let end: MonotonicTime
   private var completion: Completion?
-  private var dialing: DialAttempt?
+  private var dialing: (any BackendDial)?
   private var handshake: TLSHandshake?
   /// Called when the backend has been reached and the TLS handshake begins.
   var willSecure: (() -> Void)?
 
   /// - Parameter completion: called once, never before this returns, and not at all after `cancel()`.
-  init(_ settings: UpstreamSettings, dialer: Dialer, room: UpstreamRoom, completion: @escaping Completion) {
+  init(_ settings: UpstreamSettings, dialer: any BackendDialer, room: UpstreamRoom, completion: @escaping Completion) {
     self.settings = settings
     self.completion = completion
     self.room = room
     room.upstreamBegan()
     end = dialer.loop.now + settings.connectTimeout
-    dialing = dialer.connect(
+    dialing = dialer.dial(
       host: settings.url.host, port: settings.url.port, timeout: settings.connectTimeout
     ) { [self] result in dialled(result) }
   }
@@ -33,12 +33,15 @@ final class UpstreamDial {
     finish(nil)
   }
 
-  private func dialled(_ result: Result<TCPConnection, DialError>) {
+  private func dialled(_ result: Result<any Connection, DialError>) {
     dialing = nil
     switch result {
     case .failure(let error): finish(.failure(.dial(error)))
     case .success(let connection):
-      guard let tls = settings.tls else { return finish(.success(connection)) }
+      // A connection that is played is as secure as its test says.
+      guard let tls = settings.tls, let connection = connection as? TCPConnection else {
+        return finish(.success(connection))
+      }
       willSecure?()
       // What the address took is missing here: the two share one limit.
       let timeout = max(.zero, end - connection.loop.readClock())

@@ -199,7 +199,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   /// Makes a new connection.
   func open(_ completion: @escaping (Result<any Connection, UpstreamConnectError>) -> Void) -> UpstreamDial {
     room.makeRoom()
-    return UpstreamDial(settings, dialer: context.dialer, room: room, completion: completion)
+    return UpstreamDial(settings, dialer: context.backends, room: room, completion: completion)
   }
 
   /// Closes the connection that has been kept longest.

@@ -1,0 +1,167 @@
+import Bytes
+import Gateway
+import Loop
+import Sockets
+import Time
+
+/// Backends without sockets: each connection is made in the next turn of the loop, or refused where a test says so.
+final class PlayedBackends: BackendDialer {
+  let loop: EventLoop
+  /// Whether new connections are refused.
+  var refuses = false
+  /// Whether new connections are neither made nor refused.
+  var isSilent = false
+  /// Every connection that was made, the oldest first.
+  private(set) var connections: [PlayedConnection] = []
+  private(set) var dials = 0
+
+  init(loop: EventLoop) { self.loop = loop }
+
+  func dial(
+    host: String, port: UInt16, timeout: Nanoseconds,
+    completion: @escaping (Result<any Connection, DialError>) -> Void
+  ) -> any BackendDial {
+    dials += 1
+    let dial = PlayedDial()
+    later(on: loop) { [self] in
+      guard !dial.isCancelled, !isSilent else { return }
+      if refuses {
+        completion(.failure(DialError(host: host, port: port, reason: .timeout(nil))))
+      } else {
+        let connection = PlayedConnection(loop: loop)
+        connections.append(connection)
+        completion(.success(connection))
+      }
+    }
+    return dial
+  }
+
+  /// The connection that was made last.
+  var last: PlayedConnection? { connections.last }
+}
+
+private final class PlayedDial: BackendDial {
+  private(set) var isCancelled = false
+  func cancel() { isCancelled = true }
+}
+
+/// Calls `body` in the next turn of the loop.
+func later(on loop: EventLoop, _ body: @escaping () -> Void) { loop.callAfterThisCallback(PlayedTurn(body)) }
+
+private final class PlayedTurn: TurnMember {
+  private let body: () -> Void
+  init(_ body: @escaping () -> Void) { self.body = body }
+  func turnCame() { body() }
+}
+
+/// A connection whose other side is a test.
+final class PlayedConnection: Connection {
+  let loop: EventLoop
+  var handler: (any ConnectionHandler)?
+  private(set) var isReading = false
+  private(set) var hasPeerFinished = false
+  private(set) var hasFinishedWriting = false
+  private(set) var isClosed = false
+  private(set) var hasFailed = false
+  private(set) var wasReset = false
+  /// What the gateway has sent.
+  private(set) var received = ""
+  /// What the gateway has yet to read.
+  private var waiting = ""
+  /// The other side takes nothing, so that what it is sent waits.
+  var isStuck = false
+  private(set) var queuedBytes = 0
+  var lowWaterMark = 0
+
+  init(loop: EventLoop) { self.loop = loop }
+
+  // MARK: - The backend's side
+
+  /// Sends what the gateway reads when it reads next.
+  func send(_ text: String) {
+    waiting += text
+    deliver()
+  }
+
+  /// Answers with an event stream that ends with its last chunk.
+  func openStream(_ fields: String = "") {
+    send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\(fields)\r\n")
+  }
+
+  func sendChunk(_ text: String) {
+    send("\(String(text.utf8.count, radix: 16))\r\n\(text)\r\n")
+  }
+
+  func event(_ data: String) { sendChunk("data: \(data)\n\n") }
+
+  func endStream() { send("0\r\n\r\n") }
+
+  /// Ends the connection, in the middle of whatever it was.
+  func finish() {
+    hasPeerFinished = true
+    handler?.connectionEnded(.finished)
+  }
+
+  /// The connection breaks.
+  func fail() {
+    hasFailed = true
+    handler?.connectionEnded(.failed(.reset))
+  }
+
+  /// The other side takes what waits for it.
+  func drain() {
+    isStuck = false
+    queuedBytes = 0
+    handler?.connectionDrained()
+  }
+
+  /// What was received since this was last asked.
+  func takeReceived() -> String {
+    defer { received = "" }
+    return received
+  }
+
+  private func deliver() {
+    while isReading, !isClosed, !waiting.isEmpty {
+      let bytes = [UInt8](waiting.utf8.prefix(32 << 10))
+      waiting = String(decoding: Array(waiting.utf8.dropFirst(bytes.count)), as: UTF8.self)
+      loop.input.fill(bytes.span)
+      handler?.connectionReceived(loop.input)
+      loop.input.clear()
+    }
+  }
+
+  // MARK: - Connection
+
+  func startReading() {
+    isReading = true
+    if !waiting.isEmpty { later(on: loop) { [self] in deliver() } }
+  }
+
+  func pauseReading() { isReading = false }
+  func write(_ bytes: Span<UInt8>) {
+    guard !isClosed, !hasFinishedWriting, !hasFailed else { return }
+    received += String(copying: bytes)
+    if isStuck { queuedBytes += bytes.count }
+  }
+
+  func flush() {}
+  func finishWriting() { hasFinishedWriting = true }
+  var sendProgress: SendProgress { SendProgress(queued: queuedBytes, unacknowledged: 0) }
+  var acknowledgedBytes: UInt64 { 0 }
+  var peerSign: PeerSign { hasPeerFinished ? .finished : .none }
+  var lastWriteProgress: MonotonicTime { loop.now }
+
+  func close() {
+    isClosed = true
+    handler = nil
+  }
+
+  func reset() {
+    wasReset = true
+    close()
+  }
+
+  var peerAddress: SocketAddress { SocketAddress(v4: 0x7F00_0001, port: 1) }
+  var localAddress: SocketAddress { SocketAddress(v4: 0x7F00_0001, port: 2) }
+}
