@@ -43,6 +43,7 @@ import Time
     let shared = [
       ("routes[].stream.", "stream."), ("defaults.health", "upstreams.NAME.health"),
       ("admin.token.", "upstreams.NAME.headers.HEADER."), ("runs.redis.tls.", "upstreams.NAME.tls."),
+      ("tls.", "listeners[].tls."),
       ("runs.cors.", "routes[].cors."),
       ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
       ("flags.guardRedis.password.", "upstreams.NAME.headers.HEADER."),

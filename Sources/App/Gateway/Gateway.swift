@@ -6,6 +6,7 @@ import Processes
 import RedisLog
 import Sockets
 import Streams
+import TLS
 import Telemetry
 import Time
 
@@ -30,6 +31,8 @@ package final class Gateway {
   private(set) var guardShare: GuardShare?
   let censusKeeper: CensusKeeper
   let hub: RunHub
+  /// With which sessions of clients are sealed, on all loops and whatever is reloaded.
+  let tickets = TicketKeys()
   private let peers = LoopPeers<RunRoster>()
   private(set) var workers: [WorkerHandle] = []
   let log: WorkerLog
@@ -50,6 +53,7 @@ package final class Gateway {
   private var lastReloadFault: String?
   /// What the last reload brought and only a restart puts in force.
   private(set) var restartNeeds: [RestartNeed] = []
+  private(set) lazy var certificates = CertificateKeeper(loop: loop) { [unowned self] in rereadCertificates() }
   private var watches: [SignalWatch] = []
   private var logFlush: Timer?
   /// What the drain has still to do.
@@ -95,17 +99,20 @@ package final class Gateway {
     SignalWatch.ignoreBrokenPipes()
     let configuration = settings.configuration
     try refuseUnsupportedRedis()
-    var address = configuration.listen
+    var addresses = configuration.places.map(\.address)
     try Listeners.claim(configuration)
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        hub: hub, peers: peers, limits: connectionLimits, address: address)
-      // With port 0 the first listener picks one, and the others share it.
-      address = handle.address
+        hub: hub, peers: peers, limits: connectionLimits, tickets: tickets, addresses: addresses)
+      // With port 0 the first worker's listener picks one, and the others share it.
+      addresses = handle.addresses
       workers.append(handle)
     }
-    self.address = address
+    address = addresses[0]
+    rotateTicketKeys()
+    certificates.follow(configuration.certificateFiles)
+    warnOfCertificatesRegularly()
     flags.onChange = { [unowned self] snapshot in
       for worker in workers { worker.adopt(snapshot) }
       guardKeeper.flagsChanged(snapshot.flagSet)
@@ -120,7 +127,10 @@ package final class Gateway {
     try startAdmin(configuration.admin)
     try watchSignals()
     log.write(.info, "started", at: loop.wallTime()) { line in
-      line.field("listen", address.description)
+      line.field("listen", addresses[0].description)
+      if addresses.count > 1 {
+        line.field("listeners", addresses.dropFirst().map(\.description).joined(separator: ", "))
+      }
       line.field("admin", (adminAddress ?? configuration.admin.listen).description)
       line.field("workers", workers.count)
       line.field("flags", flags.current.version)
@@ -186,6 +196,16 @@ package final class Gateway {
       throw StartError(description: "signals can't be watched: \(error)")
     }
   }
+
+  private func rotateTicketKeys() {
+    after(Self.ticketKeyLife) { [unowned self] in
+      tickets.rotate()
+      rotateTicketKeys()
+    }
+  }
+
+  /// A key seals tickets so long, and opens them twice as long.
+  private static let ticketKeyLife = Nanoseconds.seconds(6 * 3600)
 
   private func runGuard() {
     let timer = Timer(loop: loop) { [unowned self] in
@@ -263,9 +283,9 @@ package final class Gateway {
     configurationReloadFailed = false
     let (inForce, needs) = settings.configuration.reloading(wanted)
     restartNeeds = needs
-    let settings = Settings(inForce)
-    self.settings = settings
-    for worker in workers { worker.adopt(settings) }
+    putInForce(inForce)
+    certificates.fault = nil
+    certificates.follow(inForce.certificateFiles)
     guardShare?.settingsChanged(inForce)
     log.level = inForce.logLevel
     admin?.token = inForce.admin.token
@@ -274,6 +294,12 @@ package final class Gateway {
     log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
       if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
     }
+  }
+
+  func putInForce(_ configuration: Configuration) {
+    let settings = Settings(configuration)
+    self.settings = settings
+    for worker in workers { worker.adopt(settings) }
   }
 
   // MARK: - End
@@ -338,6 +364,7 @@ package final class Gateway {
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
     guardShare?.close()
+    certificates.close()
     censusTimer?.cancel()
     reloadRetry?.cancel()
     adminRetry?.cancel()

@@ -9,7 +9,8 @@ enum Listeners {
   /// Refuses to start beside a process that nobody meant to share a port with: each would get a part of the connections.
   static func claim(_ configuration: Configuration) throws(Gateway.StartError) {
     guard !configuration.isShared else { return }
-    let places = [("listen", configuration.listen), ("admin.listen", configuration.admin.listen)]
+    var places = [("listen", configuration.listen), ("admin.listen", configuration.admin.listen)]
+    places += configuration.listeners.enumerated().map { ("listeners[\($0)].address", $1.address) }
     for (name, address) in places where address.port != 0 && Listener.isTaken(address) {
       throw Gateway.StartError(
         description:

@@ -2,6 +2,7 @@ package import HTTP
 import Loop
 package import Sockets
 import Streams
+package import TLS
 import Telemetry
 package import Time
 
@@ -19,13 +20,13 @@ package final class Worker {
   private let exchanges: ExchangeMaker
   let clients: ClientRoster
   let peers: LoopPeers<RunRoster>
-  private var listener: Listener?
+  private let listeners: ClientListeners
   private var drained: (() -> Void)?
 
   /// - Parameter stores: the loop's way to stores of runs.
   package init(
     context: LoopContext, settings: Settings, flags: FlagSnapshot, hub: RunHub, peers: LoopPeers<RunRoster>,
-    limits: ConnectionLimits, stores: any RunStores
+    limits: ConnectionLimits, tickets: TicketKeys, stores: any RunStores
   ) {
     self.context = context
     self.peers = peers
@@ -50,9 +51,10 @@ package final class Worker {
     self.tails = tails
     self.exchanges = exchanges
     clients = ClientRoster(
-      settings, limit: limits.clients, books: books, context: context,
+      settings, limit: limits.clients, books: books, context: context, tickets: tickets,
       makeExchange: { exchanges.make($0, for: $1) },
       somebodyLeft: { links.worker?.settleDrain() })
+    listeners = ClientListeners(clients)
     links.worker = self
     adopt(settings)
     peers.join(runs, of: context.index, on: context.loop)
@@ -98,23 +100,15 @@ package final class Worker {
 
   // MARK: - Start and end
 
-  /// Opens the listener.
+  /// Opens the listeners, in the order of the configuration's places.
   ///
-  /// - Returns: where it listens.
-  func listen(at address: SocketAddress) throws(SocketError) -> SocketAddress {
-    var options = SocketOptions()
-    options.unsentLimit = Self.unsentLimit
-    let listener = try Listener(loop: context.loop, address: address, options: options) { [clients] connection in
-      clients.accept(connection)
-    }
-    self.listener = listener
+  /// - Returns: where they listen.
+  func listen(at addresses: [SocketAddress]) throws(ListenFault) -> [SocketAddress] {
+    let places = try listeners.open(at: addresses, on: context.loop)
     runs.connect()
     _ = context.loop.deadlines.add(EachTick(context), at: context.loop.now)
-    return listener.localAddress
+    return places
   }
-
-  /// Bytes of one client's answers that the kernel takes before it has sent them.
-  private static let unsentLimit = 128 << 10
 
   /// Tells clients with each answer to connect anew, which they do elsewhere once no balancer sends them here.
   func leave() { context.leaveBegan() }
@@ -126,8 +120,7 @@ package final class Worker {
     _ = tails.endAll()
     drained = completion
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
-    listener?.closeAfterBacklog()
-    listener = nil
+    listeners.closeAfterBacklog()
     clients.retire()
     settleDrain()
   }
@@ -154,7 +147,7 @@ package final class Worker {
     context.stopBegan()
     _ = tails.endAll()
     peers.leave(context.index)
-    listener?.close()
+    listeners.close()
     clients.stop()
     for pool in exchanges.settings.pools { pool.retire() }
     runs.close()

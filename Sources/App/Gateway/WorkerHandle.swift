@@ -3,6 +3,7 @@ import Flags
 import Loop
 import Processes
 import Sockets
+import TLS
 import Telemetry
 import Time
 
@@ -11,21 +12,22 @@ final class WorkerHandle {
   private let thread: LoopThread
   private let worker: LoopBound<Worker>
   let index: Int
-  let address: SocketAddress
+  /// Of its listeners, in the order of the configuration's places.
+  let addresses: [SocketAddress]
 
-  private init(index: Int, thread: LoopThread, worker: LoopBound<Worker>, address: SocketAddress) {
+  private init(index: Int, thread: LoopThread, worker: LoopBound<Worker>, addresses: [SocketAddress]) {
     self.index = index
     self.thread = thread
     self.worker = worker
-    self.address = address
+    self.addresses = addresses
   }
 
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, address: SocketAddress
+    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, tickets: TicketKeys, addresses: [SocketAddress]
   ) throws(Gateway.StartError) -> WorkerHandle {
-    let started = Rendezvous<Result<(LoopBound<Worker>, SocketAddress), Gateway.StartError>>()
+    let started = Rendezvous<Result<(LoopBound<Worker>, [SocketAddress]), Gateway.StartError>>()
     let thread: LoopThread
     do {
       thread = try LoopThread.start(name: "worker-\(index)") { loop in
@@ -33,12 +35,12 @@ final class WorkerHandle {
         let context = LoopContext(index: index, loop: loop, metrics: metrics, log: log)
         let worker = Worker(
           context: context, settings: settings, flags: flags, hub: hub, peers: peers, limits: limits,
-          stores: RedisStores(hub: hub, context: context))
-        do {
-          let bound = try worker.listen(at: address)
+          tickets: tickets, stores: RedisStores(hub: hub, context: context))
+        do throws(ListenFault) {
+          let bound = try worker.listen(at: addresses)
           started.put(.success((LoopBound(worker, loop: loop), bound)))
         } catch {
-          started.put(.failure(Gateway.StartError(description: "can't listen on \(address): \(error)")))
+          started.put(.failure(Gateway.StartError(description: error.description)))
           loop.stop()
         }
       }
@@ -46,7 +48,7 @@ final class WorkerHandle {
       throw Gateway.StartError(description: "no thread for worker \(index): \(error)")
     }
     let (worker, bound) = try started.take().get()
-    return WorkerHandle(index: index, thread: thread, worker: worker, address: bound)
+    return WorkerHandle(index: index, thread: thread, worker: worker, addresses: bound)
   }
 
   /// When its loop was last seen at work; from any thread.

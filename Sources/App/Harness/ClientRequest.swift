@@ -1,3 +1,4 @@
+package import TLS
 package import Time
 
 /// What a stream client sends.
@@ -50,6 +51,8 @@ package struct ClientBehaviour: Sendable {
   package var stopsReadingAfter: Int?
   /// Requests sent right behind the first on the same connection, before any answer.
   package var pipelined: [ClientRequest] = []
+  /// Speaks TLS; the server must prove to be `localhost` if the context verifies.
+  package var tls: TLSContext?
   /// Gives up after so long.
   package var timeout = Nanoseconds.seconds(20)
 
@@ -89,6 +92,8 @@ package struct ClientResult: Sendable {
   package internal(set) var end = End.clean
   /// Bytes of the response on the wire, head and framing included.
   package internal(set) var wireBytes = 0
+  /// Whether a TLS session from before was taken up.
+  package internal(set) var isResumed = false
   package internal(set) var startedAt = MonotonicTime(nanoseconds: 0)
   /// When the final response's head was complete.
   package internal(set) var headAt: MonotonicTime?

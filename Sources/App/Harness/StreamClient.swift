@@ -1,6 +1,7 @@
 internal import Bytes
 package import Loop
 package import Sockets
+import TLS
 internal import Time
 
 /// One HTTP/1.1 request on a connection of its own, on a loop, read to its end or left early.
@@ -16,7 +17,8 @@ package final class StreamClient: ConnectionHandler {
   private lazy var limit = Timer(loop: loop) { [unowned self] in finish(.timedOut) }
   private lazy var pause = Timer(loop: loop) { [unowned self] in connection?.startReading() }
   private var attempt: DialAttempt?
-  private var connection: TCPConnection?
+  private var connection: (any Connection)?
+  private var handshake: TLSHandshake?
   private var unread: [UInt8] = []
   private var body: WireBody?
   private var keeper: StreamClient?
@@ -57,12 +59,27 @@ package final class StreamClient: ConnectionHandler {
     switch outcome {
     case .failure(let error): finish(.unreachable("\(error)"))
     case .success(let connection):
-      self.connection = connection
-      connection.handler = self
-      for request in requests { send(request, on: connection) }
-      if behaviour.halfCloses { connection.finishWriting() }
-      connection.startReading()
+      guard let context = behaviour.tls else { return begin(on: connection) }
+      handshake = TLSConnection.connect(
+        over: connection, context: context, serverName: "localhost", timeout: behaviour.timeout
+      ) { [unowned self] outcome in
+        handshake = nil
+        switch outcome {
+        case .failure(let error): finish(.unreachable("\(error)"))
+        case .success(let secured):
+          result.isResumed = secured.isResumed
+          begin(on: secured)
+        }
+      }
     }
+  }
+
+  private func begin(on connection: any Connection) {
+    self.connection = connection
+    connection.handler = self
+    for request in requests { send(request, on: connection) }
+    if behaviour.halfCloses { connection.finishWriting() }
+    connection.startReading()
   }
 
   package func connectionDrained() {}
@@ -134,7 +151,7 @@ package final class StreamClient: ConnectionHandler {
     readBody()
   }
 
-  private func send(_ request: ClientRequest, on connection: TCPConnection) {
+  private func send(_ request: ClientRequest, on connection: any Connection) {
     let bytes = request.bytes(host: "\(address)")
     connection.write(bytes.span)
   }
@@ -156,6 +173,8 @@ package final class StreamClient: ConnectionHandler {
     limit.cancel()
     if behaviour.readInterval != nil { pause.cancel() }
     attempt?.cancel()
+    handshake?.cancel()
+    handshake = nil
     connection?.close()
     completion(result)
     keeper = nil

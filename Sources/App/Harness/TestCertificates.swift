@@ -34,14 +34,16 @@ package struct TestCertificates: Sendable {
   ///   - name: of the files, and the subject.
   ///   - names: what it is good for, such as `DNS:localhost,IP:127.0.0.1`.
   ///   - days: how long it is valid; negative for one that is over.
+  ///   - isRSA: whether the key is of RSA with 2,048 bits instead of ECDSA on P-256.
   package func identity(
-    _ name: String = "localhost", for names: String = "DNS:localhost,IP:127.0.0.1", days: Int = 2
+    _ name: String = "localhost", for names: String = "DNS:localhost,IP:127.0.0.1", days: Int = 2, isRSA: Bool = false
   ) throws -> TLSIdentity {
     let identity = TLSIdentity(certificate: path("\(name).pem"), key: path("\(name).key"))
-    try run([
-      "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=\(name)",
-      "-keyout", identity.key, "-out", path("\(name).request"),
-    ])
+    let kind = isRSA ? ["rsa:2048"] : ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    try run(
+      ["req", "-new", "-newkey"] + kind + [
+        "-nodes", "-subj", "/CN=\(name)", "-keyout", identity.key, "-out", path("\(name).request"),
+      ])
     let extensions = try folder.write("\(name).extensions", "subjectAltName=\(names)\nbasicConstraints=CA:FALSE\n")
     try run([
       "x509", "-req", "-in", path("\(name).request"), "-CA", roots, "-CAkey", path("authority.key"),

@@ -13,6 +13,8 @@ extension Verb {
 
         --upstream URL       the backend, such as http://127.0.0.1:9000 (FERMATA_UPSTREAM)
         --listen ADDR:PORT   where clients connect; default 127.0.0.1:8080 (FERMATA_LISTEN)
+        --tls-cert FILE      the certificate with which clients are served over https, PEM (FERMATA_TLS_CERT)
+        --tls-key FILE       its key, unless it is in the same file (FERMATA_TLS_KEY)
         --admin ADDR:PORT    health, metrics, streams and flags; default 127.0.0.1:8081 (FERMATA_ADMIN_LISTEN)
         --flags FILE         the flag file, watched while it runs; default: everything at legacy (FERMATA_FLAGS_FILE)
         --share              let other processes listen at the same address too, and take the operators' port when it is
@@ -41,7 +43,7 @@ extension SettingSources {
   /// The setting that an option gives.
   private static let commandLinePaths = [
     "--upstream": "upstream", "--listen": "listen", "--admin": "admin.listen", "--flags": "flags.file",
-    "--workers": "workers",
+    "--workers": "workers", "--tls-cert": "tls.cert", "--tls-key": "tls.key",
   ]
 
   /// What a command line may have.

@@ -28,6 +28,12 @@ enum ErrorQueue {
     return UInt8(exactly: number).map { TLSAlert(rawValue: $0) }
   }
 
+  /// Whether a client has sent a request of plain HTTP where its handshake was awaited.
+  static func isPlainRequest(_ code: UInt) -> Bool {
+    code & fermata_tls_system_error == 0 && ERR_GET_LIB(code) == ERR_LIB_SSL
+      && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST
+  }
+
   static func reason(_ code: UInt) -> String {
     if code & fermata_tls_system_error != 0 {
       return SystemError(code: Int32(truncatingIfNeeded: code & ~fermata_tls_system_error)).description

@@ -16,6 +16,10 @@ struct SocketState {
   /// Where a session of this connection goes; servers have none.
   let sessions: SessionStore?
   let serverName: String
+  /// Of an accepting side.
+  let identities: ServerIdentities?
+  /// The keys of an accepting side's tickets.
+  let tickets: TicketKeys?
 }
 
 /// OpenSSL's way to a socket. Its own one writes with `write`, which raises SIGPIPE, and reads until nothing is left.

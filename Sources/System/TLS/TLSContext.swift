@@ -23,86 +23,40 @@ package final class TLSContext: @unchecked Sendable {
   /// Instead of the name that was dialled.
   let serverName: String?
   let sessions: SessionStore?
+  /// Of a server.
+  let server: ServerIdentities?
 
   /// - Throws: `TLSError.file` naming the file that can't be used.
   package init(client settings: TLSClientSettings) throws(TLSError) {
-    unsafe context = try Self.make(TLS_client_method())
+    unsafe context = try OpenSSLContext.make(TLS_client_method())
     role = .client
     verifiesPeer = settings.verifiesPeer
     serverName = settings.serverName
     sessions = SessionStore()
+    server = nil
     if let name = serverName, ServerName(name) == nil { throw .setting("\"\(name)\" is not the name of a server") }
-    if settings.verifiesPeer { try trust(settings.roots) }
+    if settings.verifiesPeer { try unsafe OpenSSLContext.trust(settings.roots, in: context) }
     unsafe SSL_CTX_set_verify(context, settings.verifiesPeer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nil)
-    if let identity = settings.identity { try use(identity) }
+    if let identity = settings.identity { try unsafe OpenSSLContext.use(identity, in: context) }
     keepSessions()
   }
 
   /// - Throws: `TLSError.file` naming the file that can't be used.
   package init(server settings: TLSServerSettings) throws(TLSError) {
-    unsafe context = try Self.make(TLS_server_method())
+    let server = try ServerIdentities(settings)
+    unsafe context = server.retainFirst()
     role = .server
-    verifiesPeer = settings.clientRoots != nil
+    verifiesPeer = settings.clientRoots != nil && settings.clientCertificates != .none
     serverName = nil
     sessions = nil
-    if let roots = settings.clientRoots {
-      try trust(roots)
-      unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
-    }
-    try use(settings.identity)
-    if settings.newestVersion == .version12 {
-      unsafe SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(TLS1_2_VERSION), nil)
-    }
-    // Clients keep their sessions themselves, as tickets; the name marks them as this context's.
-    let name: StaticString = "fermata"
-    _ = unsafe SSL_CTX_set_session_id_context(context, name.utf8Start, UInt32(name.utf8CodeUnitCount))
-    unsafe SSL_CTX_ctrl(context, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
+    self.server = server
   }
+
+  /// When each of a server's certificates expires, in seconds since 1970, and the file it is in.
+  package var expiries: [(certificate: String, at: Int64)] { server?.expiries ?? [] }
 
   deinit {
     unsafe SSL_CTX_free(context)
-  }
-
-  @unsafe
-  private static func make(_ method: OpaquePointer?) throws(TLSError) -> OpaquePointer {
-    guard let context = unsafe SSL_CTX_new(method) else { throw .library(ErrorQueue.takeReason()) }
-    unsafe SSL_CTX_ctrl(context, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(TLS1_2_VERSION), nil)
-    unsafe SSL_CTX_set_options(context, fermata_tls_no_renegotiation)
-    // One `recv` for a record instead of two (its header, then the rest).
-    unsafe SSL_CTX_ctrl(context, SSL_CTRL_SET_READ_AHEAD, 1, nil)
-    // An idle connection holds no buffers; what waits for the socket may lie elsewhere when it is tried again.
-    let modes =
-      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS
-      | SSL_MODE_AUTO_RETRY
-    unsafe SSL_CTX_ctrl(context, SSL_CTRL_MODE, Int(modes), nil)
-    // A key that is encrypted is refused; nobody is asked at the terminal.
-    unsafe SSL_CTX_set_default_passwd_cb(context) { _, _, _, _ in 0 }
-    return unsafe context
-  }
-
-  private func trust(_ roots: String?) throws(TLSError) {
-    ErrorQueue.clear()
-    guard let roots else {
-      guard unsafe SSL_CTX_set_default_verify_paths(context) == 1 else {
-        throw .library("the system's certificates: \(ErrorQueue.takeReason())")
-      }
-      // A folder or file that does not exist is no failure, but leaves its error.
-      ErrorQueue.clear()
-      return
-    }
-    guard unsafe SSL_CTX_load_verify_file(context, roots) == 1 else {
-      throw .file(roots, reason: ErrorQueue.takeReason())
-    }
-  }
-
-  private func use(_ identity: TLSIdentity) throws(TLSError) {
-    ErrorQueue.clear()
-    guard unsafe SSL_CTX_use_certificate_chain_file(context, identity.certificate) == 1 else {
-      throw .file(identity.certificate, reason: ErrorQueue.takeReason())
-    }
-    guard unsafe SSL_CTX_use_PrivateKey_file(context, identity.key, SSL_FILETYPE_PEM) == 1,
-      unsafe SSL_CTX_check_private_key(context) == 1
-    else { throw .file(identity.key, reason: ErrorQueue.takeReason()) }
   }
 
   private func keepSessions() {

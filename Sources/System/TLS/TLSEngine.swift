@@ -44,15 +44,19 @@ struct TLSEngine: ~Copyable {
     unsafe self.state = unsafe state
   }
 
-  /// - Parameter serverName: whom to ask for and, unless the context says no, to verify; `nil` on the accepting side.
+  /// - Parameters:
+  ///   - serverName: whom to ask for and, unless the context says no, to verify; `nil` on the accepting side.
+  ///   - tickets: the keys of an accepting side's tickets, instead of the context's own.
   static func make(
-    _ context: TLSContext, descriptor: Int32, serverName: ServerName?
+    _ context: TLSContext, descriptor: Int32, serverName: ServerName?, tickets: TicketKeys? = nil
   ) throws(TLSError) -> TLSEngine {
     ErrorQueue.clear()
     guard let ssl = unsafe SSL_new(context.context) else { throw .library(ErrorQueue.takeReason()) }
     let state = UnsafeMutablePointer<SocketState>.allocate(capacity: 1)
     unsafe state.initialize(
-      to: SocketState(descriptor: descriptor, sessions: context.sessions, serverName: serverName?.text ?? ""))
+      to: SocketState(
+        descriptor: descriptor, sessions: context.sessions, serverName: serverName?.text ?? "",
+        identities: context.server, tickets: tickets ?? context.server?.tickets))
     // From here on its `deinit` cleans up.
     let engine = unsafe TLSEngine(ssl: ssl, state: state)
     try engine.prepare(context, serverName: serverName)
@@ -116,6 +120,7 @@ struct TLSEngine: ~Copyable {
   }
 
   private func handshakeFailure(_ code: UInt) -> TLSError {
+    if ErrorQueue.isPlainRequest(code) { return .plainRequest }
     let verdict = unsafe SSL_get_verify_result(ssl)
     guard verdict != Int(X509_V_OK), let text = unsafe X509_verify_cert_error_string(verdict) else {
       return ErrorQueue.alert(code).map { .alert($0) } ?? .handshake(ErrorQueue.reason(code))

@@ -10,6 +10,8 @@ package enum TLSError: Error, Hashable, Sendable, CustomStringConvertible {
   case certificate(String)
   /// The two could not agree, as found on this side.
   case handshake(String)
+  /// The peer speaks plain HTTP.
+  case plainRequest
   /// The peer ended the handshake.
   case alert(TLSAlert)
   /// The peer ended the connection within the handshake.
@@ -25,6 +27,7 @@ package enum TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     case .setting(let reason): reason
     case .certificate(let reason): "the peer's certificate: \(reason)"
     case .handshake(let reason): "handshake: \(reason)"
+    case .plainRequest: "handshake: the peer speaks plain HTTP"
     case .alert(let alert): "handshake: ended by the peer with \(alert)"
     case .closed: "handshake: closed by the peer"
     case .socket(let error): "handshake: \(error)"

@@ -17,27 +17,39 @@ package final class TLSHandshake {
   // The loop's deadline list keeps the handshake alive.
   private var handle: DeadlineHandle?
   private let end: MonotonicTime
+  /// What a loop's handshakes may cost; `nil` where nobody counts.
+  private var budget: HandshakeBudget?
+  private let tickets: TicketKeys?
+  /// What a peer is answered that speaks plain HTTP.
+  private let plainAnswer: [UInt8]
 
   /// Takes the socket of `connection` over, which may be closed already: then the handshake has failed.
   fileprivate init(
-    over connection: TCPConnection, role: TLSContext.Role, timeout: Nanoseconds,
+    over connection: TCPConnection, role: TLSContext.Role, timeout: Nanoseconds, terms: TLSAcceptTerms? = nil,
     completion: @escaping (Result<TLSConnection, TLSError>) -> Void
   ) {
     loop = connection.loop
     peer = connection.peerAddress
     self.role = role
     self.completion = completion
+    budget = terms?.budget
+    tickets = terms?.tickets
+    plainAnswer = terms?.plainAnswer ?? []
     end = loop.readClock() + timeout
     descriptor = connection.detach() ?? -1
     ownsDescriptor = descriptor >= 0
-    if !ownsDescriptor { connection.close() }
+    if !ownsDescriptor {
+      budget = nil
+      connection.close()
+    }
   }
 
   fileprivate func start(_ context: TLSContext, serverName: String?) {
     guard ownsDescriptor else { return finish(.failure(.closed)) }
     handle = loop.deadlines.add(self, at: end)
+    budget?.began()
     do throws(TLSError) {
-      engine = try Self.engine(context, descriptor: descriptor, serverName: serverName)
+      engine = try Self.engine(context, descriptor: descriptor, serverName: serverName, tickets: tickets)
       watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
       advance()
     } catch {
@@ -59,10 +71,10 @@ package final class TLSHandshake {
   }
 
   private static func engine(
-    _ context: TLSContext, descriptor: Int32, serverName: String?
+    _ context: TLSContext, descriptor: Int32, serverName: String?, tickets: TicketKeys?
   ) throws(TLSError) -> TLSEngine {
     guard context.role == .client else {
-      return try TLSEngine.make(context, descriptor: descriptor, serverName: nil)
+      return try TLSEngine.make(context, descriptor: descriptor, serverName: nil, tickets: tickets)
     }
     let text = context.serverName ?? serverName ?? ""
     guard let name = ServerName(text) else { throw .setting("\"\(text)\" is not the name of a server") }
@@ -70,6 +82,10 @@ package final class TLSHandshake {
   }
 
   private func advance() {
+    if let budget, !budget.takeStep() {
+      if watch?.isWriting != true, watch?.startReading() != true { finish(.failure(.socket(.outOfDescriptors))) }
+      return
+    }
     guard let step = engine?.shakeHands() else { return }
     switch step {
     case .done: succeed()
@@ -80,8 +96,19 @@ package final class TLSHandshake {
       // What can be read must not wake the loop meanwhile, again and again.
       watch?.stopReading()
       if watch?.startWriting() != true { finish(.failure(.socket(.outOfDescriptors))) }
-    case .failed(let error): finish(.failure(error))
+    case .failed(let error):
+      if error == .plainRequest { answerPlainly() }
+      finish(.failure(error))
     }
+  }
+
+  /// Says what is wrong in the language that the peer speaks. It has sent no more than a request's first part, so the
+  /// answer arrives before the connection's end.
+  private func answerPlainly() {
+    _ = unsafe plainAnswer.withUnsafeBytes { bytes in
+      unsafe send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+    }
+    _ = shutdown(descriptor, Int32(SHUT_WR))
   }
 
   private func succeed() {
@@ -104,6 +131,7 @@ package final class TLSHandshake {
   /// Lets go of everything.
   private func abandon() {
     closeSocket()
+    budget.take()?.ended()
     guard let handle else { return }
     self.handle = nil
     loop.deadlines.remove(handle)
@@ -115,6 +143,22 @@ package final class TLSHandshake {
     engine = nil
     if ownsDescriptor { Glibc.close(descriptor) }
     ownsDescriptor = false
+  }
+}
+
+/// What the handshakes of one accepting side have in common.
+package struct TLSAcceptTerms {
+  let budget: HandshakeBudget
+  let tickets: TicketKeys
+  let plainAnswer: [UInt8]
+
+  /// - Parameters:
+  ///   - tickets: the keys of tickets, shared with everything that may be handed one.
+  ///   - plainAnswer: the whole response for a client that speaks plain HTTP.
+  package init(budget: HandshakeBudget, tickets: TicketKeys, plainAnswer: [UInt8]) {
+    self.budget = budget
+    self.tickets = tickets
+    self.plainAnswer = plainAnswer
   }
 }
 
@@ -160,10 +204,11 @@ extension TLSConnection {
   /// The same for a connection that was accepted; `context` is a server's.
   @discardableResult
   package static func accept(
-    over connection: TCPConnection, context: TLSContext, timeout: Nanoseconds,
+    over connection: TCPConnection, context: TLSContext, timeout: Nanoseconds, terms: TLSAcceptTerms? = nil,
     completion: @escaping (Result<TLSConnection, TLSError>) -> Void
   ) -> TLSHandshake {
-    let handshake = TLSHandshake(over: connection, role: context.role, timeout: timeout, completion: completion)
+    let handshake = TLSHandshake(
+      over: connection, role: context.role, timeout: timeout, terms: terms, completion: completion)
     handshake.start(context, serverName: nil)
     return handshake
   }

@@ -29,14 +29,37 @@ package struct TLSClientSettings: Hashable, Sendable {
   package init() {}
 }
 
+/// Whether clients show a certificate.
+package enum ClientCertificates: String, CaseIterable, Sendable {
+  /// They are not asked for one.
+  case none
+  /// They may. One that is shown must be good.
+  case request
+  /// They must.
+  case require
+}
+
 /// How the end that accepts behaves.
 package struct TLSServerSettings: Hashable, Sendable {
-  package var identity: TLSIdentity
-  /// A PEM file: clients must show a certificate that one of these has signed.
+  /// Which is shown is decided by the name that the client asks for; the first is shown where no name fits. Those for the
+  /// same names with keys of different kinds are offered side by side. Never empty.
+  package var identities: [TLSIdentity]
+  /// A PEM file: certificates of clients must be signed by one of these.
   package var clientRoots: String?
+  /// Of no effect without `clientRoots`.
+  package var clientCertificates = ClientCertificates.require
+  /// Whether a client is refused that asks for a name which no certificate has. One that asks for none never is.
+  package var refusesUnknownNames = false
   package var newestVersion = TLSVersion.version13
+  /// What may be spoken inside (ALPN, RFC 7301), the most wanted first. A client that offers others only is refused; one
+  /// that offers none is not. Clients that ask in HTTP/1.0 offer only that.
+  package var protocols = ["http/1.1", "http/1.0"]
 
   package init(identity: TLSIdentity) {
-    self.identity = identity
+    identities = [identity]
+  }
+
+  package init(identities: [TLSIdentity]) {
+    self.identities = identities
   }
 }

@@ -6,6 +6,7 @@ import HTTP
 import Loop
 import Sockets
 import Streams
+import TLS
 import Telemetry
 import Time
 
@@ -44,7 +45,7 @@ final class PlayedGateway {
     worker = Worker(
       context: context, settings: Settings(decoded), flags: try Self.flags(variant), hub: hub, peers: peers,
       limits: ConnectionLimits(descriptors: 10_000, clients: 0, upstreams: 0, loops: 1),
-      stores: PlayedStores(truth, loop: loop))
+      tickets: TicketKeys(), stores: PlayedStores(truth, loop: loop))
   }
 
   deinit { worker.stop() }

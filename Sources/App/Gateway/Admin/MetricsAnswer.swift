@@ -51,6 +51,17 @@ extension Gateway {
     gauge(
       "fermata_config_restart_needed", "Settings of the last reload that only a restart puts in force.",
       Double(restartNeeds.count))
+    gauge(
+      "fermata_certificates_refused", "Whether the files of certificates are not what is in force.",
+      certificates.fault == nil ? 0 : 1)
+    let expiries = settings.configuration.certificates(at: now).map { certificate in
+      (labels: [("file", certificate.file)], value: Double(certificate.seconds))
+    }
+    if !expiries.isEmpty {
+      PrometheusText.write(
+        "fermata_tls_certificate_expiry_seconds", "gauge", "Seconds until a certificate expires; negative after that.",
+        expiries, to: &out)
+    }
     if let configuredAt {
       gauge(
         "fermata_config_last_reload_timestamp_seconds", "When the configuration in force was read.",

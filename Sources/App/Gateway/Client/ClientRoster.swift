@@ -4,6 +4,7 @@ import Loop
 import Runs
 import Sockets
 import Streams
+import TLS
 import Telemetry
 import Time
 
@@ -23,11 +24,13 @@ final class ClientRoster {
   private var endTimers: [Timer] = []
   /// Makes what serves a request.
   let makeExchange: MakeExchange
+  let handshakes: ClientHandshakes
   /// Called after a connection has left, while the loop drains.
   private let somebodyLeft: () -> Void
 
   init(
-    _ settings: Settings, limit: Int, books: StreamBooks, context: LoopContext, makeExchange: @escaping MakeExchange,
+    _ settings: Settings, limit: Int, books: StreamBooks, context: LoopContext, tickets: TicketKeys,
+    makeExchange: @escaping MakeExchange,
     somebodyLeft: @escaping () -> Void
   ) {
     self.settings = settings
@@ -36,21 +39,31 @@ final class ClientRoster {
     self.makeExchange = makeExchange
     self.somebodyLeft = somebodyLeft
     room = ClientRoom(limit: limit)
+    handshakes = ClientHandshakes(context: context, tickets: tickets)
   }
 
   var limits: LimitSettings { settings.configuration.limits }
   var lingerTime: Nanoseconds { settings.linger }
   /// Whether there is no connection left. One that lingers has its last bytes, or the reset that shows a cut, still to
   /// come.
-  var isEmpty: Bool { clients.isEmpty && room.lingeringCount == 0 }
+  var isEmpty: Bool { clients.isEmpty && room.lingeringCount == 0 && handshakes.count == 0 }
   /// Connections that do not linger.
   var openConnections: Int { clients.count }
   /// Connections, also those that linger.
-  var connections: Int { clients.count + room.lingeringCount }
+  var connections: Int { clients.count + room.lingeringCount + handshakes.count }
 
-  func accept(_ connection: TCPConnection) {
-    // The request is here by now in most cases; to be told so would take another turn.
-    if serve(connection) { connection.readNow() }
+  /// - Parameter listener: the place of the listener that has accepted it.
+  func accept(_ connection: TCPConnection, at listener: Int) {
+    guard let tls = settings.configuration.tls(at: listener) else {
+      // The request is here by now in most cases; to be told so would take another turn.
+      if serve(connection) { connection.readNow() }
+      return
+    }
+    // Before its handshake a client can be told nothing.
+    guard admits() else { return connection.close() }
+    handshakes.begin(connection, as: tls, timeout: limits.headTimeout) { [unowned self] secured in
+      if let secured { begin(secured, tls: tls) } else { connectionLeft() }
+    }
   }
 
   /// Reads requests from a client's connection.
@@ -58,17 +71,27 @@ final class ClientRoster {
   /// - Returns: whether there was room for it.
   @discardableResult
   func serve(_ connection: any Connection) -> Bool {
-    context.shard.increment(context.metrics.connections)
-    if !room.admitsClient(beside: clients.count) {
-      context.shard.increment(context.metrics.refusals[.overload])
+    guard admits() else {
       refuseQuickly(connection)
       return false
     }
-    let client = HTTP1Client(connection: connection, roster: self)
+    begin(connection, tls: nil)
+    return true
+  }
+
+  /// Counts a new connection. Returns whether there is room for it.
+  private func admits() -> Bool {
+    context.shard.increment(context.metrics.connections)
+    if room.admitsClient(beside: clients.count + handshakes.count) { return true }
+    context.shard.increment(context.metrics.refusals[.overload])
+    return false
+  }
+
+  private func begin(_ connection: any Connection, tls: ListenerTLS?) {
+    let client = HTTP1Client(connection: connection, tls: tls, roster: self)
     client.rosterIndex = clients.count
     clients.append(client)
     client.start()
-    return true
   }
 
   private func refuseQuickly(_ connection: any Connection) {
@@ -130,6 +153,7 @@ final class ClientRoster {
 
   /// Breaks all connections.
   func stop() {
+    handshakes.cancelAll()
     for client in clients { client.abandon() }
     room.endLingering()
   }
@@ -138,12 +162,16 @@ final class ClientRoster {
 
   /// What backends are told of a client at `peer`. Many connections in a row come from the same address, a load
   /// balancer's for instance.
-  func forwardedClient(for peer: SocketAddress) -> ForwardedClient {
+  func forwardedClient(for peer: SocketAddress, isSecure: Bool) -> ForwardedClient {
     var host = peer
     host.port = 0
-    if let lastForwarded, host == lastForwardedHost, lastForwardedSettings === settings { return lastForwarded }
+    if let lastForwarded, lastForwarded.isSecure == isSecure, host == lastForwardedHost,
+      lastForwardedSettings === settings
+    {
+      return lastForwarded
+    }
     let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
-    let client = ForwardedClient(address: peer.host, isSecure: false, isTrusted: isTrusted)
+    let client = ForwardedClient(address: peer.host, isSecure: isSecure, isTrusted: isTrusted)
     (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
     return client
   }

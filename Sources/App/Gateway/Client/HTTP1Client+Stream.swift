@@ -38,6 +38,7 @@ extension HTTP1Client: ClientStream {
     context.clientHead.removeAll()
     HTTP1Head.write(
       draft, framing: framing, version: version, isKeepAlive: !willClose, into: &context.clientHead)
+    if let transportSecurity { context.clientHead.addTransportSecurity(transportSecurity) }
     sendHead(context.clientHead)
   }
 
@@ -75,6 +76,7 @@ extension HTTP1Client: ClientStream {
     // No length in 204 (RFC 9110, 8.6).
     HTTP1Head.write(
       draft, framing: draft.status == 204 ? .none : .length(body.count), isKeepAlive: !willClose, into: &whole)
+    if let transportSecurity { whole.addTransportSecurity(transportSecurity) }
     if exchange?.method != .head { whole.append(body) }
     sendHead(whole)
     var nothing = ByteBuffer()
@@ -103,5 +105,15 @@ extension ClientConnectionMachine.AfterAnswer {
     case .linger: .linger
     case .abort: .abort
     }
+  }
+}
+
+extension ByteBuffer {
+  /// Adds the field to a head that is complete (RFC 6797, 6.1).
+  fileprivate mutating func addTransportSecurity(_ value: String) {
+    truncate(to: count - 2)
+    append("Strict-Transport-Security: " as StaticString)
+    append(value)
+    append("\r\n\r\n" as StaticString)
   }
 }

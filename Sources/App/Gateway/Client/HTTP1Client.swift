@@ -16,6 +16,8 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   let connection: any Connection
   /// What backends are told of the client.
   let forwarded: ForwardedClient
+  /// Of a client over https, and of its listener: what browsers are told of coming over https only.
+  let transportSecurity: String?
   /// Our place in the roster.
   var rosterIndex = -1
   /// Our place among those that are closed first when connections run short.
@@ -40,12 +42,14 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   /// The close of the answer that was written last, until it is known how it went.
   var measured: MeasuredClose?
 
-  init(connection: any Connection, roster: ClientRoster) {
+  /// - Parameter tls: how its listener speaks TLS, if it does.
+  init(connection: any Connection, tls: ListenerTLS?, roster: ClientRoster) {
     self.connection = connection
     self.roster = roster
     context = roster.context
     response = ResponseChannel(connection: connection)
-    forwarded = roster.forwardedClient(for: connection.peerAddress)
+    forwarded = roster.forwardedClient(for: connection.peerAddress, isSecure: tls != nil)
+    transportSecurity = tls?.strictTransportSecurity
     idleSince = context.loop.now
     connection.handler = self
     deadline = context.loop.deadlines.add(self, at: context.loop.now + limits.headTimeout)

@@ -8,6 +8,10 @@ package import Time
 package struct Configuration: Sendable {
   /// Where clients connect.
   package var listen = SocketAddress.loopback(port: 8080)
+  /// How clients at `listen` are served over TLS; `nil`: plain HTTP.
+  package var tls: ListenerTLS?
+  /// Where clients connect besides.
+  package var listeners: [ListenerSettings] = []
   package var admin = AdminSettings()
   /// Whether other processes may listen at `listen` too: for restarts without a gap.
   package var isShared = false
@@ -76,6 +80,7 @@ extension Configuration {
       reader.fault(
         at: "admin.listen", "\(admin.listen) and \"listen\", \(listen), are the same place; choose another port")
     }
+    readListeners(reader)
     flags = FlagSettings(reader.nested("flags"), secrets: secrets)
     capability = CapabilitySettings(reader.nested("capability"))
     identity = IdentitySettings(reader.nested("identity"))

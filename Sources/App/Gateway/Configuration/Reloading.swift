@@ -24,6 +24,7 @@ extension Configuration {
   package func reloading(_ wanted: Configuration) -> (inForce: Configuration, needs: [RestartNeed]) {
     var next = wanted
     next.listen = listen
+    let listenerNeeds = next.keepListeners(of: self)
     next.isShared = isShared
     next.workers = workers
     next.admin.listen = admin.listen
@@ -47,7 +48,7 @@ extension Configuration {
       let (inForce, configured) = (old.member(at: path), new.member(at: path))
       return inForce == configured ? nil : RestartNeed(path: path, inForce: inForce, configured: configured)
     }
-    return (next, needs)
+    return (next, needs + listenerNeeds)
   }
 }
 

@@ -14,6 +14,8 @@ extension Configuration {
   var document: JSONObject {
     var object = JSONObject()
     object["listen"] = .string(listen.description)
+    object["tls"] = tls?.document ?? .null
+    object["listeners"] = .array(listeners.map(\.document))
     object["share"] = .bool(isShared)
     object["workers"] = JSONValue(workers)
     object["drain"] = .string(drain.text)

@@ -11,7 +11,8 @@ package enum Surroundings {
 
   /// One sentence for each thing. Asks the name servers, for at most `patience`.
   package static func warnings(of configuration: Configuration, loop: EventLoop, patience: Nanoseconds) -> [String] {
-    descriptorWarnings(configuration) + nameWarnings(configuration, loop, patience)
+    descriptorWarnings(configuration) + configuration.certificateWarnings(at: loop.wallTime())
+      + nameWarnings(configuration, loop, patience)
   }
 
   /// The process may open too few descriptors for what it is to do.

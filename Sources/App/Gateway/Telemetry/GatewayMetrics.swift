@@ -93,6 +93,7 @@ package struct GatewayMetrics: Sendable {
   let requests: Counter
   let refusals: MetricRow<Counter, Refusal>
   let connections: Counter
+  let tlsHandshakes: Family<Counter, HandshakeResult, TLSVersionLabel, TLSResumption>
   let upstreamConnects: Counter
   let upstreamReuses: Counter
   let upstreamRetries: Counter
@@ -162,6 +163,9 @@ package struct GatewayMetrics: Sendable {
       define.counters("fermata_refusals_total", "Requests answered by the gateway itself.", by: "reason"))
     connections = define.counter("fermata_connections_total", "Client connections accepted.")
     upstreamConnects = define.counter("fermata_upstream_connects_total", "Connections made to backends.")
+    tlsHandshakes = define.counters(
+      "fermata_tls_handshakes_total", "Handshakes with clients that are over, by how they went.", by: "result",
+      "version", "resumed")
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")

@@ -1,0 +1,82 @@
+import JSON
+import Loop
+import TLS
+import Time
+
+// Where clients connect.
+extension Configuration {
+  /// All places where clients connect; `listen` is the first.
+  var places: [ListenerSettings] { [ListenerSettings(address: listen, tls: tls)] + listeners }
+
+  /// How clients of a listener are served: `nil` for plain HTTP.
+  ///
+  /// - Parameter index: its place in `places`.
+  func tls(at index: Int) -> ListenerTLS? { index == 0 ? tls : listeners[index - 1].tls }
+
+  mutating func readListeners(_ reader: JSONReader) {
+    tls = reader.nested("tls").flatMap { ListenerTLS($0) }
+    listeners = reader.nestedArray("listeners").compactMap { ListenerSettings($0) }
+    for (index, listener) in listeners.enumerated() {
+      let taken =
+        [("listen", listen), ("admin.listen", admin.listen)]
+        + listeners[..<index].enumerated().map { ("listeners[\($0)]", $1.address) }
+      for (name, address) in taken where listener.address.overlaps(address) {
+        reader.fault(
+          at: "listeners[\(index)].address",
+          "\(listener.address) and \"\(name)\", \(address), are the same place; choose another port")
+      }
+    }
+  }
+
+  /// Keeps what only a restart can change of the listeners of `old`: how many there are, where, and which have TLS.
+  ///
+  /// - Returns: what was wanted and is not in force.
+  mutating func keepListeners(of old: Configuration) -> [RestartNeed] {
+    var needs: [RestartNeed] = []
+    if (tls == nil) != (old.tls == nil) {
+      needs.append(
+        RestartNeed(path: "tls", inForce: old.tls?.document ?? .null, configured: tls?.document ?? .null))
+      tls = old.tls
+    }
+    func shape(_ configuration: Configuration) -> [String] {
+      configuration.listeners.map { "\($0.address) \($0.tls != nil)" }
+    }
+    if shape(self) != shape(old) {
+      needs.append(
+        RestartNeed(
+          path: "listeners", inForce: .array(old.listeners.map(\.document)),
+          configured: .array(listeners.map(\.document))))
+      listeners = old.listeners
+    }
+    return needs
+  }
+}
+
+// The certificates that they are shown.
+extension Configuration {
+  /// The certificates of all listeners, with what is left of their time at `now`, in seconds; negative when it is over.
+  func certificates(at now: WallTime) -> [(file: String, seconds: Int64)] {
+    // Listeners may share a file.
+    var seen: Set<String> = []
+    return places.compactMap(\.tls).flatMap(\.context.expiries).filter { seen.insert($0.certificate).inserted }
+      .map { ($0.certificate, $0.at - now.milliseconds / 1000) }
+  }
+
+  /// A sentence for each certificate that expires within 14 days, or has.
+  func certificateWarnings(at now: WallTime) -> [String] {
+    certificates(at: now).compactMap { file, seconds in
+      if seconds <= 0 { return "the certificate in \(file) has expired" }
+      return seconds < 14 * 86_400 ? "the certificate in \(file) expires in \(seconds / 86_400) days" : nil
+    }
+  }
+
+  var certificateFiles: [String] { places.compactMap(\.tls).flatMap(\.files) }
+
+  /// - Throws: when a file can't be used; then nothing is changed.
+  mutating func rereadCertificates() throws(TLSError) {
+    let own = try tls?.rereadingFiles()
+    var others = listeners
+    for index in others.indices { others[index].tls = try others[index].tls?.rereadingFiles() }
+    (tls, listeners) = (own, others)
+  }
+}

@@ -1,0 +1,189 @@
+import Harness
+import JSON
+import Loop
+import Processes
+import RunningGateway
+import TLS
+import Testing
+import Time
+
+extension EndToEnd {
+  /// Clients over https.
+  @Suite struct Listeners {
+    private static func client(_ change: (inout TLSClientSettings) throws -> Void = { _ in }) throws -> ClientBehaviour
+    {
+      var settings = TLSClientSettings()
+      settings.roots = try HTTPS.certificates.get().roots
+      try change(&settings)
+      var behaviour = ClientBehaviour()
+      behaviour.tls = try TLSContext(client: settings)
+      return behaviour
+    }
+
+    private static func setup(
+      _ variant: String = "graceful", _ tls: [String: String] = [:], identity: TLSIdentity? = nil,
+      script: @escaping @Sendable (RecordedRequest) -> Script = ScriptedBackend.byQuery
+    ) throws -> World.Setup {
+      let identity = try identity ?? HTTPS.localhost.get()
+      var settings = ["tls.cert": identity.certificate, "tls.key": identity.key]
+      for (name, value) in tls { settings["tls." + name] = value }
+      return World.Setup(variant: variant, settings: settings, script: script)
+    }
+
+    private static let asks = ClientRequest(
+      "GET", "/script?events=20&burst=1&complete=complete", fields: [.acceptsEvents, .prefersStreamEnd])
+
+    @Test(arguments: ["legacy", "shield", "graceful"])
+    func `a stream over https is the stream that was sent, whatever the mode`(variant: String) async throws {
+      try await World.with(Self.setup(variant)) { world in
+        let behaviour = try Self.client()
+        for _ in 0..<5 {
+          let result = await world.clients.fetch(Self.asks, from: world.gateway.address, behaviour: behaviour)
+          #expect(result.end == .clean && result.status == 200, "\(result.end)")
+          #expect(result.payloads.prefix(20) == ArraySlice((1...20).map { "{\"n\":\($0)}" }))
+        }
+        #expect(await world.gateway.metric("fermata_tls_handshakes_total") == 5)
+        #expect(world.backend.requests.allSatisfy { $0.head.fields.contains { $0.value == "https" } })
+      }
+    }
+
+    @Test func `a session is taken up on any worker, and after a reload`() async throws {
+      var setup = try Self.setup()
+      setup.settings["workers"] = "4"
+      try await World.with(setup) { world in
+        let behaviour = try Self.client()
+        var resumed = 0
+        for round in 0..<20 {
+          if round == 10 {
+            world.gateway.signal(1)
+            let isReloaded = await eventually { world.gateway.logText.contains("configuration_reloaded") }
+            #expect(isReloaded)
+          }
+          let result = await world.clients.fetch(Self.asks, from: world.gateway.address, behaviour: behaviour)
+          #expect(result.end == .clean)
+          if result.isResumed { resumed += 1 }
+        }
+        #expect(resumed == 19)
+      }
+    }
+
+    @Test(arguments: [Script.End.midChunk, .cut])
+    func `a cut is seen as a cut over https`(end: Script.End) async throws {
+      let script = Script([.head(), .event("token", "1"), .pause(.milliseconds(20)), .finish(end)])
+      try await World.with(Self.setup("legacy") { _ in script }) { world in
+        let result = await world.clients.fetch(
+          ClientRequest("GET", "/"), from: world.gateway.address, behaviour: try Self.client())
+        #expect(result.payloads == ["1"] && result.end != .clean)
+      }
+    }
+
+    @Test func `plain HTTP on a port for TLS is told so`() async throws {
+      try await World.with(Self.setup()) { world in
+        let result = await world.clients.fetch(ClientRequest("GET", "/"), from: world.gateway.address)
+        #expect(result.status == 400 && result.text.contains("https://"))
+        #expect(world.backend.requests.isEmpty)
+      }
+    }
+
+    @Test(arguments: [
+      ("none", "none", true), ("none", "good", true), ("request", "none", true), ("request", "good", true),
+      ("request", "expired", false), ("request", "stranger", false), ("require", "none", false),
+      ("require", "good", true), ("require", "expired", false), ("require", "stranger", false),
+    ])
+    func `clients show the certificate that is asked for`(mode: String, shown: String, isServed: Bool) async throws {
+      let own = try HTTPS.certificates.get()
+      let stranger = try TestCertificates()
+      defer { stranger.remove() }
+      var tls: [String: String] = ["hsts": "1d"]
+      if mode != "none" { tls = ["clientCertificates": mode, "clientRoots": own.roots] }
+      let identity: TLSIdentity? =
+        switch shown {
+        case "good": try own.identity("client", for: "DNS:client.example")
+        case "expired": try own.identity("late", for: "DNS:client.example", days: -1)
+        case "stranger": try stranger.identity("client", for: "DNS:client.example")
+        default: nil
+        }
+      try await World.with(Self.setup("graceful", tls)) { world in
+        let behaviour = try Self.client { $0.identity = identity }
+        // The second would take up the session of the first.
+        for _ in 0..<2 {
+          let result = await world.clients.fetch(Self.asks, from: world.gateway.address, behaviour: behaviour)
+          #expect((result.end == .clean && result.status == 200) == isServed, "\(result.end)")
+          let security = result.head.fields.first { $0.name.lowercased() == "strict-transport-security" }?.value
+          #expect(security == (mode == "none" ? "max-age=86400" : nil))
+        }
+        #expect(world.backend.requests.isEmpty != isServed)
+      }
+    }
+
+    @Test func `a renewed certificate is in force within a second, a broken one is not, and streams go on`()
+      async throws
+    {
+      let own = try HTTPS.certificates.get()
+      let identity = try own.identity("renewed")
+      try await World.with(Self.setup("graceful", identity: identity)) { world in
+        let behaviour = try Self.client()
+        let long = ClientRequest("GET", "/script?events=200&interval=20&complete=complete", fields: Self.asks.fields)
+        let open = (0..<20).map { _ in
+          world.clients.open(long, from: world.gateway.address, behaviour: behaviour)
+        }
+        for _ in 0..<10 {
+          let loads = world.gateway.logText.split(separator: "certificates_loaded").count
+          _ = try own.identity("renewed")
+          let isLoaded = await eventually {
+            world.gateway.logText.split(separator: "certificates_loaded").count > loads
+          }
+          #expect(isLoaded)
+        }
+        let strange = try own.identity("strange")
+        let copy = try ChildProcess(["cp", strange.key, identity.key])
+        #expect(copy.wait(timeout: .seconds(10)) == .code(0))
+        // A key is written before its certificate, so that files were refused for a moment before.
+        let isRefused = await eventually { await world.gateway.metric("fermata_certificates_refused") == 1 }
+        #expect(isRefused && world.gateway.logText.contains("certificates_refused"))
+        let result = await world.clients.fetch(Self.asks, from: world.gateway.address, behaviour: behaviour)
+        #expect(result.end == .clean)
+        for stream in open {
+          let result = await stream.result()
+          #expect(result.end == .clean && result.payloads.count >= 200, "\(result.payloads.count)")
+        }
+      }
+    }
+
+    @Test func `a plain listener and one over https stand side by side`() async throws {
+      let identity = try HTTPS.localhost.get()
+      let text = """
+        {
+          upstream: "UPSTREAM",
+          listeners: [{
+            address: "127.0.0.1:0", tls: { cert: "\(identity.certificate)", key: "\(identity.key)" },
+          }],
+        }
+        """
+      try await World.with(World.Setup(variant: "graceful", configuration: text)) { world in
+        #expect(await world.clients.fetch(Self.asks, from: world.gateway.address).end == .clean)
+        let line = world.gateway.log("started").first
+        let address = try #require(line?["listeners"]?.string.flatMap { SocketAddress(parsing: $0) })
+        let result = await world.clients.fetch(Self.asks, from: address, behaviour: try Self.client())
+        #expect(result.end == .clean && result.status == 200)
+      }
+    }
+
+    @Test func `old versions and ciphers are refused, curl is served`() async throws {
+      try await World.with(Self.setup()) { world in
+        let roots = try HTTPS.certificates.get().roots
+        let url = "https://localhost:\(world.gateway.address.port)/script?events=3"
+        func curl(_ options: [String]) throws -> (lines: Int, isWell: Bool) {
+          let tool = try ChildProcess(["curl", "-sN", "--cacert", roots, "-4"] + options + [url])
+          var lines = 0
+          while tool.readLine(timeout: .seconds(10)) != nil { lines += 1 }
+          return (lines, tool.wait(timeout: .seconds(10)) == .code(0))
+        }
+        #expect(try curl([]).isWell)
+        #expect(try curl(["--tls-max", "1.2"]).lines > 3)
+        #expect(try !curl(["--tls-max", "1.1", "--tlsv1.0", "--ciphers", "DEFAULT@SECLEVEL=0"]).isWell)
+        #expect(try !curl(["--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES256-SHA384"]).isWell)
+      }
+    }
+  }
+}
