@@ -16,7 +16,7 @@ package struct SettingSources: Sendable {
   package var file: String?
   private let secrets: SecretSource
   /// Variables that are nearly the name of a setting.
-  private let misspelt: [ConfigurationError]
+  private let misspelt: [(variable: String, error: ConfigurationError)]
   private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
 
   /// The scalar settings that a variable may give; arrays and routes are for the file.
@@ -67,12 +67,12 @@ package struct SettingSources: Sendable {
   }
 
   /// Names that begin with `FERMATA_` may be anything, secrets or what Kubernetes makes of a service's name; one that is
-  /// nearly a setting's is a mistake.
-  private static func misspelt(_ environment: [String: String]) -> [ConfigurationError] {
+  /// nearly a setting's is a mistake, unless the file says `{ env: "NAME" }` of it.
+  private static func misspelt(_ environment: [String: String]) -> [(String, ConfigurationError)] {
     let known = ["FERMATA_CONFIG"] + paths.map(variable)
     return environment.keys.filter { $0.hasPrefix("FERMATA_") && !known.contains($0) }.sorted().compactMap { name in
       Spelling.nearest(to: name, among: known).map { nearest in
-        ConfigurationError(description: "\(name): no setting has this variable; did you mean \(nearest)?")
+        (name, ConfigurationError(description: "\(name): no setting has this variable; did you mean \(nearest)?"))
       }
     }
   }
@@ -112,9 +112,6 @@ package struct SettingSources: Sendable {
 
   /// Reads everything anew.
   package func load() -> Result<Configuration, ConfigurationError> {
-    if !misspelt.isEmpty {
-      return .failure(ConfigurationError(description: misspelt.map(\.description).joined(separator: "\n")))
-    }
     var document = JSONObject()
     if let file {
       do {
@@ -122,6 +119,10 @@ package struct SettingSources: Sendable {
       } catch {
         return .failure(error)
       }
+    }
+    let mistakes = misspelt.filter { !JSONValue.object(document).namesVariable($0.variable) }
+    if !mistakes.isEmpty {
+      return .failure(ConfigurationError(description: mistakes.map(\.error.description).joined(separator: "\n")))
     }
     if document["workers"] == nil { document["workers"] = JSONValue(Host.processors) }
     for override in overrides { document.set(override.path[...], override.value) }
@@ -172,6 +173,18 @@ extension JSONObject {
       inner.set(path.dropFirst(), value)
       self[name] = .object(inner)
     default: return
+    }
+  }
+}
+
+extension JSONValue {
+  /// Whether `{ env: "NAME" }` occurs in it: the variable holds a secret then.
+  fileprivate func namesVariable(_ name: String) -> Bool {
+    switch self {
+    case .object(let object):
+      object["env"]?.string == name || object.members.contains { $0.value.namesVariable(name) }
+    case .array(let values): values.contains { $0.namesVariable(name) }
+    default: false
     }
   }
 }
