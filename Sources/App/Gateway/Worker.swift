@@ -39,7 +39,7 @@ package final class Worker {
       hub: hub, peers: peers, context: context, stores: stores,
       isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
       somethingLeft: { links.worker?.settleDrain() })
-    let upstreams = UpstreamRoom(limit: limits.upstreams) { tails.endAll() }
+    let upstreams = UpstreamRoom(limit: limits.upstreams) { [weak tails] in tails?.endAll() ?? false }
     tails.upstreams = upstreams
     let exchanges = ExchangeMaker(
       settings: LoopSettings(withoutPools: settings),
