@@ -160,7 +160,7 @@ import Time
 
 /// The descriptor of a plain connection, found by its address.
 private func descriptorOf(_ connection: TCPConnection) -> Int32 {
-  for descriptor in Int32(3)..<1024 {
+  for descriptor in Int32(3)..<20_000 {
     if (try? SocketCalls.peerAddress(of: descriptor).get()) == connection.peerAddress,
       (try? SocketCalls.localAddress(of: descriptor).get()) == connection.localAddress
     {
