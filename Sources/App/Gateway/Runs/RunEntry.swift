@@ -24,6 +24,9 @@ final class RunEntry {
   private var admission: RunAdmission
   /// Its place among the runs that the store keeps, until its run has it.
   private var place: StoredPlace?
+  /// The memory of the client's runs, from the look whether there is room until the new run's log holds it: it goes with
+  /// its last holder, and would be made anew.
+  private var memory: PrincipalMemory?
   /// What makes a run ours that was just claimed.
   private var claimed: RunOwnership?
   /// Until the admission goes on.
@@ -267,14 +270,17 @@ final class RunEntry {
 
   private func makeRoom() -> RunAdmission.Room {
     guard exchange.upstreams.admitsRequest else { return .noConnections }
-    let share = runs.hub.memories.memory(of: asked.principal)
-    if share.wantsRoom { runs.makeRoom(for: share) }
-    return share.admitsRun ? .given(context.nextStreamID()) : .noMemory
+    let memory = runs.hub.memories.memory(of: asked.principal)
+    if memory.wantsRoom { runs.makeRoom(for: memory) }
+    guard memory.admitsRun else { return .noMemory }
+    self.memory = memory
+    return .given(context.nextStreamID())
   }
 
   private func carryOut(_ verdict: RunAdmission.Verdict) {
     if admission.ignoresLastID { asked.ignoreLastID() }
     if admission.isForeign { asked.isForeign() }
+    defer { memory = nil }
     switch verdict {
     case .begin(let stream, let keeping):
       start(stream, ownership: claimed.take(), isDegraded: keeping == .degraded)
