@@ -25,18 +25,18 @@ struct RunAdmissionTests {
     change(&request)
     var machine = RunAdmission(request)
     var now = MonotonicTime(nanoseconds: 1)
-    var steps = [machine.begin(storeIsAway: isAway, at: now)]
+    var steps = [machine.begin(storeIsAway: isAway)]
     for reply in replies {
       switch reply {
       case .here(let number, let request):
         let found = number.map { RunAdmission.IndexedRun(stream: stream($0), request: request) }
-        steps.append(machine.indexAnswered(found, at: now))
+        steps.append(machine.indexAnswered(found))
       case .store(let answer): steps.append(machine.storeAnswered(answer, at: now))
       case .place(let isGiven): steps.append(machine.placeAnswered(isGiven))
       case .room(let room): steps.append(machine.roomAnswered(room))
       case .later(let time):
         now = now + time
-        steps.append(machine.waited(storeIsAway: isAway, at: now))
+        steps.append(machine.waited(storeIsAway: isAway))
       }
     }
     return steps
@@ -84,8 +84,8 @@ struct RunAdmissionTests {
     request.hasLastID = true
     request.lastStream = stream(9)
     var machine = RunAdmission(request)
-    #expect(machine.begin(storeIsAway: false, at: .zero) == ask(.alias(keyDigest, startsAnew: false)))
-    #expect(machine.indexAnswered(.init(stream: stream(4), request: nil), at: .zero) == resume(4))
+    #expect(machine.begin(storeIsAway: false) == ask(.alias(keyDigest, startsAnew: false)))
+    #expect(machine.indexAnswered(.init(stream: stream(4), request: nil)) == resume(4))
     #expect((machine.ignoresLastID as Bool))
   }
 
@@ -95,8 +95,8 @@ struct RunAdmissionTests {
     request.hasLastID = true
     request.lastStream = stream(4)
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    #expect(machine.indexAnswered(.init(stream: stream(4), request: nil), at: .zero) == resume(4))
+    _ = machine.begin(storeIsAway: false)
+    #expect(machine.indexAnswered(.init(stream: stream(4), request: nil)) == resume(4))
     #expect(!(machine.ignoresLastID as Bool))
   }
 
@@ -115,13 +115,13 @@ struct RunAdmissionTests {
     request.lastStream = stream(2)
     request.hasLastID = true
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    #expect(machine.indexAnswered(nil, at: .zero) == ask(.room))
+    _ = machine.begin(storeIsAway: false)
+    #expect(machine.indexAnswered(nil) == ask(.room))
     #expect((machine.isForeign as Bool))
     request.mayBeginAnew = false
     machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    #expect(machine.indexAnswered(nil, at: .zero) == refuse(.unknownStream))
+    _ = machine.begin(storeIsAway: false)
+    #expect(machine.indexAnswered(nil) == refuse(.unknownStream))
     #expect(!(machine.isForeign as Bool))
   }
 
@@ -152,8 +152,8 @@ struct RunAdmissionTests {
     var request = AdmissionRequest(principal: alice)
     request.name = nameDigest
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    _ = machine.indexAnswered(nil, at: .zero)
+    _ = machine.begin(storeIsAway: false)
+    _ = machine.indexAnswered(nil)
     #expect(machine.roomAnswered(.given(stream(1))) == Step(.verdict(.begin(stream(1), .inMemory))))
     #expect(machine.wasTaken(by: .init(stream: stream(2), request: otherBody)) == resume(2))
   }
@@ -163,8 +163,8 @@ struct RunAdmissionTests {
     request.idempotencyKey = keyDigest
     request.digest = bodyDigest
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    _ = machine.indexAnswered(nil, at: .zero)
+    _ = machine.begin(storeIsAway: false)
+    _ = machine.indexAnswered(nil)
     _ = machine.roomAnswered(.given(stream(1)))
     #expect(machine.wasTaken(by: .init(stream: stream(2), request: otherBody)) == refuse(.keyReused))
   }
@@ -448,8 +448,8 @@ struct RunAdmissionTests {
     Self.keyed(&request)
     request.hasStore = true
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    _ = machine.indexAnswered(nil, at: .zero)
+    _ = machine.begin(storeIsAway: false)
+    _ = machine.indexAnswered(nil)
     _ = machine.roomAnswered(.given(stream(1)))
     _ = machine.placeAnswered(true)
     if replies > 0 { _ = machine.storeAnswered(.key(.mine), at: .zero) }
@@ -478,13 +478,13 @@ struct RunAdmissionTests {
     Self.goesOn(&request)
     request.hasStore = true
     var machine = RunAdmission(request)
-    _ = machine.begin(storeIsAway: false, at: .zero)
-    _ = machine.indexAnswered(nil, at: .zero)
+    _ = machine.begin(storeIsAway: false)
+    _ = machine.indexAnswered(nil)
     machine.clientLeft()
     #expect(machine.storeAnswered(.run(known(meta(2))), at: .zero) == Step(.nothing))
-    #expect(machine.waited(storeIsAway: false, at: .zero) == Step(.nothing))
-    #expect(machine.indexAnswered(nil, at: .zero) == Step(.nothing))
-    #expect(machine.begin(storeIsAway: false, at: .zero) == Step(.nothing))
+    #expect(machine.waited(storeIsAway: false) == Step(.nothing))
+    #expect(machine.indexAnswered(nil) == Step(.nothing))
+    #expect(machine.begin(storeIsAway: false) == Step(.nothing))
   }
 
   @Test func `an answer that nobody has asked for changes nothing`() {
@@ -492,7 +492,7 @@ struct RunAdmissionTests {
     #expect(machine.storeAnswered(.named(nil), at: .zero) == Step(.nothing))
     #expect(machine.placeAnswered(true) == Step(.nothing))
     #expect(machine.roomAnswered(.noMemory) == Step(.nothing))
-    #expect(machine.begin(storeIsAway: false, at: .zero) == ask(.room))
+    #expect(machine.begin(storeIsAway: false) == ask(.room))
     #expect(machine.storeAnswered(.claim(.mine), at: .zero) == Step(.nothing))
     #expect(machine.placeAnswered(true) == Step(.nothing))
     #expect(machine.roomAnswered(.given(stream(1))) == Step(.verdict(.begin(stream(1), .inMemory))))

@@ -64,7 +64,8 @@ extension RunAdmission {
     /// The client reads a run that another replica or a worker writes.
     ///
     /// - request: what it was asked for with, as far as that is known.
-    case follow(RunID, RunMeta, request: Digest?)
+    // Rare and large: the steps of all other requests would carry its room along.
+    indirect case follow(RunID, RunMeta, request: Digest?)
     /// The request is passed on, and nothing is kept.
     case passUnkept
     case refuse(Reason)

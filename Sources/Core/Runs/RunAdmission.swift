@@ -21,7 +21,6 @@ package struct RunAdmission: ~Copyable {
     case seekingKey
     case seekingClientStream
     case lookingUpUse(ClientStreamUse)
-    case findingUse(ClientStreamUse, RunMeta)
     /// Nothing was found, which counts unless the store has just lost data. → waitingToFind, makingRoom, over
     case settling(isForeign: Bool)
     case waitingToFind
@@ -35,8 +34,10 @@ package struct RunAdmission: ~Copyable {
     // The run that another request of the same key has begun.
     case findingJoined(Join)
     case lookingUpJoined(Join)
-    case findingKnown(Join, RunMeta)
     case waitingToJoin(Join)
+
+    /// The run is known; this process may have it meanwhile, else it is followed.
+    case findingFollowed(Verdict)
 
     // A run that a worker writes.
     case findingWorkers(RunID)
@@ -99,12 +100,8 @@ package struct RunAdmission: ~Copyable {
   }
 
   package init(_ request: AdmissionRequest) {
-    self.init(.ready, Facts(request: request))
-  }
-
-  private init(_ state: consuming State, _ facts: Facts) {
-    self.state = state
-    self.facts = facts
+    state = .ready
+    facts = Facts(request: request)
   }
 
   /// Whether the client names a run that is not known: it must be told, and gets a new one.
@@ -124,38 +121,40 @@ package struct RunAdmission: ~Copyable {
     }
   }
 
-  // MARK: - Beginning
-
-  /// - Parameter storeIsAway: whether the store is known not to be had now.
-  package mutating func begin(storeIsAway: Bool, at now: MonotonicTime) -> Step {
-    var facts = facts
-    facts.storeIsAway = storeIsAway
-    let move = Self.begun(state, facts)
+  /// The one place where the state changes.
+  private mutating func advance(_ decide: (consuming State, inout Facts) -> Move) -> Step {
+    var before = State.over
+    swap(&before, &state)
+    let move = decide(before, &facts)
     let step = move.step
-    self = Self(move.state, facts)
+    state = move.state
     return step
   }
 
-  private static func begun(_ state: consuming State, _ facts: Facts) -> Move {
+  // MARK: - Beginning
+
+  /// - Parameter storeIsAway: whether the store is known not to be had now.
+  package mutating func begin(storeIsAway: Bool) -> Step {
+    facts.storeIsAway = storeIsAway
+    return advance { Self.begun($0, &$1) }
+  }
+
+  private static func begun(_ state: consuming State, _ facts: inout Facts) -> Move {
     switch consume state {
-    case .ready: return Self.first(facts)
+    case .ready: return Self.first(&facts)
     case let other: return Move(other, Step(.nothing))
     }
   }
 
   /// The time that a step asked for has passed.
-  package mutating func waited(storeIsAway: Bool, at now: MonotonicTime) -> Step {
-    var facts = facts
+  package mutating func waited(storeIsAway: Bool) -> Step {
     facts.storeIsAway = storeIsAway
-    let move = Self.waited(state, facts)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+    return advance { Self.waited($0, &$1) }
   }
 
-  private static func waited(_ state: consuming State, _ facts: Facts) -> Move {
+  private static func waited(_ state: consuming State, _ facts: inout Facts) -> Move {
     switch consume state {
-    case .waitingToFind: return Self.findKey(facts)
+    case .waitingToFind: return Self.findKey(&facts)
     case .waitingToJoin(let join): return Self.join(join, facts)
     case let other: return Move(other, Step(.nothing))
     }
@@ -163,27 +162,26 @@ package struct RunAdmission: ~Copyable {
 
   /// The client left. A claim that is under way is given back when it is granted.
   package mutating func clientLeft() {
-    let facts = facts
-    switch consume self.state {
-    case .claimingKey(let stream, _): self = Self(.leftClaimingKey(stream), facts)
-    case .claiming: self = Self(.leftClaiming, facts)
-    case .leftClaimingKey(let stream): self = Self(.leftClaimingKey(stream), facts)
-    case .leftClaiming: self = Self(.leftClaiming, facts)
-    default: self = Self(.over, facts)
+    _ = advance { state, _ in
+      switch consume state {
+      case .claimingKey(let stream, _): Move(.leftClaimingKey(stream), Step(.nothing))
+      case .claiming: Move(.leftClaiming, Step(.nothing))
+      case .leftClaimingKey(let stream): Move(.leftClaimingKey(stream), Step(.nothing))
+      case .leftClaiming: Move(.leftClaiming, Step(.nothing))
+      default: Move(.over, Step(.nothing))
+      }
     }
   }
 
   /// The run that the verdict began was begun by another loop meanwhile.
   package mutating func wasTaken(by run: IndexedRun) -> Step {
-    var facts = facts
-    let move = facts.request.idempotencyKey == nil ? Move.end(.resume(run.stream)) : Self.repeated(run, &facts)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+    advance { _, facts in
+      facts.request.idempotencyKey == nil ? .end(.resume(run.stream)) : Self.repeated(run, &facts)
+    }
   }
 
-  private static func first(_ facts: Facts) -> Move {
-    guard let name = facts.request.workerRun else { return findKey(facts) }
+  private static func first(_ facts: inout Facts) -> Move {
+    guard let name = facts.request.workerRun else { return findKey(&facts) }
     guard facts.request.hasStore, let run = RunID(name) else { return .refuse(.unknownRun) }
     guard let stream = StreamID(parsing: name.utf8Span.span) else { return .ask(.place, .takingWorkersPlace(run)) }
     return .ask(.runOfStream(stream), .findingWorkers(run))
@@ -192,12 +190,8 @@ package struct RunAdmission: ~Copyable {
   // MARK: - What this process knows
 
   /// The index has answered.
-  package mutating func indexAnswered(_ run: IndexedRun?, at now: MonotonicTime) -> Step {
-    var facts = facts
-    let move = Self.indexed(state, run, &facts)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+  package mutating func indexAnswered(_ run: IndexedRun?) -> Step {
+    advance { Self.indexed($0, run, &$1) }
   }
 
   private static func indexed(_ state: consuming State, _ run: IndexedRun?, _ facts: inout Facts) -> Move {
@@ -214,19 +208,15 @@ package struct RunAdmission: ~Copyable {
         return .end(.resume(run.stream))
       }
       return Self.findElsewhere(&facts)
-    case .findingUse(let use, let meta):
-      return run.map { .end(.resume($0.stream)) } ?? .end(.follow(use.run, meta, request: use.request))
     case .findingJoined(let join):
       if let run { return .end(.resume(run.stream)) }
       return .ask(.lookup(join.run), .lookingUpJoined(join))
-    case .findingKnown(let join, let meta):
-      return run.map { .end(.resume($0.stream)) } ?? .end(.follow(join.run, meta, request: nil))
+    case .findingFollowed(let follow): return .end(run.map { .resume($0.stream) } ?? follow)
     case let other: return Move(other, Step(.nothing))
     }
   }
 
-  private static func findKey(_ facts: Facts) -> Move {
-    var facts = facts
+  private static func findKey(_ facts: inout Facts) -> Move {
     guard let key = facts.request.idempotencyKey else { return findStream(&facts) }
     return .ask(.alias(key, startsAnew: facts.request.startsAnew), .findingKey)
   }
@@ -297,11 +287,7 @@ package struct RunAdmission: ~Copyable {
 
   /// The store has answered.
   package mutating func storeAnswered(_ answer: StoreAnswer, at now: MonotonicTime) -> Step {
-    var facts = facts
-    let move = Self.told(state, answer, &facts, now)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+    advance { Self.told($0, answer, &$1, now) }
   }
 
   private static func told(
@@ -319,7 +305,8 @@ package struct RunAdmission: ~Copyable {
         meta.principal == facts.request.principal
       else { return Self.goOn(&facts) }
       facts.nameIsStored = true
-      return .ask(.stream(meta.stream, startsAnew: false), .findingUse(use, meta))
+      let follow = Verdict.follow(use.run, meta, request: use.request)
+      return .ask(.stream(meta.stream, startsAnew: false), .findingFollowed(follow))
     case .settling(let isForeign):
       if case .wait(let left) = answer, left > .zero { return Self.findAgain(in: left, &facts, now) }
       return isForeign ? Self.foreign(&facts) : Self.goOn(&facts)
@@ -365,11 +352,7 @@ package struct RunAdmission: ~Copyable {
 
   /// Whether one more run may be kept.
   package mutating func roomAnswered(_ room: Room) -> Step {
-    let facts = facts
-    let move = Self.roomAnswered(state, room, facts)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+    advance { Self.roomAnswered($0, room, $1) }
   }
 
   private static func roomAnswered(_ state: consuming State, _ room: Room, _ facts: Facts) -> Move {
@@ -392,11 +375,7 @@ package struct RunAdmission: ~Copyable {
 
   /// Whether the store may keep one thing more for the client.
   package mutating func placeAnswered(_ isGiven: Bool) -> Step {
-    let facts = facts
-    let move = Self.placed(state, isGiven, facts)
-    let step = move.step
-    self = Self(move.state, facts)
-    return step
+    advance { Self.placed($0, isGiven, $1) }
   }
 
   private static func placed(_ state: consuming State, _ isGiven: Bool, _ facts: Facts) -> Move {
@@ -477,7 +456,8 @@ package struct RunAdmission: ~Copyable {
           return findAgain(in: .milliseconds(1), &facts, now, releasing: join.run)
         }
         // Another loop of this process may have begun it meanwhile.
-        return .ask(.stream(meta.stream, startsAnew: false), .findingKnown(join, meta))
+        let follow = Verdict.follow(join.run, meta, request: nil)
+        return .ask(.stream(meta.stream, startsAnew: false), .findingFollowed(follow))
       }
       cost = 1
     }

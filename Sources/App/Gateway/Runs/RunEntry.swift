@@ -21,7 +21,7 @@ final class RunEntry {
   /// The store that the request began with; a reload may have brought another meanwhile.
   let store: (any RunStore)?
   /// Decides which run is meant.
-  private var admission: RunAdmission
+  private var admission: Admission?
   /// Its place among the runs that the store keeps, until its run has it.
   private var place: StoredPlace?
   /// The memory of the client's runs, from the look whether there is room until the new run's log holds it: it goes with
@@ -55,7 +55,6 @@ final class RunEntry {
     self.settings = settings
     self.exchange = exchange
     store = settings.needsRedis ? runs.store : nil
-    admission = RunAdmission(AdmissionRequest(principal: asked.principal))
     if settings.source != .upstream, head.method != .get { return nil }
     body =
       head.framing.mayHaveBytes
@@ -118,8 +117,9 @@ final class RunEntry {
     request.hasStore = store != nil
     request.goesOnWithoutStore = settings.whenStoreFails == .degrade
     if let store { request.lease = store.lease }
-    admission = RunAdmission(request)
-    perform(admission.begin(storeIsAway: storeIsAway, at: context.loop.now))
+    let admission = Admission(RunAdmission(request))
+    self.admission = admission
+    perform(admission.machine.begin(storeIsAway: storeIsAway))
   }
 
   private func digest(of gathered: RequestBody?) -> Digest? {
@@ -145,7 +145,6 @@ final class RunEntry {
     runs = exchange.runs
     opening = exchange.decideOpening(head, route)
     store = nil
-    admission = RunAdmission(AdmissionRequest(principal: asked.principal))
     body = nil
   }
 
@@ -176,25 +175,35 @@ final class RunEntry {
   }
 
   private func ask(_ question: RunAdmission.Question) {
-    let now = context.loop.now
     switch question {
     case .alias(let alias, let startsAnew):
-      perform(admission.indexAnswered(runs.hub.directory.find(alias: alias, startsAnew: startsAnew)?.indexed, at: now))
+      indexAnswered(runs.hub.directory.find(alias: alias, startsAnew: startsAnew))
     case .stream(let stream, let startsAnew):
       let isUseless = startsAnew && runs.hub.directory.hasFailed(stream)
-      let place = isUseless ? nil : runs.hub.directory.find(stream, of: asked.principal)
-      perform(admission.indexAnswered(place?.indexed, at: now))
-    case .room: perform(admission.roomAnswered(makeRoom()))
+      indexAnswered(isUseless ? nil : runs.hub.directory.find(stream, of: asked.principal))
+    case .room:
+      let room = makeRoom()
+      advance { $0.roomAnswered(room) }
     case .place:
-      place = store.flatMap { takePlace($0) }
-      perform(admission.placeAnswered(place != nil))
+      let place = store.flatMap { takePlace($0) }
+      self.place = place
+      advance { $0.placeAnswered(place != nil) }
     default: if let store { ask(store, question) }
     }
   }
 
   /// The answer comes to the admission though the client has left meanwhile: a claim may have to be given back.
   private func answered(_ answer: RunAdmission.StoreAnswer) {
-    perform(admission.storeAnswered(answer, at: context.loop.now))
+    let now = context.loop.now
+    advance { $0.storeAnswered(answer, at: now) }
+  }
+
+  private func indexAnswered(_ place: RunPlace?) { advance { $0.indexAnswered(place?.indexed) } }
+
+  /// After the verdict nothing is told to it any more.
+  private func advance(_ tell: (inout RunAdmission) -> RunAdmission.Step) {
+    guard let admission else { return }
+    perform(tell(&admission.machine))
   }
 
   private func ask(_ store: any RunStore, _ question: RunAdmission.Question) {
@@ -262,7 +271,8 @@ final class RunEntry {
     let timer = Timer(loop: context.loop) { [weak self] in
       guard let self else { return }
       pause = nil
-      perform(admission.waited(storeIsAway: storeIsAway, at: context.loop.now))
+      let isAway = storeIsAway
+      advance { $0.waited(storeIsAway: isAway) }
     }
     timer.schedule(after: time)
     pause = timer
@@ -278,9 +288,9 @@ final class RunEntry {
   }
 
   private func carryOut(_ verdict: RunAdmission.Verdict) {
-    if admission.ignoresLastID { asked.ignoreLastID() }
-    if admission.isForeign { asked.isForeign() }
-    defer { memory = nil }
+    if admission?.machine.ignoresLastID == true { asked.ignoreLastID() }
+    if admission?.machine.isForeign == true { asked.isForeign() }
+    defer { (memory, admission) = (nil, nil) }
     switch verdict {
     case .begin(let stream, let keeping):
       start(stream, ownership: claimed.take(), isDegraded: keeping == .degraded)
@@ -309,7 +319,7 @@ final class RunEntry {
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
     if let place = runs.hub.directory.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
-      return perform(admission.wasTaken(by: place.indexed))
+      return advance { $0.wasTaken(by: place.indexed) }
     }
     let made: (log: any EventLog, isImmediate: Bool)
     if let ownership {
@@ -347,7 +357,7 @@ final class RunEntry {
     if isKnown { runs.replaceReaders(of: own, with: reader) }
     guard !reader.isOver, let notice = reader.run.notice else { return }
     // A name that Redis does not have yet is one thing more that it keeps.
-    guard admission.nameIsStored || keepsName(own, of: reader.run, notice.store) else { return }
+    guard admission?.machine.nameIsStored == true || keepsName(own, of: reader.run, notice.store) else { return }
     reader.hold = notice.store.take(
       clientStream: own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }
@@ -370,7 +380,7 @@ final class RunEntry {
   /// - Parameter isWhole: whether its request had come in full.
   func clientGone(isWhole: Bool) {
     isGathering = false
-    admission.clientLeft()
+    admission?.machine.clientLeft()
     pause = nil
     let run = source == nil ? nil : reader?.run
     reader?.clientGone()
@@ -379,9 +389,18 @@ final class RunEntry {
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     if let reader { return reader.timePassed(now) }
-    if admission.isWaiting { return now + .seconds(1) }
+    if admission?.machine.isWaiting == true { return now + .seconds(1) }
     guard isGathering else { return nil }
     // How long the client may be silent is its exchange's business.
     return now + .seconds(1)
+  }
+}
+
+/// An object of its own, because it is large and over when the stream opens.
+private final class Admission {
+  var machine: RunAdmission
+
+  init(_ machine: consuming RunAdmission) {
+    self.machine = machine
   }
 }
