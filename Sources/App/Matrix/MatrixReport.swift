@@ -23,8 +23,6 @@ package struct MatrixReport: Sendable {
   package var behaviours: [Behaviour]
   /// In the order of rows, modes, transports and behaviours.
   package var results: [CellResult]
-  /// The gateway's own counters when all was over.
-  package var counters: [String: Int] = [:]
 
   package init(
     build: JSONObject, host: String, startedAt: String, seconds: Double, rows: [Row], modes: [Mode],

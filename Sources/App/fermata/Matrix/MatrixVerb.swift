@@ -52,7 +52,7 @@ struct MatrixOptions {
       --clients DIR        where the clients' programs are; default: Tests/Matrix here or in a folder above
       --expectations FILE  what is known of cells that are not ok; default: expectations.json5 in that folder
       --json FILE          the whole report, for programs
-      --markdown FILE      the page docs/compatibility.md
+      --markdown FILE      the report as a page
       --strict             a client that is not installed is a failure
 
     Plays each behaviour of a backend to each client, in each mode, and compares what the client reported with what the
@@ -61,7 +61,7 @@ struct MatrixOptions {
 
     An adapter reads {url, method, headers, body, capability, deadlineMs, stopAfter} and writes {name, version, events:
     [[type, id, data], …], end: "closed|error|timeout", error, status, reconnects, sawOutcome}; exit status 127 says that
-    it has no such ability. docs/operations.md tells more.
+    it has no such ability.
 
     \(ExitStatus.help(of: "matrix"))
     """
