@@ -112,7 +112,7 @@ extension EndToEnd {
     }
 
     @Test func `a backend that takes nothing of a body is given up, one that takes it slowly is not`() async throws {
-      let listener = try RawListener()
+      let listener = try RawListener(receiveBuffer: 65_536)
       let text = """
         { upstreams: { main: { url: "http://\(listener.address)" } },
           limits: { bodyTimeout: "700ms" }, routes: [{ name: "r", upstreams: "main" }] }
@@ -141,7 +141,7 @@ extension EndToEnd {
     }
 
     @Test func `a gated backend that takes nothing of a body is given up`() async throws {
-      let listener = try RawListener()
+      let listener = try RawListener(receiveBuffer: 65_536)
       let text = """
         { upstreams: { main: { url: "http://\(listener.address)" }, main2: { url: "UPSTREAM" } },
           defaults: { gate: "firstEvent", budget: "60s", timeouts: { head: "60s", firstEvent: "60s" } },

@@ -165,8 +165,14 @@ package final class RawListener {
   package let address: SocketAddress
   private let descriptor: Int32
 
-  package init() throws {
+  /// - Parameter receiveBuffer: bytes that the kernel takes of what a connection does not read, about; `nil`: as many as it
+  ///   likes, which may be 32 MB and more.
+  package init(receiveBuffer: Int32? = nil) throws {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    if var size = receiveBuffer {
+      // Connections that are accepted have it too.
+      setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    }
     var name = sockaddr_in()
     name.sin_family = sa_family_t(AF_INET)
     name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
