@@ -46,7 +46,7 @@ struct ClosingMachineTests {
     expect(
       "peerWasDone", { $0.peerWasDone() },
       [
-        .terminalSeen: .confirmed, .flushed: .confirmed, .flushedAfterTerminal: .confirmed, .flushedToAbort: .reset,
+        .terminalSeen: .confirmed, .flushed: .confirmed, .flushedAfterTerminal: .confirmed, .flushedToAbort: .cut,
         .acknowledged: .confirmed,
       ], at: Stage.allCases, endsAlways: false)
     // Half-close is not going away: before the end it says nothing.
@@ -63,8 +63,8 @@ struct ClosingMachineTests {
       "peerReset", { $0.peerReset() },
       [
         .opening: .reset, .streaming: .reset, .terminalSeen: .confirmed, .ending: .reset,
-        .endingAfterTerminal: .confirmed, .endingToAbort: .reset, .flushed: .reset, .flushedAfterTerminal: .confirmed,
-        .flushedToAbort: .reset, .acknowledged: .confirmed,
+        .endingAfterTerminal: .confirmed, .endingToAbort: .cut, .flushed: .reset, .flushedAfterTerminal: .confirmed,
+        .flushedToAbort: .cut, .acknowledged: .confirmed,
       ], at: Stage.allCases)
   }
 
@@ -75,8 +75,8 @@ struct ClosingMachineTests {
     expect("stoppedWaiting", { $0.stoppedWaiting() }, expected, at: Stage.allCases)
   }
 
-  @Test func `what we break ourselves is a reset`() {
-    var expected = Dictionary(uniqueKeysWithValues: Stage.allCases.map { ($0, Result.reset) })
+  @Test func `what we break ourselves is a cut`() {
+    var expected = Dictionary(uniqueKeysWithValues: Stage.allCases.map { ($0, Result.cut) })
     expected[.over] = nil
     expect("aborted", { $0.aborted() }, expected, at: Stage.allCases)
   }

@@ -37,6 +37,8 @@ package struct ClosingMachine: Sendable {
     case lingerTimeout = "linger_timeout"
     /// The client broke the connection before that.
     case reset
+    /// The gateway ended the response with a cut of its own.
+    case cut
   }
 
   private var state = State.opening
@@ -88,7 +90,7 @@ package struct ClosingMachine: Sendable {
     switch state {
     case .flushed:
       state = .ended
-      return afterFlush == .abort ? .reset : .confirmed
+      return afterFlush == .abort ? .cut : .confirmed
     case .terminalSeen:
       // OpenAI's clients close at `[DONE]`, with the rest unread: they have what they wanted.
       state = .ended
@@ -101,9 +103,11 @@ package struct ClosingMachine: Sendable {
   /// `stream_end` unread is how OpenAI's clients leave, and looks like this.
   package mutating func peerReset() -> Result? {
     guard state != .ended else { return nil }
+    let isCut = isEnding && afterFlush == .abort
     let wasConfirmed = isAcknowledged || (sawTerminal && afterFlush != .abort)
     state = .ended
-    return wasConfirmed ? .confirmed : .reset
+    if wasConfirmed { return .confirmed }
+    return isCut ? .cut : .reset
   }
 
   /// We stop waiting: the linger time is over, or a kept connection's last byte was acknowledged.
@@ -117,6 +121,6 @@ package struct ClosingMachine: Sendable {
   package mutating func aborted() -> Result? {
     guard state != .ended else { return nil }
     state = .ended
-    return .reset
+    return .cut
   }
 }
