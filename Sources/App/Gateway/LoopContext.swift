@@ -20,6 +20,7 @@ package final class LoopContext {
   let backends: any BackendDialer
   package let metrics: GatewayMetrics
   package let shard: MetricShard
+  let routes: RouteBooks
   let log: WorkerLog
   /// For work that is too long for one turn of the loop.
   let turns: FairTurns
@@ -49,6 +50,7 @@ package final class LoopContext {
     self.dialer = dialer
     self.backends = backends ?? dialer
     shard = MetricShard(metrics.registry)
+    routes = RouteBooks(metrics.routes, shard: shard)
     turns = FairTurns(loop: loop)
   }
 
@@ -62,8 +64,15 @@ package final class LoopContext {
     return StreamID(random: (randomPool.removeLast(), randomPool.removeLast()))
   }
 
+  /// A client was refused before its request had a route.
+  func refused(_ refusal: Refusal, _ status: Int) {
+    shard.increment(metrics.refusals[refusal])
+    routes.answered(status, by: .gateway, on: nil)
+  }
+
   /// Logs that a time limit ended something that no other line reports.
   func limitPassed(_ limit: TimeLimit, route: String?, _ level: LogLevel = .info) {
+    routes.passed(limit, on: route)
     log.write(level, "limit_passed", at: loop.wallTime()) { line in
       line.field("limit", limit.rawValue)
       line.field("route", ifPresent: route)

@@ -82,6 +82,8 @@ package final class Worker {
     let new = exchanges.settings.pools
     for pool in old where !new.contains(where: { $0 === pool }) { pool.retire() }
     for pool in new where !old.contains(where: { $0 === pool }) { pool.start() }
+    // So that their numbers are there, as zeros, from the start.
+    for route in settings.routes { _ = context.routes[route.settings.name] }
     clients.settings = settings
     context.log.level = settings.configuration.logLevel
     runs.adopt(settings)

@@ -70,6 +70,9 @@ package struct StreamClock: Sendable {
   /// When the backend last sent something.
   package var lastSignOfBackend: MonotonicTime { backendAt }
 
+  /// Whether the backend is not read, for the client's sake.
+  package var isBackendPaused: Bool { isPaused }
+
   /// The backend sent something.
   package mutating func backendSent(at now: MonotonicTime) { backendAt = now }
 

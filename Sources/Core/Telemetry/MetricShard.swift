@@ -101,7 +101,7 @@ package struct MetricSnapshot: Sendable {
   /// Adds the numbers of another shard of the same registry.
   package mutating func merge(_ other: MetricSnapshot) {
     precondition(other.counts.count == counts.count && other.reals.count == reals.count)
-    for metric in registry.metrics {
+    for metric in registry.metrics where metric.aliasScale == nil {
       guard let open = metric.open else {
         for series in metric.combinations.indices { add(metric, series, from: other, series) }
         continue

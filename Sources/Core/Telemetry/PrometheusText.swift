@@ -89,6 +89,7 @@ package enum PrometheusText {
     to out: inout ByteBuffer
   ) {
     var count = 0
+    let scale = metric.aliasScale ?? 1
     for bucket in 0...histogram.bounds.count {
       count += snapshot.counts[histogram.firstBucket + bucket]
       out.append(metric.name)
@@ -99,13 +100,13 @@ package enum PrometheusText {
       }
       out.append("le=\"")
       let bound = histogram.bounds.lowerBound + bucket
-      append(bucket < histogram.bounds.count ? snapshot.registry.bounds[bound] : .infinity, to: &out)
+      append(bucket < histogram.bounds.count ? snapshot.registry.bounds[bound] * scale : .infinity, to: &out)
       out.append("\"} ")
       out.append(decimal: count)
       out.append(UInt8(ascii: "\n"))
     }
     writeName(metric.name, "_sum", labels, to: &out)
-    append(snapshot.reals[histogram.sum], to: &out)
+    append(snapshot.reals[histogram.sum] * scale, to: &out)
     out.append(UInt8(ascii: "\n"))
     writeName(metric.name, "_count", labels, to: &out)
     out.append(decimal: count)

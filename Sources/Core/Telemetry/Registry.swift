@@ -29,6 +29,11 @@ enum MetricKind: Sendable {
   case gauge(GaugeMerge)
   case histogram
 
+  var isHistogram: Bool {
+    if case .histogram = self { return true }
+    return false
+  }
+
   /// The word of the `# TYPE` line.
   var word: StaticString {
     switch self {
@@ -54,6 +59,8 @@ struct MetricDefinition: Sendable {
   let open: OpenLabel?
   /// The fixed labels of each combination as text: `mode="legacy",result="acked"`; one empty text without labels.
   let combinations: [String]
+  /// Another name of a metric that is defined before it, whose numbers it shows times this; `nil`: it has its own.
+  var aliasScale: Double?
 
   var seriesCount: Int { combinations.count * (open == nil ? 1 : openLabelValueLimit + 1) }
 }
@@ -134,6 +141,20 @@ package struct RegistryBuilder {
 }
 
 extension RegistryBuilder {
+  /// Another name for a histogram, with its values and bounds times `scale`. It takes no room of its own.
+  package mutating func alias<each Label: MetricLabel>(
+    _ name: StaticString, _ help: StaticString, of family: OpenFamily<Histogram, repeat each Label>, scale: Double
+  ) {
+    let name = "\(name)"
+    precondition(MetricName.isMetric(name) && !metrics.contains { $0.name == name }, "not a new metric name")
+    guard let target = metrics.first(where: { $0.layout.countStart == family.layout.countStart && $0.kind.isHistogram })
+    else { preconditionFailure("the metric that an alias stands for is defined before it") }
+    metrics.append(
+      MetricDefinition(
+        name: name, help: "\(help)", kind: target.kind, layout: target.layout, open: target.open,
+        combinations: target.combinations, aliasScale: scale))
+  }
+
   private mutating func family<Handle, each Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, _ kind: MetricKind, _ labels: [String], bounds: [Double] = []
   ) -> Family<Handle, repeat each Label> {

@@ -46,6 +46,8 @@ extension Gateway {
       "fermata_flag_load_failures_total", "counter", "Times that the flag file was refused.",
       [([], Double(flags.failures))], to: &out)
     gauge(
+      "fermata_flag_load_failures", "The same under its old name; goes with the next release.", Double(flags.failures))
+    gauge(
       "fermata_config_reload_failed", "Whether the last reload of the configuration was refused.",
       configurationReloadFailed ? 1 : 0)
     gauge(

@@ -11,8 +11,12 @@ package protocol ClientExchange: AnyObject {
   var method: HTTP.Method { get }
   /// The event stream that is open towards the client, if there is one.
   var stream: ClientDelivery? { get }
+  /// The stream's own backend; `nil` where there is none, or a run's log is read.
+  var backend: BackendStanding? { get }
   /// The name of the route that serves the request, once that is known.
   var routeName: String? { get }
+  /// Whether the client has no answer yet.
+  var isWaiting: Bool { get }
   /// The connection to Redis that a request for a run began with, while it is needed.
   var store: (any RunStore)? { get }
 

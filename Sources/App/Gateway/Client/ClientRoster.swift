@@ -83,7 +83,7 @@ final class ClientRoster {
   private func admits() -> Bool {
     context.shard.increment(context.metrics.connections)
     if room.admitsClient(beside: clients.count + handshakes.count) { return true }
-    context.shard.increment(context.metrics.refusals[.overload])
+    context.refused(.overload, 503)
     return false
   }
 

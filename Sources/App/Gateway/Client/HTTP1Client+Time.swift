@@ -42,7 +42,7 @@ extension HTTP1Client: DeadlineMember {
     if let since = headSince {
       let due = since + limits.headTimeout
       if now < due { return due }
-      context.shard.increment(context.metrics.refusals[.headTimeout])
+      context.refused(.headTimeout, 408)
       context.limitPassed(.requestHead, route: nil)
       refuse(
         ErrorResponse(

@@ -105,8 +105,9 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
         begin(head, input, next: offset + consumed)
       }
     } catch {
-      context.shard.increment(context.metrics.refusals[.badRequest])
-      refuse(ErrorResponse(error))
+      let refusal = ErrorResponse(error)
+      context.refused(.badRequest, refusal.draft.status)
+      refuse(refusal)
     }
   }
 
@@ -152,7 +153,9 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     guard let exchange else { return pauseReading() }
     exchange.clientBrokeFraming()
     if response.headIsSent { return abandon() }
-    refuse(ErrorResponse(error))
+    let refusal = ErrorResponse(error)
+    context.routes.answered(refusal.draft.status, by: .gateway, on: exchange.routeName)
+    refuse(refusal)
   }
 
   /// Bytes of the next request wait, and nothing more is read until it is their turn.

@@ -40,6 +40,7 @@ struct Attempt: ~Copyable {
     let timeline = timeline
     let now = context.loop.now
     pool.attemptFailed(fault, of: request, timeline: timeline, at: now)
+    context.routes.passed(limit, on: route.settings.name)
     context.log.write(.warning, "attempt_failed", at: context.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("upstream", pool.settings.name)

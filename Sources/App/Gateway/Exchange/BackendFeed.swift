@@ -1,6 +1,6 @@
 import Bytes
 import Streams
-import Time
+package import Time
 
 /// The backend's half of a stream: finds the events in what it sends, measures its silence, says how it ended.
 ///
@@ -71,8 +71,18 @@ struct BackendFeed {
   /// When the backend last sent something.
   var lastSign: MonotonicTime { clock.lastSignOfBackend }
 
+  var standing: BackendStanding { clock.isBackendPaused ? .paused : .sent(at: lastSign) }
+
   /// Looks at the clock.
   func verdict(at now: MonotonicTime) -> StreamClock.Verdict { clock.verdict(at: now, keepsAlive: false) }
+}
+
+/// What is known of the backend of an open stream.
+package enum BackendStanding {
+  /// It is not read, for its client's sake or because none has answered yet.
+  case paused
+  /// When it last sent something.
+  case sent(at: MonotonicTime)
 }
 
 extension Watchdogs {

@@ -27,6 +27,8 @@ package final class ClientDelivery {
   let standing: CohortStanding
   /// A hash of the client's identity, if it has one.
   let clientKey: Int?
+  /// Why the flag gave what it gave.
+  let flagReason: FlagReason
   /// The revision of the flag file that decided the mode.
   let flagVersion: String
   let openedAt: MonotonicTime
@@ -38,6 +40,8 @@ package final class ClientDelivery {
   private let keepsAlive: Bool
   private var hasFirstEvent = false
   private(set) var bodyBytes: UInt64 = 0
+  /// What the counters have of it.
+  private var counted = (events: UInt64(0), bytes: UInt64(0))
   /// The trace that the request belongs to, for log lines.
   let trace: String?
 
@@ -57,6 +61,7 @@ package final class ClientDelivery {
     self.capability = capability
     standing = decision.standing
     clientKey = decision.clientKey
+    flagReason = decision.reason
     self.flagVersion = flagVersion
     self.openedAt = openedAt
     self.keepsAlive = keepsAlive
@@ -71,6 +76,13 @@ package final class ClientDelivery {
   var eventBytes: UInt64 { parser?.eventBytes ?? tally.bytes }
   var marks: EventMark { parser?.marks ?? tally.marks }
   var eventsAfterCompletion: UInt64 { parser?.eventsAfterCompletion ?? tally.eventsAfterCompletion }
+
+  /// What it has carried since it was last asked.
+  func takeUncounted() -> (events: UInt64, bytes: UInt64) {
+    let now = (events: events, bytes: bodyBytes)
+    defer { counted = now }
+    return (now.events - counted.events, now.bytes - counted.bytes)
+  }
 
   // MARK: - Sending
 

@@ -220,6 +220,7 @@ final class Dispatch: UpstreamRequest {
     guard phase == .awaitingHead, let upstream else { return }
     let now = context.loop.readClock()
     attempt?.timeline.headAt = now
+    attempt?.pool.headCame(head.status)
     let answer = head.answer(to: request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
     switch waterfall.receivedHead(answer, at: now) {
@@ -258,6 +259,7 @@ final class Dispatch: UpstreamRequest {
     _ head: consuming ResponseHead, _ framing: BodyFraming, isStream: Bool, _ upstream: UpstreamConnection?
   ) {
     phase = .committed
+    noteFailover()
     waterfall.committed()
     body?.forget()
     // Nobody is asked again: an idle stream needn't hold the index of its request's fields.
@@ -265,6 +267,13 @@ final class Dispatch: UpstreamRequest {
     guard let owner else { return }
     upstream?.deliver(to: owner)
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
+  }
+
+  private func noteFailover() {
+    guard pools.count > 1, let pool = attempt?.pool, let index = pools.firstIndex(where: { $0 === pool }),
+      let first = route.candidates.map(\.tier).min(), route.candidates[index].tier > first
+    else { return }
+    context.routes.failedOver(on: route.settings.name)
   }
 
   /// Passes everything that comes from here on to another owner; that is the body, where the response is good.
@@ -313,7 +322,8 @@ final class Dispatch: UpstreamRequest {
   }
 
   func lastEventCame(at time: MonotonicTime) {
-    if attempt?.timeline.firstEventAt != nil { attempt?.timeline.lastEventAt = time }
+    // The stamp may be of the loop's clock, which is a little behind the one that the first event has.
+    if let first = attempt?.timeline.firstEventAt { attempt?.timeline.lastEventAt = max(first, time) }
   }
 
   /// The owner has opened the stream towards its client though there is no good response yet.

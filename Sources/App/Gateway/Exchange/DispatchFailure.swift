@@ -38,7 +38,7 @@ struct DispatchFailure {
   private var isTold: Bool { isTransparent || mayHaveHadEffect }
 
   /// 502 and 504 say how the last backend failed; 503 that all of several did.
-  private var status: Int {
+  var status: Int {
     guard isTold else { return 503 }
     return lastFault == .timedOut ? 504 : 502
   }

@@ -57,7 +57,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   var phase: ExchangeMachine<Dispatch, any Responder>.Phase { machine.phase }
   var stream: ClientDelivery? { machine.answerer?.openStream }
+  var backend: BackendStanding? { machine.answerer?.backend }
   var routeName: String? { route?.settings.name }
+  var isWaiting: Bool { phase != .over && !client.headIsSent }
   /// The client's way to a run.
   private var entry: RunEntry? { machine.answerer as? RunEntry }
   var store: (any RunStore)? { entry?.store }
@@ -215,6 +217,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     _ request: borrowing RequestHead,
     run: LoggedRun?
   ) {
+    answered(head.status, by: .upstream)
     streams.sendHead(
       of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,
       to: client)
@@ -229,6 +232,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     dispatch.pass(to: response)
     let rules = cors?.rules(ResponseRules.unchanged, for: request, over: head.fields) ?? ResponseRules.unchanged
     Forwarding.draftResponse(head, as: rules, into: &context.draft)
+    answered(head.status, by: .upstream)
     client.sendHead(context.draft, body: framing.plan)
   }
 
@@ -251,6 +255,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   /// The client's connection is gone.
   func clientGone() {
     guard phase != .over else { return }
+    if !client.headIsSent, !context.isStopping { answered(499, by: .gateway) }
     // Whoever answers notes it.
     if phase != .answering { noteAbandoned() }
     perform(machine.ends())
@@ -289,9 +294,14 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   // MARK: - Answers of the gateway's own
 
+  func answered(_ status: Int, by origin: ResponseOrigin) {
+    context.routes.answered(status, by: origin, on: routeName)
+  }
+
   /// Answers in the backend's place where there is nothing to say but the fields.
   func answerEmpty(with fields: Fields) {
     machine.isOver()
+    answered(204, by: .gateway)
     client.answer(ResponseDraft(status: 204, fields: fields))
   }
 
@@ -299,6 +309,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   func tell(_ failure: DispatchFailure) {
     machine.isOver()
     context.shard.increment(context.metrics.refusals[failure.refusal])
+    answered(failure.status, by: .gateway)
     failure.answer(client, with: crossOriginFields)
   }
 
@@ -322,6 +333,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
     perform(machine.isRefused())
     context.shard.increment(context.metrics.refusals[refusal])
+    answered(status, by: .gateway)
     var fields = crossOriginFields
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
     client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))

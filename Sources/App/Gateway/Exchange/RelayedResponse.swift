@@ -30,6 +30,7 @@ final class RelayedResponse: BackendResponder {
   }
 
   var openStream: ClientDelivery? { nil }
+  var backend: BackendStanding? { nil }
   var mayEndWithHalfClose: Bool { false }
 
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {

@@ -10,6 +10,8 @@ import Time
 protocol Responder: AnyObject {
   /// The event stream that is open towards the client, if there is one.
   var openStream: ClientDelivery? { get }
+  /// The stream's own backend; `nil` where a run's log is read.
+  var backend: BackendStanding? { get }
   /// Whether a client that has ended its side is taken for one that has left, where its route says so.
   var mayEndWithHalfClose: Bool { get }
   /// A piece of the request's body came; valid during the call only.
@@ -38,6 +40,8 @@ protocol ResponderHost: AnyObject {
   var openedAt: MonotonicTime { get }
   /// More of the request's body is wanted.
   func takesBody()
+  /// An answer's head is about to be sent.
+  func answered(_ status: Int, by origin: ResponseOrigin)
   /// The answer is over.
   func responderLeft()
   /// There is no memory for the request's body, and no answer that could be told.

@@ -35,6 +35,7 @@ final class StreamRelay: BackendResponder {
   }
 
   var openStream: ClientDelivery? { delivery }
+  var backend: BackendStanding? { feed.standing }
   var mayEndWithHalfClose: Bool { true }
 
   /// The head is sent: begins the body.
@@ -167,11 +168,12 @@ final class StreamRelay: BackendResponder {
     let client = delivery.verdict(at: now, mayKeepAlive: mayKeepAlive)
     let backend = feed.verdict(at: now)
     if client == .clientStalled, backend != .totalTimeout {
-      leave(.ended(.clientGone))
+      leave(.ended(.clientStalled))
       delivery.breakOff()
       return nil
     }
     if let ending = backend.ending {
+      context.routes.passed(ending.limit, on: delivery.route)
       finish(ending.outcome, reason: ending.reason.text)
       return nil
     }

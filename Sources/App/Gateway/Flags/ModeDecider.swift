@@ -8,6 +8,8 @@ import Time
 /// What the flag gives a client.
 struct ModeDecision {
   var variant: Mode
+  /// Why it is this one: an operator's kill and the guard count before the file.
+  var reason: FlagReason
   /// A hash of the client's identity, if it has one.
   var clientKey: Int?
   var standing = CohortStanding.noFraction
@@ -40,7 +42,8 @@ final class ModeDecider {
     for request: borrowing RequestHead, capability: Capability, route: Route, identity: IdentitySettings
   ) -> ModeDecision {
     if let fixed = flags.fixed {
-      return ModeDecision(variant: count(fixed), clientKey: nil)
+      let (variant, reason) = count(fixed)
+      return ModeDecision(variant: variant, reason: reason, clientKey: nil)
     }
     let client = ClientIdentity.context(
       of: request, capability: capability, route: route, settings: identity,
@@ -53,14 +56,15 @@ final class ModeDecider {
       override.isLegacy
       ? .noFraction
       : flags.standing(of: decision, isCapable: capability.understandsStreamEnd, client: hash)
-    return ModeDecision(variant: count(decision), clientKey: hash, standing: standing)
+    let (variant, reason) = count(decision)
+    return ModeDecision(variant: variant, reason: reason, clientKey: hash, standing: standing)
   }
 
   /// Counts what the flag gave, and returns what applies: operators and the guard have the last word.
-  private func count(_ decision: FlagDecision) -> Mode {
+  private func count(_ decision: FlagDecision) -> (Mode, FlagReason) {
     let variant = override.isLegacy ? .legacy : decision.variant
     let reason = override.kill != .none ? .killed : override.isRolledBack ? .guarded : decision.reason
     context.shard.increment(context.metrics.evaluations[variant, reason])
-    return variant
+    return (variant, reason)
   }
 }

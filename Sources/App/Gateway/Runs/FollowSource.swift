@@ -123,9 +123,11 @@ final class FollowSource: RunSource {
       finish(sum.outcome, .workerSilentAfterTerminal)
     } else if events == 0, limits.firstToken > .zero, silence >= limits.firstToken {
       cancel()
+      context.routes.passed(.streamFirstToken, on: run?.route.settings.name)
       finish(.firstTokenTimeout, .workerFirstTokenTimeout)
     } else if events > 0, limits.idle > .zero, silence >= limits.idle {
       cancel()
+      context.routes.passed(.idle, on: run?.route.settings.name)
       finish(sum.hasError ? .upstreamError : .idleTimeout, .workerIdleTimeout)
     }
     return now + .milliseconds(500)

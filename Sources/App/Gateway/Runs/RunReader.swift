@@ -181,6 +181,7 @@ final class RunReader: RunClient {
     var fields = host.crossOriginFields
     fields.append("X-Stream-Id", run.stream.description)
     if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
+    host.answered(204, by: .gateway)
     leave()
     client.answer(ResponseDraft(status: 204, fields: fields))
   }

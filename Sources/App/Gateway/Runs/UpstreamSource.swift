@@ -131,7 +131,10 @@ final class UpstreamSource: RunSource {
     }
     let verdict = feed.verdict(at: now)
     if case .quiet(let until) = verdict { return min(until, look) }
-    if let ending = verdict.ending { run.end(ending.outcome, reason: ending.reason.text) }
+    if let ending = verdict.ending {
+      context.routes.passed(ending.limit, on: run.route.settings.name)
+      run.end(ending.outcome, reason: ending.reason.text)
+    }
     return now + .seconds(1)
   }
 }

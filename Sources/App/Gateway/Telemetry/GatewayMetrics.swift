@@ -111,6 +111,7 @@ package struct GatewayMetrics: Sendable {
   let loopLag: Histogram
   let redis: RedisMetrics
   package let upstreams: UpstreamMetrics
+  package let routes: RouteMetrics
 
   package init() {
     var define = RegistryBuilder()
@@ -199,6 +200,7 @@ package struct GatewayMetrics: Sendable {
       bounds: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5])
     redis = RedisMetrics(&define)
     upstreams = UpstreamMetrics(&define)
+    routes = RouteMetrics(&define)
     registry = define.build()
   }
 }

@@ -12,6 +12,7 @@ final class StreamBooks {
   private let metrics: GatewayMetrics
   private let shard: MetricShard
   private let log: WorkerLog
+  private let routes: RouteBooks
   private(set) var openStreams = 0
   /// Whether the new closing is taken back now, and how.
   var recall = Recall.none
@@ -33,6 +34,7 @@ final class StreamBooks {
     metrics = context.metrics
     shard = context.shard
     log = context.log
+    routes = context.routes
   }
 
   /// Another flag file is in force, maybe.
@@ -55,6 +57,7 @@ final class StreamBooks {
       line.field("mode", word: stream.mode.rawValue)
       line.field("capability", word: stream.capability.source.rawValue)
       line.field("flags", stream.flagVersion)
+      line.field("flagReason", word: stream.flagReason.rawValue)
       if let hash = stream.clientKey { line.field("clientHash", hash) }
       line.field("traceId", ifPresent: stream.trace)
     }
@@ -63,8 +66,17 @@ final class StreamBooks {
   func firstEventCame(_ stream: ClientDelivery) {
     let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
     shard.observe(metrics.ttfb, milliseconds)
+    shard.observe(routes[stream.route].firstEvent, milliseconds / 1000)
     guard let cohort = stream.standing.cohort else { return }
     cohorts.observe(.timeToFirstToken, Logarithm.of(max(1, milliseconds)), of: cohort)
+  }
+
+  /// Brings the counters up to date with what the stream has carried. Done when they are read and at the stream's end,
+  /// so that no event costs anything.
+  func count(_ stream: ClientDelivery) {
+    let news = stream.takeUncounted()
+    shard.increment(metrics.bytesSent, by: Int(news.bytes))
+    shard.increment(metrics.events[stream.mode], by: Int(news.events))
   }
 
   func keptAlive() { shard.increment(metrics.keepalives) }
@@ -77,14 +89,16 @@ final class StreamBooks {
     let elapsed = (loop.readClock() - stream.openedAt).milliseconds
     shard.increment(metrics.outcomes[stream.mode, outcome])
     shard.observe(metrics.duration, elapsed)
-    shard.increment(metrics.bytesSent, by: Int(stream.bodyBytes))
-    shard.increment(metrics.events[stream.mode], by: Int(stream.events))
+    shard.increment(routes[stream.route].outcomes[outcome])
+    shard.observe(routes[stream.route].duration, elapsed / 1000)
+    count(stream)
     if stream.mode == .legacy { countShadow(stream, outcome) }
     let isCensored = isRecalled || outcome.isCensored
     cohorts.closed(stream.standing, outcome, isCensored: isRecalled)
     if let cohort = stream.standing.cohort, outcome != .completed, !isCensored { see(stream, left: cohort) }
     log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
+      line.field("route", stream.route)
       line.field("mode", word: stream.mode.rawValue)
       line.field("outcome", word: outcome.rawValue)
       line.field("reason", reason)
@@ -111,6 +125,7 @@ final class StreamBooks {
 
   /// The client takes nothing any more; its connection is about to be broken.
   func clientStalled(_ stream: ClientDelivery) {
+    routes.passed(.clientStall, on: stream.route)
     closed(
       stream, outcome: .clientStalled, reason: EndReason.clientStalled.text)
     note(stream.closing.aborted(), CloseLabel(mode: stream.mode, cohort: nil))

@@ -24,6 +24,7 @@ extension UpstreamHealth.State.Label: MetricLabel {}
 package struct UpstreamMetrics: Sendable {
   let attempts: OpenFamily<Counter, AttemptResult>
   let phases: OpenFamily<Histogram, AttemptTimeline.Milestone>
+  let responses: OpenFamily<Counter, StatusLabel>
   let busy: OpenFamily<Gauge>
   let states: OpenFamily<Gauge, UpstreamHealth.State.Label>
 
@@ -34,6 +35,11 @@ package struct UpstreamMetrics: Sendable {
       "fermata_upstream_phase_seconds", "From an attempt's start until it had reached a phase.", open: "upstream",
       by: "phase",
       bounds: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300])
+    define.alias(
+      "fermata_upstream_phase_milliseconds", "The same in milliseconds.", of: phases,
+      scale: 1000)
+    responses = define.counters(
+      "fermata_upstream_responses_total", "Answers of upstreams, good or not, by status.", open: "upstream", by: "code")
     busy = define.gauges("fermata_upstream_busy", "Attempts that run now.", open: "upstream")
     states = define.gauges(
       "fermata_upstream_state", "Event loops to which the upstream is in a state.", open: "upstream", by: "state")
@@ -46,6 +52,7 @@ package struct UpstreamStatistics {
   /// The first of its series; the others follow in the results' order.
   private let attempts: Counter
   private let phases: MetricRow<Histogram, AttemptTimeline.Milestone>
+  private let responses: MetricRow<Counter, StatusLabel>
   private let busyGauge: Gauge
   private let states: MetricRow<Gauge, UpstreamHealth.State.Label>
   /// Attempts that run now.
@@ -55,6 +62,7 @@ package struct UpstreamStatistics {
     self.shard = shard
     attempts = shard.resolve(metrics.attempts, name).first
     phases = MetricRow(shard.resolve(metrics.phases, name))
+    responses = MetricRow(shard.resolve(metrics.responses, name))
     busyGauge = shard.resolve(metrics.busy, name)[]
     states = MetricRow(shard.resolve(metrics.states, name))
   }
@@ -64,6 +72,9 @@ package struct UpstreamStatistics {
     busy += 1
     shard.add(1, to: busyGauge)
   }
+
+  /// The head of an answer came.
+  package func answered(_ status: Int) { shard.increment(responses[StatusLabel(status)]) }
 
   /// An attempt that began is over.
   package mutating func ended(_ timeline: AttemptTimeline, result: AttemptResult) {

