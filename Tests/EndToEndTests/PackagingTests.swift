@@ -233,5 +233,58 @@ extension EndToEnd {
         #expect(seen.count > 20)
       }
     }
+
+    /// The metrics that a query names, each with the labels that it asks for.
+    static func uses(in text: String) -> [(name: String, labels: [String])] {
+      text.matches(of: /\b((?:ai_stream|fermata|process)_[a-z_]+)(?:\{([^}]*)\})?/).map { match in
+        let labels = (match.2.map(String.init) ?? "").matches(of: /([a-z_]+)(?:=|!=|=~|!~)"/)
+        return (String(match.1), labels.map { String($0.1) })
+      }
+    }
+
+    @Test func `each panel of the board asks for what a scrape has, in a query that Prometheus takes`() async throws {
+      let text = try Self.output(["cat", "\(Self.folder)/grafana/fermata.json"]).lines.joined(separator: "\n")
+      let board = try JSONValue(parsing: text)
+      let panels = (board["panels"]?.array ?? []).filter { $0["type"]?.string != "row" }
+      #expect(panels.count >= 40)
+      var queries: [String] = []
+      for panel in panels {
+        let title = panel["title"]?.string ?? ""
+        #expect(panel["fieldConfig"]?["defaults"]?["unit"]?.string?.isEmpty == false, "\(title)")
+        let targets = panel["targets"]?.array ?? []
+        #expect(!targets.isEmpty, "\(title)")
+        for target in targets {
+          #expect(target["datasource"]?["uid"] == "$datasource", "\(title)")
+          #expect(target["legendFormat"]?.string?.isEmpty == false, "\(title)")
+          queries.append(target["expr"]?.string ?? "")
+        }
+      }
+      // Grafana fills in its variables; so do we.
+      let rules = queries.enumerated().map { place, query in
+        let timed = query.replacing("$__rate_interval", with: "5m")
+        let filled = timed.replacing(/\$(job|instance|route|upstream)/, with: ".*")
+        return "  - { record: 'panel:\(place)', expr: '\(filled)' }\n"
+      }
+      let directory = try ScratchDirectory()
+      directory.write("board.yml", "groups:\n- name: board\n  rules:\n" + rules.joined())
+      let check = try Self.output(["sh", "-c", "promtool check rules \"$0\" 2>&1", directory["board.yml"]])
+      #expect(check.isGood, "\(check.lines)")
+      try await World.with { world in
+        _ = await world.fetch("/?events=3&complete=done")
+        let known = Dictionary(grouping: try await world.gateway.metrics().samples, by: \.name).mapValues { samples in
+          samples.reduce(into: Set<String>()) { $0.formUnion($1.labels.keys) }
+        }
+        for query in queries {
+          for use in Self.uses(in: query) where !use.name.hasPrefix("fermata:") {
+            guard let labels = known[use.name] else {
+              Issue.record("no scrape has \(use.name)")
+              continue
+            }
+            // Prometheus adds these two.
+            #expect(Set(use.labels).subtracting(labels).subtracting(["job", "instance"]) == [], "\(use.name)")
+          }
+        }
+      }
+    }
   }
 }
