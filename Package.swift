@@ -108,7 +108,7 @@ let sources: [Target] = [
     "Gateway",
     [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "TLS",
-      "Files", "Processes", "RedisLog",
+      "Files", "Processes", "RedisLog", "HTTP2",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
   // What `fermata matrix` plays and how it judges: pure, but for the harness's scripts, which are values.

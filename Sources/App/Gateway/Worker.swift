@@ -52,7 +52,7 @@ package final class Worker {
     self.exchanges = exchanges
     clients = ClientRoster(
       settings, limit: limits.clients, books: books, context: context, tickets: tickets,
-      makeExchange: { exchanges.make($0, for: $1) },
+      makeExchange: { exchanges.make($0, for: $1) }, makeClient: ClientMaker.make,
       somebodyLeft: { links.worker?.settleDrain() })
     listeners = ClientListeners(clients)
     links.worker = self

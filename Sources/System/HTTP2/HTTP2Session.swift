@@ -100,12 +100,13 @@ package struct HTTP2Session: ~Copyable {
   /// - Parameters:
   ///   - framing: of a body whose length is known, that is declared.
   ///   - body: asked for its bytes as there is room for them; kept until the stream is over. `nil` ends the stream.
+  ///   - transportSecurity: what `Strict-Transport-Security` says (RFC 6797, 6.1).
   ///   - isEventStream: whether it shares the connection with others whatever the client says of priorities.
   /// - Returns: false when the stream is gone or was answered before.
   @discardableResult
   package func respond(
     _ id: HTTP2StreamID, _ draft: borrowing ResponseDraft, framing: BodyFraming, body: (any HTTP2Body)?,
-    isEventStream: Bool = false
+    isEventStream: Bool = false, transportSecurity: String? = nil
   ) -> Bool {
     guard let record = state.streams[id], !record.isAnswered, !record.isReset else { return false }
     record.isAnswered = true
@@ -113,6 +114,7 @@ package struct HTTP2Session: ~Copyable {
     if body != nil { record.waitsSince = state.writes &+ 1 }
     var block = HTTP2FieldBlock()
     block.set(draft, framing: framing)
+    if let transportSecurity { block.append(transportSecurity: transportSecurity) }
     let result = unsafe block.withPairs { pairs in
       guard body != nil else { return unsafe nghttp2_submit_response(session, id, pairs.baseAddress, pairs.count, nil) }
       var provider = unsafe SessionCallbacks.provider(of: record)

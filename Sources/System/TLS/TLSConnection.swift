@@ -56,6 +56,8 @@ package final class TLSConnection: Connection {
 
   /// Whether a session from before spared half of the handshake.
   package var isResumed: Bool { engine?.isResumed ?? false }
+  /// What both sides agreed to speak (ALPN, RFC 7301); empty when nothing was asked for, or once closed.
+  package var applicationProtocol: String { engine?.applicationProtocol ?? "" }
   /// `TLSv1.3` or `TLSv1.2`; empty once closed.
   package var version: String { engine?.version ?? "" }
   /// OpenSSL's name of the cipher; empty once closed.

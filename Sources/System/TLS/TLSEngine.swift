@@ -132,6 +132,13 @@ struct TLSEngine: ~Copyable {
   var isResumed: Bool { unsafe SSL_session_reused(ssl) == 1 }
   /// `TLSv1.3`, `TLSv1.2`.
   var version: String { unsafe String(cString: SSL_get_version(ssl)) }
+  /// What both sides agreed to speak inside (RFC 7301); empty when the client asked for nothing.
+  var applicationProtocol: String {
+    var start: UnsafePointer<UInt8>?
+    var count: UInt32 = 0
+    unsafe SSL_get0_alpn_selected(ssl, &start, &count)
+    return unsafe String(decoding: UnsafeBufferPointer(start: start, count: Int(count)), as: UTF8.self)
+  }
   /// Bytes are here already that no event of the socket will tell of.
   var hasPending: Bool { unsafe SSL_has_pending(ssl) == 1 }
 

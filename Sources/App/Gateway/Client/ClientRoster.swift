@@ -1,5 +1,6 @@
 import Bytes
 import HTTP
+import HTTP2
 import Loop
 import Runs
 import Sockets
@@ -13,6 +14,7 @@ import Time
 /// Confined to its loop's thread.
 final class ClientRoster {
   typealias MakeExchange = (consuming RequestHead, any ClientStream) -> any ClientExchange
+  typealias MakeClient = (any Connection, ListenerTLS?, ClientSpeech, ClientRoster) -> (any Client)?
 
   let context: LoopContext
   let room: ClientRoom
@@ -24,19 +26,21 @@ final class ClientRoster {
   private var endTimers: [Timer] = []
   /// Makes what serves a request.
   let makeExchange: MakeExchange
+  private let makeClient: MakeClient
   let handshakes: ClientHandshakes
   /// Called after a connection has left, while the loop drains.
   private let somebodyLeft: () -> Void
 
   init(
     _ settings: Settings, limit: Int, books: StreamBooks, context: LoopContext, tickets: TicketKeys,
-    makeExchange: @escaping MakeExchange,
+    makeExchange: @escaping MakeExchange, makeClient: @escaping MakeClient,
     somebodyLeft: @escaping () -> Void
   ) {
     self.settings = settings
     self.books = books
     self.context = context
     self.makeExchange = makeExchange
+    self.makeClient = makeClient
     self.somebodyLeft = somebodyLeft
     room = ClientRoom(limit: limit)
     handshakes = ClientHandshakes(context: context, tickets: tickets)
@@ -56,13 +60,15 @@ final class ClientRoster {
   func accept(_ connection: TCPConnection, at listener: Int) {
     guard let tls = settings.configuration.tls(at: listener) else {
       // The request is here by now in most cases; to be told so would take another turn.
-      if serve(connection) { connection.readNow() }
+      let takesBoth = settings.configuration.http2(at: listener) == .cleartext
+      if serve(connection, as: takesBoth ? .either : .http11) { connection.readNow() }
       return
     }
     // Before its handshake a client can be told nothing.
     guard admits() else { return connection.close() }
     handshakes.begin(connection, as: tls, timeout: limits.headTimeout) { [unowned self] secured in
-      if let secured { begin(secured, tls: tls) } else { connectionLeft() }
+      guard let secured else { return connectionLeft() }
+      begin(secured, tls: tls, secured.applicationProtocol == "h2" ? .http2 : .http11)
     }
   }
 
@@ -70,12 +76,12 @@ final class ClientRoster {
   ///
   /// - Returns: whether there was room for it.
   @discardableResult
-  func serve(_ connection: any Connection) -> Bool {
+  func serve(_ connection: any Connection, as speech: ClientSpeech = .http11) -> Bool {
     guard admits() else {
       refuseQuickly(connection)
       return false
     }
-    begin(connection, tls: nil)
+    begin(connection, tls: nil, speech)
     return true
   }
 
@@ -87,12 +93,35 @@ final class ClientRoster {
     return false
   }
 
-  private func begin(_ connection: any Connection, tls: ListenerTLS?) {
-    let client = HTTP1Client(connection: connection, tls: tls, roster: self)
+  private func begin(_ connection: any Connection, tls: ListenerTLS?, _ speech: ClientSpeech) {
+    guard let client = makeClient(connection, tls, speech, self) else {
+      connection.close()
+      return connectionLeft()
+    }
     client.rosterIndex = clients.count
     clients.append(client)
     client.start()
   }
+
+  /// Gives the place of a client that has said what it speaks to what speaks it.
+  func replace(_ client: any Client, by other: any Client) {
+    let index = client.rosterIndex
+    guard index >= 0, index < clients.count, clients[index] === client else { return }
+    client.rosterIndex = -1
+    other.rosterIndex = index
+    clients[index] = other
+    other.start()
+  }
+
+  /// What the HTTP/2 sessions of this loop have in common, by the limits that are in force.
+  func sessionContext() throws(HTTP2SessionError) -> HTTP2Context {
+    if let lastContext, lastContext.settings.head == limits.head { return lastContext }
+    let made = try HTTP2Context(settings: HTTP2Settings(head: limits.head))
+    lastContext = made
+    return made
+  }
+
+  private var lastContext: HTTP2Context?
 
   private func refuseQuickly(_ connection: any Connection) {
     var answer = ByteBuffer()

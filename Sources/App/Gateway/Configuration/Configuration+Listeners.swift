@@ -6,15 +6,22 @@ import Time
 // Where clients connect.
 extension Configuration {
   /// All places where clients connect; `listen` is the first.
-  var places: [ListenerSettings] { [ListenerSettings(address: listen, tls: tls)] + listeners }
+  var places: [ListenerSettings] { [ListenerSettings(address: listen, tls: tls, http2: http2)] + listeners }
 
   /// How clients of a listener are served: `nil` for plain HTTP.
   ///
   /// - Parameter index: its place in `places`.
   func tls(at index: Int) -> ListenerTLS? { index == 0 ? tls : listeners[index - 1].tls }
 
+  /// Whether a listener takes HTTP/2.
+  ///
+  /// - Parameter index: its place in `places`.
+  func http2(at index: Int) -> HTTP2Use { index == 0 ? http2 : listeners[index - 1].http2 }
+
   mutating func readListeners(_ reader: JSONReader) {
-    tls = reader.nested("tls").flatMap { ListenerTLS($0) }
+    let secure = reader.nested("tls")
+    http2 = reader.http2(hasTLS: secure != nil)
+    tls = secure.flatMap { ListenerTLS($0, http2: http2) }
     listeners = reader.nestedArray("listeners").compactMap { ListenerSettings($0) }
     for (index, listener) in listeners.enumerated() {
       let taken =

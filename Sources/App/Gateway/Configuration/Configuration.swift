@@ -10,6 +10,8 @@ package struct Configuration: Sendable {
   package var listen = SocketAddress.loopback(port: 8080)
   /// How clients at `listen` are served over TLS; `nil`: plain HTTP.
   package var tls: ListenerTLS?
+  /// Whether HTTP/2 is spoken at `listen`.
+  package var http2 = HTTP2Use.off
   /// Where clients connect besides.
   package var listeners: [ListenerSettings] = []
   package var admin = AdminSettings()

@@ -8,10 +8,12 @@ package struct ListenerSettings: Sendable {
   package var address: SocketAddress
   /// `nil`: plain HTTP.
   package var tls: ListenerTLS?
+  package var http2: HTTP2Use
 
-  package init(address: SocketAddress, tls: ListenerTLS?) {
+  package init(address: SocketAddress, tls: ListenerTLS?, http2: HTTP2Use) {
     self.address = address
     self.tls = tls
+    self.http2 = http2
   }
 
   /// - Returns: `nil` when there is a mistake, which has been told.
@@ -19,12 +21,15 @@ package struct ListenerSettings: Sendable {
     reader.require("address")
     let address = reader.address("address")
     let tls = reader.nested("tls")
-    let settings = tls.flatMap { ListenerTLS($0) }
+    let http2 = reader.http2(hasTLS: tls != nil)
+    let settings = tls.flatMap { ListenerTLS($0, http2: http2) }
     guard let address, tls == nil || settings != nil else { return nil }
-    self.init(address: address, tls: settings)
+    self.init(address: address, tls: settings, http2: http2)
   }
 
-  var document: JSONValue { ["address": .string(address.description), "tls": tls?.document ?? .null] }
+  var document: JSONValue {
+    ["address": .string(address.description), "http2": http2.document, "tls": tls?.document ?? .null]
+  }
 }
 
 /// How clients are served over TLS.
@@ -40,7 +45,7 @@ package struct ListenerTLS: Sendable {
   var strictTransportSecurity: String? { hsts.map { "max-age=\(Int64($0.seconds))" } }
 
   /// - Returns: `nil` when there is a mistake, which has been told.
-  init?(_ reader: JSONReader) {
+  init?(_ reader: JSONReader, http2: HTTP2Use) {
     let (certificate, key) = (reader.string("cert"), reader.string("key"))
     var identities = reader.nestedArray("certificates").compactMap { inner -> TLSIdentity? in
       inner.require("cert")
@@ -59,6 +64,7 @@ package struct ListenerTLS: Sendable {
       reader.fault("certificates", "has no certificate")
     }
     var server = TLSServerSettings(identities: identities)
+    if http2 == .on { server.protocols.insert("h2", at: 0) }
     server.clientCertificates = reader.choice("clientCertificates") ?? .none
     server.clientRoots = reader.string("clientRoots")
     server.refusesUnknownNames = reader.bool("strictServerName", default: false)

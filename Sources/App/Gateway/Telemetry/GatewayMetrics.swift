@@ -94,6 +94,8 @@ package struct GatewayMetrics: Sendable {
   let refusals: MetricRow<Counter, Refusal>
   let connections: Counter
   let tlsHandshakes: Family<Counter, HandshakeResult, TLSVersionLabel, TLSResumption>
+  let http2Connections: Counter
+  let http2Faults: Counter
   let upstreamConnects: Counter
   let upstreamReuses: Counter
   let upstreamRetries: Counter
@@ -163,6 +165,9 @@ package struct GatewayMetrics: Sendable {
     refusals = MetricRow(
       define.counters("fermata_refusals_total", "Requests answered by the gateway itself.", by: "reason"))
     connections = define.counter("fermata_connections_total", "Client connections accepted.")
+    http2Connections = define.counter("fermata_http2_connections_total", "Client connections that speak HTTP/2.")
+    http2Faults = define.counter(
+      "fermata_http2_faults_total", "Connections of HTTP/2 that were ended for what their client did.")
     upstreamConnects = define.counter("fermata_upstream_connects_total", "Connections made to backends.")
     tlsHandshakes = define.counters(
       "fermata_tls_handshakes_total", "Handshakes with clients that are over, by how they went.", by: "result",

@@ -49,6 +49,11 @@ package struct HTTP2FieldBlock: ~Copyable {
     if let length { appendLength(length) }
   }
 
+  /// Adds the field to a head (RFC 6797, 6.1).
+  package mutating func append(transportSecurity value: String) {
+    append("strict-transport-security", isIndexed: true) { $0.append(value) }
+  }
+
   /// A head without fields: 100 (Continue) and others like it.
   package mutating func set(informational status: Int) { begin(status: status) }
 
