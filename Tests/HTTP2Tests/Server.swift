@@ -110,8 +110,9 @@ final class Server {
 
   static func describe(_ head: RequestHead) -> String {
     let query = head.target.queryString.map { "?\($0)" } ?? ""
-    let fields = head.fields.indices.map { index in
-      "\(String(copying: head.fields.name(at: index))): \(String(copying: head.fields.value(at: index)))"
+    let all = head.fields
+    let fields = all.indices.map { index in
+      "\(String(copying: all.name(at: index))): \(String(copying: all.value(at: index)))"
     }
     return "\(head.method.name) \(head.target.pathString)\(query) \(head.framing) [\(fields.joined(separator: ", "))]"
   }

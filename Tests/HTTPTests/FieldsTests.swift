@@ -70,11 +70,10 @@ import Testing
 
   @Test func `a copy of a head's fields can be changed alone`() throws {
     let head = try requestHead("GET /p HTTP/1.1\r\nHost: a\r\n\r\n")
-    var changed = head
-    changed.fields.append(.origin, literal: "x")
+    var changed = head.fields
+    changed.append(.origin, literal: "x")
     #expect(head.fields.lines == ["Host: a"])
-    #expect(changed.fields.lines == ["Host: a", "Origin: x"])
-    #expect(changed.target.pathString == "/p")
+    #expect(changed.lines == ["Host: a", "Origin: x"])
   }
 
   @Test func `fields are written with one space whatever they came with`() throws {

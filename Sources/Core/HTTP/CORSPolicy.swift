@@ -3,7 +3,9 @@ import Bytes
 /// Who may read a route's answers from a web page of another origin (Fetch, "HTTP-CORS protocol").
 ///
 /// What a backend says about it itself is dropped where a route has a policy: two voices make browsers refuse.
-package struct CORSPolicy: Sendable, Equatable {
+///
+/// An object, because every exchange of a route refers to it.
+package final class CORSPolicy: Sendable, Equatable {
   /// What pages may do once their origin is allowed.
   package struct Grants: Sendable, Equatable {
     /// Empty: whatever is asked for.
@@ -51,6 +53,11 @@ package struct CORSPolicy: Sendable, Equatable {
     headersValue = grants.headers.isEmpty ? nil : CORSPolicy.list(grants.headers.map(\.string))
   }
 
+  // The values follow from these two.
+  package static func == (one: CORSPolicy, other: CORSPolicy) -> Bool {
+    one.origins == other.origins && one.grants == other.grants
+  }
+
   /// The elements are tokens, so the list is a value.
   private static func list(_ elements: [String]) -> FieldValue {
     FieldValue(elements.joined(separator: ", ")) ?? FieldValue(literal: "")
@@ -74,7 +81,8 @@ package struct CORSPolicy: Sendable, Equatable {
 
   /// The method that a preflight asks for.
   package static func methodAskedFor(by request: borrowing RequestHead) -> Method? {
-    guard isPreflight(request), let asked = request.fields.first(.accessControlRequestMethod) else { return nil }
+    let fields = request.fields
+    guard isPreflight(request), let asked = fields.first(.accessControlRequestMethod) else { return nil }
     return Method(String(copying: asked))
   }
 
@@ -145,21 +153,24 @@ package struct CORSPolicy: Sendable, Equatable {
   }
 
   private func allowedOrigin(of request: borrowing RequestHead) -> FieldValue? {
-    guard request.fields.count(of: .origin) == 1, let index = request.fields.firstIndex(of: .origin) else { return nil }
-    let value = request.fields.value(at: index)
+    let fields = request.fields
+    guard fields.count(of: .origin) == 1, let index = fields.firstIndex(of: .origin) else { return nil }
+    let value = fields.value(at: index)
     for origin in origins where origin.matches(value) { return FieldValue(value) }
     return nil
   }
 
   private static func token(_ field: KnownField, of request: borrowing RequestHead) -> FieldValue? {
-    guard let index = request.fields.firstIndex(of: field) else { return nil }
-    let value = request.fields.value(at: index)
+    let fields = request.fields
+    guard let index = fields.firstIndex(of: field) else { return nil }
+    let value = fields.value(at: index)
     return !value.isEmpty && ByteSet.token.containsAll(value) ? FieldValue(value) : nil
   }
 
   private static func tokens(_ field: KnownField, of request: borrowing RequestHead) -> FieldValue? {
-    guard let index = request.fields.firstIndex(of: field) else { return nil }
-    let value = request.fields.value(at: index)
+    let fields = request.fields
+    guard let index = fields.firstIndex(of: field) else { return nil }
+    let value = fields.value(at: index)
     var (elements, count) = (ListElements(value), 0)
     while let element = elements.next() {
       guard ByteSet.token.containsAll(element) else { return nil }

@@ -1,13 +1,15 @@
 import Bytes
 
 /// The head of a request that may be acted upon: everything that is decided from its fields is decided here, once.
-package struct RequestHead: Sendable {
+///
+/// An object that never changes: a request is handed from one part to the next more often than a copy would pay.
+package final class RequestHead: Sendable {
   package let method: Method
   package let target: Target
   package let version: HTTPVersion
   /// For absolute-form targets `Host` already has the target's authority (RFC 9112 3.2.2).
-  package var fields: Fields
-  package private(set) var framing: BodyFraming
+  package let fields: Fields
+  package let framing: BodyFraming
   package let connection: ConnectionOptions
   /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1).
   package let expectsContinue: Bool
@@ -15,16 +17,26 @@ package struct RequestHead: Sendable {
   /// A head that did not come through ``RequestHeadParser``: HTTP/2 sessions, health checks, tests.
   ///
   /// The caller vouches that `framing` agrees with `fields`.
-  package init(
+  package convenience init(
     method: Method, target: Target, version: HTTPVersion = .http11, fields: Fields = Fields(),
     framing: BodyFraming = .none, expectsContinue: Bool = false
+  ) {
+    self.init(
+      method: method, target: target, version: version, fields: fields, framing: framing,
+      connection: ConnectionOptions(),
+      expectsContinue: expectsContinue)
+  }
+
+  private init(
+    method: Method, target: Target, version: HTTPVersion, fields: Fields, framing: BodyFraming,
+    connection: ConnectionOptions, expectsContinue: Bool
   ) {
     self.method = method
     self.target = target
     self.version = version
     self.fields = fields
     self.framing = framing
-    self.connection = ConnectionOptions()
+    self.connection = connection
     self.expectsContinue = expectsContinue
   }
 
@@ -38,40 +50,55 @@ package struct RequestHead: Sendable {
     expectsContinue = try RequestHead.expectsContinue(section, version: line.version, in: head.bytes.span)
     let parts = line.target.completed(in: &head.bytes, method: line.method)
     target = Target(parts: parts, bytes: head.bytes)
-    fields = Fields(bytes: head.bytes, entries: section.entries, present: section.present)
+    var fields = Fields(bytes: head.bytes, entries: section.entries, present: section.present)
     // HTTP/1.0 may leave Host out.
     if !section.present.contains(.host), let authority = line.target.authority,
       let value = FieldValue(head.bytes.span.extracting(authority))
     {
       fields.append(.host, value)
     }
+    self.fields = fields
   }
 
   /// Takes a chunked body for none when all of it is here and it is empty, so that such a request is served as one with
   /// `Content-Length: 0`, and goes on as that (RFC 9112, 6.1: chunks are a matter between two neighbours).
   ///
   /// - Parameter bytes: what follows the head.
-  /// - Returns: how many of them were the body's framing.
-  package mutating func skipEmptyBody(_ bytes: Span<UInt8>) -> Int {
-    guard framing == .chunked, bytes.hasPrefix("0\r\n\r\n") else { return 0 }
-    framing = .length(0)
-    return 5
+  /// - Returns: the head of the request without a body, and how many bytes were the body's framing; `nil` when there
+  ///   is a body, or when more must come before it is known.
+  package func withoutEmptyBody(_ bytes: Span<UInt8>) -> (head: RequestHead, skipped: Int)? {
+    guard framing == .chunked, bytes.hasPrefix("0\r\n\r\n") else { return nil }
+    let head = RequestHead(
+      method: method, target: target, version: version, fields: fields, framing: .length(0), connection: connection,
+      expectsContinue: expectsContinue)
+    return (head, 5)
   }
+
+  // The head never changes, so what its parts hold lives as long as it does; the compiler sees that of structures only.
 
   package var path: Span<UInt8> {
     @_lifetime(borrow self)
-    get { target.path }
+    get {
+      let target = target
+      return unsafe _overrideLifetime(target.path, borrowing: self)
+    }
   }
 
   package var query: Span<UInt8>? {
     @_lifetime(borrow self)
-    get { target.query }
+    get {
+      let target = target
+      return unsafe _overrideLifetime(target.query, borrowing: self)
+    }
   }
 
   /// The host and port the client asked for; `nil` for HTTP/1.0 without one.
   package var host: Span<UInt8>? {
     @_lifetime(borrow self)
-    get { fields.first(.host) }
+    get {
+      let fields = fields
+      return unsafe _overrideLifetime(fields.first(.host), borrowing: self)
+    }
   }
 
   /// Whether the connection may carry another request after this one.

@@ -154,7 +154,8 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember {
       ).writeLast(into: &out)
       return send(out)
     }
-    let credentials = head.fields.firstIndex(of: .authorization).map { [UInt8](copying: head.fields.value(at: $0)) }
+    let fields = head.fields
+    let credentials = fields.firstIndex(of: .authorization).map { [UInt8](copying: fields.value(at: $0)) }
     guard server.admits(credentials) else {
       var fields = Fields()
       fields.append(.wwwAuthenticate, literal: "Bearer")

@@ -111,9 +111,9 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     }
   }
 
-  private func begin(_ received: consuming RequestHead, _ input: InputBuffer, next start: Int) {
-    var head = received
-    let next = start + head.skipEmptyBody(input.slice(start..<input.count))
+  private func begin(_ received: RequestHead, _ input: InputBuffer, next start: Int) {
+    let (head, skipped) = received.withoutEmptyBody(input.slice(start..<input.count)) ?? (received, 0)
+    let next = start + skipped
     response.open()
     headSince = nil
     context.shard.increment(context.metrics.requests)

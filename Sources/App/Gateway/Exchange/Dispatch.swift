@@ -13,25 +13,17 @@ import Time
 final class Dispatch: UpstreamRequest {
   private let context: LoopContext
   let route: Route
-  /// Without its fields once a response is good.
-  private(set) var request: RequestHead
-  private let forwarded: ForwardedClient
+  let method: HTTP.Method
   private let body: RequestBody?
-  /// What the request began with.
-  private let settings: LoopSettings
-  /// Of the route's candidates, in their order.
-  private let pools: [UpstreamPool]
   private var owner: (any DispatchOwner)?
-  private var waterfall: Waterfall
+  /// `nil` once a response is good.
+  private var search: UpstreamSearch?
   private var phase = Phase.connecting
+  /// Backends whose attempts failed.
+  private var failedAttempts = 0
 
   /// The backend that is being asked, or whose response was good.
   private var attempt: Attempt?
-  private var hasSentContinue = false
-  /// Whether the backend takes the request's body.
-  private var sendWatch = SendWatch()
-  /// The response that the gate holds back.
-  private var held: HeldResponse?
 
   private enum Phase {
     /// → awaitingHead, over
@@ -49,30 +41,16 @@ final class Dispatch: UpstreamRequest {
     request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
     owner: any DispatchOwner, context: LoopContext
   ) {
-    self.request = request
+    method = request.method
     self.body = body
-    self.forwarded = forwarded
     self.route = route
     self.owner = owner
     self.context = context
-    self.settings = settings
-    pools = settings.pools(of: route)
-    waterfall = Waterfall(
-      order: settings.order(of: route, at: context.loop.now), policy: route.policy,
-      request: AttemptRequest(
-        effect: request.method.effect,
-        expectsStream: request.method != .head
-          && request.fields.containsElement(.accept, named: "text/event-stream")),
-      mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: context.loop.now)
-  }
-
-  private var acceptsAnswer: Bool {
-    request.fields.containsElement(.accept, named: "text/event-stream")
-      && request.fields.containsElement(.accept, named: "application/json")
+    search = UpstreamSearch(
+      for: request, body, from: forwarded, on: route, settings: settings, at: context.loop.now)
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
-  var method: HTTP.Method { request.method }
   /// Whether a backend is at work, or is being asked.
   var isActive: Bool { attempt?.isActive ?? false }
   /// When the backend that is being asked was; `nil` when none is.
@@ -81,22 +59,23 @@ final class Dispatch: UpstreamRequest {
   // MARK: - Attempts
 
   func begin() {
-    waterfall.acceptsAnswer = acceptsAnswer
-    if let body, body.isComplete { readWish(body) }
-    perform(waterfall.begin(timeouts: timeouts, at: context.loop.now))
+    guard let search else { return }
+    if let body, body.isComplete { search.readWish(body) }
+    perform(search.waterfall.begin(timeouts: timeouts, at: context.loop.now), search)
   }
 
   private func timeouts(of candidate: Int) -> AttemptTimeouts? { route.timeouts(of: candidate) }
 
-  private func perform(_ step: Waterfall.Step) {
+  private func perform(_ step: Waterfall.Step, _ search: UpstreamSearch) {
     switch step {
     case .attempt(let index):
-      let pool = pools[index]
+      let pool = search.pools[index]
       pool.attemptBegan()
       start(on: pool)
     case .exhausted:
+      let waterfall = search.waterfall
       let failure = DispatchFailure(
-        reports: waterfall.reports, upstreams: pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
+        reports: waterfall.reports, upstreams: search.pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
         isTransparent: route.policy.isTransparent, mayHaveHadEffect: waterfall.mayHaveHadEffect)
       let owner = self.owner
       end()
@@ -120,24 +99,24 @@ final class Dispatch: UpstreamRequest {
     dial.willSecure = { [self] in
       let now = context.loop.readClock()
       attempt?.timeline.connectedAt = now
-      waterfall.entered(.tls, at: now)
+      search?.waterfall.entered(.tls, at: now)
     }
     attempt?.dial = dial
   }
 
   private func connected(_ upstream: UpstreamConnection) {
-    guard attempt != nil else { return upstream.close() }
+    guard attempt != nil, let search else { return upstream.close() }
     let now = context.loop.now
     attempt?.connected(upstream, at: now)
     phase = .awaitingHead
-    waterfall.entered(.head, at: now)
+    search.waterfall.entered(.head, at: now)
     upstream.serve(self)
     context.upstreamHead.removeAll()
-    attempt?.pool.write(request, from: forwarded, into: &context.upstreamHead)
+    attempt?.pool.write(search.request, from: search.forwarded, into: &context.upstreamHead)
     context.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
-    if request.expectsContinue, !body.isComplete, !hasSentContinue {
-      hasSentContinue = true
+    if search.request.expectsContinue, !body.isComplete, !search.hasSentContinue {
+      search.hasSentContinue = true
       owner?.dispatchWantsBody()
     }
     body.send(to: upstream)
@@ -146,16 +125,17 @@ final class Dispatch: UpstreamRequest {
 
   /// The attempt is over without a good response.
   private func attemptFailed(_ fault: AttemptFault) {
-    guard phase != .committed, phase != .over else { return }
-    held = nil
-    sendWatch.caughtUp()
-    let phase = waterfall.phase
-    let step = waterfall.failed(fault, at: context.loop.readClock())
+    guard phase != .committed, phase != .over, let search else { return }
+    search.held = nil
+    search.sendWatch.caughtUp()
+    let phase = search.waterfall.phase
+    let step = search.waterfall.failed(fault, at: context.loop.readClock())
+    failedAttempts = search.waterfall.reports.count
     // The waterfall knows whether the attempt had its own time: one that was given none is not to blame.
-    let report = waterfall.reports.last
+    let report = search.waterfall.reports.last
     attempt.take()?.failed(
-      report?.fault ?? fault, of: request, in: phase, on: route, limit: report?.limit, context: context)
-    perform(step)
+      report?.fault ?? fault, of: search.request, in: phase, on: route, limit: report?.limit, context: context)
+    perform(step, search)
     owner?.dispatchNeedsTime()
   }
 
@@ -187,7 +167,7 @@ final class Dispatch: UpstreamRequest {
     let isForwarded = upstream != nil
     switch body.append(input.slice(range), isForwarded: isForwarded) {
     case .taken: break
-    case .outgrown: waterfall.bodyOutgrewReplay()
+    case .outgrown: search?.waterfall.bodyOutgrewReplay()
     case .refused:
       owner?.dispatchHasNoRoom()
       return true
@@ -200,9 +180,9 @@ final class Dispatch: UpstreamRequest {
   func bodyEnded() {
     guard let body else { return }
     body.end()
-    readWish(body)
+    search?.readWish(body)
     // Until here the backend had to wait for the client.
-    waterfall.requestWasSent(at: context.loop.now)
+    search?.waterfall.requestWasSent(at: context.loop.now)
     guard let upstream else { return }
     body.sendEnd(to: upstream)
   }
@@ -210,22 +190,22 @@ final class Dispatch: UpstreamRequest {
   /// The backend takes the request's body again.
   func upstreamDrained() {
     // It is given its whole time from here on, if this was the end of it.
-    if body?.isComplete == true { waterfall.requestWasSent(at: context.loop.now) }
+    if body?.isComplete == true { search?.waterfall.requestWasSent(at: context.loop.now) }
     owner?.dispatchTakesBody()
   }
 
   // MARK: - The response
 
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
-    guard phase == .awaitingHead, let upstream else { return }
+    guard phase == .awaitingHead, let upstream, let search else { return }
     let now = context.loop.readClock()
     attempt?.timeline.headAt = now
     attempt?.pool.headCame(head.status)
-    let answer = head.answer(to: request, framing: framing, at: context.loop.wallTime())
+    let answer = head.answer(to: search.request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
-    switch waterfall.receivedHead(answer, at: now) {
+    switch search.waterfall.receivedHead(answer, at: now) {
     case .relay:
-      attempt?.pool.answered(answer, to: request, isJudged: !route.policy.isTransparent, at: now)
+      attempt?.pool.answered(answer, to: search.request, isJudged: !route.policy.isTransparent, at: now)
       commit(head, framing, isStream: false, upstream)
     case .open:
       attempt?.pool.attemptSucceeded(at: now)
@@ -234,18 +214,10 @@ final class Dispatch: UpstreamRequest {
       phase = .gated
       let gate = Gate(
         condition: route.policy.gate, classifier: route.classifier, limit: route.policy.preambleLimit)
-      held = HeldResponse(head: head, framing: framing, gate: gate)
+      search.held = HeldResponse(head: head, framing: framing, gate: gate)
       upstream.deliver(to: self)
     case .moveOn(let fault): attemptFailed(fault)
     }
-  }
-
-  /// Whether a stream is asked for shows in the bodies of some requests only.
-  private func readWish(_ body: RequestBody) {
-    guard !waterfall.expectsStream || waterfall.acceptsAnswer, method != .head else { return }
-    guard body.withKept({ StreamRequest.asksForStream($0) }) else { return }
-    waterfall.expectsStream = true
-    waterfall.acceptsAnswer = false
   }
 
   private func warnOfEncoding() {
@@ -260,17 +232,18 @@ final class Dispatch: UpstreamRequest {
   ) {
     phase = .committed
     noteFailover()
-    waterfall.committed()
     body?.forget()
-    // Nobody is asked again: an idle stream needn't hold the index of its request's fields.
-    request.fields = Fields()
+    search?.waterfall.committed()
+    // Nobody is asked again: an idle stream needn't hold what was needed for it.
+    search = nil
     guard let owner else { return }
     upstream?.deliver(to: owner)
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
   }
 
   private func noteFailover() {
-    guard pools.count > 1, let pool = attempt?.pool, let index = pools.firstIndex(where: { $0 === pool }),
+    guard let pools = search?.pools, pools.count > 1, let pool = attempt?.pool,
+      let index = pools.firstIndex(where: { $0 === pool }),
       let first = route.candidates.map(\.tier).min(), route.candidates[index].tier > first
     else { return }
     context.routes.failedOver(on: route.settings.name)
@@ -283,7 +256,7 @@ final class Dispatch: UpstreamRequest {
   }
 
   /// Backends asked so far.
-  var attempts: Int { waterfall.reports.count + (attempt == nil ? 0 : 1) }
+  var attempts: Int { failedAttempts + (attempt == nil ? 0 : 1) }
 
   /// The backend's connection has served its response, or is gone.
   func upstreamLeft() { attempt?.upstreamLeft() }
@@ -310,7 +283,7 @@ final class Dispatch: UpstreamRequest {
 
   private func end() {
     phase = .over
-    held = nil
+    search = nil
     owner = nil
   }
 
@@ -327,18 +300,18 @@ final class Dispatch: UpstreamRequest {
   }
 
   /// The owner has opened the stream towards its client though there is no good response yet.
-  func openedEarly() { waterfall.openedEarly() }
+  func openedEarly() { search?.waterfall.openedEarly() }
 
   /// Looks at the clocks of the attempts.
   ///
   /// - Returns: when to look again.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
-    guard phase != .committed, phase != .over else { return now + .seconds(3600) }
-    switch waterfall.timePassed(at: now) {
+    guard phase != .committed, phase != .over, let search else { return now + .seconds(3600) }
+    switch search.waterfall.timePassed(at: now) {
     case .quiet(let until):
-      guard let look = lookAtBody(now) else { return until }
+      guard let look = lookAtBody(search, now) else { return until }
       if look > now { return min(look, until) }
-      waterfall.passed(.body)
+      search.waterfall.passed(.body)
       attemptFailed(.timedOut)
     case .attemptTimedOut: attemptFailed(.timedOut)
     case .openNow: owner?.dispatchIsLate()
@@ -349,27 +322,27 @@ final class Dispatch: UpstreamRequest {
   /// Looks at whether the backend takes the request's body.
   ///
   /// - Returns: when to look again: `now` when it has taken nothing for too long; `nil` when there is no body.
-  private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
+  private func lookAtBody(_ search: UpstreamSearch, _ now: MonotonicTime) -> MonotonicTime? {
     guard let body, phase == .awaitingHead || (phase == .gated && !body.isComplete), let upstream else { return nil }
-    let limit = settings.configuration.limits.bodyTimeout
+    let limit = search.settings.configuration.limits.bodyTimeout
     if upstream.queuedBytes == 0 {
-      sendWatch.caughtUp()
+      search.sendWatch.caughtUp()
     } else {
-      sendWatch.look(at: upstream.connection, now)
+      search.sendWatch.look(at: upstream.connection, now)
     }
-    return sendWatch.isStalled(for: limit, at: now) ? now : now + SendWatch.pause(of: limit)
+    return search.sendWatch.isStalled(for: limit, at: now) ? now : now + SendWatch.pause(of: limit)
   }
 }
 
 // While the gate holds the response.
 extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
-    guard phase == .gated else { return }
+    guard phase == .gated, let search else { return }
     let now = context.loop.readClock()
-    guard let verdict = held?.gate.receive(input.slice(range)) else { return }
-    if held?.gate.hasFirstEvent == true {
-      attempt?.timeline.eventsCame(bearsContent: held?.gate.hasContent == true, at: now)
-      waterfall.entered(.firstToken, at: now)
+    guard let verdict = search.held?.gate.receive(input.slice(range)) else { return }
+    if search.held?.gate.hasFirstEvent == true {
+      attempt?.timeline.eventsCame(bearsContent: search.held?.gate.hasContent == true, at: now)
+      search.waterfall.entered(.firstToken, at: now)
     }
     switch verdict {
     case .holding: break
@@ -379,7 +352,7 @@ extension Dispatch: ResponseSink {
   }
 
   func ended(_ end: UpstreamEnd) {
-    guard phase == .gated, let verdict = held?.gate.ended(end) else { return }
+    guard phase == .gated, let verdict = search?.held?.gate.ended(end) else { return }
     switch verdict {
     case .open:
       release()
@@ -391,7 +364,7 @@ extension Dispatch: ResponseSink {
 
   /// The response is good: the owner gets it, as it came.
   private func release() {
-    guard let held = held.take() else { return }
+    guard let held = search?.held.take() else { return }
     attempt?.pool.attemptSucceeded(at: context.loop.now)
     commit(held.head, held.framing, isStream: true, upstream)
     // Whoever owned the dispatch may have passed it on meanwhile.

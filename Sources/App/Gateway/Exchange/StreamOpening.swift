@@ -6,9 +6,11 @@ import Streams
 import Time
 
 /// What is decided once, when an event stream opens: the client's capability, its mode, the head of its response.
-struct StreamOpening {
+///
+/// An object, so that it goes once the stream is open.
+final class StreamOpening {
   let capability: Capability
-  private(set) var mode: Mode
+  let mode: Mode
   private let decision: ModeDecision
   /// The revision of the flags that decided.
   private let flagVersion: String
@@ -37,9 +39,16 @@ struct StreamOpening {
   /// The same for a client that reads a run by its id, whatever the flag says by now: in a mode without ids it would keep
   /// its old one, and get everything behind that again when it comes back.
   var stayingGraceful: StreamOpening {
-    var opening = self
-    opening.mode = .graceful
-    return opening
+    mode == .graceful ? self : StreamOpening(self, mode: .graceful)
+  }
+
+  private init(_ opening: StreamOpening, mode: Mode) {
+    self.mode = mode
+    capability = opening.capability
+    decision = opening.decision
+    flagVersion = opening.flagVersion
+    prefersStreamEnd = opening.prefersStreamEnd
+    backendID = opening.backendID
   }
 
   private static func prefers(_ fields: Fields) -> Bool? {

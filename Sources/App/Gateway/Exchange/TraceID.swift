@@ -5,6 +5,7 @@ extension RequestHead {
   /// The trace id of `traceparent`, for log lines; `nil` where W3C Trace Context (3.2.2) says to take no notice of the
   /// field: another version than two lower-case digits below `ff`, an id with upper case or of zeros alone.
   var traceID: String? {
+    let fields = fields
     guard let index = fields.firstIndex(of: .traceparent) else { return nil }
     return TraceParent.traceID(in: fields.value(at: index))
   }

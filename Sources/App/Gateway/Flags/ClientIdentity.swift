@@ -28,8 +28,9 @@ enum ClientIdentity {
   /// companies share one.
   private static func key(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
     if let name = name(of: request, settings) { return name }
-    guard let index = CredentialRules.indexOfKey(in: request.fields) else { return nil }
-    return SHA256.hexadecimal([UInt8](copying: request.fields.value(at: index)))
+    let fields = request.fields
+    guard let index = CredentialRules.indexOfKey(in: fields) else { return nil }
+    return SHA256.hexadecimal([UInt8](copying: fields.value(at: index)))
   }
 
   /// A keyed hash of the same identity, for counting clients; `nil` for one without an identity.
@@ -39,8 +40,9 @@ enum ClientIdentity {
       hash.combine(name.utf8Span.span)
       return hash.value
     }
-    guard let index = CredentialRules.indexOfKey(in: request.fields) else { return nil }
-    hash.combine(request.fields.value(at: index))
+    let fields = request.fields
+    guard let index = CredentialRules.indexOfKey(in: fields) else { return nil }
+    hash.combine(fields.value(at: index))
     return hash.value
   }
 

@@ -14,9 +14,11 @@ final class RunEntry {
   let runs: RunRoster
   let route: Route
   let settings: RunSettings
-  private let head: RequestHead
+  /// The request, until its reader has it.
+  private var head: RequestHead?
   private let opening: StreamOpening
   var asked: RunRequest
+  private let bodyFraming: BodyFraming
   private let body: RequestBody?
   /// The store that the request began with; a reload may have brought another meanwhile.
   let store: (any RunStore)?
@@ -51,6 +53,7 @@ final class RunEntry {
     asked = RunRequest(head, captures: captures, settings: settings, common: exchange.settings.configuration.runs)
     opening = exchange.decideOpening(head, route)
     self.head = head
+    bodyFraming = head.framing
     self.route = route
     self.settings = settings
     self.exchange = exchange
@@ -65,10 +68,10 @@ final class RunEntry {
   }
 
   func begin() {
-    guard needsBody, head.framing.mayHaveBytes else { return decide(nil) }
-    if case .length(let length) = head.framing, length > settings.bodyLimit { return refuseBody() }
+    guard needsBody, bodyFraming.mayHaveBytes else { return decide(nil) }
+    if case .length(let length) = bodyFraming, length > settings.bodyLimit { return refuseBody() }
     isGathering = true
-    if head.expectsContinue { exchange.client.sendContinue() }
+    if head?.expectsContinue == true { exchange.client.sendContinue() }
     exchange.client.exchangeNeedsTime()
   }
 
@@ -109,7 +112,8 @@ final class RunEntry {
   // MARK: - Which run
 
   private func decide(_ gathered: RequestBody?) {
-    digest = digest(of: gathered)
+    guard let head else { return }
+    digest = digest(of: head, gathered)
     var request = asked.forAdmission
     request.digest = digest
     request.mayBeginAnew = head.method == .get && (opening.mode == .graceful || asked.lastStream == nil)
@@ -122,7 +126,7 @@ final class RunEntry {
     perform(admission.machine.begin(storeIsAway: storeIsAway))
   }
 
-  private func digest(of gathered: RequestBody?) -> Digest? {
+  private func digest(of head: RequestHead, _ gathered: RequestBody?) -> Digest? {
     guard asked.comparesBodies else { return nil }
     let body = gathered?.withKept { [UInt8](copying: $0) } ?? []
     var target = ByteBuffer()
@@ -138,6 +142,7 @@ final class RunEntry {
   ) {
     self.asked = asked
     self.head = head
+    bodyFraming = .none
     self.exchange = exchange
     route = place.route
     settings = place.settings
@@ -303,7 +308,7 @@ final class RunEntry {
       guard let store else { return exchange.storeIsAway() }
       if meta.source == .worker { store.nameStream(meta.stream, of: run) }
       read(runs.follow(run, meta, store, route: route, settings: settings, request: request))
-    case .passUnkept: exchange.goOnUnkept(head, body, to: route)
+    case .passUnkept: if let head { exchange.goOnUnkept(head, body, to: route) }
     case .refuse(let reason): refuse(reason)
     }
   }
@@ -312,6 +317,7 @@ final class RunEntry {
 
   /// - Parameter ownership: of a run that is kept in Redis; `nil` when it is kept here alone.
   private func start(_ stream: StreamID, ownership: RunOwnership?, isDegraded: Bool) {
+    guard let head = head.take() else { return }
     let identity = RunIdentity(
       stream: stream, principal: asked.principal, request: digest, aliases: asked.aliases)
     let older = asked.wish.clientStream.flatMap { runs.hub.directory.find(alias: $0) }
@@ -319,6 +325,7 @@ final class RunEntry {
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
     if let place = runs.hub.directory.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
+      self.head = head
       return advance { $0.wasTaken(by: place.indexed) }
     }
     let made: (log: any EventLog, isImmediate: Bool)
@@ -337,7 +344,7 @@ final class RunEntry {
     run.ownership = ownership
     run.notice = ownership?.notice
     run.isDegraded = isDegraded
-    let reader = makeReader(run)
+    let reader = makeReader(run, head)
     source.opener = reader
     run.attach(reader)
     if let own = asked.wish.clientStream { replace(own, with: reader, isKnown: older != nil) }
@@ -347,7 +354,8 @@ final class RunEntry {
   func read(_ run: LoggedRun) {
     // What comes of the request's body is of no use: the run has it already.
     body?.forget()
-    let reader = makeReader(run)
+    guard let head = head.take() else { return }
+    let reader = makeReader(run, head)
     run.attach(reader)
     if let own = asked.wish.clientStream { replace(own, with: reader, isKnown: true) }
   }
@@ -362,7 +370,7 @@ final class RunEntry {
       clientStream: own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }
 
-  private func makeReader(_ run: LoggedRun) -> RunReader {
+  private func makeReader(_ run: LoggedRun, _ head: RequestHead) -> RunReader {
     let isGraceful =
       asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
     let reader = RunReader(

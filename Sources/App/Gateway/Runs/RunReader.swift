@@ -44,8 +44,9 @@ final class RunReader: RunClient {
   private let context: LoopContext
   private let runs: RunRoster
   private let books: StreamBooks
-  private var request: RequestHead
-  private let opening: StreamOpening
+  let mode: Mode
+  /// What the stream opens with.
+  private var opening: (request: RequestHead, decisions: StreamOpening)?
   private var state = State.waiting
   private(set) var stream: ClientDelivery?
   private var logDelivery: LogDelivery?
@@ -71,15 +72,14 @@ final class RunReader: RunClient {
     self.wish = wish
     self.host = host
     client = host.client
-    self.request = request
-    self.opening = opening
+    mode = opening.mode
+    self.opening = (request, opening)
     self.runs = runs
     self.books = books
     context = host.context
     highWater = run.route.settings.stream.highWater
   }
 
-  var mode: Mode { opening.mode }
   /// Whether the stream may be opened towards it before a backend has answered well.
   var opensEarly: Bool { state == .waiting && (mode == .graceful || run.route.policy.commitsInLegacy) }
   /// Whether there is nothing that it could be given now.
@@ -154,6 +154,7 @@ final class RunReader: RunClient {
   }
 
   private func open(_ head: ResponseHead, _ reset: StreamReset?, _ extras: GracefulExtras) {
+    guard let (request, opening) = opening.take() else { return }
     state = .reading
     noteEarlier()
     var extras = extras
@@ -170,8 +171,6 @@ final class RunReader: RunClient {
     self.stream = stream
     logDelivery = LogDelivery(to: stream.reader)
     host.sendHead(of: stream, head, opening, request, run: run)
-    // An idle stream needn't hold the index of its request's fields.
-    request.fields = Fields()
     stream.open { if mode == .graceful { reset?.write(to: &$0) } }
     advance()
   }

@@ -81,8 +81,9 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
 
   /// Whether the client goes on from an id that this gateway made; the header counts before the query.
   private static func hasOwnID(_ request: borrowing RequestHead) -> Bool {
-    if let index = request.fields.firstIndex(of: .lastEventID) {
-      return EventID(parsing: request.fields.value(at: index)) != nil
+    let fields = request.fields
+    if let index = fields.firstIndex(of: .lastEventID) {
+      return EventID(parsing: fields.value(at: index)) != nil
     }
     guard let query = request.query, let value = QueryString.value(of: "last_event_id", in: query) else { return false }
     return EventID(parsing: value.span) != nil

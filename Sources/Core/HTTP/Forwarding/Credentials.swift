@@ -9,12 +9,13 @@ extension ForwardingRules {
   package func passesCredentials(of head: borrowing RequestHead) -> Bool {
     if overrides.contains(.cookie) { return false }
     for name in CredentialRules.keyHeaders where overrides.firstIndex(named: name.utf8Span.span) != nil { return false }
-    if head.fields.contains(.cookie), !dropped.contains(.cookie) { return true }
+    let fields = head.fields
+    if fields.contains(.cookie), !dropped.contains(.cookie) { return true }
     for name in CredentialRules.keyHeaders {
-      guard let index = head.fields.firstIndex(named: name.utf8Span.span) else { continue }
-      if let known = head.fields.known(at: index) {
+      guard let index = fields.firstIndex(named: name.utf8Span.span) else { continue }
+      if let known = fields.known(at: index) {
         if !dropped.contains(known) { return true }
-      } else if !droppedNames.contains(head.fields.name(at: index)) {
+      } else if !droppedNames.contains(fields.name(at: index)) {
         return true
       }
     }

@@ -133,14 +133,15 @@ extension Forwarding {
   ) {
     buffer.append("X-Forwarded-For: ")
     if client.isTrusted {
-      var next = head.fields.firstIndex(of: .xForwardedFor)
+      let fields = head.fields
+      var next = fields.firstIndex(of: .xForwardedFor)
       while let index = next {
-        let value = head.fields.value(at: index)
+        let value = fields.value(at: index)
         if !value.isEmpty {
           buffer.append(value)
           buffer.append(", ")
         }
-        next = head.fields.firstIndex(of: .xForwardedFor, from: index + 1)
+        next = fields.firstIndex(of: .xForwardedFor, from: index + 1)
       }
     }
     buffer.append(client.address.bytes)

@@ -1,0 +1,47 @@
+import HTTP
+import Streams
+import Time
+
+/// What a dispatch needs until a response is good.
+///
+/// An object of its own, so that it goes then: the stream that follows may be idle for hours.
+final class UpstreamSearch {
+  let request: RequestHead
+  let forwarded: ForwardedClient
+  /// What the request began with.
+  let settings: LoopSettings
+  /// Of the route's candidates, in their order.
+  let pools: [UpstreamPool]
+  var waterfall: Waterfall
+  var hasSentContinue = false
+  /// Whether the backend takes the request's body.
+  var sendWatch = SendWatch()
+  /// The response that the gate holds back.
+  var held: HeldResponse?
+
+  init(
+    for request: RequestHead, _ body: RequestBody?, from forwarded: ForwardedClient, on route: Route,
+    settings: LoopSettings, at now: MonotonicTime
+  ) {
+    self.request = request
+    self.forwarded = forwarded
+    self.settings = settings
+    pools = settings.pools(of: route)
+    let acceptsStream = request.fields.containsElement(.accept, named: "text/event-stream")
+    waterfall = Waterfall(
+      order: settings.order(of: route, at: now), policy: route.policy,
+      request: AttemptRequest(
+        effect: request.method.effect, expectsStream: request.method != .head && acceptsStream),
+      mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: now)
+    waterfall.acceptsAnswer =
+      acceptsStream && request.fields.containsElement(.accept, named: "application/json")
+  }
+
+  /// Whether a stream is asked for shows in the bodies of some requests only.
+  func readWish(_ body: RequestBody) {
+    guard !waterfall.expectsStream || waterfall.acceptsAnswer, request.method != .head else { return }
+    guard body.withKept({ StreamRequest.asksForStream($0) }) else { return }
+    waterfall.expectsStream = true
+    waterfall.acceptsAnswer = false
+  }
+}
