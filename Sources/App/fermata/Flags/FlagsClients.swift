@@ -176,11 +176,12 @@ struct ClientsReport {
       let who = names.isEmpty ? "" : ": \(names.joined(separator: ", "))\(staying.count > 3 ? ", …" : "")"
       throw RolloutRefusal(
         criterion.code, "it can't be finished yet: \(criterion.description)\(who)",
-        next: "\(criterion.nextAction), or add --force with --reason")
+        next: "\(criterion.nextAction), or the same command with --force")
     }
     guard arguments["--reason"]?.isEmpty == false else {
       throw RolloutRefusal(
-        "reason_needed", "clients stay in legacy: to finish all the same needs a reason", next: "add --reason TEXT")
+        "reason_needed", "clients stay in legacy: to finish all the same needs a reason",
+        next: "the same command with --reason TEXT")
     }
     return [criterion.code]
   }

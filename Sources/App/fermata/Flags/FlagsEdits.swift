@@ -17,7 +17,7 @@ extension FlagsVerb {
       if let rollout = try invocation.rollout(of: key, in: loaded.document), rollout.status != .finished {
         throw FlagsFailure(
           .refused, "rollout", "the default variant belongs to the rollout of \"\(rollout.variant)\"",
-          next: "rollout finish or rollout abort")
+          next: "fermata flags rollout finish, or fermata flags rollout abort")
       }
       return FlagsMutation.Result(document: FlagEdit.setDefault(variant, of: key, in: loaded.document))
     }

@@ -130,6 +130,7 @@ enum FlagsState {
       "status": .string(rollout.status.rawValue), "phase": .string(rollout.phase.name),
       "stage": .string(rollout.stage), "share": JSONValue(rollout.share), "since": .string(rollout.since.rfc3339),
       "internal": JSONValue(rollout.internalKeys.count), "cause": .string(rollout.cause),
+      "forced": .array(rollout.forced.map(JSONValue.string)),
       "availableActions": .array(rollout.availableActions.map(JSONValue.string)),
     ]
   }
@@ -145,8 +146,9 @@ enum FlagsState {
   static func text(_ rollout: Rollout) -> String {
     let cause = rollout.cause.isEmpty ? "" : " (\(rollout.cause))"
     let stage = rollout.stage == rollout.phase.name ? "" : "\(rollout.stage), "
+    let forced = rollout.forced.isEmpty ? "" : ", by force although not met: \(rollout.forced.joined(separator: ", "))"
     return "\(rollout.status.rawValue) in \(rollout.phase.name), \(stage)"
-      + "\(percent(rollout.share)) since \(rollout.since.rfc3339)\(cause)"
+      + "\(percent(rollout.share)) since \(rollout.since.rfc3339)\(cause)\(forced)"
   }
 
   /// Parts of 10,000 in percent.

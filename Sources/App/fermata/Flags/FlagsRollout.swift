@@ -36,7 +36,7 @@ extension FlagsVerb {
         guard current.hasSamePlan(as: rollout), current.status == .running || current.status == .held else {
           throw FlagsFailure(
             .refused, "rollout_exists", "there is a rollout of \"\(current.variant)\", \(current.status.rawValue)",
-            next: current.availableActions.joined(separator: " or "))
+            next: current.availableActions.map { RolloutStatus.command($0, key) }.joined(separator: ", or "))
         }
         return FlagsMutation.Result(document: loaded.document)
       }
@@ -55,7 +55,7 @@ extension FlagsVerb {
     """
   private static let gateHelp = """
       --require-pass     ask the guard for proof; without it the absence of harm is enough
-      --force            skip the conditions; the audit log lists those that were not met
+      --force            skip the conditions; needs --reason; the log and the status list those that were not met
     """
 
   private static let rolloutAdvance = FlagsVerb(
@@ -145,7 +145,10 @@ extension FlagsVerb {
     _ invocation: FlagsInvocation, clients: (report: ClientsReport, limit: Double)? = nil,
     _ take: (Rollout, RolloutEvidence?) throws(RolloutRefusal) -> Rollout
   ) throws(FlagsFailure) -> FlagsOutput {
-    try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
+    if invocation.arguments.has("--force"), (invocation.arguments["--reason"] ?? "").isEmpty {
+      throw .usage("--force needs --reason TEXT: the audit log keeps why the conditions were skipped")
+    }
+    return try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
       let rollout = try existing(invocation, loaded, key)
       let report = try AdminReport.fetch(invocation)
       let evidence = report?.evidence(forHash: loaded.set.hash)
@@ -159,19 +162,16 @@ extension FlagsVerb {
           .refused, "killed", "\(killed.url) is killed: no client of it has the variant",
           next: "fermata flags unkill --admin \(killed.url)")
       }
-      var stays: [String] = []
       let next = try refusing { () throws(RolloutRefusal) in
-        let next = try take(rollout, evidence)
+        var next = try take(rollout, evidence)
         if next != rollout, let clients {
-          stays = try clients.report.check(rollout, invocation.arguments, limit: clients.limit)
+          next.forced += try clients.report.check(rollout, invocation.arguments, limit: clients.limit)
         }
         return next
       }
       var result = try result(next, rollout, loaded, key)
       result.evidence = report?.evidence ?? .null
-      if invocation.arguments.has("--force") {
-        result.forced = rollout.criteria(evidence, at: Caller.now).filter { !$0.isMet }.map(\.code) + stays
-      }
+      if next != rollout { result.forced = next.forced }
       return result
     }
   }

@@ -28,7 +28,9 @@ package struct LegacyGate: Equatable, Sendable {
       code: Self.code, isMet: share <= limit,
       description: "\(CountText.grouped(staying)) of \(CountText.grouped(streams)) streams in the last 7 days are of "
         + "clients that stay in legacy (\(CountText.percent(share)), allowed are \(CountText.percent(limit)))",
-      nextAction: "look at rollout clients --mode legacy and update these clients, or give --max-legacy PERCENT")
+      nextAction:
+        "fermata flags rollout clients --mode legacy --admin URL shows whom to update; --max-legacy PERCENT allows more"
+    )
   }
 }
 

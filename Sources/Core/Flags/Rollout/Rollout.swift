@@ -30,6 +30,8 @@ package struct Rollout: Equatable, Sendable {
   /// The revision whose roll-back by the guard somebody has acknowledged; the guard's latch opens for newer files
   /// that name it.
   package var acknowledged: String
+  /// The conditions that were not met when the last step was taken by force; empty when it was not.
+  package var forced: [String]
 
   package var phase: RolloutPhase { phases[index] }
   package var isLastPhase: Bool { index == phases.count - 1 }
@@ -83,6 +85,7 @@ extension Rollout {
     since = reader.time("since")
     cause = reader.string("cause", default: "")
     acknowledged = reader.string("acknowledged", default: "")
+    forced = reader.strings("forced") ?? []
   }
 
   package var json: JSONValue {
@@ -98,6 +101,7 @@ extension Rollout {
     object["since"] = .string(since.rfc3339)
     if !cause.isEmpty { object["cause"] = .string(cause) }
     if !acknowledged.isEmpty { object["acknowledged"] = .string(acknowledged) }
+    if !forced.isEmpty { object["forced"] = .array(forced.map(JSONValue.string)) }
     return .object(object)
   }
 }

@@ -48,7 +48,7 @@ extension Rollout {
         criteria.append(
           RolloutCriterion(
             code: "no_evidence", isMet: false, description: "the guard's report is not known",
-            nextAction: "add --admin URL"))
+            nextAction: "the same command with --admin URL"))
       }
       return criteria
     }
@@ -64,7 +64,8 @@ extension Rollout {
       RolloutCriterion(
         code: "workers_differ", isMet: evidence.workersAgree,
         description: evidence.workersAgree ? "all workers serve this file" : "not all workers serve this file",
-        nextAction: "wait a second, then try again; rollout status shows which file each worker serves"))
+        nextAction:
+          "wait a second and try again; fermata flags rollout status --json --admin URL shows each worker's file"))
     return criteria
   }
 
@@ -108,7 +109,7 @@ extension Rollout {
     if evidence.wasWorse { text += ", and it saw a metric worse in this phase" }
     return RolloutCriterion(
       code: "guard", isMet: isGood && !evidence.wasWorse, description: text,
-      nextAction: "look at rollout status: it compares both arms by every metric")
+      nextAction: "fermata flags rollout status --admin URL compares both arms by every metric")
   }
 }
 

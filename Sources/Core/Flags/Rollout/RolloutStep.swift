@@ -24,7 +24,7 @@ extension Rollout {
   ) -> Rollout {
     Rollout(
       variant: variant, fallback: fallback, internalKeys: internalKeys, internalHeader: internalHeader, phases: phases,
-      index: 0, status: .running, startedAt: now, since: now, cause: "", acknowledged: "")
+      index: 0, status: .running, startedAt: now, since: now, cause: "", acknowledged: "", forced: [])
   }
 
   /// Whether `other` would begin the same rollout.
@@ -43,19 +43,32 @@ extension Rollout {
     let target = try position(of: name)
     guard target != index else { return self }
     guard target > index else {
-      throw RolloutRefusal("not_forward", "a rollout does not go back one phase", next: "abort, then resume")
+      throw RolloutRefusal(
+        "not_forward", "a rollout does not go back one phase",
+        next: "fermata flags rollout abort, then fermata flags rollout resume --ack REVISION")
     }
     if !isForced {
       guard target == index + 1 else {
-        throw RolloutRefusal("skips_phases", "\(target - index - 1) phase(s) would be skipped", next: "add --force")
+        throw RolloutRefusal(
+          "skips_phases", "\(target - index - 1) phase(s) would be skipped",
+          next: "fermata flags rollout advance, or the same with --force and --reason TEXT")
       }
       try require(criteria(evidence, requiresPass: requiresPass, at: now))
     }
     var next = self
     next.index = target
+    next.forced = []
+    if isForced {
+      next.forced = unmet(evidence, requiresPass, now) + (target > index + 1 ? ["skips_phases"] : [])
+    }
     next.since = now
     next.cause = ""
     return next
+  }
+
+  /// The conditions that a forced step skips.
+  private func unmet(_ evidence: RolloutEvidence?, _ requiresPass: Bool, _ now: WallTime) -> [String] {
+    criteria(evidence, requiresPass: requiresPass, at: now).filter { !$0.isMet }.map(\.code)
   }
 
   /// Refuses with the first condition that is not met.
@@ -63,19 +76,19 @@ extension Rollout {
     guard let criterion = criteria.first(where: { !$0.isMet }) else { return }
     throw RolloutRefusal(
       criterion.code, "\(phase.name) can't be left yet: \(criterion.description)",
-      next: "\(criterion.nextAction), or add --force")
+      next: "\(criterion.nextAction), or the same command with --force")
   }
 
   private func position(of name: String?) throws(RolloutRefusal) -> Int {
     guard let name else {
       guard !isLastPhase else {
-        throw RolloutRefusal("last_phase", "\"\(phase.name)\" is the last phase", next: "finish")
+        throw RolloutRefusal("last_phase", "\"\(phase.name)\" is the last phase", next: "fermata flags rollout finish")
       }
       return index + 1
     }
     guard let position = phases.firstIndex(where: { $0.name == name }) else {
       let names = phases.map(\.name).joined(separator: ", ")
-      throw RolloutRefusal("unknown_phase", "there is no phase \"\(name)\"", next: "use one of \(names)")
+      throw RolloutRefusal("unknown_phase", "there is no phase \"\(name)\"", next: "--to takes one of \(names)")
     }
     return position
   }
@@ -97,13 +110,14 @@ extension Rollout {
   ) throws(RolloutRefusal) -> Rollout {
     if status == .finished {
       throw RolloutRefusal(
-        "finished", "the rollout is finished", next: "abort to take it back; fermata flags ack opens a guard's latch")
+        "finished", "the rollout is finished",
+        next: "fermata flags rollout abort takes it back; fermata flags ack opens a guard's latch")
     }
     if let acknowledged, acknowledged == self.acknowledged, status == .running, latched ?? "" == "" { return self }
     if acknowledged == nil, let latched, !latched.isEmpty {
       throw RolloutRefusal(
         "not_acknowledged", "the guard has taken revision \(latched) back",
-        next: "add --ack \(latched) when the cause is mended")
+        next: "when the cause is mended: fermata flags rollout resume --ack \(latched) --admin URL")
     }
     if let acknowledged, try isOfTrip(acknowledged, latched) { return restarted(acknowledged, at: now) }
     switch status {
@@ -111,7 +125,8 @@ extension Rollout {
     case .held: return with(.running, "", at: now)
     case .rolledBack:
       guard let acknowledged else {
-        throw RolloutRefusal("not_acknowledged", "the roll-back is not acknowledged", next: "add --ack REVISION")
+        throw RolloutRefusal(
+          "not_acknowledged", "the roll-back is not acknowledged", next: "fermata flags rollout resume --ack REVISION")
       }
       return restarted(acknowledged, at: now)
     }
@@ -124,7 +139,7 @@ extension Rollout {
       guard latched == acknowledged else {
         throw RolloutRefusal(
           "wrong_revision", "the trip that is in force is of revision \(latched), not \(acknowledged)",
-          next: "add --ack \(latched)")
+          next: "fermata flags rollout resume --ack \(latched) --admin URL")
       }
       return true
     }
@@ -132,13 +147,15 @@ extension Rollout {
     throw latched == nil
       ? RolloutRefusal(
         "not_checked", "the rollout is not rolled back in the file, and no gateway was asked what its guard did",
-        next: "add --admin URL, so that the number can be checked")
-      : RolloutRefusal("no_trip", "no gateway that was asked has taken anything back", next: "leave --ack out")
+        next: "the same command with --admin URL, so that the number can be checked")
+      : RolloutRefusal(
+        "no_trip", "no gateway that was asked has taken anything back", next: "the same command without --ack")
   }
 
   private func restarted(_ acknowledged: String, at now: WallTime) -> Rollout {
     var next = with(.running, "", at: now)
     next.acknowledged = acknowledged
+    next.forced = []
     next.index = phases.firstIndex { $0.share > 0 } ?? 0
     return next
   }
@@ -160,7 +177,7 @@ extension Rollout {
       let percent = JSONValue.text(of: Double(phase.share) / 100)
       throw RolloutRefusal(
         "share_missing", "\(phase.name) has \(percent) %, which the new plan does not have",
-        next: "add \(percent) to --plan")
+        next: "the same command with \(percent) in --plan")
     }
     var next = self
     next.phases = phases
@@ -172,6 +189,7 @@ extension Rollout {
   package func aborted(_ cause: String, dropsInternal: Bool, at now: WallTime) -> Rollout {
     if status == .rolledBack, !dropsInternal || internalKeys.isEmpty { return self }
     var next = with(.rolledBack, cause, at: now)
+    next.forced = []
     if dropsInternal {
       next.internalKeys = []
       next.internalHeader = nil
@@ -186,10 +204,16 @@ extension Rollout {
     if status == .finished { return self }
     try requireRunning("finish")
     guard isLastPhase, share == RolloutPhase.wholeShare || isForced else {
-      throw RolloutRefusal("not_last_phase", "\(phase.name) is not the last phase", next: "advance")
+      throw RolloutRefusal(
+        "not_last_phase", "\(phase.name) is not the last phase", next: "fermata flags rollout advance")
     }
     if !isForced { try require(criteria(evidence, requiresPass: requiresPass, at: now)) }
-    return with(.finished, "", at: now)
+    var next = with(.finished, "", at: now)
+    next.forced = []
+    if isForced {
+      next.forced = unmet(evidence, requiresPass, now) + (share < RolloutPhase.wholeShare ? ["not_last_phase"] : [])
+    }
+    return next
   }
 
   private func with(_ status: Status, _ cause: String, at now: WallTime) -> Rollout {
@@ -203,9 +227,15 @@ extension Rollout {
   private func requireRunning(_ step: String) throws(RolloutRefusal) {
     switch status {
     case .running: return
-    case .held: throw RolloutRefusal("held", "the rollout is held: \(cause)", next: "resume")
-    case .rolledBack: throw RolloutRefusal("rolled_back", "it was rolled back: \(cause)", next: "resume --ack REVISION")
-    case .finished: throw RolloutRefusal("finished", "the rollout is finished", next: "nothing is left to \(step)")
+    case .held:
+      throw RolloutRefusal("held", "the rollout is held: \(cause)", next: "fermata flags rollout resume")
+    case .rolledBack:
+      throw RolloutRefusal(
+        "rolled_back", "it was rolled back: \(cause)", next: "fermata flags rollout resume --ack REVISION")
+    case .finished:
+      throw RolloutRefusal(
+        "finished", "the rollout is finished",
+        next: "nothing is left to \(step); fermata flags rollout clear takes it out of the file")
     }
   }
 
