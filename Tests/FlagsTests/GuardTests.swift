@@ -86,6 +86,19 @@ import Time
     // Nothing of 34 streams: only a large rise would have been noticed.
     #expect((report?.noticeable ?? 0) > 0.05 && (report?.noticeable ?? 1) < 0.12)
     #expect(report?.summary.contains("0 % (of 34 streams") == true, "\(report?.summary ?? "")")
+    #expect(report?.summary.hasSuffix(" points or more would have been noticed") == true, "\(report?.summary ?? "")")
+  }
+
+  @Test func `where nothing could be noticed no number says so`() {
+    var machine = machine()
+    let nothing = "no rise would have been noticed yet"
+    // Nobody treated, no control, and so few clients that an interval is wider than any rate.
+    for (treated, control) in [(GuardArm(), arm(5000)), (arm(5000), GuardArm()), (arm(2, clients: 2), arm(40))] {
+      _ = machine.look(treated: treated, control: control, at: now)
+      for report in machine.reports where report.metric.isRate {
+        #expect(report.summary.hasSuffix(nothing), "\(report.metric): \(report.summary)")
+      }
+    }
   }
 
   @Test func `too few streams say nothing, however often one looks`() {

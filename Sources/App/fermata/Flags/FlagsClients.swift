@@ -68,6 +68,7 @@ struct CensusClient {
   func line(at now: WallTime) -> String {
     var parts = ["\(CountText.grouped(streams)) \(streams == 1 ? "stream" : "streams")"]
     parts.append("\(CountText.grouped(identities)) \(identities == 1 ? "identity" : "identities")")
+    if key.mode == "legacy", key.isCapable { parts.append("understands stream_end") }
     if left > 0 { parts.append("\(share(left)) hang up at completion") }
     if hungUp > 0 { parts.append("\(CountText.grouped(hungUp)) before stream_end, which they were to get") }
     if tailsRead > 0 { parts.append("\(CountText.grouped(tailsLost)) of \(CountText.grouped(tailsRead)) lost events") }
@@ -158,7 +159,8 @@ struct ClientsReport {
 
   /// - Parameter limit: how many of them are listed.
   func stayingText(now: WallTime, limit: Int) -> String {
-    let who = gate.staying == 0 ? "no client stays" : "\(CountText.grouped(gate.staying)) streams stay"
+    let verb = gate.staying == 1 ? "stream stays" : "streams stay"
+    let who = gate.staying == 0 ? "no client stays" : "\(CountText.grouped(gate.staying)) \(verb)"
     let head = "\(who) in legacy when the rollout is finished (of \(CountText.grouped(gate.streams)) in 7 days)"
     return ([head] + staying.prefix(limit).map { "  \($0.line(at: now))" }).joined(separator: "\n")
   }

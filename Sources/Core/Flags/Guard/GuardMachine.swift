@@ -212,8 +212,17 @@ extension GuardReport {
 
   /// One line for people: both values, how many streams and identities, and what would have been noticed.
   package var summary: String {
-    "\(describe(treated)) against \(describe(control))"
-      + (noticeable.isFinite ? "; a rise of \(Self.percent(noticeable)) or more would have been noticed" : "")
+    "\(describe(treated)) against \(describe(control)); \(sensitivity)"
+  }
+
+  /// Nothing is compared while an arm is empty. No rate rises by more than 100 points; of a time, a rise to more than
+  /// tenfold is not worth a number.
+  private var sensitivity: String {
+    guard treated.samples > 0, control.samples > 0, noticeable.isFinite, noticeable < (metric.isRate ? 1 : 9) else {
+      return "no rise would have been noticed yet"
+    }
+    let rise = JSONValue.text(of: (noticeable * 1000).rounded() / 10) + (metric.isRate ? " points" : " %")
+    return "a rise of \(rise) or more would have been noticed"
   }
 
   private func describe(_ arm: RatioEstimate) -> String {
@@ -226,7 +235,6 @@ extension GuardReport {
     return "\(Self.percent(arm.ratio)) (\(count))"
   }
 
-  /// A difference of rates in points would read the same, so both are written with `%`.
   static func percent(_ value: Double) -> String { JSONValue.text(of: (value * 1000).rounded() / 10) + " %" }
 
   static func rounded(_ value: Double) -> Double { (value * 100_000).rounded() / 100_000 }
