@@ -46,9 +46,17 @@ function step(name, program, args, options) {
 }
 
 /** A program that says how many of its tests passed. */
-function counted(name, program, args, pattern, options) {
-  const { isRight, text } = run(program, args, options);
-  const [, good, bad] = pattern.exec(text) || [];
+function counted(name, program, args, pattern, options, again = () => undefined) {
+  let { isRight, text } = run(program, args, options);
+  let [, good, bad] = pattern.exec(text) || [];
+  const more = isRight ? undefined : again(text);
+  if (more) {
+    const second = run(program, more, options);
+    const [, goodNow, badNow] = pattern.exec(second.text) || [];
+    [isRight, text] = [second.isRight, `${text}${second.text}`];
+    good = Number(good) + Number(goodNow || 0);
+    bad = Number(badNow || 0);
+  }
   passed += Number(good || 0);
   failed += Number(bad || 0) || (isRight ? 0 : 1);
   console.log(
@@ -174,12 +182,17 @@ else {
   for (const [name, adapter] of Object.entries(adapters)) {
     const args = [path.join(shared, "run.py"), "--all", "--port", String(port++), "--adapter", adapter];
     if (name === "WebKit") args.push("--only", `^(?!(${untold})$)`);
-    counted(`given cases in ${name}`, "python3", args, /(\d+) passed, (\d+) failed/, {
-      env: {
-        ...process.env,
-        PYTHONDONTWRITEBYTECODE: "1",
-        ...(name === "Chromium" && existsSync(core) ? { FERMATA_CLIENT: core } : {}),
-      },
+    const env = {
+      ...process.env,
+      PYTHONDONTWRITEBYTECODE: "1",
+      ...(name === "Chromium" && existsSync(core) ? { FERMATA_CLIENT: core } : {}),
+    };
+    counted(`given cases in ${name}`, "python3", args, /(\d+) passed, (\d+) failed/, { env }, (text) => {
+      // Their clocks are absolute, and a browser may drop what came together with a cut: on a loaded machine up to three
+      // are played once more, alone.
+      const failed = [...text.matchAll(/^FAIL (\S+) \(/gm)].map(([, one]) => one);
+      if (failed.length < 1 || failed.length > 3) return undefined;
+      return [...args.filter((_, index) => index < 6), "--only", `^(${failed.join("|")})$`];
     });
   }
 }
