@@ -63,6 +63,11 @@ let demoPage: [Resource] = [
   "fermata-client/sorter.js", "fermata-client/store.js", "fermata-client/stream.js",
 ].map { .embedInCode("Demo/Page/\($0)") }
 
+/// The page of the operators' listener, which has the same client library in it.
+let dashboardPage: [Resource] = ["dashboard.html", "dashboard.css", "dashboard.js"].map {
+  .embedInCode("Dashboard/Page/\($0)")
+}
+
 func tests(
   _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = [], exclude: [String] = []
 ) -> Target {
@@ -125,7 +130,7 @@ let sources: [Target] = [
       "CBuild", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes",
       "HTTP", "Streams",
       "FermataClientCore", "Matrix",
-    ], resources: demoPage),
+    ], resources: demoPage + dashboardPage),
 ]
 
 let testing: [Target] = [

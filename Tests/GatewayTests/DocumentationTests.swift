@@ -11,7 +11,8 @@ import Time
 /// The documented configuration is the one that is read.
 @Suite struct DocumentationTests {
   static let environment = [
-    "FERMATA_EXAMPLE_TOKEN": "0123456789abcdef", "FERMATA_EXAMPLE_KEY": "example", "OPENAI_API_KEY": "example",
+    "FERMATA_EXAMPLE_TOKEN": "0123456789abcdef", "FERMATA_EXAMPLE_READ_TOKEN": "123456789abcdef0",
+    "FERMATA_EXAMPLE_SCRAPE_TOKEN": "23456789abcdef01", "FERMATA_EXAMPLE_KEY": "example", "OPENAI_API_KEY": "example",
     "SECOND_API_KEY": "example", "ANTHROPIC_API_KEY": "example",
   ]
 
@@ -42,7 +43,9 @@ import Time
     var result = steps.joined(separator: ".")
     let shared = [
       ("routes[].stream.", "stream."), ("defaults.health", "upstreams.NAME.health"),
-      ("admin.token.", "upstreams.NAME.headers.HEADER."), ("runs.redis.tls.", "upstreams.NAME.tls."),
+      ("admin.token.", "upstreams.NAME.headers.HEADER."),
+      ("admin.readToken.", "upstreams.NAME.headers.HEADER."), ("admin.scrapeToken.", "upstreams.NAME.headers.HEADER."),
+      ("runs.redis.tls.", "upstreams.NAME.tls."),
       ("tls.", "listeners[].tls."),
       ("runs.cors.", "routes[].cors."),
       ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
@@ -110,12 +113,16 @@ import Time
       guard !path.contains("["), !path.hasPrefix("upstreams."), !path.contains(".cors") else { return false }
       switch path.split(separator: ".").reduce(document, { $0?[String($1)] ?? nil }) {
       case .array, .null, nil: return false
-      case .object: return ["admin.token", "runs.redis.password", "flags.guardRedis.password"].contains(path)
+      case .object:
+        return [
+          "admin.token", "admin.readToken", "admin.scrapeToken", "runs.redis.password", "flags.guardRedis.password",
+        ].contains(path)
       default: return !path.hasPrefix("flags.guard.") || path.split(separator: ".").count == 3
       }
     }
     let expected = Set(scalars).subtracting([
-      "admin.token.env", "runs.redis.password.env", "flags.guardRedis.password.env",
+      "admin.token.env", "admin.readToken.env", "admin.scrapeToken.env", "runs.redis.password.env",
+      "flags.guardRedis.password.env",
     ])
     for path in expected.subtracting(SettingSources.paths).sorted() { Issue.record("\(path) has no variable") }
     for path in Set(SettingSources.paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }

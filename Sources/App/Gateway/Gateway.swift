@@ -50,6 +50,9 @@ package final class Gateway {
   private let reserve = DescriptorReserve()
   private var reloadRetry: Timer?
   var adminRetry: Timer?
+  let dashboard: Dashboard
+  /// What all routes' streams came to, a second ago at most.
+  var dashboardSums: [String: RouteTally] = [:]
   private var lastReloadFault: String?
   /// What the last reload brought and only a restart puts in force.
   private(set) var restartNeeds: [RestartNeed] = []
@@ -68,16 +71,19 @@ package final class Gateway {
   package private(set) var address: SocketAddress?
   package var adminAddress: SocketAddress?
 
-  /// - Parameter reload: reads the configuration again, for SIGHUP.
+  /// - Parameters:
+  ///   - dashboard: the page at `/dashboard`, which the program brings; `nil`: there is none.
+  ///   - reload: reads the configuration again, for SIGHUP.
   package init(
     configuration: Configuration, build: BuildInfo, logWriter: LogWriter, loop: EventLoop,
-    reload: @escaping () -> Result<Configuration, ConfigurationError>
+    dashboard dashboardPage: WebPage? = nil, reload: @escaping () -> Result<Configuration, ConfigurationError>
   ) throws(StartError) {
     self.loop = loop
     self.build = build
     self.logWriter = logWriter
     self.reload = reload
     startedAt = loop.wallTime()
+    dashboard = Dashboard(loop: loop, page: dashboardPage)
     settings = Settings(configuration)
     log = WorkerLog(writer: logWriter, level: configuration.logLevel)
     do {
@@ -124,6 +130,7 @@ package final class Gateway {
     guardShare?.start()
     runGuard()
     runCensus()
+    runDashboard()
     try startAdmin(configuration.admin)
     try watchSignals()
     log.write(.info, "started", at: loop.wallTime()) { line in
@@ -158,9 +165,12 @@ package final class Gateway {
     service.ready()
   }
 
+  /// How long the drain may still take; `nil` when there is none.
+  var drainLeft: Nanoseconds? { drainEnd.map { max(.zero, $0 - loop.readClock()) } }
+
   /// For `systemctl status`.
   private func statusLine(streams: Int) -> String {
-    let left = drainEnd.map { ", draining, \(Int(max(.zero, $0 - loop.readClock()).seconds)) s left" } ?? ""
+    let left = drainLeft.map { ", draining, \(Int($0.seconds)) s left" } ?? ""
     return "\(streams) streams\(left)"
   }
 
@@ -288,8 +298,7 @@ package final class Gateway {
     certificates.follow(inForce.certificateFiles)
     guardShare?.settingsChanged(inForce)
     log.level = inForce.logLevel
-    admin?.token = inForce.admin.token
-    admin?.hosts = inForce.admin.hosts
+    admin?.settings = inForce.admin
     configuredAt = loop.wallTime()
     log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
       if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
@@ -357,6 +366,7 @@ package final class Gateway {
   /// Ends everything at once.
   package func stop() {
     for worker in workers { worker.stop() }
+    dashboard.end()
     workers.removeAll()
     admin?.close()
     for watch in watches { watch.cancel() }

@@ -31,7 +31,7 @@ extension Gateway {
   /// Opens the operators' listener. While another process has its port, a gateway that shares waits for it; any other does
   /// not start.
   func startAdmin(_ admin: AdminSettings) throws(StartError) {
-    let server = AdminServer(loop: loop, token: admin.token, hosts: admin.hosts) { [unowned self] request, respond in
+    let server = AdminServer(loop: loop, settings: admin) { [unowned self] request, respond in
       answerAdmin(request, respond)
     }
     self.admin = server
@@ -72,6 +72,10 @@ extension Gateway {
   /// Gives the operators' port to the process that takes over, once it was told that this one drains.
   func handOverAdmin() {
     guard settings.configuration.isShared else { return }
-    after(.seconds(1)) { [unowned self] in admin?.stopListening() }
+    after(.seconds(1)) { [unowned self] in
+      admin?.stopListening()
+      // Pages find the process that takes over.
+      dashboard.end()
+    }
   }
 }

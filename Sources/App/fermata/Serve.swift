@@ -89,7 +89,8 @@ private struct Server {
     do {
       let loop = try EventLoop()
       let gateway = try Gateway(
-        configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop, reload: { sources.load() }
+        configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop,
+        dashboard: DashboardPage.page, reload: { sources.load() }
       )
       try gateway.start()
       loop.run()

@@ -163,6 +163,7 @@ if (existsSync(path.join(here, "browser.mjs"))) {
     if (hasWebKit) counted("in WebKit", process.execPath, [page, "WebKit"], pattern);
     else missing("in WebKit", "WebKitWebDriver or xvfb-run");
     if (program) counted("the demo's page", process.execPath, [path.join(here, "demo.mjs"), program], pattern);
+    if (program) counted("the dashboard", process.execPath, [path.join(here, "dashboard.mjs"), program], pattern);
   }
 }
 

@@ -13,8 +13,10 @@ import Time
 extension Gateway {
   func answerAdmin(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
     if request.path == "/kill" || request.path == "/unkill" { return answerKill(request, respond) }
+    if let stream = StopRequest.stream(in: request.path) { return answerStop(of: stream, request, respond) }
     guard request.method == .get || request.method == .head else {
-      return respond(.json(status: 405, #"{"error":"only GET is offered here; POST is for /kill and /unkill"}"#))
+      return respond(
+        StopRequest.refused(405, "only GET is offered here; POST is for /kill, /unkill and /streams/ID/stop"))
     }
     switch request.path {
     case "/healthz": respond(liveness)
@@ -27,11 +29,13 @@ extension Gateway {
     case "/runs":
       gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
     case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
+    case "/dashboard": respond(dashboard.pageAnswer)
+    case "/dashboard/events": answerDashboardEvents(request, respond)
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
       let paths = [
         "/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/clients", "/flags", "/kill",
-        "/unkill",
+        "/unkill", "/dashboard", "/dashboard/events",
       ]
       respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
@@ -39,7 +43,7 @@ extension Gateway {
   }
 
   /// What is in force, and beside it what was loaded and is not.
-  private var configurationDocument: JSONValue {
+  var configurationDocument: JSONValue {
     var object = settings.configuration.document
     object["restartNeeded"] = .array(restartNeeds.map(\.document))
     return .object(object)
@@ -74,7 +78,7 @@ extension Gateway {
   }
 
   /// What graceful would have saved on the legacy streams so far.
-  private func shadowDocument(_ snapshots: [MetricSnapshot]) -> JSONValue {
+  func shadowDocument(_ snapshots: [MetricSnapshot]) -> JSONValue {
     guard var all = snapshots.first else { return .null }
     for other in snapshots.dropFirst() { all.merge(other) }
     return [

@@ -32,6 +32,12 @@ package struct AdminSettings: Sendable {
   package var readyWhen = Readiness.serving
   /// Asked for as `Authorization: Bearer …`. Needed when `listen` is not a loopback address.
   package var token: String?
+  /// Lets in who only looks: every GET, and nothing that changes anything.
+  package var readToken: String?
+  /// Lets in who only measures: `/metrics`, `/healthz` and `/readyz`.
+  package var scrapeToken: String?
+  /// Whether streams may be stopped by POST.
+  package var operate = false
 
   package init() {}
 
@@ -40,8 +46,19 @@ package struct AdminSettings: Sendable {
     listen = reader.address("listen") ?? listen
     hosts = (reader.strings("hosts") ?? []).map { $0.lowercased() }
     readyWhen = reader.choice("readyWhen") ?? readyWhen
-    token = reader.secret("token", from: secrets)?.text
-    if let token, token.utf8.count < 16 { reader.fault("token", "too short to be a secret: at least 16 characters") }
+    func secret(_ name: String) -> String? {
+      let text = reader.secret(name, from: secrets)?.text
+      if let text, text.utf8.count < 16 { reader.fault(name, "too short to be a secret: at least 16 characters") }
+      return text
+    }
+    token = secret("token")
+    readToken = secret("readToken")
+    scrapeToken = secret("scrapeToken")
+    operate = reader.bool("operate", default: false)
+    for (name, lesser) in [("readToken", readToken), ("scrapeToken", scrapeToken)] where lesser != nil {
+      if token == nil { reader.fault(name, "does nothing without \"token\": everybody may do everything then") }
+      if lesser == token { reader.fault(name, "is the same as \"token\"") }
+    }
     if !reader.has("token"), !listen.isLoopback {
       reader.fault("token", "is missing: an admin listener beyond loopback needs one")
     }

@@ -24,7 +24,7 @@ package struct SettingSources: Sendable {
     "listen", "http2", "tls.cert", "tls.key", "tls.clientCertificates", "tls.clientRoots",
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format", "upstream",
     "admin.listen",
-    "admin.readyWhen", "admin.token", "flags.file",
+    "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
     "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
     "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",
     "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
@@ -100,7 +100,8 @@ package struct SettingSources: Sendable {
 
   private static func scalar(_ text: String, for path: String) -> JSONValue {
     // Names stay texts even when they look like numbers.
-    if path.hasPrefix("identity.") || path == "admin.token" || path == "flags.file" || path == "runs.redis.password"
+    let isToken = path.hasPrefix("admin.") && path.hasSuffix("oken")
+    if isToken || path.hasPrefix("identity.") || path == "flags.file" || path == "runs.redis.password"
       || path == "flags.guardRedis.password"
       || path == "flags.guardState"
     {

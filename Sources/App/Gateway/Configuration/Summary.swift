@@ -25,7 +25,9 @@ extension Configuration {
     object["log"] = ["format": .string(logFormat.rawValue)]
     object["admin"] = [
       "listen": .string(admin.listen.description), "hosts": .array(admin.hosts.map { .string($0) }),
-      "readyWhen": .string(admin.readyWhen.rawValue), "token": admin.token == nil ? .null : "(set)",
+      "readyWhen": .string(admin.readyWhen.rawValue), "operate": .bool(admin.operate),
+      "token": admin.token == nil ? .null : "(set)", "readToken": admin.readToken == nil ? .null : "(set)",
+      "scrapeToken": admin.scrapeToken == nil ? .null : "(set)",
     ]
     object["flags"] = flags.document
     object["capability"] = capability.document

@@ -42,6 +42,8 @@ package final class ClientDelivery {
   private(set) var bodyBytes: UInt64 = 0
   /// What the counters have of it.
   private var counted = (events: UInt64(0), bytes: UInt64(0))
+  /// When something else than a comment line was sent last.
+  private(set) var lastSentAt: MonotonicTime
   /// The trace that the request belongs to, for log lines.
   let trace: String?
 
@@ -64,6 +66,7 @@ package final class ClientDelivery {
     flagReason = decision.reason
     self.flagVersion = flagVersion
     self.openedAt = openedAt
+    lastSentAt = openedAt
     self.keepsAlive = keepsAlive
     self.trace = trace
     self.books = books
@@ -125,6 +128,7 @@ package final class ClientDelivery {
 
   private func wasSent() -> Int {
     let now = context.loop.now
+    lastSentAt = now
     clock.sent(at: now)
     let queued = client.queuedBytes
     if queued > 0 { clock.clientBlocked(at: now) }
@@ -199,7 +203,9 @@ package final class ClientDelivery {
     completeLine(&scratch.buffer)
     EventWriter.keepalive(to: &scratch.buffer)
     client.send(&scratch.buffer)
+    let sentAt = lastSentAt
     _ = wasSent()
+    lastSentAt = sentAt
     return now + EventLoop.tickInterval
   }
 

@@ -1,0 +1,61 @@
+import HTTP
+import JSON
+import Loop
+import SSE
+import Streams
+import Telemetry
+
+/// `POST /streams/ID/stop`: an operator ends an open stream.
+enum StopRequest {
+  /// The stream's id in a path of that form.
+  static func stream(in path: String) -> String? {
+    guard path.hasPrefix("/streams/"), path.hasSuffix("/stop") else { return nil }
+    let id = path.dropFirst("/streams/".count).dropLast("/stop".count)
+    return id.isEmpty || id.contains("/") ? nil : String(id)
+  }
+
+  static func refused(_ status: Int, _ reason: String) -> AdminResponse {
+    .json(status: status, JSONValue.object(["error": .string(reason)]).text())
+  }
+}
+
+extension Gateway {
+  func answerStop(of stream: String, _ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
+    guard request.method == .post else { return respond(StopRequest.refused(405, "POST is needed: curl -X POST")) }
+    guard settings.configuration.admin.operate else {
+      return respond(StopRequest.refused(403, "streams are stopped here only with admin.operate: true"))
+    }
+    guard request.isSameOrigin else {
+      return respond(StopRequest.refused(403, "a page of another site may not do this"))
+    }
+    let name = request.operatorName.flatMap { $0.isEmpty ? nil : $0 } ?? "unnamed"
+    gather(
+      { $0.clients.stop(stream, by: name) },
+      then: { counts in
+        let count = counts.reduce(0, +)
+        guard count > 0 else { return respond(StopRequest.refused(404, "no such stream is open")) }
+        respond(.json(JSONValue.object(["streamId": .string(stream), "stopped": JSONValue(count)]).text()))
+      })
+  }
+}
+
+extension ClientRoster {
+  /// Ends the streams of that id that are open on this loop.
+  ///
+  /// - Returns: how many there were: several clients may read one run.
+  fileprivate func stop(_ id: String, by name: String) -> Int {
+    var found: [any ClientExchange] = []
+    forEachExchange { exchange, _ in
+      if exchange.stream?.id.description == id { found.append(exchange) }
+    }
+    for exchange in found {
+      context.log.write(.info, "stream_stopped", at: context.loop.wallTime()) { line in
+        line.field("streamId", id)
+        line.field("closer", "operator")
+        line.field("operator", name)
+      }
+      exchange.finishStream(.cancelled, reason: "an operator stopped the stream")
+    }
+    return found.count
+  }
+}

@@ -1,0 +1,128 @@
+import Loop
+import SSE
+import Streams
+import Time
+
+/// Which open streams a reader of the dashboard wants to see.
+struct StreamChoice: Sendable, Hashable {
+  enum Order: String, Sendable {
+    /// The longest time without an event first.
+    case silence
+    case age
+    /// The most bytes that the client has not taken first.
+    case queue
+    case bytes
+  }
+
+  /// The most that is listed.
+  static let limit = 200
+
+  var order = Order.silence
+  /// Part of an id, a trace, a route or a mode; everything when it is empty.
+  var text = ""
+}
+
+/// An open stream as the dashboard lists it.
+struct OpenStream: Sendable {
+  let id: String
+  let route: String
+  let mode: String
+  let trace: String?
+  let age: Double
+  let silence: Double
+  let events: UInt64
+  let bytes: UInt64
+  let queued: Int
+  let worker: Int
+
+  /// What it is sorted by, the largest first.
+  func rank(_ order: StreamChoice.Order) -> Double {
+    switch order {
+    case .silence: silence
+    case .age: age
+    case .queue: Double(queued)
+    case .bytes: Double(bytes)
+    }
+  }
+}
+
+/// What one loop knows at one moment, for the dashboard.
+struct WorkerView: Sendable {
+  let worker: Int
+  var open: [String: Int] = [:]
+  var waiting: [String: Int] = [:]
+  var clients = 0
+  var routes: [String: RouteTally] = [:]
+  var ends: [BadEnd] = []
+  /// For each choice the streams that it takes from this loop, in order.
+  var streams: [StreamChoice: [OpenStream]] = [:]
+  /// How many streams each choice's text fits.
+  var matches: [StreamChoice: Int] = [:]
+  var upstreams: [UpstreamReport] = []
+  var runs = RunList()
+}
+
+extension Worker {
+  /// - Parameters:
+  ///   - end: the number of the last bad end that is known.
+  ///   - choices: which open streams are asked for; with none, nothing but sums is gathered.
+  func view(after end: Int, choices: [StreamChoice]) -> WorkerView {
+    var view = WorkerView(worker: context.index)
+    view.routes = books.ledger.routes
+    view.ends = books.ledger.ends(after: end)
+    view.clients = clients.openConnections
+    clients.gather(into: &view, choices)
+    guard !choices.isEmpty else { return view }
+    view.upstreams = describeUpstreams()
+    view.runs = runs.describe(limit: StreamChoice.limit)
+    return view
+  }
+}
+
+extension ClientRoster {
+  fileprivate func gather(into view: inout WorkerView, _ choices: [StreamChoice]) {
+    let now = context.loop.readClock()
+    var candidates = [[(stream: ClientDelivery, queued: Int, rank: Double)]](repeating: [], count: choices.count)
+    forEachExchange { exchange, client in
+      guard let stream = exchange.stream else {
+        if exchange.isWaiting { view.waiting[exchange.routeName ?? "", default: 0] += 1 }
+        return
+      }
+      view.open[stream.route, default: 0] += 1
+      for (index, choice) in choices.enumerated() where stream.fits(choice.text) {
+        let queued = client.queuedBytes
+        candidates[index].append((stream, queued, stream.rank(choice.order, queued: queued, at: now)))
+      }
+    }
+    for (index, choice) in choices.enumerated() {
+      view.matches[choice] = candidates[index].count
+      candidates[index].sort { $0.rank > $1.rank }
+      view.streams[choice] = candidates[index].prefix(StreamChoice.limit).map {
+        $0.stream.describe(queued: $0.queued, worker: context.index, at: now)
+      }
+    }
+  }
+}
+
+extension ClientDelivery {
+  fileprivate func fits(_ text: String) -> Bool {
+    text.isEmpty || id.description.contains(text) || route.contains(text) || mode.rawValue == text
+      || trace?.contains(text) == true
+  }
+
+  fileprivate func rank(_ order: StreamChoice.Order, queued: Int, at now: MonotonicTime) -> Double {
+    switch order {
+    case .silence: (now - lastSentAt).milliseconds
+    case .age: (now - openedAt).milliseconds
+    case .queue: Double(queued)
+    case .bytes: Double(bodyBytes)
+    }
+  }
+
+  fileprivate func describe(queued: Int, worker: Int, at now: MonotonicTime) -> OpenStream {
+    OpenStream(
+      id: id.description, route: route, mode: mode.rawValue, trace: trace,
+      age: (now - openedAt).milliseconds, silence: max(0, (now - lastSentAt).milliseconds), events: events,
+      bytes: bodyBytes, queued: queued, worker: worker)
+  }
+}
