@@ -108,7 +108,9 @@ extension EndToEnd {
         documented[cells[0], default: []].append("  \(cells[1])  \(cells[2])")
       }
       #expect(
-        Set(documented.keys) == ["serve", "check", "health", "completions", "demo", "bench", "matrix", "tail", "flags"])
+        Set(documented.keys) == [
+          "serve", "check", "health", "top", "completions", "demo", "bench", "matrix", "tail", "flags",
+        ])
       for (verb, rows) in documented {
         let help = try Program.run(verb == "flags" ? [verb, "lint", "--help"] : [verb, "--help"]).output
         let told = try #require(help.split(separator: "Exit status:\n").last)

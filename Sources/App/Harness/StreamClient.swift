@@ -22,6 +22,9 @@ package final class StreamClient: ConnectionHandler {
   private var unread: [UInt8] = []
   private var body: WireBody?
   private var keeper: StreamClient?
+  /// Called when more of the body has come. May take out what it has read, so that an endless body needs no endless
+  /// memory.
+  package var bodyCame: ((inout [UInt8]) -> Void)?
   /// What has come so far.
   package private(set) var result = ClientResult()
 
@@ -127,6 +130,13 @@ package final class StreamClient: ConnectionHandler {
     let before = result.body.count
     unread.removeFirst(reader.take(unread[...], into: &result.body))
     body = reader
+    if let bodyCame {
+      // The callback may look at the result meanwhile.
+      var bytes = [UInt8]()
+      swap(&bytes, &result.body)
+      bodyCame(&bytes)
+      result.body = bytes
+    }
     if let mark = behaviour.hangUpAt, holds(mark, from: before) { return hangUp() }
     switch reader.state {
     case .open: break

@@ -21,14 +21,15 @@ extension Verb {
     do throws(Arguments.Mistake) {
       let parsed = try Arguments(arguments, options: ["--admin", "--token"], switches: ["--ready"])
       return ask(
-        parsed.has("--ready") ? "/readyz" : "/healthz", of: try address(parsed["--admin"]),
+        parsed.has("--ready") ? "/readyz" : "/healthz", of: try adminAddress(parsed["--admin"]),
         token: parsed["--token"] ?? Host.environment["FERMATA_ADMIN_TOKEN"])
     } catch {
       return misused("health", error)
     }
   }
 
-  private static func address(_ option: String?) throws(Arguments.Mistake) -> SocketAddress {
+  /// Where the operators' listener is that an option or the environment names.
+  static func adminAddress(_ option: String?) throws(Arguments.Mistake) -> SocketAddress {
     let text = option ?? Host.environment["FERMATA_ADMIN_LISTEN"] ?? "127.0.0.1:8081"
     var host = text[...]
     if host.hasPrefix("http://") { host = host.dropFirst(7) }

@@ -73,7 +73,7 @@ struct Verb: Sendable {
   let run: @Sendable ([String]) -> Int32
 
   static let all: [Verb] = [
-    .serve, .check, .flags, .health, .demo, .tail, .bench, .matrix, .completions, .backend, .load,
+    .serve, .check, .flags, .health, .top, .demo, .tail, .bench, .matrix, .completions, .backend, .load,
   ]
 }
 
@@ -82,6 +82,9 @@ enum Terminal {
   static func print(_ text: String) {
     write(text + "\n", to: STDOUT_FILENO)
   }
+
+  /// Without a line's end, for who draws.
+  static func draw(_ text: String) { write(text, to: STDOUT_FILENO) }
 
   static func error(_ text: String) {
     write(text + "\n", to: STDERR_FILENO)
