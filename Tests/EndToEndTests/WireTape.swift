@@ -107,7 +107,11 @@ final class WireTape {
       ids.append(String(match.1))
     }
     var text = bytes
+    text.replace(/(?i:x-request-id): [A-Za-z0-9_-]{22}\r\n/) { match in
+      "\(match.output.prefix("x-request-id".utf8.count)): <request>\r\n"
+    }
     for (index, id) in ids.enumerated() { text.replace(id, with: "<stream \(index + 1)>") }
+    text.replace(/"requestId":"[^"]*"/, with: "\"requestId\":\"<request>\"")
     text.replace(/"\d{4}-\d\d-\d\dT[0-9:.]+Z"/, with: "\"<time>\"")
     text.replace(/"sinceStartMs":\d+/, with: "\"sinceStartMs\":<milliseconds>")
     text.replace(/\bfermata-[0-9a-f]{16}/, with: "<gateway>")

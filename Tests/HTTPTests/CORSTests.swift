@@ -16,7 +16,7 @@ import Testing
   }
 
   static let exposed =
-    "Access-Control-Expose-Headers: X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, X-Stream-Resume, X-Run-Id, Preference-Applied, Retry-After"
+    "Access-Control-Expose-Headers: X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, X-Stream-Resume, X-Run-Id, Preference-Applied, Retry-After, X-Request-Id"
 
   @Test(arguments: [
     ("https://app.example", "https://app.example", true), ("https://App.Example", "https://app.example", true),

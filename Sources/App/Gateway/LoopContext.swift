@@ -64,10 +64,27 @@ package final class LoopContext {
     return StreamID(random: (randomPool.removeLast(), randomPool.removeLast()))
   }
 
-  /// A client was refused before its request had a route.
-  func refused(_ refusal: Refusal, _ status: Int) {
+  /// A client was refused before its request was known.
+  ///
+  /// - Parameters:
+  ///   - code: the word for it.
+  ///   - client: who asked, as the log may say it.
+  /// - Returns: the field with the refusal's id, which stands in the log too.
+  func refused(_ refusal: Refusal, _ status: Int, _ code: String, from client: String) -> Fields {
     shard.increment(metrics.refusals[refusal])
     routes.answered(status, by: .gateway, on: nil)
+    let id = nextStreamID().description
+    log.write(status >= 500 ? .warning : .info, "request_done", at: loop.wallTime()) { line in
+      line.field("requestId", word: id)
+      if !client.isEmpty { line.field("client", word: client) }
+      line.field("status", status)
+      line.field("origin", word: ResponseOrigin.gateway.rawValue)
+      line.field("code", word: code)
+      line.field("closer", word: "gateway")
+    }
+    var fields = Fields()
+    if let value = FieldValue(id) { fields.append(.xRequestID, value) }
+    return fields
   }
 
   /// Logs that a time limit ended something that no other line reports.

@@ -31,7 +31,7 @@ package final class CORSPolicy: Sendable, Equatable {
   /// What a stream's client needs to see, whatever a policy says.
   package static let alwaysExposed = [
     "X-Stream-Id", "X-Stream-Mode", "X-Stream-Outcome", "X-Stream-Resume", "X-Run-Id", "Preference-Applied",
-    "Retry-After",
+    "Retry-After", "X-Request-Id",
   ]
 
   /// The fields that a backend no longer speaks for.

@@ -24,9 +24,9 @@ package struct ErrorResponse: ~Copyable {
   }
 
   /// The answer to a request that could not be read; the connection must be closed after it.
-  package init(_ error: HTTP1Error) {
+  package init(_ error: HTTP1Error, fields: Fields = Fields()) {
     let message = error.isResponseFault ? "the upstream's answer is malformed" : error.description
-    self.init(status: error.status, code: error.code, message: message)
+    self.init(status: error.status, code: error.code, message: message, fields: fields)
   }
 
   /// Appends it as the last response of an HTTP/1.1 connection.

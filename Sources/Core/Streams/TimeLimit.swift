@@ -27,6 +27,14 @@ package enum TimeLimit: String, CaseIterable, Sendable {
 
   /// `sentence` with the limit's name behind it.
   package func ending(_ sentence: String) -> String { "\(sentence) (\(rawValue))" }
+
+  /// The limit that ``ending(_:)`` has put behind a sentence; `nil` where there is none.
+  package init?(endingOf sentence: String) {
+    guard sentence.utf8.last == UInt8(ascii: ")"), let open = sentence.utf8.lastIndex(of: UInt8(ascii: "(")) else {
+      return nil
+    }
+    self.init(rawValue: String(sentence[sentence.utf8.index(after: open)...].dropLast()))
+  }
 }
 
 /// Everything that a client, its backend or the store of runs can be waited for.

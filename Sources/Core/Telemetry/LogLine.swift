@@ -127,6 +127,12 @@ package struct LogLine: ~Copyable {
     buffer.append(value ? "true" : "false")
   }
 
+  /// A value that is JSON already, on one line.
+  package mutating func field(_ name: StaticString, json value: String) {
+    begin(name)
+    buffer.append(value)
+  }
+
   /// A text that may be missing: then the field is left out.
   package mutating func field(_ name: StaticString, ifPresent value: String?) {
     if let value { field(name, value) }

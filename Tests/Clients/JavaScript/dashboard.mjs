@@ -217,7 +217,7 @@ const SCENES = {
     try {
       await show(gateway);
       const stream = open(`${gateway.url}/?events=3&how=hang`);
-      const { streams: [[id]] } = await until("the stream", look, ({ streams }) => streams[0]?.[5] === "3", 60);
+      const { streams: [[id]] } = await until("the stream", look, ({ streams }) => streams[0]?.[7] === "3", 60);
       const other = open(`${gateway.url}/?how=hang`);
       await until("both", look, ({ streams }) => streams.length === 2, 60);
       await execute(`const field = document.getElementById("find"); field.value = arguments[0];

@@ -49,21 +49,13 @@ extension Gateway {
     return .object(object)
   }
 
-  private func streamsDocument(_ lists: [[StreamDescription]]) -> JSONValue {
-    var object = JSONObject()
-    let all = lists.flatMap { $0 }
-    object["count"] = JSONValue(all.count)
-    object["streams"] = .array(
-      all.map { stream in
-        [
-          "streamId": .string(stream.id), "route": .string(stream.route), "mode": .string(stream.mode),
-          "capability": .string(stream.capability), "flags": .string(stream.flagVersion),
-          "ageMilliseconds": .number(stream.age), "events": .number(Double(stream.events)),
-          "bytes": .number(Double(stream.bytes)), "queuedBytes": JSONValue(stream.queued),
-          "worker": JSONValue(stream.worker),
-        ]
-      })
-    return .object(object)
+  private func streamsDocument(_ lists: [StreamList]) -> JSONValue {
+    [
+      "count": JSONValue(lists.reduce(0) { $0 + $1.open }), "isCut": .bool(lists.contains(where: \.isCut)),
+      "waitingCount": JSONValue(lists.reduce(0) { $0 + $1.waitingCount }),
+      "streams": .array(lists.flatMap(\.streams).map(\.asJSON)),
+      "waiting": .array(lists.flatMap(\.waiting).map(\.asJSON)),
+    ]
   }
 
   private func answerFlags(_ respond: @escaping (AdminResponse) -> Void) {
@@ -125,36 +117,4 @@ private struct WorkerFlags: Sendable {
   let hash: String
   let isLegacy: Bool
   let metrics: MetricSnapshot
-}
-
-/// One open stream, for `/streams`.
-struct StreamDescription: Sendable {
-  let id: String
-  let route: String
-  let mode: String
-  let capability: String
-  let flagVersion: String
-  let age: Double
-  let events: UInt64
-  let bytes: UInt64
-  let queued: Int
-  let worker: Int
-}
-
-extension ClientRoster {
-  /// The open streams, the first `limit` of them.
-  func describeStreams(limit: Int) -> [StreamDescription] {
-    let now = context.loop.readClock()
-    var streams: [StreamDescription] = []
-    forEachExchange { exchange, client in
-      guard streams.count < limit, let stream = exchange.stream else { return }
-      streams.append(
-        StreamDescription(
-          id: stream.id.description, route: exchange.routeName ?? "", mode: stream.mode.rawValue,
-          capability: stream.capability.source.rawValue, flagVersion: stream.flagVersion,
-          age: (now - stream.openedAt).milliseconds, events: stream.events, bytes: stream.bodyBytes,
-          queued: client.queuedBytes, worker: context.index))
-    }
-    return streams
-  }
 }

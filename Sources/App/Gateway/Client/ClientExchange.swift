@@ -15,6 +15,8 @@ package protocol ClientExchange: AnyObject {
   var backend: BackendStanding? { get }
   /// The name of the route that serves the request, once that is known.
   var routeName: String? { get }
+  /// What is known of the request, for operators.
+  var record: RequestRecord { get }
   /// Whether the client has no answer yet.
   var isWaiting: Bool { get }
   /// The connection to Redis that a request for a run began with, while it is needed.
@@ -31,7 +33,12 @@ package protocol ClientExchange: AnyObject {
   /// The client's connection is gone.
   func clientGone()
   /// The request's body broke its own framing; nothing more of the request can be trusted.
-  func clientBrokeFraming()
+  ///
+  /// - Parameters:
+  ///   - status: of the refusal that follows if no head was sent yet.
+  ///   - code: the word for it.
+  /// - Returns: the fields that the refusal carries.
+  func clientBrokeFraming(status: Int, code: String) -> Fields
   /// Ends the event stream, if there is one, though its backend has not.
   func finishStream(_ outcome: Outcome, reason: String)
   /// Looks at the clocks.

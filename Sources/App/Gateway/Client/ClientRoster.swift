@@ -65,7 +65,10 @@ final class ClientRoster {
       return
     }
     // Before its handshake a client can be told nothing.
-    guard admits() else { return connection.close() }
+    guard admits() else {
+      _ = context.refused(.overload, 503, "overload", from: logged(connection))
+      return connection.close()
+    }
     handshakes.begin(connection, as: tls, timeout: limits.headTimeout) { [unowned self] secured in
       guard let secured else { return connectionLeft() }
       begin(secured, tls: tls, secured.applicationProtocol == "h2" ? .http2 : .http11)
@@ -88,9 +91,7 @@ final class ClientRoster {
   /// Counts a new connection. Returns whether there is room for it.
   private func admits() -> Bool {
     context.shard.increment(context.metrics.connections)
-    if room.admitsClient(beside: clients.count + handshakes.count) { return true }
-    context.refused(.overload, 503)
-    return false
+    return room.admitsClient(beside: clients.count + handshakes.count)
   }
 
   private func begin(_ connection: any Connection, tls: ListenerTLS?, _ speech: ClientSpeech) {
@@ -125,12 +126,16 @@ final class ClientRoster {
 
   private func refuseQuickly(_ connection: any Connection) {
     var answer = ByteBuffer()
-    var fields = Fields()
+    var fields = context.refused(.overload, 503, "overload", from: logged(connection))
     fields.append(.retryAfter, decimal: 1)
     ErrorResponse(status: 503, code: "overload", message: "too many connections", fields: fields)
       .writeLast(into: &answer)
     connection.write(answer.span)
     connection.close()
+  }
+
+  private func logged(_ connection: any Connection) -> String {
+    settings.configuration.logClient.text(of: connection.peerAddress.host)
   }
 
   /// The connection is closed, or lingers.
@@ -156,6 +161,13 @@ final class ClientRoster {
     var waits = false
     forEachExchange { exchange, _ in if exchange.store === store { waits = true } }
     return waits
+  }
+
+  /// Bytes that wait for clients.
+  var queuedBytes: Int {
+    var sum = 0
+    forEachExchange { _, client in sum += client.queuedBytes }
+    return sum
   }
 
   /// Calls `body` with each request that is being served, and its way back to the client.
@@ -200,7 +212,9 @@ final class ClientRoster {
       return lastForwarded
     }
     let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
-    let client = ForwardedClient(address: peer.host, isSecure: isSecure, isTrusted: isTrusted)
+    let client = ForwardedClient(
+      address: peer.host, isSecure: isSecure, isTrusted: isTrusted,
+      logged: settings.configuration.logClient.text(of: peer.host))
     (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
     return client
   }

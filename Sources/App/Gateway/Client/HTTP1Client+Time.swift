@@ -42,12 +42,12 @@ extension HTTP1Client: DeadlineMember {
     if let since = headSince {
       let due = since + limits.headTimeout
       if now < due { return due }
-      context.refused(.headTimeout, 408)
+      let fields = context.refused(.headTimeout, 408, "head_timeout", from: forwarded.logged)
       context.limitPassed(.requestHead, route: nil)
       refuse(
         ErrorResponse(
           status: 408, code: "head_timeout",
-          message: TimeLimit.requestHead.ending("the request's head took too long")))
+          message: TimeLimit.requestHead.ending("the request's head took too long"), fields: fields))
       return nil
     }
     let due = idleSince + (machine.requests == 0 ? limits.headTimeout : limits.keepAliveTimeout)

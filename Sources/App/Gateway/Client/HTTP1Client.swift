@@ -105,9 +105,8 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
         begin(head, input, next: offset + consumed)
       }
     } catch {
-      let refusal = ErrorResponse(error)
-      context.refused(.badRequest, refusal.draft.status)
-      refuse(refusal)
+      let fields = context.refused(.badRequest, error.status, error.code, from: forwarded.logged)
+      refuse(ErrorResponse(error, fields: fields))
     }
   }
 
@@ -151,11 +150,9 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     context.shard.increment(context.metrics.refusals[.badRequest])
     // An answer that is complete is the client's whatever it sends; nothing behind its body is looked at.
     guard let exchange else { return pauseReading() }
-    exchange.clientBrokeFraming()
-    if response.headIsSent { return abandon() }
-    let refusal = ErrorResponse(error)
-    context.routes.answered(refusal.draft.status, by: .gateway, on: exchange.routeName)
-    refuse(refusal)
+    let isTold = !response.headIsSent
+    let fields = exchange.clientBrokeFraming(status: error.status, code: error.code)
+    if isTold { refuse(ErrorResponse(error, fields: fields)) } else { abandon() }
   }
 
   /// Bytes of the next request wait, and nothing more is read until it is their turn.

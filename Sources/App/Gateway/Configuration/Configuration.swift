@@ -36,6 +36,8 @@ package struct Configuration: Sendable {
   package var drainDelay = Nanoseconds.zero
   package var logLevel = LogLevel.info
   package var logFormat = LogFormat.auto
+  package var logClient = ClientAddressUse.prefix
+  package var errorDetail = ErrorDetail.auto
 
   package init() {}
 }
@@ -76,7 +78,10 @@ extension Configuration {
         reader.fault("logLevel", "expected debug, info, warning or error, found \"\(name)\"")
       }
     }
-    logFormat = reader.nested("log")?.choice("format") ?? logFormat
+    let log = reader.nested("log")
+    logFormat = log?.choice("format") ?? logFormat
+    logClient = log?.choice("clientAddress") ?? logClient
+    errorDetail = reader.nested("errors")?.choice("detail") ?? errorDetail
     admin = AdminSettings(reader.nested("admin"), secrets: secrets)
     if listen.overlaps(admin.listen) {
       reader.fault(

@@ -14,6 +14,24 @@ package enum Readiness: String, CaseIterable, Sendable {
   case upstreams
 }
 
+/// What clients are told of backends that gave no good answer.
+package enum ErrorDetail: String, CaseIterable, Sendable {
+  /// `full` where clients are on this machine, else `brief`.
+  case auto
+  /// Who was asked, and what went wrong there.
+  case full
+  /// That there is no good answer, and the id of the request.
+  case brief
+
+  func isFull(listeningAt address: SocketAddress) -> Bool {
+    switch self {
+    case .auto: address.isLoopback
+    case .full: true
+    case .brief: false
+    }
+  }
+}
+
 /// How log lines are written.
 package enum LogFormat: String, CaseIterable, Sendable {
   /// `journald` where standard error is systemd's journal, else `json`.

@@ -22,8 +22,8 @@ package struct SettingSources: Sendable {
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   package static let paths = [
     "listen", "http2", "tls.cert", "tls.key", "tls.clientCertificates", "tls.clientRoots",
-    "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format", "upstream",
-    "admin.listen",
+    "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
+    "log.clientAddress", "errors.detail", "upstream", "admin.listen",
     "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
     "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
     "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",

@@ -22,7 +22,8 @@ extension Configuration {
     object["drain"] = .string(drain.text)
     object["drainDelay"] = .string(drainDelay.text)
     object["logLevel"] = .string("\(logLevel)")
-    object["log"] = ["format": .string(logFormat.rawValue)]
+    object["log"] = ["format": .string(logFormat.rawValue), "clientAddress": .string(logClient.rawValue)]
+    object["errors"] = ["detail": .string(errorDetail.rawValue)]
     object["admin"] = [
       "listen": .string(admin.listen.description), "hosts": .array(admin.hosts.map { .string($0) }),
       "readyWhen": .string(admin.readyWhen.rawValue), "operate": .bool(admin.operate),

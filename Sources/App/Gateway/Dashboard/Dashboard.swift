@@ -6,8 +6,8 @@ import SSE
 import Streams
 import Time
 
-/// The dashboard's page and its readers. One question a second goes to the workers, however many pages are open; what
-/// they answer is kept as a history, and each reader is sent what has changed since it was last sent something.
+/// The dashboard's page and its readers. One question a second goes to the workers, however many pages are open, and one
+/// in five seconds while none is; what they answer is kept as a history, and each reader is sent what has changed since it was last sent something.
 ///
 /// Confined to the main thread's loop.
 final class Dashboard {
@@ -28,6 +28,7 @@ final class Dashboard {
   /// The last sums of each worker: one that does not answer keeps them.
   private(set) var tallies: [Int: [String: RouteTally]] = [:]
   var timer: Timer?
+  private var lastPointAt: MonotonicTime?
 
   init(loop: EventLoop, page: WebPage?) {
     self.loop = loop
@@ -57,10 +58,26 @@ final class Dashboard {
     ends.removeLast(max(0, ends.count - Self.endLimit))
     var sums: [String: RouteTally] = [:]
     for tally in tallies.values { for (route, part) in tally { sums[route, default: RouteTally()].add(part) } }
-    history.add(
-      sums, open: views.reduce(0) { $0 + $1.open.values.reduce(0, +) },
-      waiting: views.reduce(0) { $0 + $1.waiting.values.reduce(0, +) }, at: now)
+    let open = views.reduce(0) { $0 + $1.open.values.reduce(0, +) }
+    let waiting = views.reduce(0) { $0 + $1.waiting.values.reduce(0, +) }
+    for back in (0..<newPoints()).reversed() {
+      history.add(
+        sums, open: open, waiting: waiting, at: WallTime(milliseconds: now.milliseconds - 1000 * Int64(back)))
+    }
     return sums
+  }
+
+  /// The seconds since the last point. Each gets one: the workers are not asked every second while nobody follows.
+  private func newPoints() -> Int {
+    let now = loop.readClock()
+    guard let last = lastPointAt else {
+      lastPointAt = now
+      return 1
+    }
+    // A timer may be a little early.
+    let seconds = Int((now - last).seconds + 0.1)
+    lastPointAt = last + .seconds(seconds)
+    return min(seconds, DashboardHistory.limit)
   }
 
   func join(_ stream: any AdminStream, _ choice: StreamChoice) {

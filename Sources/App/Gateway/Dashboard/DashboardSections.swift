@@ -10,14 +10,16 @@ import Time
 /// What the dashboard says, section by section.
 extension Gateway {
   private static let dashboardInterval = Nanoseconds.seconds(1)
+  /// While nobody follows.
+  private static let idleInterval = Nanoseconds.seconds(5)
 
-  /// Asks the workers once a second, for as long as the process lives.
+  /// Asks the workers regularly, for as long as the process lives.
   func runDashboard() {
     let timer = Timer(loop: loop) { [unowned self] in
       gatherDashboard()
       runDashboard()
     }
-    timer.schedule(after: Self.dashboardInterval)
+    timer.schedule(after: dashboard.readers.isEmpty ? Self.idleInterval : Self.dashboardInterval)
     dashboard.timer = timer
   }
 
@@ -39,20 +41,17 @@ extension Gateway {
         contentType: "text/event-stream",
         opensStream: { [unowned self, choice] stream in
           dashboard.join(stream, choice)
-          gatherDashboard(isTick: false)
+          gatherDashboard()
+          runDashboard()
         }))
   }
 
-  /// - Parameter isTick: whether it is the question of the second, which makes a point of the history.
-  private func gatherDashboard(isTick: Bool = true) {
+  private func gatherDashboard() {
     let (choices, lastEnds) = (dashboard.choices, dashboard.lastEnds)
-    if !isTick, choices.isEmpty { return }
     gather(
       { $0.view(after: lastEnds[$0.context.index] ?? 0, choices: choices) },
       then: { [unowned self] views in
-        if isTick || dashboard.history.pointCount == 0 {
-          dashboardSums = dashboard.take(views, at: loop.wallTime())
-        }
+        dashboardSums = dashboard.take(views, at: loop.wallTime())
         guard !choices.isEmpty else { return }
         let views = views.sorted { $0.worker < $1.worker }
         let shared = sharedSections(views)
@@ -190,7 +189,8 @@ extension BadEnd {
     [
       "at": .string(at.rfc3339), "id": .string(stream), "route": .string(route), "mode": .string(mode),
       "outcome": .string(outcome), "reason": .string(reason), "trace": trace.map { .string($0) } ?? .null,
-      "events": .number(Double(events)), "bytes": .number(Double(bytes)), "ms": .number(milliseconds.rounded()),
+      "request": .string(request), "upstream": .string(upstream), "events": .number(Double(events)),
+      "bytes": .number(Double(bytes)), "ms": .number(milliseconds.rounded()),
       "worker": JSONValue(worker),
     ]
   }
@@ -200,6 +200,7 @@ extension OpenStream {
   fileprivate var json: JSONValue {
     [
       "id": .string(id), "route": .string(route), "mode": .string(mode), "trace": trace.map { .string($0) } ?? .null,
+      "request": .string(request), "upstream": .string(upstream), "client": .string(client),
       "age": .number(age.rounded()), "silence": .number(silence.rounded()), "events": .number(Double(events)),
       "bytes": .number(Double(bytes)), "queued": JSONValue(queued), "worker": JSONValue(worker),
     ]

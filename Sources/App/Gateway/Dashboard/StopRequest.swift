@@ -49,6 +49,7 @@ extension ClientRoster {
       if exchange.stream?.id.description == id { found.append(exchange) }
     }
     for exchange in found {
+      exchange.record.stopper = name
       context.log.write(.info, "stream_stopped", at: context.loop.wallTime()) { line in
         line.field("streamId", id)
         line.field("closer", "operator")

@@ -69,6 +69,8 @@ struct BadEnd: Sendable {
   let outcome: String
   let reason: String
   let trace: String?
+  let request: String
+  let upstream: String
   let events: UInt64
   let bytes: UInt64
   let milliseconds: Double
@@ -94,8 +96,11 @@ final class StreamLedger {
   }
 
   private func change(_ route: String, _ body: (inout RouteTally) -> Void) {
-    guard routes[route] != nil || routes.count < Self.routeLimit else { return }
-    body(&routes[route, default: RouteTally()])
+    guard let place = routes.index(forKey: route) else {
+      guard routes.count < Self.routeLimit else { return }
+      return body(&routes[route, default: RouteTally()])
+    }
+    body(&routes.values[place])
   }
 
   func opened(_ stream: ClientDelivery) { change(stream.route) { $0.opened += 1 } }
@@ -117,7 +122,8 @@ final class StreamLedger {
     ends.append(
       BadEnd(
         number: endCount, at: now, stream: stream.id.description, route: stream.route, mode: stream.mode.rawValue,
-        outcome: outcome.rawValue, reason: String(reason.prefix(200)), trace: stream.trace, events: stream.events,
+        outcome: outcome.rawValue, reason: String(reason.prefix(200)), trace: stream.trace,
+        request: stream.record?.id ?? "", upstream: stream.record?.upstream ?? "", events: stream.events,
         bytes: stream.bodyBytes, milliseconds: milliseconds, worker: worker))
   }
 

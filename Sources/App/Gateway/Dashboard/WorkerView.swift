@@ -18,7 +18,7 @@ struct StreamChoice: Sendable, Hashable {
   static let limit = 200
 
   var order = Order.silence
-  /// Part of an id, a trace, a route or a mode; everything when it is empty.
+  /// Part of an id, a trace, a route, a backend's name, a client or a mode; everything when it is empty.
   var text = ""
 }
 
@@ -28,6 +28,9 @@ struct OpenStream: Sendable {
   let route: String
   let mode: String
   let trace: String?
+  let request: String
+  let upstream: String
+  let client: String
   let age: Double
   let silence: Double
   let events: UInt64
@@ -107,7 +110,7 @@ extension ClientRoster {
 extension ClientDelivery {
   fileprivate func fits(_ text: String) -> Bool {
     text.isEmpty || id.description.contains(text) || route.contains(text) || mode.rawValue == text
-      || trace?.contains(text) == true
+      || trace?.contains(text) == true || record?.fits(text) == true
   }
 
   fileprivate func rank(_ order: StreamChoice.Order, queued: Int, at now: MonotonicTime) -> Double {
@@ -121,7 +124,8 @@ extension ClientDelivery {
 
   fileprivate func describe(queued: Int, worker: Int, at now: MonotonicTime) -> OpenStream {
     OpenStream(
-      id: id.description, route: route, mode: mode.rawValue, trace: trace,
+      id: id.description, route: route, mode: mode.rawValue, trace: trace, request: record?.id ?? "",
+      upstream: record?.upstream ?? "", client: record?.client ?? "",
       age: (now - openedAt).milliseconds, silence: max(0, (now - lastSentAt).milliseconds), events: events,
       bytes: bodyBytes, queued: queued, worker: worker)
   }

@@ -35,7 +35,7 @@ struct Attempt: ~Copyable {
   /// - Parameter limit: the time limit that ended it, if one did.
   consuming func failed(
     _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route,
-    limit: TimeLimit?, context: LoopContext
+    limit: TimeLimit?, record: RequestRecord, context: LoopContext
   ) {
     let timeline = timeline
     let now = context.loop.now
@@ -44,6 +44,8 @@ struct Attempt: ~Copyable {
     context.log.write(.warning, "attempt_failed", at: context.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("upstream", pool.settings.name)
+      line.field("requestId") { record.writeID(to: &$0) }
+      line.field("traceId", ifPresent: record.trace)
       line.field("phase", phase.rawValue)
       line.field("reason", fault.reason)
       line.field("limit", ifPresent: limit?.rawValue)

@@ -34,6 +34,8 @@ package final class ClientDelivery {
   let openedAt: MonotonicTime
   /// The route's name; empty until it is in the books.
   var route = ""
+  /// The request that it answers.
+  var record: RequestRecord?
   /// Whose it is, for the census.
   var visitor = CensusVisitor()
   /// Whether comment lines may be sent on it.

@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import Loop
+import SSE
 import Sockets
 import Streams
 import Telemetry
@@ -39,7 +40,7 @@ final class Dispatch: UpstreamRequest {
 
   init(
     request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
-    owner: any DispatchOwner, context: LoopContext
+    owner: any DispatchOwner, record: RequestRecord, stream: StreamID? = nil, context: LoopContext
   ) {
     method = request.method
     self.body = body
@@ -47,7 +48,8 @@ final class Dispatch: UpstreamRequest {
     self.owner = owner
     self.context = context
     search = UpstreamSearch(
-      for: request, body, from: forwarded, on: route, settings: settings, at: context.loop.now)
+      for: request, body, from: forwarded, on: route, settings: settings, record: record,
+      stream: stream ?? record.stream, at: context.loop.now)
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
@@ -70,6 +72,7 @@ final class Dispatch: UpstreamRequest {
     switch step {
     case .attempt(let index):
       let pool = search.pools[index]
+      search.record.asks(pool.settings.name, tier: route.candidates[index].tier)
       pool.attemptBegan()
       start(on: pool)
     case .exhausted:
@@ -112,7 +115,8 @@ final class Dispatch: UpstreamRequest {
     search.waterfall.entered(.head, at: now)
     upstream.serve(self)
     context.upstreamHead.removeAll()
-    attempt?.pool.write(search.request, from: search.forwarded, into: &context.upstreamHead)
+    attempt?.pool.write(
+      search.request, from: search.forwarded, of: search.record, stream: search.stream, into: &context.upstreamHead)
     context.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
     if search.request.expectsContinue, !body.isComplete, !search.hasSentContinue {
@@ -133,8 +137,10 @@ final class Dispatch: UpstreamRequest {
     failedAttempts = search.waterfall.reports.count
     // The waterfall knows whether the attempt had its own time: one that was given none is not to blame.
     let report = search.waterfall.reports.last
+    if let report { search.record.attemptFailed(report) }
     attempt.take()?.failed(
-      report?.fault ?? fault, of: search.request, in: phase, on: route, limit: report?.limit, context: context)
+      report?.fault ?? fault, of: search.request, in: phase, on: route, limit: report?.limit, record: search.record,
+      context: context)
     perform(step, search)
     owner?.dispatchNeedsTime()
   }
@@ -201,6 +207,9 @@ final class Dispatch: UpstreamRequest {
     let now = context.loop.readClock()
     attempt?.timeline.headAt = now
     attempt?.pool.headCame(head.status)
+    if let index = head.fields.firstIndex(of: .xRequestID) {
+      search.record.backendID = [UInt8](copying: head.fields.value(at: index))
+    }
     let answer = head.answer(to: search.request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
     switch search.waterfall.receivedHead(answer, at: now) {

@@ -43,7 +43,7 @@ struct DispatchFailure {
     return lastFault == .timedOut ? 504 : 502
   }
 
-  private var code: String {
+  var code: String {
     if mayHaveHadEffect { return "not_repeated" }
     guard isTransparent else { return "upstreams_exhausted" }
     switch lastFault {
@@ -75,9 +75,12 @@ struct DispatchFailure {
 
   /// Tells the client.
   ///
-  /// - Parameter extra: goes with the answer.
-  func answer(_ client: any ClientStream, with extra: Fields) {
-    let body = problem.text() + "\n"
+  /// - Parameters:
+  ///   - extra: goes with the answer.
+  ///   - request: the id by which the log has it.
+  ///   - isFull: whether the client may see who was asked, and what went wrong there.
+  func answer(_ client: any ClientStream, with extra: Fields, request: String, isFull: Bool) {
+    let body = problem(request, isFull: isFull).text() + "\n"
     var fields = extra
     fields.append(.contentType, literal: "application/problem+json")
     if !isTold { fields.append(.retryAfter, decimal: retryAfter) }
@@ -85,22 +88,25 @@ struct DispatchFailure {
   }
 
   /// A problem document (RFC 9457). `error` says the same in the shape that the clients of model providers read.
-  private var problem: JSONValue {
-    [
+  private func problem(_ request: String, isFull: Bool) -> JSONValue {
+    let detail = isFull ? self.detail : "the service behind this gateway gave no good answer"
+    var object: JSONObject = [
       "type": "about:blank", "title": .string(String(describing: ReasonPhrase.of(status))), "status": JSONValue(status),
-      "code": .string(code), "detail": .string(detail),
-      "attempts": .array(
-        reports.map { report in
-          var attempt = JSONObject()
-          attempt["upstream"] = .string(upstreams[report.upstream])
-          attempt["phase"] = .string(report.phase.rawValue)
-          attempt["reason"] = .string(report.fault.reason)
-          attempt["limit"] = report.limit.map { .string($0.rawValue) }
-          attempt["status"] = report.fault.status.map { JSONValue($0) }
-          attempt["milliseconds"] = JSONValue(report.milliseconds)
-          return .object(attempt)
-        }),
-      "error": ["type": "upstream_error", "code": .string(code), "message": .string(detail)],
+      "code": .string(code), "detail": .string(detail), "requestId": .string(request),
     ]
+    if isFull { object["attempts"] = .array(reports.map(document)) }
+    object["error"] = ["type": "upstream_error", "code": .string(code), "message": .string(detail)]
+    return .object(object)
+  }
+
+  private func document(_ report: AttemptReport) -> JSONValue {
+    var attempt = JSONObject()
+    attempt["upstream"] = .string(upstreams[report.upstream])
+    attempt["phase"] = .string(report.phase.rawValue)
+    attempt["reason"] = .string(report.fault.reason)
+    attempt["limit"] = report.limit.map { .string($0.rawValue) }
+    attempt["status"] = report.fault.status.map { JSONValue($0) }
+    attempt["milliseconds"] = JSONValue(report.milliseconds)
+    return .object(attempt)
   }
 }

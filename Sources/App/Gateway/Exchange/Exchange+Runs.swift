@@ -34,7 +34,7 @@ extension Exchange {
       entry.attach(to: place)
     case .stop:
       runs.stop(place, reason: EndReason.clientAsked.text)
-      answerEmpty(with: crossOriginFields)
+      answerEmpty(with: ownFields)
     case .look:
       machine.seeksRun()
       RunLook(at: place, among: runs) { [weak self] state in self?.answer(state) }.begin()
@@ -45,12 +45,12 @@ extension Exchange {
   func answer(_ state: RunSummary?) {
     guard phase == .inRun else { return }
     guard let state else { return refuse(.noRoute, 404, "unknown_run", "there is no such run") }
-    machine.isOver()
-    var fields = crossOriginFields
+    var fields = ownFields
     fields.append(.contentType, literal: "application/json")
     fields.append(.cacheControl, literal: "no-store")
     let body = state.document.text() + "\n"
     answered(200, by: .gateway)
+    responderLeft()
     client.answer(ResponseDraft(status: 200, fields: fields), body.utf8Span.span)
   }
 

@@ -126,13 +126,13 @@ extension Exchange {
 
   private func stopShared(_ id: RunID, isOver: Bool, _ store: any RunStore) {
     guard !isOver else {
-      answerEmpty(with: crossOriginFields)
+      answerEmpty(with: ownFields)
       return
     }
     store.requestCancel(id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success = result else { return storeIsAway() }
-      answerEmpty(with: crossOriginFields)
+      answerEmpty(with: ownFields)
     }
   }
 }

@@ -17,6 +17,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   let client: any ClientStream
   let method: HTTP.Method
   let openedAt: MonotonicTime
+  let record: RequestRecord
   let streams: StreamOpener
   let upstreams: UpstreamRoom
   /// The runs whose readers are on this loop.
@@ -52,6 +53,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     method = request.method
     openedAt = context.loop.readClock()
     lastActivity = openedAt
+    record = RequestRecord(
+      request, id: context.nextStreamID(), from: client.forwarded,
+      logged: settings.configuration.logClient.text(for: client.forwarded, request.fields), at: openedAt)
     self.request = request
   }
 
@@ -75,7 +79,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
       return refuse(.loopDetected, 508, "loop_detected", "the request has come back to the gateway that passed it on")
     }
     if let endpoint = RunEndpoint(request, settings: settings.shared), serve(endpoint, request) { return }
-    if let fields = RunEndpoint.preflight(request, settings: settings.shared) { return answerEmpty(with: fields) }
+    if let fields = RunEndpoint.preflight(request, settings: settings.shared) { return answerPreflight(fields) }
     serveByRoute(request)
   }
 
@@ -84,12 +88,13 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     guard let match = settings.shared.match(request) else {
       return refuse(.noRoute, 404, "no_route", "no route serves this path and method")
     }
-    if let preflight = match.preflight { return answerEmpty(with: preflight) }
+    if let preflight = match.preflight { return answerPreflight(preflight) }
     let route = match.route
     if request.method == .trace {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
     self.route = route
+    record.route = route.settings.name
     cors = route.cors
     if let settings = route.settings.runs,
       let entry = RunEntry(
@@ -107,6 +112,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   /// The run has turned out to be this route's.
   func serve(_ route: Route) {
     self.route = route
+    record.route = route.settings.name
     cors = settings.shared.runPolicy(of: route)
   }
 
@@ -115,7 +121,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     guard upstreams.admitsRequest else { return refuseForConnections() }
     let dispatch = Dispatch(
       request: request, body: body, from: client.forwarded, route: route, settings: settings, owner: self,
-      context: context)
+      record: record, context: context)
     machine.asks(dispatch)
     dispatch.begin()
   }
@@ -201,8 +207,8 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   ) {
     let opening = decideOpening(request, route)
     let (feed, delivery) = opening.makeStream(
-      context.nextStreamID(), to: client, openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
-      trace: request.traceID, books: streams.books, context: context)
+      record.stream, to: client, openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
+      trace: record.trace, books: streams.books, context: context)
     let relay = StreamRelay(
       feed, from: dispatch, to: delivery, route.settings.stream,
       tails: settings.configuration.shadow.readsTails ? tails : nil, for: self)
@@ -218,6 +224,8 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     run: LoggedRun?
   ) {
     answered(head.status, by: .upstream)
+    record.isStream = true
+    stream.record = record
     streams.sendHead(
       of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,
       to: client)
@@ -232,6 +240,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     dispatch.pass(to: response)
     let rules = cors?.rules(ResponseRules.unchanged, for: request, over: head.fields) ?? ResponseRules.unchanged
     Forwarding.draftResponse(head, as: rules, into: &context.draft)
+    record.writeFields(to: &context.draft)
     answered(head.status, by: .upstream)
     client.sendHead(context.draft, body: framing.plan)
   }
@@ -242,7 +251,10 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     relay(dispatch, head, request, framing, route)
   }
 
-  func responderLeft() { machine.isOver() }
+  func responderLeft() {
+    machine.isOver()
+    done()
+  }
 
   /// Ends the event stream, if there is one, though the backend has not.
   func finishStream(_ outcome: Outcome, reason: String) { machine.answerer?.finish(outcome, reason: reason) }
@@ -259,6 +271,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     // Whoever answers notes it.
     if phase != .answering { noteAbandoned() }
     perform(machine.ends())
+    done()
   }
 
   /// The client sends no more. It may be listening still.
@@ -272,7 +285,15 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   /// The client's request broke its own framing; nothing of the answer can be trusted any more.
-  func clientBrokeFraming() { perform(machine.ends()) }
+  func clientBrokeFraming(status: Int, code: String) -> Fields {
+    if !client.headIsSent {
+      record.code = code
+      answered(status, by: .gateway)
+    }
+    perform(machine.ends())
+    done()
+    return ownFields
+  }
 
   func noteAbandoned() {
     context.log.write(.debug, "request_abandoned", at: context.loop.wallTime()) { line in
@@ -296,13 +317,27 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   func answered(_ status: Int, by origin: ResponseOrigin) {
     context.routes.answered(status, by: origin, on: routeName)
+    record.answered(status, by: origin, at: context.loop.now)
+  }
+
+  /// Tells of the request, which is over; where it has become a stream, that one's end does.
+  private func done() {
+    guard !record.isStream else { return }
+    record.write(to: context.log, at: context.loop.readClock(), context.loop.wallTime())
   }
 
   /// Answers in the backend's place where there is nothing to say but the fields.
   func answerEmpty(with fields: Fields) {
     machine.isOver()
     answered(204, by: .gateway)
+    done()
     client.answer(ResponseDraft(status: 204, fields: fields))
+  }
+
+  private func answerPreflight(_ preflight: Fields) {
+    var fields = preflight
+    record.append(to: &fields)
+    answerEmpty(with: fields)
   }
 
   /// No backend gave a good response.
@@ -310,12 +345,16 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     machine.isOver()
     context.shard.increment(context.metrics.refusals[failure.refusal])
     answered(failure.status, by: .gateway)
-    failure.answer(client, with: crossOriginFields)
+    record.code = failure.code
+    done()
+    let isFull = settings.configuration.errorDetail.isFull(listeningAt: settings.configuration.listen)
+    failure.answer(client, with: ownFields, request: record.id, isFull: isFull)
   }
 
-  /// What an answer of the gateway's own must carry for pages of other origins.
-  var crossOriginFields: Fields {
+  /// What an answer of the gateway's own carries: its request's id, and what pages of other origins need.
+  var ownFields: Fields {
     var fields = Fields()
+    record.append(to: &fields)
     if let request, let cors { cors.append(for: request, to: &fields) }
     return fields
   }
@@ -334,7 +373,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     perform(machine.isRefused())
     context.shard.increment(context.metrics.refusals[refusal])
     answered(status, by: .gateway)
-    var fields = crossOriginFields
+    record.code = code
+    done()
+    var fields = ownFields
     if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
     client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
   }
@@ -342,5 +383,5 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
 extension ResponseRules {
   /// A response that is no event stream passes as it is.
-  fileprivate static let unchanged = ResponseRules()
+  fileprivate static let unchanged = ResponseRules(dropped: [.xRequestID])
 }

@@ -38,6 +38,7 @@ protocol ResponderHost: AnyObject {
   var client: any ClientStream { get }
   var context: LoopContext { get }
   var openedAt: MonotonicTime { get }
+  var record: RequestRecord { get }
   /// More of the request's body is wanted.
   func takesBody()
   /// An answer's head is about to be sent.

@@ -37,6 +37,7 @@ final class StreamOpener {
     opening.draftHead(
       head, stream: stream, run: run, resumePath: settings.configuration.runs.streamPath,
       rules: cors?.rules(plain, for: request, over: head.fields) ?? plain, into: &context.draft)
+    stream.record?.writeFields(to: &context.draft)
     client.sendHead(context.draft, body: .open)
     stream.closing.headWasSent()
     books.opened(stream, route: route, request: request, settings)

@@ -152,7 +152,9 @@ struct StreamRules: Sendable {
     }
     // What speaks of a whole body is not true of a stream whose bytes may change.
     return ResponseRules(
-      dropped: [.xStreamID, .xStreamResume, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires],
+      dropped: [
+        .xStreamID, .xRequestID, .xStreamResume, .preferenceApplied, .acceptRanges, .etag, .lastModified, .expires,
+      ],
       overrides: fields)
   }
 }

@@ -1,4 +1,5 @@
 import HTTP
+import SSE
 import Streams
 import Time
 
@@ -8,6 +9,9 @@ import Time
 final class UpstreamSearch {
   let request: RequestHead
   let forwarded: ForwardedClient
+  let record: RequestRecord
+  /// The id of the event stream that the response may become.
+  let stream: StreamID
   /// What the request began with.
   let settings: LoopSettings
   /// Of the route's candidates, in their order.
@@ -21,10 +25,12 @@ final class UpstreamSearch {
 
   init(
     for request: RequestHead, _ body: RequestBody?, from forwarded: ForwardedClient, on route: Route,
-    settings: LoopSettings, at now: MonotonicTime
+    settings: LoopSettings, record: RequestRecord, stream: StreamID, at now: MonotonicTime
   ) {
     self.request = request
     self.forwarded = forwarded
+    self.record = record
+    self.stream = stream
     self.settings = settings
     pools = settings.pools(of: route)
     let acceptsStream = request.fields.containsElement(.accept, named: "text/event-stream")

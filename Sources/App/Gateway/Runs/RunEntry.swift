@@ -336,7 +336,7 @@ final class RunEntry {
     }
     let source = UpstreamSource(
       head, body: body, from: exchange.client.forwarded, stream: stream, log: made.log, route: route,
-      settings: exchange.settings, context: context)
+      settings: exchange.settings, record: exchange.record, context: context)
     self.source = source
     let run = LoggedRun(
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,

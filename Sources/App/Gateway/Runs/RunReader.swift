@@ -9,8 +9,8 @@ import Time
 
 /// What the reader of a run asks of the request that it answers.
 protocol RunReaderHost: ResponderHost {
-  /// What an answer of the gateway's own must carry for pages of other origins.
-  var crossOriginFields: Fields { get }
+  /// What an answer of the gateway's own carries: its request's id, and what pages of other origins need.
+  var ownFields: Fields { get }
   /// Sends the head of an event stream's response, and enters the stream in the books.
   ///
   /// - Parameter run: where the events are kept, if they are.
@@ -167,7 +167,7 @@ final class RunReader: RunClient {
     // Without ids nothing could be resumed.
     let stream = opening.makeDelivery(
       of: run.stream, to: client, numbersEvents: true, extras: extras, openedAt: host.openedAt, route: run.route,
-      trace: request.traceID, books: books, context: context)
+      trace: host.record.trace, books: books, context: context)
     self.stream = stream
     logDelivery = LogDelivery(to: stream.reader)
     host.sendHead(of: stream, head, opening, request, run: run)
@@ -177,7 +177,7 @@ final class RunReader: RunClient {
 
   /// Everything was read already: to an EventSource 204 says that it need not come back (WHATWG HTML, 9.2.3).
   private func answerFinished() {
-    var fields = host.crossOriginFields
+    var fields = host.ownFields
     fields.append("X-Stream-Id", run.stream.description)
     if let outcome = run.log.end?.outcome { fields.append("X-Stream-Outcome", outcome.rawValue) }
     host.answered(204, by: .gateway)

@@ -25,7 +25,7 @@ final class UpstreamSource: RunSource {
 
   init(
     _ request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, stream: StreamID, log: any EventLog,
-    route: Route, settings: LoopSettings, context: LoopContext
+    route: Route, settings: LoopSettings, record: RequestRecord, context: LoopContext
   ) {
     self.route = route
     self.context = context
@@ -36,7 +36,7 @@ final class UpstreamSource: RunSource {
     memory = log.memory
     dispatch = Dispatch(
       request: request, body: body, from: forwarded, route: route, settings: settings, owner: self,
-      context: context)
+      record: record, stream: stream, context: context)
   }
 
   var isOwner: Bool { true }

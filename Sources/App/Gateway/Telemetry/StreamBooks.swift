@@ -68,7 +68,9 @@ final class StreamBooks {
   }
 
   func firstEventCame(_ stream: ClientDelivery) {
-    let milliseconds = (loop.readClock() - stream.openedAt).milliseconds
+    let now = loop.readClock()
+    let milliseconds = (now - stream.openedAt).milliseconds
+    stream.record?.firstEventCame(at: now)
     shard.observe(metrics.ttfb, milliseconds)
     shard.observe(routes[stream.route].firstEvent, milliseconds / 1000)
     ledger.firstEventCame(stream, after: milliseconds)
@@ -112,6 +114,29 @@ final class StreamBooks {
       line.field("bytes", stream.bodyBytes)
       line.field("milliseconds", Int(elapsed))
       line.field("traceId", ifPresent: stream.trace)
+    }
+    tell(stream, outcome, reason)
+  }
+
+  private func tell(_ stream: ClientDelivery, _ outcome: Outcome, _ reason: String) {
+    guard let record = stream.record else { return }
+    let limit = TimeLimit(endingOf: reason)
+    let isWarning = outcome.isWorthAWarning || limit != nil
+    record.write(isWarning ? .warning : .info, to: log, at: loop.now, loop.wallTime()) { line in
+      line.field("streamId") { stream.id.write(to: &$0) }
+      line.field("mode", word: stream.mode.rawValue)
+      line.field("capability", word: stream.capability.source.rawValue)
+      line.field("flags", stream.flagVersion)
+      line.field("flagReason", word: stream.flagReason.rawValue)
+      line.field("outcome", word: outcome.rawValue)
+      line.field("limit", ifPresent: limit?.rawValue)
+      let isStopped = record.stopper != nil
+      line.field("closer", word: outcome.closer(limit: limit, reason: reason, isStopped: isStopped))
+      line.field("operator", ifPresent: record.stopper)
+      line.field("reason", reason)
+      line.field("events", stream.events)
+      line.field("bytes", stream.bodyBytes)
+      line.field("lastSentMs", Int((stream.lastSentAt - stream.openedAt).milliseconds))
     }
   }
 

@@ -17,6 +17,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private let streamingRules: ForwardingRules
   private(set) var health: UpstreamHealth
   /// What the log says of it.
+  /// Whether the configuration says nothing else of `X-Request-Id`.
+  private let tellsID: Bool
   private var lastToldState = UpstreamHealth.State.Label.available
   private var statistics: UpstreamStatistics
   private var checker: UpstreamChecker?
@@ -32,6 +34,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     health = UpstreamHealth(policy: settings.health)
     statistics = UpstreamStatistics(
       upstream: settings.name, metrics: context.metrics.upstreams, shard: context.shard)
+    tellsID = !settings.overrides.contains(.xRequestID) && !settings.removedHeaders.contains { $0.known == .xRequestID }
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
   }
@@ -48,6 +51,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private static func rules(_ settings: UpstreamSettings, asksForIdentity: Bool) -> ForwardingRules {
     var overrides = settings.overrides
     let removed = KnownFieldSet(settings.removedHeaders.compactMap(\.known))
+    // The gateway's own take the place of the client's.
+    let replaced = removed.union([.xRequestID, .xStreamID])
     // What the operator says of it goes first.
     if asksForIdentity, !removed.contains(.acceptEncoding), !overrides.contains(.acceptEncoding) {
       overrides.set(.acceptEncoding, FieldValue(literal: "identity"))
@@ -55,7 +60,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     return ForwardingRules(
       upstreamAuthority: settings.url.authorityValue, host: settings.preservesHost ? .preserve : .upstream,
       basePath: settings.url.basePath, strippedParameters: ["stream_end"],
-      dropped: removed,
+      dropped: replaced,
       droppedNames: settings.removedHeaders.filter { $0.known == nil }, dropsTwins: settings.dropsTwins,
       overrides: overrides, via: ViaName.own)
   }
@@ -64,7 +69,12 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   ///
   /// A response that may be an event stream is asked for uncompressed: events can't be told apart otherwise. Plain
   /// downloads keep their compression. An id that this gateway made is its own business; the backend sees its own.
-  func write(_ request: borrowing RequestHead, from client: ForwardedClient, into out: inout ByteBuffer) {
+  ///
+  /// - Parameter stream: the id of the event stream that the response may become.
+  func write(
+    _ request: borrowing RequestHead, from client: ForwardedClient, of record: RequestRecord, stream: StreamID,
+    into out: inout ByteBuffer
+  ) {
     let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
     if Self.hasOwnID(request) {
       var chosen = mayStream ? streamingRules : rules
@@ -77,6 +87,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     } else {
       Forwarding.writeRequest(request, from: client, as: rules, into: &out)
     }
+    if tellsID { record.addIDs(mayStream ? stream : nil, to: &out) }
   }
 
   /// Whether the client goes on from an id that this gateway made; the header counts before the query.

@@ -75,11 +75,14 @@ package struct ForwardedClient: Sendable {
   package let isSecure: Bool
   /// Whether the peer is on the trust list: what it says about the client before it is passed on.
   package let isTrusted: Bool
+  /// As much of the address as the log may say; empty: nothing.
+  package let logged: String
 
   /// - Parameters:
   ///   - address: the peer's IP address without a port.
   ///   - isSecure: whether it came over TLS.
-  package init(address: String, isSecure: Bool, isTrusted: Bool) {
+  package init(address: String, isSecure: Bool, isTrusted: Bool, logged: String = "") {
+    self.logged = logged
     self.address = FieldValue(address) ?? FieldValue(literal: "unknown")
     self.isSecure = isSecure
     self.isTrusted = isTrusted

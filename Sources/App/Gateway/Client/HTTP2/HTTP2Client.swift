@@ -139,9 +139,9 @@ final class HTTP2Client: Client {
   }
 
   private func refuse(_ id: HTTP2StreamID, _ fault: HTTP2Fault) {
-    context.shard.increment(context.metrics.refusals[.badRequest])
+    let fields = context.refused(.badRequest, fault.status, fault.code, from: forwarded.logged)
     open(id, method: .get, isWhole: true)
-      .refuse(ErrorResponse(status: fault.status, code: fault.code, message: fault.description))
+      .refuse(ErrorResponse(status: fault.status, code: fault.code, message: fault.description, fields: fields))
   }
 
   /// A stream's answer has arrived, or never will.

@@ -151,7 +151,9 @@ const BACKENDS = [
 const STREAMS = [
   { name: "Stream", c: "id" },
   { name: "Route" },
+  { name: "Backend" },
   { name: "Mode" },
+  { name: "Client" },
   { name: "Age", n: true, sort: "age" },
   { name: "Last event", n: true, sort: "silence" },
   { name: "Events", n: true },
@@ -165,6 +167,7 @@ const ENDED = [
   { name: "At" },
   { name: "Outcome", c: "bad" },
   { name: "Route" },
+  { name: "Backend" },
   { name: "Mode" },
   { name: "After", n: true },
   { name: "Events", n: true },
@@ -302,9 +305,11 @@ const SECTIONS = {
       else cell.removeAttribute("aria-sort");
     }
     fill(byId("streams-table"), STREAMS, list, ({ id, worker }) => `${id}/${worker}`, (stream) => [
-      stream.id,
+      { t: stream.id, title: `request ${stream.request}` },
       stream.route,
+      stream.upstream || "\u2013",
       stream.mode,
+      stream.client || "\u2013",
       span(stream.age),
       { t: span(stream.silence), c: stream.silence > 30000 ? "warn" : "" },
       grouped(stream.events),
@@ -320,12 +325,13 @@ const SECTIONS = {
       { t: clock(end.at), title: end.at },
       `\u25b2 ${end.outcome}`,
       end.route,
+      end.upstream || "\u2013",
       end.mode,
       span(end.ms),
       grouped(end.events),
       size(end.bytes),
       end.reason,
-      end.id,
+      { t: end.id, title: `request ${end.request}` },
       end.trace ?? "\u2013",
     ], "None since the start.");
   },

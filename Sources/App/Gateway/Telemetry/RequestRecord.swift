@@ -1,0 +1,195 @@
+import Bytes
+import HTTP
+import JSON
+import SSE
+import Streams
+import Telemetry
+import Time
+
+/// What is known of one request, from its head to the end of its answer: for the log line `request_done`, and for lists
+/// of what is open.
+///
+/// Confined to its client's loop.
+package final class RequestRecord {
+  /// The id of the stream that the request becomes where that has no other, and the request's own where no trusted peer
+  /// gave it one.
+  let stream: StreamID
+  private let given: [UInt8]?
+  private let method: HTTP.Method
+  private let target: [UInt8]
+  /// The trace that the request belongs to.
+  let trace: String?
+  /// Who asked, as the log may say it; empty where it may not.
+  let client: String
+  let openedAt: MonotonicTime
+  var route: String?
+  private(set) var status = 0
+  private(set) var origin = ResponseOrigin.gateway
+  /// The word for a refusal of the gateway's own.
+  var code: String?
+  private(set) var headAt: MonotonicTime?
+  private(set) var firstEventAt: MonotonicTime?
+  /// Who was asked last.
+  var upstream: String?
+  var tier = 0
+  /// Attempts that gave no good response, with the names of those that were asked.
+  private(set) var attempts: [(upstream: String, report: AttemptReport)] = []
+  /// The backend's own id of the request.
+  var backendID: [UInt8] = []
+  /// An operator, when one ended it.
+  var stopper: String?
+  /// Whether its answer is an event stream, whose end is told with the stream's own words.
+  var isStream = false
+  private var isWritten = false
+
+  /// - Parameters:
+  ///   - id: unguessable, and no other request's.
+  ///   - logged: who asked, as the log may say it.
+  init(
+    _ request: borrowing RequestHead, id: StreamID, from client: ForwardedClient, logged: String, at now: MonotonicTime
+  ) {
+    stream = id
+    given = client.isTrusted ? Self.idGiven(in: request.fields) : nil
+    trace = request.traceID
+    self.client = logged
+    openedAt = now
+    method = request.method
+    target = [UInt8](copying: request.path)
+  }
+
+  /// At most 128 printable ASCII characters are taken.
+  private static func idGiven(in fields: borrowing Fields) -> [UInt8]? {
+    guard let index = fields.firstIndex(of: .xRequestID) else { return nil }
+    let value = fields.value(at: index)
+    guard (1...128).contains(value.count) else { return nil }
+    for place in value.indices where !(0x21...0x7E).contains(value[place]) { return nil }
+    return [UInt8](copying: value)
+  }
+
+  var path: String { String(decoding: target, as: UTF8.self) }
+
+  /// Whether an operator who looks for `text` means it.
+  func fits(_ text: String) -> Bool {
+    upstream?.contains(text) == true || client.contains(text) || id.contains(text)
+  }
+
+  func writeID(to buffer: inout ByteBuffer) {
+    if let given { buffer.append(given) } else { stream.write(to: &buffer) }
+  }
+
+  var id: String {
+    var buffer = ByteBuffer()
+    writeID(to: &buffer)
+    return String(decoding: buffer.toArray(), as: UTF8.self)
+  }
+
+  /// Appends the field with the request's id.
+  func append(to fields: inout Fields) {
+    if let value = FieldValue(id) { fields.append(.xRequestID, value) }
+  }
+
+  /// Appends what a backend's response carries to the client: the request's id, and the backend's own under another name.
+  func writeFields(to draft: inout ResponseDraft) {
+    draft.append("X-Request-Id") { writeID(to: &$0) }
+    let backendID = backendID
+    if !backendID.isEmpty { draft.append("X-Upstream-Request-Id") { $0.append(backendID) } }
+  }
+
+  /// Puts the request's ids into a head for a backend that is complete.
+  ///
+  /// - Parameter stream: the id of the event stream that it may become; `nil` where it can't.
+  func addIDs(_ stream: StreamID?, to head: inout ByteBuffer) {
+    head.truncate(to: head.count - 2)
+    head.append("X-Request-Id: " as StaticString)
+    writeID(to: &head)
+    if let stream {
+      head.append("\r\nX-Stream-Id: " as StaticString)
+      stream.write(to: &head)
+    }
+    head.append("\r\n\r\n" as StaticString)
+  }
+
+  // MARK: - What happens
+
+  func answered(_ status: Int, by origin: ResponseOrigin, at now: MonotonicTime) {
+    self.status = status
+    self.origin = origin
+    headAt = now
+  }
+
+  func asks(_ upstream: String, tier: Int) {
+    self.upstream = upstream
+    self.tier = tier
+    backendID = []
+  }
+
+  func attemptFailed(_ report: AttemptReport) {
+    if let upstream { attempts.append((upstream, report)) }
+  }
+
+  func firstEventCame(at now: MonotonicTime) { firstEventAt = now }
+
+  // MARK: - The line
+
+  /// Writes the line, once. Without an answer there is nothing to tell yet.
+  ///
+  /// - Parameter more: what only a stream has.
+  func write(
+    _ level: LogLevel = .info, to log: WorkerLog, at now: MonotonicTime, _ time: @autoclosure () -> WallTime,
+    _ more: (inout LogLine) -> Void = { _ in }
+  ) {
+    guard !isWritten, status != 0 else { return }
+    isWritten = true
+    let path = target
+    log.write(status >= 500 ? max(level, .warning) : level, "request_done", at: time()) { line in
+      line.field("requestId") { writeID(to: &$0) }
+      line.field("traceId", ifPresent: trace)
+      if !client.isEmpty { line.field("client", word: client) }
+      line.field("route", ifPresent: route)
+      line.field("method", word: method.name)
+      line.field("path", path.span)
+      line.field("status", status)
+      line.field("origin", word: origin.rawValue)
+      line.field("code", ifPresent: code)
+      if let upstream {
+        line.field("upstream", upstream)
+        line.field("tier", tier)
+      }
+      if !attempts.isEmpty { line.field("attempts", json: JSONValue.array(attempts.map(Self.document)).text()) }
+      if !isStream {
+        line.field("closer", word: status == 499 ? "client" : origin == .upstream ? "backend" : "gateway")
+      }
+      more(&line)
+      line.field("milliseconds", Int((now - openedAt).milliseconds))
+      if let headAt { line.field("headMs", Int((headAt - openedAt).milliseconds)) }
+      if let firstEventAt { line.field("firstEventMs", Int((firstEventAt - openedAt).milliseconds)) }
+      if !backendID.isEmpty { line.field("backendRequestId", String(decoding: backendID, as: UTF8.self)) }
+    }
+  }
+
+  private static func document(_ attempt: (upstream: String, report: AttemptReport)) -> JSONValue {
+    var object = JSONObject()
+    object["upstream"] = .string(attempt.upstream)
+    object["phase"] = .string(attempt.report.phase.rawValue)
+    object["reason"] = .string(attempt.report.fault.reason)
+    object["limit"] = attempt.report.limit.map { .string($0.rawValue) }
+    object["status"] = attempt.report.fault.status.map { JSONValue($0) }
+    object["ms"] = JSONValue(attempt.report.milliseconds)
+    return .object(object)
+  }
+}
+
+extension Outcome {
+  /// Who brought the end about.
+  ///
+  /// - Parameter limit: the time limit that did, if one did.
+  func closer(limit: TimeLimit?, reason: String, isStopped: Bool) -> String {
+    switch self {
+    case .completed, .incomplete, .upstreamError, .upstreamTruncated: "backend"
+    case .clientGone, .replacedByNewStream: "client"
+    case .cancelled where isStopped: "operator"
+    case .cancelled where limit == nil && reason == EndReason.clientAsked.text: "client"
+    default: "gateway"
+    }
+  }
+}
