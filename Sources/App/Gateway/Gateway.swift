@@ -40,6 +40,9 @@ package final class Gateway {
   let logWriter: LogWriter
   /// The last numbers of each worker.
   var snapshots: [Int: MetricSnapshot] = [:]
+  /// What each worker held when it was last asked: connections, and bytes that wait for clients.
+  var held: [Int: (connections: Int, queued: Int)] = [:]
+  var selfCheck = SelfCheck(descriptors: 0, memory: 0)
   private var service: ServiceReports?
   /// When the configuration in force was read; `nil` before the first reload.
   private(set) var configuredAt: WallTime?
@@ -133,6 +136,8 @@ package final class Gateway {
     runDashboard()
     try startAdmin(configuration.admin)
     try watchSignals()
+    selfCheck = SelfCheck(
+      descriptors: OwnProcess.descriptors ?? 0, memory: OwnProcess.residentBytes ?? 0)
     log.write(.info, "started", at: loop.wallTime()) { line in
       line.field("listen", addresses[0].description)
       if addresses.count > 1 {

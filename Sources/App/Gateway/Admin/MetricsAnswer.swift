@@ -10,10 +10,16 @@ import Time
 extension Gateway {
   func answerMetrics(_ respond: @escaping (AdminResponse) -> Void) {
     gather(
-      { (index: $0.context.index, census: $0.books.census.take(), metrics: $0.snapshot()) },
+      {
+        (
+          index: $0.context.index, census: $0.books.census.take(), metrics: $0.snapshot(),
+          connections: $0.clients.connections + $0.upstreams.count, queued: $0.clients.queuedBytes
+        )
+      },
       each: { [unowned self] in
         censusKeeper.take([$0.census])
         snapshots[$0.index] = $0.metrics
+        held[$0.index] = ($0.connections, $0.queued)
       },
       then: { [unowned self] _ in respond(metricsText()) })
   }
@@ -131,7 +137,22 @@ extension Gateway {
       "process_resident_memory_bytes", "gauge", "Memory in use.", OwnProcess.residentBytes.map(Double.init))
     write("process_open_fds", "gauge", "Open descriptors.", OwnProcess.descriptors.map(Double.init))
     write("process_max_fds", "gauge", "Descriptors that may be open.", Double(Host.descriptorLimit))
+    appendSelfCheck(to: &out)
     appendLogSeries(to: &out)
+  }
+
+  private func appendSelfCheck(to out: inout ByteBuffer) {
+    guard let resident = OwnProcess.residentBytes, let open = OwnProcess.descriptors else { return }
+    let (connections, queued) = held.values.reduce((0, 0)) { ($0.0 + $1.connections, $0.1 + $1.queued) }
+    PrometheusText.write(
+      "fermata_unaccounted_fds", "gauge", "Open descriptors that neither the start nor a counted connection explains.",
+      [([], Double(selfCheck.descriptors(open: open, connections: connections)))], to: &out)
+    let memory = selfCheck.memory(
+      resident: resident, connections: connections, kept: hub.budget.used + hub.bodies.used, queued: queued)
+    PrometheusText.write(
+      "fermata_unaccounted_memory_bytes", "gauge",
+      "Memory that neither the start, connections, runs nor bodies explain.",
+      [([], Double(memory))], to: &out)
   }
 
   private func appendLogSeries(to out: inout ByteBuffer) {

@@ -89,5 +89,10 @@ final class RunDirectory: Sendable {
     }
   }
 
+  /// The runs that live on a loop.
+  func streams(on worker: Int) -> [StreamID] {
+    table.withLock { table in table.places.values.filter { $0.worker == worker }.map(\.identity.stream) }
+  }
+
   var count: Int { table.withLock { $0.places.count } }
 }

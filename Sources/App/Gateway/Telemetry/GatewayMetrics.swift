@@ -105,6 +105,7 @@ package struct GatewayMetrics: Sendable {
   let orphans: Counter
   let runsActive: Gauge
   let runBytes: Gauge
+  let unaccounted: MetricRow<Gauge, Unaccounted>
   let boundLimits: MetricRow<Gauge, Bound>
   let boundUse: MetricRow<Gauge, Bound>
   let unkept: Counter
@@ -192,6 +193,9 @@ package struct GatewayMetrics: Sendable {
     boundLimits = MetricRow(
       define.gauges(
         "fermata_bound_limit", "The most that all clients together may use: connections, bytes or runs.", by: "bound"))
+    unaccounted = MetricRow(
+      define.gauges(
+        "fermata_unaccounted", "What is held and not counted, or counted and not held: 0, but for a leak.", by: "kind"))
     boundUse = MetricRow(
       define.gauges("fermata_bound_used", "What they use now of each bound.", by: "bound"))
     unkept = define.counter(

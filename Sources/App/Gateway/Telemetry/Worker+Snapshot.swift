@@ -20,8 +20,10 @@ extension Worker {
   private func survey() {
     let now = context.loop.now
     context.routes.beginSurvey()
+    var held = 0
     clients.forEachExchange { exchange, client in
       if let stream = exchange.stream {
+        held += 1
         books.count(stream)
         context.routes.note(openOn: stream.route, backend: exchange.backend, queued: client.queuedBytes, at: now)
       } else if exchange.isWaiting {
@@ -29,6 +31,9 @@ extension Worker {
       }
     }
     context.routes.show()
+    let lost = runs.hub.directory.streams(on: context.index).count { runs[$0] == nil }
+    context.shard.set(context.metrics.unaccounted[.streams], to: Double(abs(books.openStreams - held)))
+    context.shard.set(context.metrics.unaccounted[.runs], to: Double(lost))
   }
 
   private func showBounds() {
