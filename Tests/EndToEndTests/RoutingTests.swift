@@ -113,7 +113,7 @@ extension EndToEnd {
           #expect(
             values.map(\.value) == [
               "https://app.example", "true",
-              "X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, X-Stream-Resume, X-Run-Id, Preference-Applied, Retry-After, X-Cost",
+              "X-Stream-Id, X-Stream-Mode, X-Stream-Outcome, X-Stream-Resume, X-Run-Id, Preference-Applied, Retry-After, X-Request-Id, X-Cost",
             ])
           let vary = result.head.fields.filter { $0.name.lowercased() == "vary" }.map(\.value)
           #expect(vary.contains("Origin") && vary.contains("Accept"))
