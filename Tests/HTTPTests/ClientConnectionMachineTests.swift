@@ -160,4 +160,14 @@ import Testing
     willClose.append(machine.willClose(endsBody: false))
     #expect(willClose == [hasBody || endsBody, endsBody, endsBody])
   }
+
+  @Test func `a gateway that leaves says so with the answer that comes next`() {
+    var machine = ClientConnectionMachine()
+    machine.requestCame(hasBody: false, limit: 9, mayContinue: true)
+    let willClose = machine.willClose(endsBody: false, mayContinue: false)
+    #expect(willClose)
+    machine.headWasSent(endsBody: false, mayContinue: false)
+    let next = machine.answerEnded(isCut: false, endsBody: false)
+    #expect(next == .linger)
+  }
 }

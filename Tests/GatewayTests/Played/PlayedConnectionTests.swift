@@ -214,6 +214,37 @@ import Time
     #expect(client.received.components(between: "data: ") == 10)
   }
 
+  @Test func `a client that takes nothing for its time is cut off`() throws {
+    let gateway = try gateway(stream: "{ highWater: \"64KiB\", lowWater: \"16KiB\", clientStall: \"5s\" }")
+    let client = gateway.connect(sending: Self.plain)
+    let backend = try #require(gateway.backends.last)
+    backend.openStream()
+    gateway.turns()
+    client.isStuck = true
+    for _ in 1...10 { backend.event(String(repeating: "x", count: 10 << 10)) }
+    gateway.pass(.seconds(12), tick: .milliseconds(250))
+    #expect(client.wasReset && backend.isClosed)
+  }
+
+  @Test func `a drain closes who waits for nothing, and refuses what comes later`() throws {
+    let gateway = try gateway()
+    let idle = gateway.connect(sending: Self.plain)
+    try answer(gateway)
+    let busy = gateway.connect(sending: Self.plain)
+    let backend = try #require(gateway.backends.last)
+    var isDrained = false
+    gateway.drain { isDrained = true }
+    gateway.turns()
+    #expect(idle.isClosed)
+    #expect(!isDrained && !busy.isClosed)
+    backend.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    gateway.turns()
+    #expect(busy.received.hasSuffix("hello") && busy.received.contains("Connection: close"))
+    busy.finish()
+    gateway.turns()
+    #expect(isDrained)
+  }
+
   @Test func `the end of a drain ends open streams with their own reason`() throws {
     let gateway = try gateway()
     let client = gateway.connect(

@@ -30,7 +30,9 @@ extension HTTP1Client: ClientStream {
   /// Whether the end of the connection is what ends the answer's body.
   private var endsBody: Bool { response.framing == .untilClose }
   /// Whether `Connection: close` must go with the answer.
-  private var willClose: Bool { machine.willClose(endsBody: endsBody) }
+  private var willClose: Bool { machine.willClose(endsBody: endsBody, mayContinue: mayContinue) }
+  /// A gateway that leaves says so with the next answer, unless another request of the client's is here already.
+  private var mayContinue: Bool { !context.isLeaving || !backlog.isEmpty }
 
   func sendHead(_ draft: borrowing ResponseDraft, body: BodyPlan) {
     let framing = BodyFraming(body, for: version)
@@ -44,7 +46,7 @@ extension HTTP1Client: ClientStream {
 
   /// Sends an answer's head; after it nobody may change whether the connection is kept.
   private func sendHead(_ head: borrowing ByteBuffer) {
-    machine.headWasSent(endsBody: endsBody)
+    machine.headWasSent(endsBody: endsBody, mayContinue: mayContinue)
     response.sendHead(head)
   }
 

@@ -115,10 +115,12 @@ package struct ClientConnectionMachine: ~Copyable {
 
   /// Whether the connection ends after the answer that is being written.
   ///
-  /// - Parameter endsBody: whether the end of the connection is what ends the body.
-  package func willClose(endsBody: Bool) -> Bool {
+  /// - Parameters:
+  ///   - endsBody: whether the end of the connection is what ends the body.
+  ///   - mayContinue: whether the gateway lets the connection go on. It may have begun to leave since the request came.
+  package func willClose(endsBody: Bool, mayContinue: Bool = true) -> Bool {
     switch state {
-    case .exchanging(let request): request.closes || request.hasBody || endsBody
+    case .exchanging(let request): request.closes || request.hasBody || endsBody || !mayContinue
     case .awaitingHead: true
     case .answered: true
     case .closing: true
@@ -178,12 +180,12 @@ package struct ClientConnectionMachine: ~Copyable {
     return false
   }
 
-  /// The answer's head was sent: whether the connection goes on is decided.
-  package mutating func headWasSent(endsBody: Bool) {
+  /// The answer's head was sent: whether the connection goes on is decided, by what `willClose` was told.
+  package mutating func headWasSent(endsBody: Bool, mayContinue: Bool = true) {
     let facts = facts
     switch consume self.state {
     case .exchanging(var request):
-      request.closes = request.closes || request.hasBody || endsBody
+      request.closes = request.closes || request.hasBody || endsBody || !mayContinue
       self = Self(.exchanging(request), facts)
     case let other: self = Self(other, facts)
     }
