@@ -130,6 +130,32 @@ struct RunKeysTests {
     lease.release()
   }
 
+  @Test func `a key whose run does not begin is free after a lease, and one whose run is held is not`() throws {
+    let store = store {
+      $0.lease = .milliseconds(400)
+      $0.renewal = .milliseconds(100)
+    }
+    defer { store.redis.close() }
+    let (held, dead, request) = (Digest([[1]]), Digest([[2]]), Digest([[3]]))
+    for key in [held, dead] {
+      let claim = try wait {
+        store.claimIdempotency(key, run: run, request: request, timeToLive: store.settings.lease, $0)
+      }
+      #expect(claim == .success(.mine))
+    }
+    _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
+    let lease = RunLease(
+      store: store, run: run, token: token(1), meta: meta(1), idempotency: (held, request)
+    ) {}
+    test.run(for: .milliseconds(600))
+    let other = try #require(RunID("run-2"))
+    let claims = try [held, dead].map { key in
+      try wait { store.claimIdempotency(key, run: other, request: request, $0) }
+    }
+    #expect(claims == [.success(.attach(run, request: request)), .success(.mine)])
+    lease.release()
+  }
+
   @Test func `a lookup tells everything of a run, and nothing of one that is unknown`() throws {
     let store = store()
     defer { store.redis.close() }

@@ -49,7 +49,7 @@ package struct RunAdmission: ~Copyable {
     case over
     /// The client left while a claim was under way: if it is granted it has to be given back. → over
     case leftClaimingKey(StreamID)
-    case leftClaiming
+    case leftClaiming(StreamID)
   }
 
   /// A run that was begun under the request's key.
@@ -165,9 +165,9 @@ package struct RunAdmission: ~Copyable {
     _ = advance { state, _ in
       switch consume state {
       case .claimingKey(let stream, _): Move(.leftClaimingKey(stream), Step(.nothing))
-      case .claiming: Move(.leftClaiming, Step(.nothing))
+      case .claiming(let stream): Move(.leftClaiming(stream), Step(.nothing))
       case .leftClaimingKey(let stream): Move(.leftClaimingKey(stream), Step(.nothing))
-      case .leftClaiming: Move(.leftClaiming, Step(.nothing))
+      case .leftClaiming(let stream): Move(.leftClaiming(stream), Step(.nothing))
       default: Move(.over, Step(.nothing))
       }
     }
@@ -263,11 +263,15 @@ package struct RunAdmission: ~Copyable {
   }
 
   private static func findElsewhere(_ facts: inout Facts) -> Move {
-    guard facts.request.isStored, facts.request.mayBeKnownElsewhere, facts.request.hasStore, !facts.storeIsAway else {
-      return goOn(&facts)
-    }
+    guard facts.request.isStored, facts.request.mayBeKnownElsewhere, facts.request.hasStore else { return goOn(&facts) }
+    guard !facts.storeIsAway else { return notFound(&facts) }
     guard facts.request.hasLastID, let key = facts.request.key else { return seekClientStream(&facts) }
     return .ask(.runOfKey(key), .seekingKey)
+  }
+
+  /// The store can't say which run the request means. One that goes on from an event would get another in its place.
+  private static func notFound(_ facts: inout Facts) -> Move {
+    facts.request.hasLastID ? .refuse(.storeAway) : goOn(&facts)
   }
 
   private static func seekClientStream(_ facts: inout Facts) -> Move {
@@ -297,18 +301,20 @@ package struct RunAdmission: ~Copyable {
     case .seeking(let run): return Self.sought(run, answer, facts)
     case .seekingKey:
       // The key is there: it is claimed, which finds its run and compares the requests.
-      if case .named(_?) = answer { return .ask(.room, .makingRoom) }
-      return Self.seekClientStream(&facts)
+      guard case .named(let run) = answer else { return Self.notFound(&facts) }
+      return run == nil ? Self.seekClientStream(&facts) : .ask(.room, .makingRoom)
     case .seekingClientStream: return Self.clientStreamSought(answer, &facts)
     case .lookingUpUse(let use):
-      guard case .run(let known) = answer, let meta = known.meta, meta.source == .gateway,
-        meta.principal == facts.request.principal
-      else { return Self.goOn(&facts) }
+      guard case .run(let known) = answer else { return Self.notFound(&facts) }
+      guard let meta = known.meta, meta.source == .gateway, meta.principal == facts.request.principal else {
+        return Self.goOn(&facts)
+      }
       facts.nameIsStored = true
       let follow = Verdict.follow(use.run, meta, request: use.request)
       return .ask(.stream(meta.stream, startsAnew: false), .findingFollowed(follow))
     case .settling(let isForeign):
-      if case .wait(let left) = answer, left > .zero { return Self.findAgain(in: left, &facts, now) }
+      guard case .wait(let left) = answer else { return Self.notFound(&facts) }
+      if left > .zero { return Self.findAgain(in: left, &facts, now) }
       return isForeign ? Self.foreign(&facts) : Self.goOn(&facts)
     case .claimingKey(let stream, let hasPlace):
       return Self.keyClaimed(stream, hasPlace: hasPlace, answer, &facts, now)
@@ -323,10 +329,12 @@ package struct RunAdmission: ~Copyable {
       guard let meta = known.meta else { return .refuse(.noRoom) }
       return Self.readWorkers(run, meta, facts)
     case .leftClaimingKey(let stream):
-      let run = answer == .key(.mine) ? RunID(stream.description) : nil
-      return Move(.over, Step(.nothing, releasing: run))
-    case .leftClaiming:
-      return Move(.over, Step(answer == .claim(.mine) ? .giveUp : .nothing))
+      // Without an answer it may be granted all the same.
+      if case .key(let claim) = answer, claim != .mine { return Move(.over, Step(.nothing)) }
+      return Move(.over, Step(.nothing, releasing: RunID(stream.description)))
+    case .leftClaiming(let stream):
+      if answer == .claim(.mine) { return Move(.over, Step(.giveUp)) }
+      return Move(.over, Step(.nothing, releasing: facts.request.key == nil ? nil : RunID(stream.description)))
     case let other: return Move(other, Step(.nothing))
     }
   }
@@ -340,7 +348,7 @@ package struct RunAdmission: ~Copyable {
   }
 
   private static func clientStreamSought(_ answer: StoreAnswer, _ facts: inout Facts) -> Move {
-    guard case .used(let use) = answer else { return goOn(&facts) }
+    guard case .used(let use) = answer else { return notFound(&facts) }
     guard let use else { return .ask(.remainingWait, .settling(isForeign: false)) }
     guard facts.request.hasLastID || (facts.request.digest != nil && facts.request.digest == use.request) else {
       return goOn(&facts)
@@ -431,8 +439,13 @@ package struct RunAdmission: ~Copyable {
   }
 
   private static func storeFailed(_ stream: StreamID, _ fault: StoreFault?, _ facts: Facts) -> Move {
-    let verdict: Verdict = facts.request.goesOnWithoutStore ? .begin(stream, .degraded) : .refuse(.storeAway)
-    return Move(.over, Step(.verdict(verdict), lost: Loss(stream: stream, fault: fault)))
+    let lost = Loss(stream: stream, fault: fault)
+    if facts.request.goesOnWithoutStore {
+      return Move(.over, Step(.verdict(.begin(stream, .degraded)), lost: lost))
+    }
+    // The key may be claimed, and must not lead to a run that never begins.
+    let run = facts.request.key == nil ? nil : RunID(stream.description)
+    return Move(.over, Step(.verdict(.refuse(.storeAway)), releasing: run, lost: lost))
   }
 
   // MARK: - The run of another request

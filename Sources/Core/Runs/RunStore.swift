@@ -36,7 +36,8 @@ package protocol RunStore: AnyObject {
   /// - Parameter token: tells this owner from all others.
   func claim(
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, StoreFault>) -> Void)
-  /// Notes that `run` is started by `request` under a key, unless another run was before.
+  /// Notes that `run` is started by `request` under a key, unless another run was before. Forgotten after a lease, unless
+  /// the run is held by then (`hold`): a gateway that dies in between must not keep the key.
   func claimKey(
     _ key: Digest, run: RunID, request: Digest, _ completion: @escaping (Result<KeyClaim, StoreFault>) -> Void)
   /// Takes `claimKey` back, for a run that could not be started: a repeat may try again.

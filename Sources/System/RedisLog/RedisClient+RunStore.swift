@@ -52,7 +52,7 @@ extension RedisClient: RunStore {
   package func claimKey(
     _ key: Digest, run: RunID, request: Digest, _ completion: @escaping (Result<KeyClaim, StoreFault>) -> Void
   ) {
-    store.claimIdempotency(key, run: run, request: request, told(completion))
+    store.claimIdempotency(key, run: run, request: request, timeToLive: settings.lease, told(completion))
   }
 
   package func releaseKey(_ key: Digest, run: RunID, request: Digest) {

@@ -39,6 +39,19 @@ final class RunOwnership {
     store.hold(title) { [self] in run?.ownershipLost() }
   }
 
+  /// A tenure to be given up at once. It must not bind the key again.
+  private func makeBriefTenure() -> any RunTenure {
+    var title = title
+    title.key = nil
+    return store.hold(title) {}
+  }
+
+  /// The loop ends, and with it the tenure, which nobody renews.
+  func letGo() {
+    run = nil
+    tenure = nil
+  }
+
   /// The log has stored something.
   func logMoved() {
     if log.isSettled || (log.hasEnd && run?.isDegraded == false) { release() }
@@ -60,7 +73,7 @@ final class RunOwnership {
     guard !isOver else { return }
     isOver = true
     store.stopWatchingCancel(of: id)
-    let tenure = tenure.take() ?? makeTenure()
+    let tenure = tenure.take() ?? makeBriefTenure()
     if hasStream {
       tenure.release()
     } else {

@@ -40,6 +40,7 @@ package final class RunLease {
     let loop = store.redis.loop
     handle = loop.deadlines.add(self, at: loop.now + store.settings.renewal)
     store.life.add(self)
+    prolongIdempotency()
   }
 
   /// Gives the run up, which has ended or could not be begun. Its keys stay for their time to live.
