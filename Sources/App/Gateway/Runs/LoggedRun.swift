@@ -42,6 +42,8 @@ final class LoggedRun {
   /// Whether they were asked if somebody reads it there, and when that is worth asking again.
   private var isAskingReplicas = false
   private var nextQuestion = MonotonicTime(nanoseconds: 0)
+  /// Whether somebody read it there when they were last asked.
+  private var wasReadElsewhere = false
   /// Whether its store is away, so that it can't be resumed.
   var isDegraded = false
 
@@ -341,9 +343,11 @@ final class LoggedRun {
       guard let self else { return }
       isAskingReplicas = false
       if let wish { attendance.wish(wish) }
+      // A time of grace begins when the last of them leaves, which may have been just now.
+      let isNews = wasReadElsewhere && !isRead
+      wasReadElsewhere = isRead
+      if isRead || isNews { attendance.wasRead(at: context.loop.now) }
       guard isRead else { return deserted() }
-      // A time of grace begins when the last of them leaves.
-      attendance.wasRead(at: context.loop.now)
       nextQuestion = context.loop.now + .seconds(1)
       look()
     }
