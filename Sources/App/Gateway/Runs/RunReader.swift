@@ -61,6 +61,8 @@ final class RunReader: RunClient {
   private(set) var isBlocked = false
   private var blockedSince = MonotonicTime(nanoseconds: 0)
   private var isScheduled = false
+  /// Whether its client has opened its stream anew before there was one.
+  private var isReplaced = false
   /// When an id of the backend's own that the log does not have yet is looked for again.
   private var nextSearch = MonotonicTime(nanoseconds: 0)
 
@@ -172,7 +174,7 @@ final class RunReader: RunClient {
     logDelivery = LogDelivery(to: stream.reader)
     host.sendHead(of: stream, head, opening, request, run: run)
     stream.open { if mode == .graceful { reset?.write(to: &$0) } }
-    advance()
+    if isReplaced { clientStreamWasTaken() } else { advance() }
   }
 
   /// Everything was read already: to an EventSource 204 says that it need not come back (WHATWG HTML, 9.2.3).
@@ -365,5 +367,8 @@ extension Fields {
 extension RunReader {
   static let replacedReason = EndReason.clientCameAnew.text
 
-  func clientStreamWasTaken() { finish(.replacedByNewStream, reason: Self.replacedReason) }
+  /// A stream that is waited for ends as soon as it opens.
+  func clientStreamWasTaken() {
+    if state == .waiting { isReplaced = true } else { finish(.replacedByNewStream, reason: Self.replacedReason) }
+  }
 }
