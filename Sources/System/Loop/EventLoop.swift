@@ -101,7 +101,8 @@ package final class EventLoop {
   package func wallTime() -> WallTime {
     var time = timespec()
     unsafe clock_gettime(CLOCK_REALTIME, &time)
-    return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    let ahead = playedClock?.civilTimeAhead ?? .zero
+    return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000 + ahead.value / 1_000_000)
   }
 
   /// Calls `member` once the current callback has returned, without a system call; retains it until then.
@@ -141,7 +142,7 @@ package final class EventLoop {
   }
 
   /// Lets everything go that waits for this loop, which will not run again: members hold the loop they wait for.
-  func abandonMembers() {
+  package func abandonMembers() {
     mailbox.close()
     deadlines.removeAll()
     turns = []

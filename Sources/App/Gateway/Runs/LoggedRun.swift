@@ -387,7 +387,11 @@ final class LoggedRun {
   /// The loop ends: nothing of it is to hold on to itself.
   func letGo() {
     log.observer = nil
+    stopSource(.ended(.draining))
+    ownership?.letGo()
     ownership = nil
+    readers = []
+    feeders = []
   }
 }
 

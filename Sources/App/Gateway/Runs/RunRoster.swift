@@ -68,9 +68,11 @@ package final class RunRoster: RunHost {
 
   /// Nothing of it is left behind.
   func close() {
-    stores.close()
     if let handle = poolHandle.take() { context.loop.deadlines.remove(handle) }
     for run in runs.values { run.letGo() }
+    runs = [:]
+    named = [:]
+    stores.close()
   }
 
   /// Connects early to the store, if there is one. A loop that missed an outage of it would take owners that are still
