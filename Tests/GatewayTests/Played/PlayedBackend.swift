@@ -14,6 +14,10 @@ final class PlayedBackends: BackendDialer {
   /// Every connection that was made, the oldest first.
   private(set) var connections: [PlayedConnection] = []
   private(set) var dials = 0
+  /// The hosts that were dialed, in that order.
+  private(set) var hosts: [String] = []
+  /// The connection that was last sent something.
+  fileprivate(set) weak var asked: PlayedConnection?
 
   init(loop: EventLoop) { self.loop = loop }
 
@@ -22,6 +26,7 @@ final class PlayedBackends: BackendDialer {
     completion: @escaping (Result<any Connection, DialError>) -> Void
   ) -> any BackendDial {
     dials += 1
+    hosts.append(host)
     let dial = PlayedDial()
     later(on: loop) { [self] in
       guard !dial.isCancelled, !isSilent else { return }
@@ -29,6 +34,7 @@ final class PlayedBackends: BackendDialer {
         completion(.failure(DialError(host: host, port: port, reason: .timeout(nil))))
       } else {
         let connection = PlayedConnection(loop: loop)
+        connection.backends = self
         connections.append(connection)
         completion(.success(connection))
       }
@@ -72,8 +78,15 @@ final class PlayedConnection: Connection {
   var isStuck = false
   private(set) var queuedBytes = 0
   var lowWaterMark = 0
+  /// When the other side last took something.
+  private(set) var lastWriteProgress: MonotonicTime
+  /// Where it is a backend's.
+  fileprivate weak var backends: PlayedBackends?
 
-  init(loop: EventLoop) { self.loop = loop }
+  init(loop: EventLoop) {
+    self.loop = loop
+    lastWriteProgress = loop.now
+  }
 
   // MARK: - The backend's side
 
@@ -112,6 +125,7 @@ final class PlayedConnection: Connection {
   func drain() {
     isStuck = false
     queuedBytes = 0
+    lastWriteProgress = loop.now
     handler?.connectionDrained()
   }
 
@@ -142,7 +156,8 @@ final class PlayedConnection: Connection {
   func write(_ bytes: Span<UInt8>) {
     guard !isClosed, !hasFinishedWriting, !hasFailed else { return }
     received += String(copying: bytes)
-    if isStuck { queuedBytes += bytes.count }
+    backends?.asked = self
+    if isStuck { queuedBytes += bytes.count } else { lastWriteProgress = loop.now }
   }
 
   func flush() {}
@@ -150,7 +165,6 @@ final class PlayedConnection: Connection {
   var sendProgress: SendProgress { SendProgress(queued: queuedBytes, unacknowledged: 0) }
   var acknowledgedBytes: UInt64 { 0 }
   var peerSign: PeerSign { hasPeerFinished ? .finished : .none }
-  var lastWriteProgress: MonotonicTime { loop.now }
 
   func close() {
     isClosed = true

@@ -48,7 +48,8 @@ final class PlayedClient: ClientStream {
 
   /// The events of the body, without comments.
   var events: [String] {
-    body.split(separator: "\n\n").map(String.init).filter { !$0.hasPrefix(":") }
+    let lines = body.split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.hasPrefix(":") }
+    return lines.joined(separator: "\n").split(separator: "\n\n").map(String.init)
   }
 
   /// The value of a member of `stream_end`; `nil` when there is none.

@@ -20,6 +20,7 @@ final class PlayedGateway {
   let hub: RunHub
   private let worker: Worker
   private let peers: LoopPeers<RunRoster>
+  private var clients: [WeakClient] = []
 
   private static let silence = LogWriter(descriptor: Glibc.open("/dev/null", O_WRONLY))
 
@@ -48,11 +49,17 @@ final class PlayedGateway {
       tickets: TicketKeys(), stores: PlayedStores(truth, loop: loop))
   }
 
-  deinit { worker.stop() }
+  deinit {
+    // What a connection would do for its requests when it is broken.
+    for client in clients { client.value?.leave() }
+    worker.stop()
+    loop.abandonMembers()
+  }
 
   /// A gateway whose routes keep their runs in the store, and one for workers' runs.
   static func replica(
-    _ truth: PlayedTruth, runs: String = "", more: String = "", variant: Mode = .graceful
+    _ truth: PlayedTruth, runs: String = "", more: String = "", variant: Mode = .graceful,
+    clock: PlayedClock = PlayedClock()
   ) throws -> PlayedGateway {
     try PlayedGateway(
       """
@@ -67,7 +74,7 @@ final class PlayedGateway {
           },
         ],
       }
-      """, variant: variant, store: truth)
+      """, variant: variant, store: truth, clock: clock)
   }
 
   static func usual(runs: String = "{}", stream: String = "{}", more: String = "") -> String {
@@ -137,6 +144,7 @@ final class PlayedGateway {
     }
     guard let method = HTTP.Method(method), let target = Target(path) else { throw NotPlayable() }
     let client = PlayedClient()
+    clients.append(WeakClient(value: client))
     client.begin(worker.exchange(for: RequestHead(method: method, target: target, fields: all), of: client))
     turns(count)
     return client
@@ -189,6 +197,9 @@ final class PlayedGateway {
     worker.adopt(override)
   }
 
+  /// There is a new configuration.
+  func adopt(_ configuration: String) throws { worker.adopt(Settings(try ConfigurationTests.decode(configuration))) }
+
   func drain(_ completion: @escaping () -> Void = {}) { worker.drain(completion) }
   func endStreams() { worker.endStreams(jitter: .zero) }
   func endRuns() {
@@ -198,6 +209,18 @@ final class PlayedGateway {
 }
 
 struct NotPlayable: Error {}
+
+private struct WeakClient {
+  weak var value: PlayedClient?
+}
+
+/// Lets the loops do what is due until something is so. For what waits by timers, which run by the machine's clock.
+func turns(_ gateways: PlayedGateway..., until isSo: () -> Bool) {
+  for _ in 0..<500 where !isSo() {
+    for gateway in gateways { gateway.turns(3) }
+    usleep(10_000)
+  }
+}
 
 /// Lets both loops do what is due.
 func turns(_ gateways: PlayedGateway..., count: Int = 12) {

@@ -42,6 +42,16 @@ import Time
     #expect(backend.isClosed)
   }
 
+  @Test func `a run is stopped from another loop`() throws {
+    let (a, b) = try two("{ onDisconnect: \"continue\" }")
+    let (owner, backend) = try a.open()
+    let stop = try b.request("DELETE", "/api/agents/run/\(owner.stream)")
+    turns(a, b)
+    #expect(stop.status == 204)
+    #expect(backend.isClosed)
+    #expect(owner.end("outcome") == "cancelled")
+  }
+
   @Test func `one key on two loops at once starts one run`() throws {
     let (a, b) = try two("{}")
     let key = [("Idempotency-Key", "k1")]

@@ -177,6 +177,23 @@ import Time
 
   // MARK: - Owners that die
 
+  @Test func `readers of a run whose owner died are told that its gateway is gone`() throws {
+    let (a, b) = try two()
+    let (owner, backend) = try a.open()
+    backend.event("one")
+    turns(a, b)
+    let reader = try read(owner, on: b, a)
+    truth.takeAway(try #require(truth.runs.keys.first))
+    turns(a, b)
+    #expect(reader.data == ["one"])
+    #expect(reader.end("outcome") == "gateway_error")
+    // The owner that only seemed to be dead ends its own readers, and what it writes is not read.
+    #expect(owner.end("outcome") == "gateway_error")
+    backend.event("late")
+    turns(a, b)
+    #expect(truth.runs.values.first?.blocks.count == 1)
+  }
+
   // MARK: - Readers elsewhere
 
   @Test func `a run goes on as long as it is read on any gateway`() throws {
@@ -282,6 +299,14 @@ import Time
     #expect(!owner.isOver)
   }
 
+  @Test func `a stream of which a store that is away may know is not begun anew`() throws {
+    let a = try PlayedGateway.replica(truth)
+    truth.isAway = true
+    let client = try a.request("GET", "/chat", [("Last-Event-ID", "AAAAAAAAAAAAAAAAAAAAAA.1")])
+    #expect(client.status == 503)
+    #expect(a.backends.dials == 0)
+  }
+
   // MARK: - Bounds
 
   @Test func `a client may make the store keep so many runs, and goes on without after that`() throws {
@@ -327,6 +352,18 @@ import Time
     turns(a, b)
     #expect(other.status == 404)
     #expect(!other.body.contains("secret"))
+  }
+
+  @Test func `a worker that is silent is asked to stop, and its readers are told`() throws {
+    let a = try PlayedGateway.replica(truth)
+    let job = try #require(RunID("job-1"))
+    let client = try a.request("GET", "/api/agents/stream/job-1")
+    a.pass(.seconds(299), tick: .seconds(1))
+    #expect(client.status == 200 && !client.isOver)
+    a.pass(.seconds(2), tick: .milliseconds(500))
+    #expect(client.end("outcome") == "first_token_timeout")
+    #expect(truth.runs[job]?.isCancelled == true)
+    #expect(truth.runs[job]?.end?.outcome == .firstTokenTimeout)
   }
 
   @Test func `a worker that is asked to stop has a second to say how it ended`() throws {

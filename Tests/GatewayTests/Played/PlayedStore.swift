@@ -6,6 +6,14 @@ import SSE
 import Streams
 import Time
 
+/// What is wrong with a question to the store.
+enum StoreTrouble: CaseIterable {
+  /// It is not carried out, and answered by a fault.
+  case refused
+  /// It is carried out, but the answer is lost.
+  case unanswered
+}
+
 /// What a store holds, for all played gateways that share it.
 final class PlayedTruth {
   struct Record {
@@ -28,11 +36,28 @@ final class PlayedTruth {
   var isAway = false
   /// What `remainingWait` and a key that nobody holds are answered.
   var wait = Nanoseconds.zero
+  /// What is wrong with questions, by name.
+  var troubles: [String: StoreTrouble] = [:]
+  /// Questions that wait until they are let go, by name.
+  var holdsBack: Set<String> = []
+  private var held: [() -> Void] = []
   fileprivate var stores: [PlayedStore] = []
   /// Questions that were answered, by name.
   private(set) var asked: [String: Int] = [:]
 
   fileprivate func count(_ question: String) { asked[question, default: 0] += 1 }
+
+  fileprivate func hold(_ body: @escaping () -> Void) { held.append(body) }
+
+  /// Carries out what was held back.
+  func letGo() {
+    holdsBack = []
+    let held = held
+    self.held = []
+    for body in held { body() }
+  }
+
+  fileprivate func remove(_ store: PlayedStore) { stores.removeAll { $0 === store } }
 
   /// A worker, or another gateway, writes an event.
   func write(_ data: String, to run: RunID) {
@@ -96,10 +121,29 @@ final class PlayedStore: RunStore {
     _ question: String, _ completion: @escaping (Result<Value, StoreFault>) -> Void,
     _ value: @escaping (PlayedTruth) -> Value
   ) {
-    later(on: loop) { [truth, fault] in
+    later(on: loop) { [self] in
       truth.count(question)
-      completion(truth.isAway ? .failure(StoreFault(fault)) : .success(value(truth)))
+      if truth.holdsBack.contains(question) {
+        truth.hold { self.carryOut(question, completion, value) }
+      } else {
+        carryOut(question, completion, value)
+      }
     }
+  }
+
+  private func carryOut<Value>(
+    _ question: String, _ completion: @escaping (Result<Value, StoreFault>) -> Void, _ value: (PlayedTruth) -> Value
+  ) {
+    let trouble = truth.isAway ? .refused : truth.troubles[question]
+    let known = trouble == .refused ? nil : value(truth)
+    if trouble == nil, let known { completion(.success(known)) } else { completion(.failure(StoreFault(fault))) }
+  }
+
+  /// Its loop ends.
+  fileprivate func close() {
+    truth.remove(self)
+    for feed in feeds { feed.cancel() }
+    (tenures, cancels, feeds, logs) = ([:], [:], [], [])
   }
 
   fileprivate func wake() {
@@ -267,7 +311,8 @@ final class PlayedStore: RunStore {
   func readersElsewhere(of run: RunID, _ completion: @escaping (RunStatus?) -> Void) {
     later(on: loop) { [truth] in
       truth.count("readersElsewhere")
-      completion(truth.isAway ? nil : truth.runs[run]?.status(without: self))
+      let isUnknown = truth.isAway || truth.troubles["readersElsewhere"] != nil
+      completion(isUnknown ? nil : truth.runs[run]?.status(without: self))
     }
   }
 
@@ -321,157 +366,6 @@ final class PlayedHold: ClientStreamHold {
   fileprivate func tell() { later(on: loop) { [self] in handler?.clientStreamWasTaken() } }
 }
 
-/// Delivers a run's blocks, one turn of the loop after they were written.
-private final class PlayedFeed: RunFeed {
-  private let run: RunID
-  private let truth: PlayedTruth
-  private let loop: EventLoop
-  private var handler: (any RunFeedHandler)?
-  private var next = 0
-  private var isDue = false
-  private var isHeld = false
-
-  init(_ run: RunID, _ truth: PlayedTruth, _ loop: EventLoop, _ handler: any RunFeedHandler) {
-    self.run = run
-    self.truth = truth
-    self.loop = loop
-    self.handler = handler
-  }
-
-  var isOver: Bool { handler == nil }
-  var lastEntry: EntryID? { EntryID(UInt64(next), 0) }
-  func cancel() { handler = nil }
-
-  func hold() -> Bool {
-    isHeld = true
-    return true
-  }
-
-  func goOn() {
-    isHeld = false
-    wake()
-  }
-
-  func storeIsAway(_ isAway: Bool) {
-    if isAway { handler?.runStoreLost() } else { handler?.runStoreBack() }
-    if !isAway { wake() }
-  }
-
-  func wake() {
-    guard !isDue, !isHeld, !truth.isAway else { return }
-    isDue = true
-    later(on: loop) { [self] in deliver() }
-  }
-
-  private func deliver() {
-    isDue = false
-    guard let record = truth.runs[run] else { return }
-    while next < record.blocks.count, !isHeld, let handler {
-      next += 1
-      let (bytes, head) = record.blocks[next - 1]
-      handler.runReceived(bytes.span, head)
-    }
-    guard let handler, !isHeld else { return }
-    guard let end = record.end else { return handler.runCaughtUp() }
-    self.handler = nil
-    if record.hasNoStream { handler.runHasNoStream(end) } else { handler.runEnded(end) }
-  }
-}
-
-/// A log that is stored one turn of the loop after it was written.
-private final class PlayedLog: SharedLog {
-  let memory: MemoryLog
-  private let run: RunID
-  private let truth: PlayedTruth
-  private let loop: EventLoop
-  weak var observer: (any EventLogObserver)?
-  private var stored = LogPosition.beginning
-  private var isEndStored = false
-  private var interim: EndRecord?
-  private var followsMemory = false
-  private var isDue = false
-  private var isClosed = false
-
-  init(_ run: RunID, _ truth: PlayedTruth, _ memory: MemoryLog, _ loop: EventLoop) {
-    self.run = run
-    self.truth = truth
-    self.memory = memory
-    self.loop = loop
-    memory.pin = .beginning
-  }
-
-  var oldest: UInt64? { memory.oldest }
-  var last: UInt64 { memory.last }
-  var start: LogPosition { memory.start }
-  var frontier: LogPosition { followsMemory ? memory.frontier : stored }
-  var bytes: Int { memory.bytes }
-  var end: EndRecord? { followsMemory || isEndStored ? memory.end : interim }
-  var hasEnd: Bool { end != nil }
-  var isSettled: Bool { isEndStored }
-
-  func grew() { store() }
-
-  func finish(_ end: EndRecord) -> Bool {
-    defer { store() }
-    return memory.finish(end)
-  }
-
-  func retire() { memory.retire() }
-  func goOnWithoutStore() { followsMemory = true }
-
-  func endReaders(_ outcome: Outcome, reason: String) {
-    interim = EndRecord(outcome: outcome, reason: reason, events: memory.last, bytes: 0, upstreamIsComplete: false)
-  }
-
-  func close() {
-    isClosed = true
-    memory.pin = nil
-    observer = nil
-  }
-
-  func storeIsAway(_ isAway: Bool) {
-    guard !isClosed else { return }
-    if isAway { observer?.storeLost() } else { store() }
-    if !isAway { observer?.storeRecovered() }
-  }
-
-  private func store() {
-    guard !isDue, !isClosed else { return }
-    isDue = true
-    later(on: loop) { [self] in write() }
-  }
-
-  private func write() {
-    isDue = false
-    guard !isClosed, !truth.isAway, var record = truth.runs[run], record.owner != nil else { return }
-    let next = memory.read(from: stored) { block, head in
-      record.blocks.append(([UInt8](copying: block), head))
-      return true
-    }
-    if let next { stored = next }
-    memory.pin = stored
-    record.end = memory.end
-    isEndStored = memory.hasEnd
-    truth.runs[run] = record
-    truth.wake()
-    observer?.frontierMoved()
-  }
-
-  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
-    memory.read(from: position, upTo: frontier, body)
-  }
-
-  func deliver(
-    from position: LogPosition, to delivery: inout LogDelivery, room: Int, into out: inout ByteBuffer,
-    _ send: (inout ByteBuffer, Span<UInt8>) -> Void
-  ) -> LogPosition? {
-    memory.deliver(from: position, upTo: frontier, to: &delivery, room: room, into: &out, send)
-  }
-
-  func position(after number: UInt64) -> LogLookup { memory.position(after: number) }
-  func position(afterBackendID id: Span<UInt8>) -> LogPosition? { memory.position(afterBackendID: id) }
-}
-
 /// The store of a played loop.
 final class PlayedStores: RunStores {
   private let played: PlayedStore?
@@ -482,5 +376,5 @@ final class PlayedStores: RunStores {
   var store: (any RunStore)? { played }
   func adopt(_ settings: RedisRunSettings?) {}
   func count() {}
-  func close() {}
+  func close() { played?.close() }
 }

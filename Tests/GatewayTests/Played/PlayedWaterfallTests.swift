@@ -10,13 +10,16 @@ import Time
     try PlayedGateway(PlayedGateway.direct(more: more, pair: pair), variant: variant)
   }
 
+  /// A request that expects a stream: other answers may take their time.
+  private static let wantsStream = [("Accept", "text/event-stream")]
+
   private func refuse(_ gateway: PlayedGateway, _ status: Int, _ fields: String = "") throws {
-    try #require(gateway.backends.last).send("HTTP/1.1 \(status) No\r\n\(fields)Content-Length: 0\r\n\r\n")
+    try #require(gateway.backends.asked).send("HTTP/1.1 \(status) No\r\n\(fields)Content-Length: 0\r\n\r\n")
     gateway.turns()
   }
 
   private func stream(_ gateway: PlayedGateway, _ client: PlayedClient) throws {
-    let backend = try #require(gateway.backends.last)
+    let backend = try #require(gateway.backends.asked)
     backend.openStream()
     backend.event("one")
     backend.event("[DONE]")
@@ -66,6 +69,25 @@ import Time
     }
   }
 
+  @Test func `a backend that does not answer in time makes room for the next`() throws {
+    let gateway = try gateway("timeouts: { connect: \"1s\", head: \"2s\" },")
+    let client = try gateway.request("GET", "/pair", Self.wantsStream)
+    gateway.pass(.milliseconds(1900), of: client)
+    #expect(gateway.backends.dials == 1)
+    gateway.pass(.milliseconds(400), of: client)
+    #expect(gateway.backends.dials == 2)
+    #expect(gateway.backends.connections[0].isClosed)
+    try stream(gateway, client)
+  }
+
+  @Test func `the budget ends the asking`() throws {
+    let gateway = try gateway("budget: \"3s\", timeouts: { head: \"2s\" },")
+    let client = try gateway.request("GET", "/pair", Self.wantsStream)
+    gateway.pass(.seconds(4), of: client)
+    #expect(client.status == 503 || client.status == 504)
+    #expect(gateway.backends.connections.allSatisfy { $0.isClosed })
+  }
+
   @Test func `with a gate at the first event a stream without one is not yet good`() throws {
     let gateway = try gateway("gate: \"firstEvent\",")
     let client = try gateway.request("GET", "/pair")
@@ -92,11 +114,46 @@ import Time
     #expect(client.data == ["one", "two"])
   }
 
+  @Test func `a stream opens early when asking takes long, and says in its end that nobody answered`() throws {
+    let gateway = try gateway("commitAfter: \"1s\", budget: \"4s\", timeouts: { head: \"10s\" },")
+    let client = try gateway.request("GET", "/pair", Self.wantsStream)
+    gateway.pass(.milliseconds(1200), of: client)
+    #expect(client.status == 200 && client.fields["x-stream-mode"] == "graceful")
+    #expect(!client.isOver)
+    gateway.pass(.seconds(4), of: client)
+    #expect(client.end("outcome") == "upstream_error")
+  }
+
+  @Test func `a stream that opened early goes on with the backend that answers`() throws {
+    let gateway = try gateway("commitAfter: \"1s\",")
+    let client = try gateway.request("GET", "/pair", Self.wantsStream)
+    gateway.pass(.milliseconds(1200), of: client)
+    #expect(client.status == 200)
+    try refuse(gateway, 500)
+    #expect(gateway.backends.dials == 2)
+    try stream(gateway, client)
+  }
+
   @Test func `legacy clients wait for the backend's own head`() throws {
     let gateway = try gateway("commitAfter: \"1s\",", variant: .legacy)
     let client = try gateway.request("GET", "/pair", prefersEnd: false)
     gateway.pass(.seconds(3), of: client)
     #expect(client.status == 0)
+  }
+
+  @Test func `a backend that fails again and again is left out`() throws {
+    let gateway = try gateway(more: "defaults: { health: { failures: 2, ejection: \"10s\" } },")
+    for _ in 1...2 {
+      let client = try gateway.request("GET", "/pair")
+      try refuse(gateway, 500)
+      try stream(gateway, client)
+    }
+    #expect(gateway.backends.hosts == ["backend", "spare", "backend"], "the spare's connection is kept")
+    try stream(gateway, try gateway.request("GET", "/pair"))
+    #expect(gateway.backends.dials == 3, "the spare is asked first")
+    gateway.pass(.seconds(11), tick: .seconds(1))
+    _ = try gateway.request("GET", "/pair")
+    #expect(gateway.backends.hosts.suffix(1) == ["backend"] && gateway.backends.dials == 4)
   }
 
   @Test func `a kept connection that its backend has closed costs the client nothing`() throws {
