@@ -178,7 +178,8 @@ extension EndToEnd {
         // When exactly is what played gateways show, whose clocks stand still.
         let isOver = await eventually(within: .seconds(10)) { !replicas.world.gateway.log("run_ended").isEmpty }
         let end = replicas.world.gateway.log("run_ended").first
-        #expect(isOver && end?["outcome"]?.string == "cancelled" && end?["reason"]?.string == "its last reader has left")
+        #expect(isOver && end?["outcome"]?.string == "cancelled")
+        #expect(end?["reason"]?.string == "its last reader has left")
       }
     }
 
