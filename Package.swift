@@ -115,7 +115,7 @@ let sources: [Target] = [
       "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
     ], settings: dataPath),
-  app("Harness", ["Bytes", "Time", "Loop", "Sockets", "TLS", "Processes"]),
+  app("Harness", ["Bytes", "Time", "HTTP", "Loop", "Sockets", "TLS", "HTTP2", "Processes"]),
   // What `fermata matrix` plays and how it judges: pure, but for the harness's scripts, which are values.
   app("Matrix", ["Harness", "Streams", "Flags", "JSON", "Time"]),
   // What users take home: it may depend on nothing of ours, whose C libraries and unsafe flags they can't have. Apart
@@ -135,6 +135,7 @@ let sources: [Target] = [
 
 let testing: [Target] = [
   .target(name: "EventSamples", path: "Tests/Support/EventSamples", swiftSettings: common),
+  .target(name: "HTTP2Frames", path: "Tests/Support/HTTP2Frames", swiftSettings: common),
   tests("BytesTests", ["Bytes", "JSON", "EventSamples"]),
   tests("TimeTests", ["Time"]),
   tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
@@ -142,7 +143,7 @@ let testing: [Target] = [
   tests("RunsTests", ["Runs", "Streams", "SSE", "Bytes", "Time"]),
   tests("ArchitectureTests", []),
   tests("HTTPTests", ["HTTP", "Bytes", "Time"]),
-  tests("HTTP2Tests", ["HTTP2", "CNghttp2", "HTTP", "Bytes", "Time"]),
+  tests("HTTP2Tests", ["HTTP2Frames", "HTTP2", "CNghttp2", "HTTP", "Bytes", "Time"]),
   tests("LoopTests", ["Loop", "Bytes", "Time"]),
   tests("SocketsTests", ["Sockets", "Loop", "Bytes", "Time", "EventSamples"]),
   tests("TLSTests", ["TLS", "Harness", "Sockets", "Loop", "Processes", "Bytes", "Time"]),
@@ -187,8 +188,8 @@ let running: [Target] = [
   tests(
     "EndToEndTests",
     [
-      "RunningGateway", "FermataClientAdapter", "EventSamples", "Harness", "JSON", "Loop", "Sockets", "Streams", "TLS",
-      "Processes", "Time",
+      "RunningGateway", "FermataClientAdapter", "EventSamples", "HTTP2Frames", "Harness", "JSON", "Loop", "Sockets",
+      "Streams", "TLS", "Processes", "Time",
     ], exclude: ["Recordings"]),
   tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
 ]

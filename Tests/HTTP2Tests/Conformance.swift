@@ -1,4 +1,5 @@
 import HTTP2
+import HTTP2Frames
 import Testing
 
 /// What a client sends, and what must become of it.

@@ -2,6 +2,7 @@ import Bytes
 import CNghttp2
 import HTTP
 import HTTP2
+import HTTP2Frames
 import Testing
 import Time
 

@@ -1,6 +1,7 @@
 import Bytes
 import HTTP
 import HTTP2
+import HTTP2Frames
 import Testing
 import Time
 

@@ -37,6 +37,21 @@ package struct ClientRequest: Sendable {
   }
 }
 
+/// What carries the requests of stream clients that say nothing else.
+package struct ClientTransport: Sendable {
+  package var tls: TLSContext?
+  /// With TLS its context has to offer `h2`.
+  package var speaksHTTP2: Bool
+
+  package init(tls: TLSContext? = nil, speaksHTTP2: Bool = false) {
+    self.tls = tls
+    self.speaksHTTP2 = speaksHTTP2
+  }
+
+  /// For what a task does, and what it starts.
+  @TaskLocal package static var standard = ClientTransport()
+}
+
 /// How a stream client behaves, beyond reading to the end.
 package struct ClientBehaviour: Sendable {
   /// Closes at once when the body holds these bytes: a client that leaves at its completion event.
@@ -52,11 +67,21 @@ package struct ClientBehaviour: Sendable {
   /// Requests sent right behind the first on the same connection, before any answer.
   package var pipelined: [ClientRequest] = []
   /// Speaks TLS; the server must prove to be `localhost` if the context verifies.
-  package var tls: TLSContext?
+  package var tls = ClientTransport.standard.tls
+  /// Over HTTP/2: no raw bytes, nothing pipelined, and no half-close, which is said by the request there.
+  package var speaksHTTP2 = ClientTransport.standard.speaksHTTP2
   /// Gives up after so long.
   package var timeout = Nanoseconds.seconds(20)
 
   package init() {}
+
+  /// HTTP/1.1 without TLS, whatever others speak.
+  package static var plain: Self {
+    var behaviour = Self()
+    behaviour.tls = nil
+    behaviour.speaksHTTP2 = false
+    return behaviour
+  }
 
   package static func hangingUp(at text: String) -> Self {
     var behaviour = Self()
@@ -70,7 +95,7 @@ package struct ClientResult: Sendable {
   package enum End: Sendable, Equatable {
     /// Its framing says that the response is complete.
     case clean
-    /// FIN before the framing's end.
+    /// FIN before the framing's end; over HTTP/2 a reset of the stream.
     case truncated
     /// The connection broke.
     case reset
@@ -92,6 +117,8 @@ package struct ClientResult: Sendable {
   package internal(set) var end = End.clean
   /// Bytes of the response on the wire, head and framing included.
   package internal(set) var wireBytes = 0
+  /// Why the stream was reset, over HTTP/2 (RFC 9113, 7).
+  package internal(set) var resetCode: UInt32?
   /// Whether a TLS session from before was taken up.
   package internal(set) var isResumed = false
   package internal(set) var startedAt = MonotonicTime(nanoseconds: 0)

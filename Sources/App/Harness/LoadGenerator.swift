@@ -1,5 +1,7 @@
+internal import HTTP2
 package import Loop
 internal import Sockets
+internal import TLS
 package import Time
 
 /// What a load consists of.
@@ -24,6 +26,10 @@ package struct LoadPlan: Sendable {
   package var ramp = Nanoseconds.zero
   /// The value of `X-Stream-Mode` without which a response counts as a failure.
   package var expectedMode: String?
+  /// What carries the streams.
+  package var transport = ClientTransport()
+  /// With HTTP/2: how many share a connection, at least 1.
+  package var streamsPerConnection = 1
 
   package init(
     address: SocketAddress, request: ClientRequest, shape: Shape, streams: Int, eventsPerStream: Int,
@@ -85,9 +91,14 @@ package final class LoadGenerator {
   let loop: EventLoop
   let plan: LoadPlan
   private let requestBytes: [UInt8]
+  /// Over HTTP/2.
+  private let sessionRequest: HTTP2Request?
   private let dialer: Dialer
-  private var streams: [ObjectIdentifier: LoadStream] = [:]
+  private var carriers: [ObjectIdentifier: any LoadCarrier] = [:]
+  /// Streams that were opened and have not ended, those of connections that are being made among them.
+  private var open = 0
   private var attempts: [Int: DialAttempt] = [:]
+  private var handshakes: [Int: TLSHandshake] = [:]
   private var dialed = 0
   private var begun = 0
   private var phase = Phase.ramp
@@ -103,6 +114,10 @@ package final class LoadGenerator {
     self.loop = loop
     self.plan = plan
     requestBytes = plan.request.bytes(host: "\(plan.address)")
+    sessionRequest =
+      plan.transport.speaksHTTP2
+      ? HTTP2Exchange.make(
+        plan.request, authority: "\(plan.address)", scheme: plan.transport.tls == nil ? "http" : "https") : nil
     dialer = Dialer(loop: loop)
   }
 
@@ -123,8 +138,10 @@ package final class LoadGenerator {
     rampTimer.cancel()
     for attempt in attempts.values { attempt.cancel() }
     attempts = [:]
-    for stream in streams.values { stream.close() }
-    streams = [:]
+    for handshake in handshakes.values { handshake.cancel() }
+    handshakes = [:]
+    for carrier in carriers.values { carrier.close() }
+    carriers = [:]
   }
 
   private func advance() {
@@ -152,19 +169,21 @@ package final class LoadGenerator {
   }
 
   private func dialMore() {
-    while phase != .done, attempts.count < Self.dialsAtOnce, streams.count + attempts.count < plan.streams {
+    while phase != .done, attempts.count + handshakes.count < Self.dialsAtOnce, open < plan.streams {
       if plan.shape == .steady, dialed >= plan.streams { return }
       if dialed >= dialsByNow {
         if !rampTimer.isScheduled { rampTimer.schedule(after: Self.rampStep) }
         return
       }
       let number = dialed
-      dialed += 1
+      let share = plan.transport.speaksHTTP2 ? min(plan.streamsPerConnection, plan.streams - open) : 1
+      dialed += share
+      open += share
       attempts[number] = dialer.connect(
         host: plan.address.host, port: plan.address.port, timeout: .seconds(10), options: Self.options
       ) { [unowned self] outcome in
         attempts[number] = nil
-        connected(outcome)
+        connected(try? outcome.get(), number, share)
       }
     }
   }
@@ -176,15 +195,36 @@ package final class LoadGenerator {
     return Int(Double(plan.streams) * time.seconds / plan.ramp.seconds) + 1
   }
 
-  private func connected(_ outcome: Result<TCPConnection, DialError>) {
-    switch outcome {
-    case .failure: fail()
-    case .success(let connection):
-      let stream = LoadStream(connection, generator: self)
-      streams[ObjectIdentifier(stream)] = stream
-      stream.start(requestBytes)
+  private func connected(_ connection: TCPConnection?, _ number: Int, _ share: Int) {
+    guard let connection, let tls = plan.transport.tls else {
+      begin(connection, share)
+      return dialMore()
     }
-    dialMore()
+    handshakes[number] = TLSConnection.connect(
+      over: connection, context: tls, serverName: "localhost", timeout: .seconds(10)
+    ) { [unowned self] outcome in
+      handshakes[number] = nil
+      begin(try? outcome.get(), share)
+      dialMore()
+    }
+  }
+
+  /// - Parameter connection: `nil` when there is none.
+  private func begin(_ connection: (any Connection)?, _ share: Int) {
+    guard let connection else {
+      for _ in 0..<share { streamEnded(asExpected: false) }
+      return
+    }
+    guard let sessionRequest else {
+      let stream = LoadStream(connection, generator: self)
+      carriers[ObjectIdentifier(stream)] = stream
+      return stream.start(requestBytes)
+    }
+    guard let session = try? LoadSession(connection, request: sessionRequest, generator: self) else {
+      return begin(nil, share)
+    }
+    carriers[ObjectIdentifier(session)] = session
+    session.start(share)
   }
 
   private func fail() {
@@ -214,13 +254,23 @@ extension LoadGenerator {
     report.latency.record(latency)
   }
 
-  func streamEnded(_ stream: LoadStream, asExpected: Bool) {
-    streams[ObjectIdentifier(stream)] = nil
+  /// Whether a stream that has ended is replaced.
+  var replacesStreams: Bool { phase != .done && plan.shape == .cycling }
+
+  func streamEnded(asExpected: Bool) {
+    open -= 1
     if asExpected, plan.shape == .cycling {
       report.streams += 1
     } else {
       fail()
     }
+  }
+
+  /// One takes the place of a stream that has ended, over the same connection.
+  func streamWasReplaced() { open += 1 }
+
+  func carrierEnded(_ carrier: any LoadCarrier) {
+    carriers[ObjectIdentifier(carrier)] = nil
     if plan.shape == .cycling { dialMore() }
   }
 }

@@ -1,10 +1,11 @@
 internal import Bytes
+internal import HTTP2
 package import Loop
 package import Sockets
 import TLS
 internal import Time
 
-/// One HTTP/1.1 request on a connection of its own, on a loop, read to its end or left early.
+/// One request on a connection of its own, on a loop, read to its end or left early.
 ///
 /// Retains itself from `start` to its end.
 package final class StreamClient: ConnectionHandler {
@@ -21,6 +22,8 @@ package final class StreamClient: ConnectionHandler {
   private var handshake: TLSHandshake?
   private var unread: [UInt8] = []
   private var body: WireBody?
+  /// Over HTTP/2.
+  private var exchange: HTTP2Exchange?
   private var keeper: StreamClient?
   /// Called when more of the body has come. May take out what it has read, so that an endless body needs no endless
   /// memory.
@@ -53,7 +56,7 @@ package final class StreamClient: ConnectionHandler {
 
   /// Closes now.
   package func hangUp() {
-    if behaviour.resets { connection?.reset() }
+    if behaviour.resets { connection?.reset() } else { exchange?.cancel() }
     finish(.hungUp)
   }
 
@@ -80,6 +83,7 @@ package final class StreamClient: ConnectionHandler {
   private func begin(on connection: any Connection) {
     self.connection = connection
     connection.handler = self
+    if behaviour.speaksHTTP2 { return beginHTTP2(on: connection) }
     for request in requests { send(request, on: connection) }
     if behaviour.halfCloses { connection.finishWriting() }
     connection.startReading()
@@ -90,9 +94,13 @@ package final class StreamClient: ConnectionHandler {
   package func connectionReceived(_ input: InputBuffer) {
     if result.firstByteAt == nil { result.firstByteAt = loop.readClock() }
     result.wireBytes += input.count
-    unread += [UInt8](copying: input.bytes)
-    readHead()
-    readBody()
+    if exchange != nil {
+      takeFrames(input)
+    } else {
+      unread += [UInt8](copying: input.bytes)
+      readHead()
+      readBody()
+    }
     if let interval = behaviour.readInterval {
       connection?.pauseReading()
       pause.schedule(after: interval)
@@ -104,6 +112,7 @@ package final class StreamClient: ConnectionHandler {
     switch end {
     case .failed: finish(.reset)
     case .finished:
+      if exchange != nil { return finish(.truncated) }
       guard let body else { return finish(result.wireBytes == 0 ? .truncated : .malformed("no head")) }
       finish(body.mayEndByClose ? .clean : .truncated)
     }
@@ -142,6 +151,42 @@ package final class StreamClient: ConnectionHandler {
     case .open: break
     case .complete: completeResponse()
     case .broken(let how): finish(.malformed(how))
+    }
+  }
+
+  // MARK: - HTTP/2
+
+  private func beginHTTP2(on connection: any Connection) {
+    guard let request = requests.first, requests.count == 1, request.raw == nil,
+      let exchange = HTTP2Exchange(
+        request, authority: "\(address)", scheme: behaviour.tls == nil ? "http" : "https", over: connection)
+    else { return finish(.unreachable("not a request for HTTP/2")) }
+    self.exchange = exchange
+    exchange.flush()
+    connection.startReading()
+  }
+
+  private func takeFrames(_ input: InputBuffer) {
+    guard let exchange else { return }
+    guard exchange.receive(input) else { return finish(.malformed("not HTTP/2")) }
+    while keeper != nil, let event = exchange.nextEvent() { take(event, input) }
+  }
+
+  private func take(_ event: HTTP2ClientEvent, _ input: InputBuffer) {
+    switch event {
+    case .head(_, let status, let fields):
+      result.head = HTTP2Exchange.head(status, fields)
+      result.headAt = loop.readClock()
+    case .data(_, let range):
+      let before = result.body.count
+      result.body += [UInt8](copying: input.bytes.extracting(range))
+      if let mark = behaviour.hangUpAt, holds(mark, from: before) { hangUp() }
+    case .ended: finish(result.head.status > 0 ? .clean : .malformed("no head"))
+    case .reset(_, let code):
+      result.resetCode = code.rawValue
+      finish(.truncated)
+    case .goAway: break
+    case .over: finish(.truncated)
     }
   }
 

@@ -56,7 +56,8 @@ package struct WireHead: Sendable, CustomStringConvertible {
   /// A response's status; 0 when there is no number.
   package var status: Int {
     let words = words
-    return words.count > 1 && words[0].hasPrefix("HTTP/1.") ? Int(words[1]) ?? 0 : 0
+    guard words.count > 1, words[0].hasPrefix("HTTP/1.") || words[0] == "HTTP/2" else { return 0 }
+    return Int(words[1]) ?? 0
   }
 
   var isChunked: Bool { value("Transfer-Encoding")?.lowercased() == "chunked" }

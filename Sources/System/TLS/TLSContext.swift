@@ -38,7 +38,19 @@ package final class TLSContext: @unchecked Sendable {
     if settings.verifiesPeer { try unsafe OpenSSLContext.trust(settings.roots, in: context) }
     unsafe SSL_CTX_set_verify(context, settings.verifiesPeer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nil)
     if let identity = settings.identity { try unsafe OpenSSLContext.use(identity, in: context) }
+    try offer(settings.protocols)
     keepSessions()
+  }
+
+  private func offer(_ protocols: [String]) throws(TLSError) {
+    guard !protocols.isEmpty else { return }
+    guard protocols.allSatisfy({ 1...255 ~= $0.utf8.count }) else { throw .setting("a protocol has 1 to 255 bytes") }
+    // Each behind its length.
+    let list = protocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
+    // 0: it was taken.
+    guard unsafe SSL_CTX_set_alpn_protos(context, list, UInt32(list.count)) == 0 else {
+      throw .setting("these protocols can't be offered: \(protocols.joined(separator: ", "))")
+    }
   }
 
   /// - Throws: `TLSError.file` naming the file that can't be used.

@@ -25,6 +25,9 @@ package struct TLSClientSettings: Hashable, Sendable {
   /// The name that is asked for and must be in the certificate, instead of the one that was dialled.
   package var serverName: String?
   package var identity: TLSIdentity?
+  /// What may be spoken inside (ALPN, RFC 7301), the most wanted first, each of 1 to 255 bytes. None: it is not
+  /// negotiated.
+  package var protocols: [String] = []
 
   package init() {}
 }

@@ -132,7 +132,7 @@ package final class GatewayProcess: Sendable {
   // MARK: The operators' side
 
   package func ask(_ path: String, fields: [Script.Field] = [], method: String = "GET") async -> ClientResult {
-    await clients.fetch(ClientRequest(method, path, fields: fields), from: admin)
+    await clients.fetch(ClientRequest(method, path, fields: fields), from: admin, behaviour: .plain)
   }
 
   package func json(_ path: String) async throws -> JSONValue {

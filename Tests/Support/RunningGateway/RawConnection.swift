@@ -50,16 +50,20 @@ package final class RawConnection {
 
   deinit { close() }
 
-  package func send(_ text: String) {
-    let bytes = Array(text.utf8)
+  package func send(_ text: String) { send(Array(text.utf8)) }
+
+  /// - Returns: whether the kernel took all of it.
+  @discardableResult
+  package func send(_ bytes: [UInt8]) -> Bool {
     var sent = 0
     while sent < bytes.count {
       let count = bytes.withUnsafeBytes {
         Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
       }
-      if count <= 0 { return }
+      if count <= 0 { return false }
       sent += count
     }
+    return true
   }
 
   package func finishWriting() { shutdown(descriptor, Int32(SHUT_WR)) }

@@ -35,6 +35,9 @@ package struct World: Sendable {
     }
   }
 
+  /// Settings of every gateway that a task starts, under those of its own.
+  @TaskLocal package static var standardSettings: [String: String] = [:]
+
   /// Makes a world, calls `body` in it, and ends it. However the test went, the gateway must have survived it: no
   /// stream may be left behind and SIGTERM must end it with status 0.
   package static func with(_ setup: Setup = Setup(), _ body: (World) async throws -> Void) async throws {
@@ -70,7 +73,7 @@ package struct World: Sendable {
     }
     do {
       gateway = try await GatewayProcess.start(
-        arguments, environment: Self.variables(setup.settings), clients: clients)
+        arguments, environment: Self.variables(Self.standardSettings.merging(setup.settings) { $1 }), clients: clients)
     } catch {
       backend.stop()
       clients.stop()
@@ -106,6 +109,9 @@ package struct World: Sendable {
         return open == 0 || !gateway.isRunning
       }
       if !isEmpty { complaint = "streams are left behind" }
+      if ClientTransport.standard.speaksHTTP2, await gateway.metric("fermata_http2_connections_total") == 0 {
+        complaint = "nothing came over HTTP/2"
+      }
       gateway.signal(15)
       if await gateway.exit(within: .seconds(10)) != .code(0) { complaint = "the gateway did not end well" }
     } else if await gateway.exit(within: .zero) != .code(0) {

@@ -1,0 +1,4 @@
+/// A connection of a load.
+protocol LoadCarrier: AnyObject {
+  func close()
+}
