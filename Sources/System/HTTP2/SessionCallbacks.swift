@@ -1,6 +1,7 @@
 import CNghttp2
 
-/// What the library calls, as calls of the session's state. None of them fails, and none calls the library.
+/// What the library calls, as calls of the session's state. None of them fails but for a section that is too
+/// large, and none calls the library.
 enum SessionCallbacks {
   @unsafe
   static func set(on callbacks: OpaquePointer) {
@@ -20,8 +21,8 @@ enum SessionCallbacks {
       _, _, name, nameCount, value, valueCount, _, context in
       let name = unsafe UnsafeBufferPointer(start: name, count: nameCount)
       let value = unsafe UnsafeBufferPointer(start: value, count: valueCount)
-      unsafe state(context)?.fieldCame(Span(_unsafeElements: name), Span(_unsafeElements: value))
-      return 0
+      let isTaken = unsafe state(context)?.fieldCame(Span(_unsafeElements: name), Span(_unsafeElements: value))
+      return isTaken == false ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
     }
     unsafe nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, data, count, context in
       guard let receiver = unsafe state(context), let base = unsafe receiver.input, let data = unsafe data else {

@@ -35,11 +35,18 @@ final class SessionState {
     var event: HTTP2Event
   }
 
+  /// A section that expands to more than so many times the limit of a head is not read to its end: a few thousand bytes
+  /// can be made of an index each for a field of the table, and the library looks at every byte of every field. One that
+  /// is not as large gets an answer that says what was wrong.
+  private static let sectionFactor = 4
+
   /// The size of frames that are taken (RFC 9113, 4.2), in bytes.
   private static let frameSize = 16_384
 
   private let limits: HeadLimits
   private var section: Section = .none
+  /// Names and values of it, and 32 bytes for each field.
+  private var sectionSize = 0
   private var notes = Queue<Note>()
   /// Streams that the library has open.
   private(set) var streams: [HTTP2StreamID: StreamRecord] = [:]
@@ -185,10 +192,18 @@ final class SessionState {
   }
 
   func sectionBegan(_ id: HTTP2StreamID, isRequest: Bool) {
+    sectionSize = 0
     section = isRequest ? .request(HTTP2RequestBuilder(limits: limits)) : .trailers(HTTP2TrailerCheck(limits: limits))
   }
 
-  func fieldCame(_ name: Span<UInt8>, _ value: Span<UInt8>) {
+  /// - Returns: false when the section is too large, so that its stream is to be reset and the rest passed over.
+  func fieldCame(_ name: Span<UInt8>, _ value: Span<UInt8>) -> Bool {
+    sectionSize += name.count + value.count + 32
+    guard sectionSize <= Self.sectionFactor * limits.head else {
+      section = .none
+      sectionBeganAt = nil
+      return false
+    }
     switch takeSection() {
     case .none: break
     case .request(var builder):
@@ -198,6 +213,7 @@ final class SessionState {
       check.add(name, value)
       section = .trailers(check)
     }
+    return true
   }
 
   /// A header section is complete.
@@ -232,6 +248,7 @@ final class SessionState {
       note(.opened(id, head, isWhole: isWhole), record)
     } catch {
       record.dropsBody = true
+      if error.status == 431 { budget.headWasTooLarge() }
       note(.refused(id, error), record)
     }
   }

@@ -124,6 +124,9 @@ package struct FrameBudget: Sendable {
     if isShort, length < Self.shortFrame { spend(1) }
   }
 
+  /// The head of a request was too large: it may have been made of few bytes, and all of it was decoded.
+  package mutating func headWasTooLarge() { spend(Self.wastedStreamCost) }
+
   /// A stream had to be reset for a fault of the client's.
   package mutating func resetWasForced() { spend(Self.wastedStreamCost) }
 
