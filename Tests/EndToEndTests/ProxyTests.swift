@@ -1,4 +1,5 @@
 import Harness
+import JSON
 import RunningGateway
 import Testing
 import Time
@@ -91,13 +92,39 @@ extension EndToEnd {
       }
     }
 
-    @Test func `an upgrade is not passed on`() async throws {
+    @Test func `an offer of HTTP/2 is left aside and not passed on`() async throws {
       try await World.with { world in
-        let fields = [Script.Field("Connection", "Upgrade, X-Hop"), .init("Upgrade", "websocket"), .init("X-Hop", "1")]
-        let result = await world.fetch("/inspect", fields: fields)
-        #expect(result.status == 200)
-        let seen = result.text.lowercased()
-        #expect(!seen.contains("upgrade") && !seen.contains("x-hop"))
+        for connection in ["Upgrade, HTTP2-Settings, X-Hop", "X-Hop"] {
+          // The second says nothing of an upgrade in `Connection`, so it means none (RFC 9110, 7.8).
+          let wanted = connection == "X-Hop" ? "websocket" : "h2c"
+          let fields = [Script.Field("Connection", connection), .init("Upgrade", wanted), .init("X-Hop", "1")]
+          let result = await world.fetch("/inspect", fields: fields)
+          #expect(result.status == 200)
+          let seen = result.text.lowercased()
+          #expect(!seen.contains("upgrade") && !seen.contains("x-hop"))
+        }
+      }
+    }
+
+    @Test(arguments: ["websocket", "h2c, WebSocket", "foo/2"])
+    func `another protocol is refused, told, logged and counted`(wanted: String) async throws {
+      try await World.with { world in
+        let connection = try RawConnection(to: world.gateway.address)
+        let fields = "Connection: keep-alive, Upgrade\r\nUpgrade: \(wanted)\r\nSec-WebSocket-Version: 13\r\n"
+        // What stands behind the head is of the other protocol, and never read as a request.
+        connection.send("GET /inspect HTTP/1.1\r\nHost: h\r\n\(fields)\r\nGET /inspect HTTP/1.1\r\nHost: h\r\n\r\n")
+        let response = try #require(connection.response())
+        #expect(response.status == 501 && response.head.value("Connection") == "close")
+        #expect(response.head.value("Content-Type") == "application/problem+json")
+        let problem = try JSONValue(parsing: response.text)
+        #expect(problem["code"]?.string == "upgrade_refused" && problem["status"]?.integer == 501)
+        #expect(problem["title"]?.string == "Not Implemented")
+        connection.finishWriting()
+        #expect(connection.rest(seconds: 5).isEmpty && world.backend.requests.isEmpty)
+        #expect(await world.gateway.metric("fermata_refusals_total", ["reason": "upgrade"]) == 1)
+        #expect(await eventually { !world.gateway.log("upgrade_refused").isEmpty })
+        let name = wanted.split(separator: " ").last.map(String.init)
+        #expect(world.gateway.log("upgrade_refused").first?["protocol"]?.string == name)
       }
     }
 

@@ -23,6 +23,33 @@ package struct ErrorResponse: ~Copyable {
     self.body = body
   }
 
+  /// A problem document (RFC 9457). `error` in it says the same in the shape that the clients of model providers read.
+  ///
+  /// - Parameters:
+  ///   - code: a stable word for programs.
+  ///   - detail: one sentence for people.
+  package init(problem status: Int, code: String, detail: String, fields: Fields = Fields()) {
+    var fields = fields
+    fields.set(.contentType, FieldValue(literal: "application/problem+json"))
+    draft = ResponseDraft(status: status, fields: fields)
+    var body = ByteBuffer()
+    body.append("{\"type\":\"about:blank\",\"title\":\"")
+    Self.appendEscaped(String(describing: ReasonPhrase.of(status)), to: &body)
+    body.append("\",\"status\":")
+    body.append(decimal: status)
+    for name in ["code", "detail"] {
+      body.append(",\"\(name)\":\"")
+      Self.appendEscaped(name == "code" ? code : detail, to: &body)
+      body.append("\"")
+    }
+    body.append(",\"error\":{\"code\":\"")
+    Self.appendEscaped(code, to: &body)
+    body.append("\",\"message\":\"")
+    Self.appendEscaped(detail, to: &body)
+    body.append("\"}}\n")
+    self.body = body
+  }
+
   /// The answer to a request that could not be read; the connection must be closed after it.
   package init(_ error: HTTP1Error, fields: Fields = Fields()) {
     let message = error.isResponseFault ? "the upstream's answer is malformed" : error.description

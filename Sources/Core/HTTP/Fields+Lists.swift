@@ -37,6 +37,21 @@ extension Fields {
     return false
   }
 
+  /// The protocol that the client can't do without (RFC 9110, 7.8): the first that `Upgrade` names while `Connection` says
+  /// that it means it. `h2c` is an offer, which some clients make with every request and don't mind to be left aside.
+  package var wantedProtocol: String? {
+    guard contains(.upgrade), containsToken(.connection, "upgrade") else { return nil }
+    var next = firstIndex(of: .upgrade)
+    while let index = next {
+      var elements = ListElements(value(at: index))
+      while let element = elements.next() {
+        if !element.equalsIgnoringASCIICase("h2c") { return String(copying: element) }
+      }
+      next = firstIndex(of: .upgrade, from: index + 1)
+    }
+    return nil
+  }
+
   /// Whether `Accept` names event streams and no JSON beside them: the client wants no other answer.
   package var acceptsEventsAlone: Bool {
     containsElement(.accept, named: "text/event-stream") && !containsElement(.accept, named: "application/json")

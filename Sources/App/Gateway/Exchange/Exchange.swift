@@ -93,6 +93,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     if request.method == .trace {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
+    if request.version != .http10, let name = request.fields.wantedProtocol { return refuseUpgrade(to: name, route) }
     self.route = route
     record.route = route.settings.name
     cors = route.cors
@@ -369,15 +370,34 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     refuse(.overload, 503, "overload", "too many requests with bodies are under way", retryAfter: 1)
   }
 
+  /// What such a client sends next is no HTTP, so the connection is of no use after the answer.
+  private func refuseUpgrade(to name: String, _ route: Route) {
+    // The client's own words: as much as a known name has, and not a whole head.
+    let name = String(name.prefix(32))
+    context.log.write(.info, "upgrade_refused", at: context.loop.wallTime()) { line in
+      line.field("protocol", name)
+      line.field("route", route.settings.name)
+    }
+    noteRefusal(.upgrade, 501, "upgrade_refused")
+    client.refuse(
+      ErrorResponse(
+        problem: 501, code: "upgrade_refused", detail: "the gateway does not switch to another protocol",
+        fields: ownFields))
+  }
+
   func refuse(_ refusal: Refusal, _ status: Int, _ code: String, _ detail: String, retryAfter: Int? = nil) {
+    noteRefusal(refusal, status, code)
+    var fields = ownFields
+    if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
+    client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
+  }
+
+  private func noteRefusal(_ refusal: Refusal, _ status: Int, _ code: String) {
     perform(machine.isRefused())
     context.shard.increment(context.metrics.refusals[refusal])
     answered(status, by: .gateway)
     record.code = code
     done()
-    var fields = ownFields
-    if let retryAfter { fields.append(.retryAfter, decimal: retryAfter) }
-    client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
   }
 }
 

@@ -37,6 +37,8 @@ package enum Refusal: String, MetricLabel, CaseIterable {
   case bodyTimeout = "body_timeout"
   case noRoute = "no_route"
   case loopDetected = "loop_detected"
+  /// The client wanted another protocol.
+  case upgrade
   case draining
   case overload
   case upstreamUnreachable = "upstream_unreachable"
