@@ -181,7 +181,8 @@ enum Tools {
   static let root = String(#filePath.dropLast("/Tests/EndToEndTests/RealClientTests.swift".count))
   static let pythonPath = root + "/.build/venv/bin/python"
 
-  static let havePython = isPresent("Python's clients", [pythonPath, "-c", "import openai, anthropic, httpx_sse"])
+  static let havePython = isPresent("Python's clients", [pythonPath, "-c", "import openai, anthropic, httpx_sse, h2"])
+  static let haveNode = isPresent("Node.js", ["node", "--version"])
   static let haveCurl = isPresent("curl", ["curl", "--version"])
   static let haveBrowser =
     havePython && isPresent("Chromium", ["/usr/bin/chromium", "--version"])
@@ -204,7 +205,15 @@ enum Tools {
 
   /// Runs a script of `Tests/RealClients` and returns the object that it prints.
   static func python(_ script: String, _ arguments: [String]) throws -> JSONValue {
-    let run = try run([pythonPath, root + "/Tests/RealClients/" + script] + arguments)
+    try object(of: pythonPath, script, arguments)
+  }
+
+  static func node(_ script: String, _ arguments: [String]) throws -> JSONValue {
+    try object(of: "node", script, arguments)
+  }
+
+  private static func object(of program: String, _ script: String, _ arguments: [String]) throws -> JSONValue {
+    let run = try run([program, root + "/Tests/RealClients/" + script] + arguments)
     guard let line = run.lines.last else { throw SupportError("\(script) printed nothing: \(run)") }
     return try JSONValue(parsing: line)
   }
