@@ -52,6 +52,14 @@ package struct TestCertificates: Sendable {
     return identity
   }
 
+  /// A file with an identity's certificate and its key behind it, as some servers want them.
+  package func bundle(_ identity: TLSIdentity) throws -> String {
+    let reader = try ChildProcess(["cat", identity.certificate, identity.key])
+    var text = ""
+    while let line = reader.readLine(timeout: .seconds(5)) { text += line + "\n" }
+    return try folder.write("bundle.pem", text)
+  }
+
   package func remove() { folder.remove() }
 
   private func run(_ arguments: [String]) throws {

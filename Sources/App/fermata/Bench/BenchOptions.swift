@@ -1,6 +1,6 @@
 /// The command line of `fermata bench`.
 struct BenchOptions {
-  var scenarios = BenchScenario.allCases
+  var scenarios = BenchScenario.allCases.filter { $0.carrier == .plain }
   var subjects = BenchSubject.allCases
   var seconds: Int?
   var streams: Int?
@@ -17,11 +17,12 @@ struct BenchOptions {
     The last four subjects are this program: in legacy, in graceful, and in graceful with each run kept, in memory or in
     a redis-server that is started for it.
 
-      --scenario NAME,…    paced, burst, churn, idle, https; default: all
+      --scenario NAME,…    paced, burst, churn, idle, https, and with clients over TLS or HTTP/2:
+                           https-client, h2, h2-10, h2-100 (streams on a connection), https-idle,
+                           h2-idle; default: the first five
       --subject NAME,…     direct, nginx, haproxy, legacy, graceful, resumable, resumable-redis; default: all
       --seconds N          how long each run is measured; default: 10, burst and churn 5
-      --streams N          streams at once; default: paced and https 500, burst and churn 50,
-                           idle 8000
+      --streams N          streams at once; default: 500, burst and churn 50, idle 8000
       --repeat N           rounds; every figure is the median of them; default: 3
       --quick              one round of 2 s with fewer streams: a first impression
       --json               for programs, all runs included

@@ -64,7 +64,7 @@ struct BenchReport {
       row.subject.title, number(cost(row), 2), number(ratio(row, to: .nginx), 2), number(ratio(row, to: .haproxy), 2),
       number(ratio(row, to: .graceful), 2),
       number(milliseconds(row, \.latencyMedian), 3), number(milliseconds(row, \.latency99), 3),
-      scenario == .idle ? number(memory(row), 2) : "-", "\(row.runs.reduce(0) { $0 + $1.failures })",
+      scenario.isIdle ? number(memory(row), 2) : "-", "\(row.runs.reduce(0) { $0 + $1.failures })",
     ]
   }
 

@@ -3,6 +3,7 @@ import Harness
 import Loop
 import Processes
 import Sockets
+import TLS
 import Time
 
 /// What stands between the backend and the clients.
@@ -71,21 +72,28 @@ struct BenchServer {
   /// What it keeps runs in, if that is a server of its own.
   let store: BenchStore?
   let folder: TemporaryDirectory
+  /// What clients speak.
+  private let transport: ClientTransport
 
   /// Starts `subject` in front of `backend` with settings that suit event streams, one worker each.
   ///
-  /// - Parameter runMemory: for runs that are kept.
-  static func start(_ subject: BenchSubject, backend: BenchBackend, runMemory: String) throws -> BenchServer {
+  /// - Parameters:
+  ///   - front: what it shows clients; `nil` for HTTP/1.1 without TLS.
+  ///   - runMemory: for runs that are kept.
+  static func start(
+    _ subject: BenchSubject, backend: BenchBackend, front: BenchIdentity?, runMemory: String
+  ) throws -> BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
       let address = try freeAddress()
       let store = try subject.keeping == .redis ? BenchStore.start(at: freeAddress(), folder: folder.path) : nil
       let command = try command(
-        for: subject, backend: backend, runMemory: runMemory, store: store, address: address, folder: folder)
-      let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
-      let server = BenchServer(
-        subject: subject, address: process == nil ? backend.address : address, process: process, store: store,
+        for: subject, backend: backend, front: front, runMemory: runMemory, store: store, address: address,
         folder: folder)
+      let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
+      let server = try BenchServer(
+        subject: subject, address: process == nil ? backend.address : address, process: process, store: store,
+        folder: folder, transport: front?.carrier.transport(roots: front?.roots) ?? ClientTransport())
       try server.waitUntilReady()
       return server
     } catch {
@@ -109,19 +117,19 @@ struct BenchServer {
   }
 
   private static func command(
-    for subject: BenchSubject, backend: BenchBackend, runMemory: String, store: BenchStore?, address: SocketAddress,
-    folder: TemporaryDirectory
+    for subject: BenchSubject, backend: BenchBackend, front: BenchIdentity?, runMemory: String, store: BenchStore?,
+    address: SocketAddress, folder: TemporaryDirectory
   ) throws -> [String]? {
     switch subject {
     case .direct: return nil
     case .nginx:
       let file = try folder.write(
-        "nginx.conf", BenchServerSettings.nginx(backend: backend, address: address, folder: folder.path))
+        "nginx.conf", BenchServerSettings.nginx(backend: backend, front: front, address: address, folder: folder.path))
       return ["nginx", "-p", folder.path, "-c", file, "-e", folder.path + "/errors.txt"]
     case .haproxy:
       return [
         "haproxy", "-db", "-q", "-f",
-        try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, address: address)),
+        try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, front: front, address: address)),
       ]
     case .legacy, .graceful, .resumable, .resumableRedis:
       let variant = subject.expectedMode ?? ""
@@ -129,7 +137,7 @@ struct BenchServer {
       let settings = try folder.write(
         "fermata.json5",
         BenchServerSettings.fermata(
-          backend: backend, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
+          backend: backend, front: front, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
       return [
         BenchProgram.path, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,
@@ -140,7 +148,7 @@ struct BenchServer {
   private func waitUntilReady() throws {
     let deadline = SystemClock.now + .seconds(5)
     while true {
-      let result = try Self.fetch(ClientRequest("GET", "/script?events=1&burst=1&size=120"), from: address)
+      let result = try fetch(ClientRequest("GET", "/script?events=1&burst=1&size=120"))
       if result.end == .clean, result.status == 200 { return }
       if process?.wait(timeout: .zero) != nil || SystemClock.now > deadline {
         let reason = (try? errors()) ?? ""
@@ -169,11 +177,12 @@ struct BenchServer {
     return listener.localAddress
   }
 
-  private static func fetch(_ request: ClientRequest, from address: SocketAddress) throws -> ClientResult {
+  private func fetch(_ request: ClientRequest) throws -> ClientResult {
     let loop = try EventLoop()
     var result = ClientResult()
     var behaviour = ClientBehaviour()
     behaviour.timeout = .seconds(2)
+    (behaviour.tls, behaviour.speaksHTTP2) = (transport.tls, transport.speaksHTTP2)
     let client = StreamClient(loop: loop, address: address, request: request, behaviour: behaviour) { got in
       result = got
       loop.stop()

@@ -54,10 +54,17 @@ enum LoadVerb {
     else { return nil }
     // A request of a connection of its own says so, as such clients do.
     if shape == .cycling { fields.append(Script.Field("Connection", "close")) }
-    return LoadPlan(
+    let carrier: BenchCarrier =
+      values["--http2"].flatMap { Int($0) }.map { .http2(streamsPerConnection: max(1, $0)) }
+      ?? (values["--roots"] == nil ? .plain : .secure)
+    guard let transport = try? carrier.transport(roots: values["--roots"]) else { return nil }
+    var plan = LoadPlan(
       address: address, request: ClientRequest("GET", path, fields: fields), shape: shape, streams: streams,
       eventsPerStream: events, duration: .seconds(seconds),
       ramp: .milliseconds(values["--ramp"].flatMap { Int($0) } ?? 0), expectedMode: values["--expect-mode"])
+    plan.transport = transport
+    plan.streamsPerConnection = carrier.streamsPerConnection
+    return plan
   }
 
   private static func line(_ report: LoadReport) -> String {

@@ -52,10 +52,11 @@ final class MatrixProxy: Sendable {
     switch name {
     case "nginx":
       let file = try folder.write(
-        "nginx.conf", BenchServerSettings.nginx(backend: backend, address: address, folder: folder.path))
+        "nginx.conf", BenchServerSettings.nginx(backend: backend, front: nil, address: address, folder: folder.path))
       return ["nginx", "-p", folder.path, "-c", file, "-e", folder.path + "/nginx.errors"]
     case "haproxy":
-      let file = try folder.write("haproxy.cfg", BenchServerSettings.haproxy(backend: backend, address: address))
+      let file = try folder.write(
+        "haproxy.cfg", BenchServerSettings.haproxy(backend: backend, front: nil, address: address))
       return ["haproxy", "-db", "-q", "-f", file]
     default: return nil
     }
