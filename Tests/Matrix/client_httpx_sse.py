@@ -1,8 +1,6 @@
 """httpx-sse on httpx."""
 
-import time
-
-from matrix_adapter import Unsupported, serve, unavailable
+from matrix_adapter import Unsupported, pause, serve, unavailable
 
 try:
     from importlib.metadata import version
@@ -24,7 +22,7 @@ def run(job, answer):
             source.response.raise_for_status()
             for event in source.iter_sse():
                 answer.event(event.event, event.id, event.data)
-                time.sleep((job.get("readDelayMs") or 0) / 1000)
+                pause(job)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """A client of old: hangs up when it sees the completion event, and takes the end of the connection for the end."""
 
 import http.client
-import time
 from urllib.parse import urlsplit
 
-from matrix_adapter import Unsupported, serve
+from matrix_adapter import Unsupported, pause, serve
 
 
 def run(job, answer):
@@ -31,7 +30,7 @@ def run(job, answer):
                 if type == job["stopAfter"]:
                     break
                 type, data = "", []
-                time.sleep((job.get("readDelayMs") or 0) / 1000)
+                pause(job)
     finally:
         connection.close()
 

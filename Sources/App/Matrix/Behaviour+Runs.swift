@@ -6,6 +6,28 @@ extension Behaviour {
   private static let kept =
     #"upstreams: "main", runs: { onDisconnect: "grace=10" }, stream: { retry: "50ms" }"#
 
+  private static let small =
+    #"upstreams: "main", runs: { limit: "64KiB" }, stream: { eventLimit: "64KiB" }"#
+
+  /// Two events of so many bytes behind the first pieces. They come in pieces of their own, so that the client has what
+  /// came before.
+  private static func tooLarge(_ dialect: MatrixDialect, bytes: Int) -> Play {
+    var play = opened(dialect)
+    play.then(.pause(.milliseconds(100)))
+    let large = dialect.content(String(repeating: "z", count: bytes))
+    if bytes > 65_536 { play.sayLater([large]) } else { play.say([large]) }
+    play.sayLater([large])
+    play.then(.stall)
+    return play
+  }
+
+  /// The first two pieces of content at once, so that they are with the client when something happens to its stream.
+  private static func opened(_ dialect: MatrixDialect) -> Play {
+    var play = Play()
+    play.say(dialect.opening + [dialect.token(1), dialect.token(2)], pause: .zero)
+    return play
+  }
+
   /// What is read again, stopped or replaced.
   static let runs: [Behaviour] = [
     Behaviour(
@@ -25,6 +47,61 @@ extension Behaviour {
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion)
+      play.then(.end)
+      return play
+    },
+    Behaviour(
+      "B13", "cancelled elsewhere", why: "Whoever stops a run ends it for all its readers, and each must be told.",
+      outcome: .cancelled, sign: .cut, action: .cancel, route: kept, needs: [.keyed]
+    ) { dialect in
+      var play = opened(dialect)
+      play.then(.stall)
+      return play
+    },
+    Behaviour(
+      "B14", "replaced by a newer stream",
+      why: "The same view opened its stream anew: no error, and nothing to come back for.",
+      outcome: .replacedByNewStream, sign: .cut, action: .replace, route: kept, needs: [.keyed]
+    ) { dialect in
+      var play = opened(dialect)
+      play.then(.stall)
+      return play
+    },
+    Behaviour(
+      "B15", "the gateway drains", why: "A restart must not look like the end of an answer.", outcome: .draining,
+      sign: .cut, action: .drain
+    ) { dialect in
+      var play = opened(dialect)
+      play.then(.stall)
+      return play
+    },
+    Behaviour(
+      "B24", "an event that is larger than allowed", why: "One event must not fill the memory of a run.",
+      outcome: .eventTooLarge, sign: .cut, route: small, needs: [.keyed]
+    ) { dialect in tooLarge(dialect, bytes: 90_000) },
+    Behaviour(
+      "B25", "a run that is larger than may be kept",
+      why: "Memory has an end; a client that is cut for it must not take the rest for the whole.",
+      outcome: .runTooLarge, sign: .cut, route: small, needs: [.keyed]
+    ) { dialect in tooLarge(dialect, bytes: 50_000) },
+    Behaviour(
+      "B20", "the same Idempotency-Key twice", why: "Who asks twice must get one answer, and pay for one.",
+      outcome: .completed, sign: .end, action: .ask, route: kept, needs: [.keyed]
+    ) { dialect in
+      var play = opened(dialect)
+      play.then(.pause(.milliseconds(1000)))
+      play.say([dialect.token(3)] + dialect.completion)
+      play.then(.end)
+      return play
+    },
+    Behaviour(
+      "B21", "the flag is killed while the stream is open", why: "What a stream was promised when it opened, it gets.",
+      outcome: .completed, sign: .end, action: .kill
+    ) { dialect in
+      var play = opened(dialect)
+      // Long enough for all clients to be there, because the flag is killed once for all of them.
+      play.then(.pause(.milliseconds(5000)))
+      play.say([dialect.token(3)] + dialect.completion)
       play.then(.end)
       return play
     },

@@ -14,6 +14,8 @@ package struct Behaviour: Sendable {
     case nothing
     /// The response's status says it, and there is no stream.
     case status(Int)
+    /// The client may not read the answer, and must not.
+    case barred
   }
 
   /// What happens from outside while the client reads.
@@ -23,6 +25,19 @@ package struct Behaviour: Sendable {
     case cutClient(behind: String)
     /// The run is read to its end by another client first. The client then asks for what follows its last event.
     case finishFirst
+    /// Somebody else stops the run.
+    case cancel
+    /// The same client opens its stream anew.
+    case replace
+    /// The same request is made a second time, under the same key.
+    case ask
+    /// The gateway, one of the cell's own, is told to end.
+    case drain
+    /// The flag of the cell's own gateway is killed.
+    case kill
+
+    /// Whether the gateway can serve no other cell meanwhile.
+    package var needsOwnGateway: Bool { self == .drain || self == .kill }
   }
 
   /// Of the form `B01`.
@@ -32,6 +47,8 @@ package struct Behaviour: Sendable {
   package let why: String
   /// Whether it is also played behind other proxies.
   package let isSmoke: Bool
+  /// Whether it is also played without the gateway, to show what is lost then.
+  package let isRace: Bool
   /// How the gateway's stream ends; `nil` when none opens.
   package let outcome: Outcome?
   package let sign: Sign
@@ -40,28 +57,44 @@ package struct Behaviour: Sendable {
   package let action: Action
   /// The settings of its route in the gateway's configuration, as members of an object in JSON5.
   package let route: String
+  /// Whether clients that can say that they understand `stream_end` say it whatever the flag gives them.
+  package let optsInAlways: Bool
+  /// Milliseconds that the client waits after each event.
+  package let readDelay: Int
+  /// Seconds that a client may take.
+  package let patience: Int
   /// What a client must be able to do; others are not asked.
   package let needs: Set<Ability>
   let script: @Sendable (MatrixDialect) -> Play
 
   init(
-    _ id: String, _ title: String, why: String, isSmoke: Bool = false, outcome: Outcome?, sign: Sign,
-    requests: Int = 1, action: Action = .none, route: String = Behaviour.plainRoute, needs: Set<Ability> = [],
+    _ id: String, _ title: String, why: String, isSmoke: Bool = false, isRace: Bool = false, outcome: Outcome?,
+    sign: Sign,
+    requests: Int = 1, action: Action = .none, route: String = Behaviour.plainRoute, optsInAlways: Bool = false,
+    readDelay: Int = 0, patience: Int = 8, needs: Set<Ability> = [],
     script: @escaping @Sendable (MatrixDialect) -> Play
   ) {
-    (self.id, self.title, self.why, self.isSmoke) = (id, title, why, isSmoke)
+    (self.id, self.title, self.why, self.isSmoke, self.isRace) = (id, title, why, isSmoke, isRace)
     (self.outcome, self.sign, self.requests, self.action) = (outcome, sign, requests, action)
-    (self.route, self.needs, self.script) = (route, needs, script)
+    (self.optsInAlways, self.patience) = (optsInAlways, patience)
+    (self.route, self.readDelay, self.needs, self.script) = (route, readDelay, needs, script)
   }
 
   static let plainRoute = #"upstreams: "main""#
+
+  /// Whether the client says that it understands `stream_end`.
+  ///
+  /// - Parameter variant: what the flag gives it.
+  package func optsIn(_ client: MatrixClient, variant: Mode) -> Bool {
+    client.optIn != .never && (variant == .graceful || optsInAlways)
+  }
 
   /// What the backend does for a client of this dialect.
   package func play(_ dialect: MatrixDialect) -> Play { script(dialect) }
 
   package static func named(_ id: String) -> Behaviour? { all.first { $0.id == id } }
 
-  package static let all: [Behaviour] = answers + silences + runs
+  package static let all: [Behaviour] = (answers + silences + runs + bytes).sorted { $0.id < $1.id }
 }
 
 /// What a client can do beyond reading a stream.
@@ -70,4 +103,10 @@ package enum Ability: String, CaseIterable, Sendable {
   case resume
   /// Can be told after which event to begin.
   case begin
+  /// Asks by GET and can name its stream, or a key, in the request's fields.
+  case keyed
+  /// Can read slowly.
+  case slow
+  /// Is a page, which may read what its browser lets it.
+  case page
 }

@@ -11,15 +11,18 @@ package struct Judge: Sendable {
   /// What the client's user must get of the backend's events, in this order.
   package let truth: [ReceivedEvent]
   private let sent: [ReceivedEvent]
+  /// Whether there is no gateway on the way.
+  private let isBare: Bool
 
   /// The types of the gateway's own events.
   private static let ownTypes: Set<String> = ["stream_end", "error", "control", "stream_reset"]
 
   /// - Parameter variant: what the flag gives the client.
-  package init(client: MatrixClient, variant: Mode, behaviour: Behaviour) {
+  package init(client: MatrixClient, variant: Mode, behaviour: Behaviour, isBare: Bool = false) {
+    self.isBare = isBare
     self.client = client
     self.behaviour = behaviour
-    mode = Mode.decide(understandsStreamEnd: client.optIn != .never && variant == .graceful, variant: variant)
+    mode = Mode.decide(understandsStreamEnd: behaviour.optsIn(client, variant: variant), variant: variant)
     sent = behaviour.play(client.dialect).sent
     var truth = sent
     if mode == .shield {
@@ -27,21 +30,34 @@ package struct Judge: Sendable {
       truth = truth.filter { !client.dialect.isTerminal($0) } + terminals
     }
     if case .status = behaviour.sign { truth = [] }
-    self.truth = truth.map { ReceivedEvent(type: $0.type, data: EventText.short($0.data), id: $0.id) }
+    if behaviour.sign == .barred { truth = [] }
+    self.truth = truth
   }
 
   package func judge(client seen: ClientWitness, backend: BackendWitness, gateway: GatewayWitness) -> Finding {
+    if case .cutClient = behaviour.action, seen.end == .error, backend.requests >= behaviour.requests {
+      return Finding(.own, seen.error ?? "an error")
+    }
+    if hasBrokenOff(seen, gateway) {
+      return .failed(.alarmed, "the client broke off: \(seen.error ?? "an error")")
+    }
     if let complaint = complaint(about: backend) ?? complaint(about: gateway) {
       return .failed(.witness, complaint)
     }
     if seen.end == .timeout { return .failed(.alarmed, "the client was still waiting when its time was up") }
     if case .status(let status) = behaviour.sign { return judge(seen, status: status) }
+    if behaviour.sign == .barred { return judgeBarred(seen) }
     let (events, told) = answer(of: seen)
-    if cannotResume, seen.end == .error {
-      return Finding(.own, seen.error ?? "an error")
-    }
     if let finding = compare(events, seen, told: told) { return finding }
     return judgeEnd(of: seen, told: told ?? seen.sawOutcome)
+  }
+
+  /// Whether the client raised an error where nothing was wrong. The last bytes may be on their way to it by then, so that
+  /// the stream has completed for the gateway.
+  private func hasBrokenOff(_ seen: ClientWitness, _ gateway: GatewayWitness) -> Bool {
+    let fine = [Outcome.clientGone, .completed].map(\.rawValue)
+    return seen.end == .error && behaviour.outcome == .completed
+      && (gateway.streams.last?.outcome).map(fine.contains) == true
   }
 
   /// Whether the client is cut where nothing tells it how to go on: only graceful has ids.
@@ -59,13 +75,20 @@ package struct Judge: Sendable {
   }
 
   private func complaint(about gateway: GatewayWitness) -> String? {
+    if behaviour.sign == .barred || isBare { return nil }
     guard let outcome = behaviour.outcome else {
       let open = gateway.streams.last { $0.outcome != Outcome.completed.rawValue }
       return open.map { "the gateway opened a stream that ended \($0.outcome ?? "never")" }
     }
-    guard let last = gateway.streams.last else { return "the gateway logged no stream" }
+    // The one that replaces the client's, or asks again, is the runner's own.
+    let isSecond = behaviour.action == .replace || behaviour.action == .ask
+    guard let last = isSecond ? gateway.streams.first : gateway.streams.last else {
+      return "the gateway logged no stream"
+    }
     if last.mode != mode.rawValue { return "the gateway served \(last.mode) instead of \(mode.rawValue)" }
-    if !outcomes(of: gateway).contains(outcome.rawValue) {
+    // Who raises the backend's error leaves at once.
+    let leaves = behaviour.sign == .inBand && last.outcome == Outcome.clientGone.rawValue
+    if !leaves, !outcomes(of: gateway).contains(outcome.rawValue) {
       return "the gateway logged \(last.outcome ?? "no end") instead of \(outcome.rawValue)"
     }
     if last.events > sent.count {
@@ -77,7 +100,8 @@ package struct Judge: Sendable {
   /// How the streams that count have ended: of a client that comes back, any of its streams may be the last to end.
   private func outcomes(of gateway: GatewayWitness) -> [String] {
     let all = gateway.streams.compactMap(\.outcome)
-    guard case .cutClient = behaviour.action else { return all.suffix(1) }
+    if behaviour.action == .replace { return Array(all.prefix(1)) }
+    guard case .cutClient = behaviour.action else { return Array(all.suffix(1)) }
     // A client that can't come back is gone, and that is all.
     return cannotResume && all == [Outcome.clientGone.rawValue] ? [behaviour.outcome?.rawValue ?? ""] : all
   }
@@ -92,6 +116,9 @@ package struct Judge: Sendable {
         data["source"]?.string == "gateway"
       else { return true }
       if event.type == "stream_end" { told = data["outcome"]?.string }
+      if event.type == "stream_end", behaviour.action == .kill, data["closing"]?.string != "legacy-from-now-on" {
+        told = "an end that does not say that the closing was taken back"
+      }
       return false
     }
     return (events, told)
@@ -153,8 +180,17 @@ package struct Judge: Sendable {
     if let told = seen.status, told != status {
       return .failed(.misread, "the client saw the status \(told) instead of \(status)")
     }
+    if status >= 400, seen.end == .closed {
+      return .failed(.unseen, "the answer was a status \(status), and the client took it for an empty stream")
+    }
     if seen.status == status { return Finding(.ok) }
     return Finding(.own, seen.error ?? "no status, and no events")
+  }
+
+  private func judgeBarred(_ seen: ClientWitness) -> Finding {
+    guard seen.events.isEmpty else { return .failed(.misread, "\(seen.events.count) events that it may not read") }
+    return seen.end == .error
+      ? Finding(.own, seen.error ?? "an error") : .failed(.unseen, "nothing was told of an answer that may not be read")
   }
 
   /// What is compared of an event.
@@ -164,7 +200,7 @@ package struct Judge: Sendable {
 
     init(_ event: ReceivedEvent, _ view: MatrixClient.View) {
       type = view == .events ? event.type : ""
-      data = event.data
+      data = EventText.short(event.data)
     }
   }
 }

@@ -62,7 +62,8 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
     }
   }
 
-  private func content(_ text: String) -> ReceivedEvent {
+  /// A piece of content.
+  func content(_ text: String) -> ReceivedEvent {
     switch self {
     case .generic:
       ReceivedEvent(type: "token", data: #"{"text":"\#(text)"}"#)

@@ -6,6 +6,9 @@ package struct Play: Sendable {
   package private(set) var steps: [Script.Step] = [.head()]
   package private(set) var sent: [ReceivedEvent] = []
 
+  /// What the first upstream does, where a route has two.
+  package var first: Script?
+
   package var script: Script { Script(steps) }
 
   /// Sends each event in a write of its own, and waits after it.
@@ -15,6 +18,13 @@ package struct Play: Sendable {
       if pause > .zero { steps.append(.pause(pause)) }
     }
     sent += events
+  }
+
+  /// Sends events that the client does not get any more.
+  mutating func sayLater(_ events: [ReceivedEvent]) {
+    let known = sent
+    say(events)
+    sent = known
   }
 
   /// Sends bytes that hold these events.

@@ -42,8 +42,10 @@ enum ExitStatus {
     Row("bench", success, "all was measured and no stream failed"),
     Row("bench", failure, "something could not be measured, or a stream failed"),
     Row("bench", usage, "the command line is wrong"),
-    Row("matrix", success, "every cell is as expected"),
-    Row("matrix", failure, "a cell is not as expected, or one can't be played; with --strict: a client is missing"),
+    Row("matrix", success, "every cell is as expected; with --race or --load: nothing was lost and nothing left open"),
+    Row(
+      "matrix", failure,
+      "a cell, or a stream, is not as expected, or one can't be played; with --strict: a client is missing"),
     Row("matrix", usage, "the command line is wrong"),
     Row("tail", success, "the server said \"completed\", and all that it counted has come"),
     Row("tail", failure, "there was no stream: no connection, or an answer that is no event stream"),

@@ -20,7 +20,7 @@ actor AdapterLane {
   /// How a program says that its client has no such ability.
   private static let unsupported: Int32 = 127
   /// Between two looks at what programs have written.
-  private static let interval = Duration.milliseconds(4)
+  private static let interval = Duration.milliseconds(10)
 
   private let command: [String]
   private let isShared: Bool

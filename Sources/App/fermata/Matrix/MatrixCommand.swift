@@ -14,6 +14,7 @@ struct MatrixCommand {
 
   func run() async -> Int32 {
     do {
+      if let crowd = options.crowd { return try await MatrixCrowd(crowd).run() }
       let folder = try MatrixFolder.find(options.folder)
       let clients = try clients(in: folder)
       let cells = Self.cells(of: clients)
@@ -33,7 +34,7 @@ struct MatrixCommand {
     clients.flatMap { client in
       Mode.allCases.flatMap { mode in
         MatrixTransport.all.flatMap { transport in
-          Behaviour.all.filter(transport.carries).map { behaviour in
+          Behaviour.all.filter { transport.carries($0, to: client, in: mode) }.map { behaviour in
             CellID(client: client.id, mode: mode, transport: transport.id, behaviour: behaviour.id)
           }
         }
@@ -112,6 +113,7 @@ struct MatrixCommand {
 
   private func tell(_ report: MatrixReport) throws -> Int32 {
     if let path = options.jsonFile { try AtomicFile.replace(path, with: Array(report.json.utf8)) }
+    if let path = options.htmlFile { try AtomicFile.replace(path, with: Array(report.html.utf8)) }
     if let path = options.markdownFile { try AtomicFile.replace(path, with: Array(report.markdown.utf8)) }
     Terminal.print(report.grid + "\n")
     if options.repeated != nil, let result = report.results.first { Terminal.print(result.details + "\n") }

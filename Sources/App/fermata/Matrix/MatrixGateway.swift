@@ -15,8 +15,12 @@ final class MatrixGateway: Sendable {
   private let child: Mutex<ChildProcess>
   private let log: MatrixLog
 
-  private init(address: SocketAddress, admin: SocketAddress, child: sending ChildProcess, log: MatrixLog) {
-    (self.address, adminAddress, self.log) = (address, admin, log)
+  private let flagFile: String
+
+  private init(
+    address: SocketAddress, admin: SocketAddress, child: sending ChildProcess, log: MatrixLog, flagFile: String
+  ) {
+    (self.address, adminAddress, self.log, self.flagFile) = (address, admin, log, flagFile)
     self.child = Mutex(child)
   }
 
@@ -25,7 +29,7 @@ final class MatrixGateway: Sendable {
   /// - Parameter folder: for its files and its log, of its own.
   static func start(backend: String, in folder: TemporaryDirectory) async throws -> MatrixGateway {
     let configuration = try folder.write("fermata.json5", MatrixSettings.configuration(backend: backend))
-    let flags = try folder.write("flags.json", MatrixSettings.flags)
+    let flags = try folder.write("flags.json", MatrixSettings.flags())
     let file = try folder.write("gateway.log", "")
     let child = try ChildProcess(
       [
@@ -36,7 +40,7 @@ final class MatrixGateway: Sendable {
     let deadline = SystemClock.now + .seconds(20)
     while SystemClock.now < deadline {
       if let (address, admin) = log.started() {
-        return MatrixGateway(address: address, admin: admin, child: child, log: log)
+        return MatrixGateway(address: address, admin: admin, child: child, log: log, flagFile: flags)
       }
       if let exit = child.wait(timeout: .zero) {
         throw MatrixFailure("the gateway ended with \(exit): \(log.text)")
@@ -52,6 +56,9 @@ final class MatrixGateway: Sendable {
 
   /// Asks it to end, as an operator does.
   func drain() { child.withLock { $0.signal(SIGTERM) } }
+
+  /// Kills the flag.
+  func kill() throws { try AtomicFile.replace(flagFile, with: Array(MatrixSettings.flags(isKilled: true).utf8)) }
 
   func stop() { child.withLock { _ = $0.stop(grace: .seconds(10)) } }
 }

@@ -23,6 +23,6 @@ final class MatrixPlays: Sendable {
     guard let number = MatrixPlays.mark(in: request.path).flatMap({ Int($0.dropFirst()) }),
       let play = plays.withLock({ $0.indices.contains(number) ? $0[number] : nil })
     else { return .plain(status: 404, []) }
-    return play.script
+    return request.path.hasPrefix("/first/") ? play.first ?? play.script : play.script
   }
 }

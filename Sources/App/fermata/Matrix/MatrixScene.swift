@@ -11,14 +11,16 @@ final class MatrixScene {
   struct Round {
     var finding: Finding
     var milliseconds = 0
+    /// Whether it shows nothing and has to be played again.
+    var isVoid = false
     var client: ClientWitness?
     var backend: BackendWitness?
     var gateway: GatewayWitness?
   }
 
   /// How long a client may read, and its program may take to say so.
-  private static let deadline = Nanoseconds.seconds(8)
-  private static let grace = Nanoseconds.seconds(12)
+  private var deadline: Nanoseconds { .seconds(behaviour.patience) }
+  private var grace: Nanoseconds { deadline + .seconds(4) }
   /// How long the gateway's last line about the cell may take after the client has its answer.
   private static let settling = Nanoseconds.seconds(4)
 
@@ -28,11 +30,19 @@ final class MatrixScene {
   private let behaviour: Behaviour
   private let lane: AdapterLane
   private let judge: Judge
+  /// What this cell shares with others in its first round.
+  private var moment: SharedMoment?
+  private let isBare: Bool
   var rounds = 0
 
-  init(stage: MatrixStage, cell: CellID, client: MatrixClient, behaviour: Behaviour, lane: AdapterLane) {
+  init(
+    stage: MatrixStage, cell: CellID, client: MatrixClient, behaviour: Behaviour, lane: AdapterLane,
+    moment: SharedMoment?
+  ) {
+    self.moment = moment
+    isBare = MatrixTransport.all.contains { $0.id == cell.transport && $0.isBare }
     (self.stage, self.cell, self.client, self.behaviour, self.lane) = (stage, cell, client, behaviour, lane)
-    judge = Judge(client: client, variant: cell.mode, behaviour: behaviour)
+    judge = Judge(client: client, variant: cell.mode, behaviour: behaviour, isBare: isBare)
   }
 
   func play() async -> Round {
@@ -54,21 +64,42 @@ final class MatrixScene {
 
   private func play(at address: SocketAddress) async throws -> Round {
     let mark = stage.register(behaviour.play(client.dialect))
-    var target = MatrixTarget(path: "/\(cell.mode.rawValue)/\(behaviour.id)/\(mark)")
+    var target = MatrixTarget(path: "/\(cell.mode.rawValue)/\(behaviour.id)/\(mark)", mark: mark)
+    var place = address
     var relay: CuttingRelay?
+    var own: OwnGateway?
+    let shared = moment
+    // What happened to that gateway can't happen again.
+    moment = nil
     switch behaviour.action {
-    case .none: break
-    case .cutClient(let text): relay = try CuttingRelay.start(to: address, cuttingBehind: text)
+    case .cutClient(let text):
+      relay = try CuttingRelay.start(to: address, cuttingBehind: text)
+      place = relay?.address ?? address
     case .finishFirst: target = try await finishFirst(mark)
+    case .drain, .kill:
+      if shared == nil { own = try await OwnGateway.start(backend: stage.backend.url) }
+      place = shared?.gateway.address ?? own?.gateway.address ?? address
+    case .none, .cancel, .replace, .ask: break
     }
-    defer { relay?.stop() }
-    let job = MatrixJob(client: client, behaviour: behaviour, mode: judge.mode)
-      .object(at: relay?.address ?? address, target, deadline: Self.deadline)
-    switch await lane.ask(job, within: Self.grace) {
+    defer {
+      relay?.stop()
+      own?.stop()
+    }
+    let job = MatrixJob(client: client, behaviour: behaviour, variant: cell.mode)
+      .object(at: place, target, deadline: deadline)
+    let gateway = shared?.gateway ?? own?.gateway ?? stage.gateway
+    let meddler = MatrixMeddler(
+      stage: stage, gateway: gateway, action: behaviour.action, job: job, target: target, moment: shared)
+    async let meddling: Void = meddler.act()
+    let answer = await lane.ask(job, within: grace)
+    await meddler.stopWaiting()
+    try await meddling
+    if await meddler.wasTooLate { return Round(finding: Finding(.none), isVoid: true) }
+    switch answer {
     case .unsupported: return Round(finding: Finding(.none))
     case .missing(let why): return Round(finding: Finding(.missing, why))
     case .broken(let how): return Round(finding: Finding(.failed, fault: .witness, how))
-    case .answer(let value): return await compare(try ClientWitness(parsing: value), mark)
+    case .answer(let value): return await compare(try ClientWitness(parsing: value), mark, gateway)
     }
   }
 
@@ -82,60 +113,28 @@ final class MatrixScene {
     let answer = await stage.clients.fetch(request, from: stage.gateway.address)
     guard let path = answer.head.value("X-Stream-Resume"), let last = answer.events.last(where: { $0.id != nil })?.id
     else { throw MatrixFailure("the first reader of the run got no resumable stream") }
-    return MatrixTarget(path: path, lastEventID: last)
+    return MatrixTarget(path: path, mark: mark, lastEventID: last)
   }
 
-  private func compare(_ seen: ClientWitness, _ mark: String) async -> Round {
-    let gateway = await gatewayWitness(of: mark)
+  private func compare(_ seen: ClientWitness, _ mark: String, _ gateway: MatrixGateway) async -> Round {
+    var gateway = isBare ? GatewayWitness() : await gatewayWitness(of: mark, gateway)
     let backend = stage.backendWitness(of: mark)
     let finding = judge.judge(client: seen, backend: backend, gateway: gateway)
+    // The second stream of these is the runner's own.
+    if behaviour.action == .replace || behaviour.action == .ask {
+      gateway.streams = Array(gateway.streams.prefix(1))
+    }
     return Round(finding: finding, client: seen, backend: backend, gateway: gateway)
   }
 
   /// What the gateway logged, once it has nothing more to say of the cell.
-  private func gatewayWitness(of mark: String) async -> GatewayWitness {
+  private func gatewayWitness(of mark: String, _ gateway: MatrixGateway) async -> GatewayWitness {
     let deadline = SystemClock.now + Self.settling
     while true {
-      let streams = stage.gateway.streams(of: mark)
+      let streams = gateway.streams(of: mark)
       let isOver = streams.allSatisfy { $0.outcome != nil } && (!streams.isEmpty || behaviour.outcome == nil)
       if isOver || SystemClock.now > deadline { return GatewayWitness(streams: streams) }
       try? await Task.sleep(for: .milliseconds(10))
     }
-  }
-}
-
-/// What a client asks for.
-struct MatrixTarget {
-  var path: String
-  var lastEventID: String?
-}
-
-/// The job that an adapter gets.
-struct MatrixJob {
-  let client: MatrixClient
-  let behaviour: Behaviour
-  let mode: Mode
-
-  func object(at address: SocketAddress, _ target: MatrixTarget, deadline: Nanoseconds) -> JSONObject {
-    var (headers, query) = (JSONObject(), [String]())
-    if client.optIn != .never, mode == .graceful {
-      if client.optIn == .header { headers["Prefer"] = "stream-end" }
-      if client.optIn == .query { query.append("stream_end=1") }
-    }
-    if let id = target.lastEventID {
-      if client.optIn == .query { query.append("last_event_id=\(id)") } else { headers["Last-Event-ID"] = .string(id) }
-    }
-    var job = JSONObject()
-    job["url"] = .string(
-      "http://\(address)\(target.path)" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")))
-    job["method"] = "GET"
-    job["headers"] = .object(headers)
-    job["body"] = .null
-    job["capability"] = .string(mode == .graceful ? "stream-end" : "none")
-    job["deadlineMs"] = JSONValue(Int(deadline.milliseconds))
-    job["stopAfter"] = client.leavesAtCompletion ? "complete" : .null
-    job["resume"] = .bool(behaviour.needs.contains(.resume))
-    job["lastEventId"] = target.lastEventID.map { .string($0) } ?? .null
-    return job
   }
 }

@@ -20,6 +20,11 @@ enum MatrixSettings {
         stream: { linger: "300ms" },
         upstreams: {
           main: { url: "\(backend)" },
+          first: { url: "\(backend)/first" },
+          second: { url: "\(backend)" },
+          // Nobody listens at these.
+          down: { url: "http://127.0.0.1:1" },
+          downToo: { url: "http://127.0.0.1:2" },
         },
         routes: [
           \(routes.joined(separator: "\n    "))
@@ -31,11 +36,14 @@ enum MatrixSettings {
   }
 
   /// The route's name says which variant its clients get.
-  static let flags = """
+  ///
+  /// - Parameter isKilled: everybody gets legacy, as after `fermata flags kill`.
+  static func flags(isKilled: Bool = false) -> String {
+    """
     {
       "flags": {
         "stream-closing": {
-          "state": "ENABLED",
+          "state": "\(isKilled ? "DISABLED" : "ENABLED")",
           "variants": { "legacy": "legacy", "shield": "shield", "graceful": "graceful" },
           "defaultVariant": "legacy",
           "targeting": {
@@ -47,8 +55,9 @@ enum MatrixSettings {
           }
         }
       },
-      "metadata": { "flagSetId": "matrix", "version": "1" }
+      "metadata": { "flagSetId": "matrix", "version": "\(isKilled ? 2 : 1)" }
     }
 
     """
+  }
 }

@@ -53,7 +53,8 @@ final class MatrixStage: Sendable {
 
   /// Where clients reach the gateway, or why they can't.
   func address(over transport: String) -> Result<SocketAddress, MatrixFailure> {
-    guard transport != "h1" else { return .success(gateway.address) }
+    if transport == "h1" { return .success(gateway.address) }
+    if transport == "bare" { return .success(backend.address) }
     guard let proxy = proxies[transport] else {
       return .failure(MatrixFailure("\(transport) is not installed"))
     }
@@ -61,14 +62,14 @@ final class MatrixStage: Sendable {
   }
 
   func backendWitness(of mark: String) -> BackendWitness {
-    let requests = backend.requests.filter { MatrixPlays.mark(in: $0.path) == mark }
+    let requests = backend.requests.filter { $0.path.contains(mark) && MatrixPlays.mark(in: $0.path) == mark }
     return BackendWitness(
       requests: requests.count,
       ends: requests.map { request in
         switch request.state {
         case .finished(let end): end.rawValue
-        case .abandoned: "abandoned"
-        case .receiving, .playing: "open"
+        // Which of both it is by now is a matter of milliseconds.
+        case .abandoned, .receiving, .playing: "unfinished"
         }
       })
   }

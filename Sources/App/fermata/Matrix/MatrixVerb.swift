@@ -33,13 +33,18 @@ struct MatrixOptions {
   var expectations: String?
   var jsonFile: String?
   var markdownFile: String?
+  var htmlFile: String?
+  /// Streams of the race that is run instead of the cells.
+  var race: Int?
+  /// Streams that are open at the same time, instead of the cells.
+  var load: Int?
+  var seed: UInt64 = 1
   var isStrict = false
   var onlyLists = false
 
   static let names: Set = [
     "--client", "--mode", "--transport", "--behaviour", "--repeat", "--adapter", "--clients", "--expectations",
-    "--json",
-    "--markdown", "--strict", "--list",
+    "--json", "--markdown", "--html", "--race", "--load", "--seed", "--strict", "--list",
   ]
 
   static let help = """
@@ -52,8 +57,12 @@ struct MatrixOptions {
       --clients DIR        where the clients' programs are; default: Tests/Matrix here or in a folder above
       --expectations FILE  what is known of cells that are not ok; default: expectations.json5 in that folder
       --json FILE          the whole report, for programs
-      --markdown FILE      the report as a page
+      --markdown FILE      the report as Markdown, as docs/compatibility.md has it
+      --html FILE          the report as a page for a browser, in one file
       --strict             a client that is not installed is a failure
+      --race N             no cells: N streams whose clients leave at random moments, with and without the gateway, and
+                           how many messages behind a completion event were lost (--seed N: the moments, 1)
+      --load N             no cells: N streams open at the same time, of clients of each kind in each mode, over all ways
 
     Plays each behaviour of a backend to each client, in each mode, and compares what the client reported with what the
     backend sent and with what the gateway logged. Backend and gateway are started on free ports of loopback; their time
@@ -84,8 +93,22 @@ struct MatrixOptions {
     }
     for text in parsed.values["--adapter"] ?? [] { adapters.append(try Self.adapter(text)) }
     (folder, expectations) = (parsed["--clients"], parsed["--expectations"])
-    (jsonFile, markdownFile) = (parsed["--json"], parsed["--markdown"])
+    (jsonFile, markdownFile, htmlFile) = (parsed["--json"], parsed["--markdown"], parsed["--html"])
+    race = try Self.number(parsed["--race"], "--race", 1...1_000_000)
+    load = try Self.number(parsed["--load"], "--load", 1...5000)
+    seed = UInt64(try Self.number(parsed["--seed"], "--seed", 0...Int.max) ?? 1)
     (isStrict, onlyLists) = (parsed.has("--strict"), parsed.has("--list"))
+  }
+
+  private static func number(
+    _ text: String?, _ option: String, _ range: ClosedRange<Int>
+  ) throws(Arguments.Mistake) -> Int? {
+    guard let text else { return nil }
+    guard let number = Int(text), range.contains(number) else {
+      throw Arguments.Mistake(
+        message: "\(option) wants a number from \(range.lowerBound) to \(range.upperBound), found \"\(text)\"")
+    }
+    return number
   }
 
   private static func words(_ values: [String]?) -> Set<String> {
