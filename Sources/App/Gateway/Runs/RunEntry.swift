@@ -132,7 +132,7 @@ final class RunEntry {
     var target = ByteBuffer()
     target.append(head.path)
     target.append(UInt8(ascii: "?"))
-    if let query = head.query { QueryString.write(query, removing: ["last_event_id"], into: &target) }
+    if let query = head.query { QueryString.write(query, removing: ["last_event_id", "stream_end"], into: &target) }
     return .request(method: head.method.name, target: target.toArray(), body: body)
   }
 
