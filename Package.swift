@@ -160,7 +160,8 @@ let testing: [Target] = [
   tests("JSONTests", ["JSON", "Time", "EventSamples"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests(
-    "MatrixTests", ["fermata", "Matrix", "Harness", "JSON", "Processes", "Streams", "Time"], exclude: ["liar.py"]),
+    "MatrixTests", ["fermata", "Matrix", "Files", "Harness", "JSON", "Processes", "Streams", "Time"],
+    exclude: ["liar.py"]),
   tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
   tests(
     "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
