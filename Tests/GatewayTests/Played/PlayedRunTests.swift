@@ -164,6 +164,16 @@ import Time
     #expect(other.code == "idempotency_key_reused")
   }
 
+  @Test(arguments: ["stream_end=1", "stream_end=0&stream_end=1"])
+  func `what a request says of stream_end makes it no other request`(_ query: String) throws {
+    let gateway = try gateway()
+    let key = [("Idempotency-Key", "k1")]
+    let (first, _) = try gateway.open(key)
+    let second = try gateway.request("POST", "/chat?\(query)", key)
+    #expect(second.stream == first.stream)
+    #expect(gateway.backends.dials == 1)
+  }
+
   @Test func `one key of two principals names two runs`() throws {
     let gateway = try gateway()
     let (first, _) = try gateway.open([("Idempotency-Key", "k1")], as: "alice")
