@@ -7,6 +7,9 @@ import Synchronization
 package final class LogWriter: Sendable {
   private struct State {
     var pending: [UInt8] = []
+    /// Bytes that are being written.
+    var inWriting = 0
+    var held: Int { pending.count + inWriting }
     var counts = Counts()
     var isClosed = false
   }
@@ -27,6 +30,8 @@ package final class LogWriter: Sendable {
   private let wakeWriter: Int32
   private let output: Int32
   private let capacity: Int
+  /// Bytes of a buffer that is kept for the next lines.
+  private static let keptCapacity = 64 << 10
 
   /// - Parameters:
   ///   - descriptor: written to, never closed.
@@ -53,12 +58,12 @@ package final class LogWriter: Sendable {
   /// - Parameter counts: how many lines there are of each level.
   package func append(_ lines: Span<UInt8>, counts: SIMD4<Int>) {
     let wasEmpty = state.withLock { state in
-      guard state.pending.count + lines.count <= capacity else {
+      guard state.held + lines.count <= capacity else {
         state.counts.dropped &+= counts.wrappedSum()
         return false
       }
       state.counts.taken &+= counts
-      let wasEmpty = state.pending.isEmpty
+      let wasEmpty = state.held == 0
       unsafe lines.withUnsafeBufferPointer { unsafe state.pending.append(contentsOf: $0) }
       return wasEmpty
     }
@@ -68,14 +73,14 @@ package final class LogWriter: Sendable {
   package var counts: Counts { state.withLock { $0.counts } }
 
   /// Whether there is room again for more than a few lines.
-  package var hasRoom: Bool { state.withLock { $0.pending.count <= capacity / 2 } }
+  package var hasRoom: Bool { state.withLock { $0.held <= capacity / 2 } }
 
   /// Waits until everything taken so far is written, at most `milliseconds`, and ends the thread.
   package func close(waitingAtMost milliseconds: Int = 1000) {
     state.withLock { $0.isClosed = true }
     signal()
     for _ in 0..<max(1, milliseconds / 5) {
-      if state.withLock({ $0.pending.isEmpty }) { return }
+      if state.withLock({ $0.held == 0 }) { return }
       usleep(5000)
     }
   }
@@ -104,14 +109,16 @@ package final class LogWriter: Sendable {
     while true {
       var byte: UInt8 = 0
       _ = unsafe Glibc.read(wakeReader, &byte, 1)
+      // The two buffers change places, so that nothing is copied while a loop waits. A large one does not stay.
+      batch.removeAll(keepingCapacity: batch.capacity <= Self.keptCapacity)
       let isClosed = state.withLock { state in
-        batch = state.pending
+        swap(&batch, &state.pending)
+        state.inWriting = batch.count
         return state.isClosed
       }
       writeAll(batch)
-      // Taken out only when it is written, so that `close` can tell.
       let isEmpty = state.withLock { state in
-        state.pending.removeFirst(batch.count)
+        state.inWriting = 0
         return state.pending.isEmpty
       }
       if isClosed, isEmpty { return }
