@@ -87,6 +87,7 @@ final class StreamLedger {
   private static let routeLimit = 500
 
   private(set) var routes: [String: RouteTally] = [:]
+  /// A ring: the oldest makes room for the newest.
   private var ends: [BadEnd] = []
   private var endCount = 0
   private let worker: Int
@@ -117,18 +118,21 @@ final class StreamLedger {
       if outcome.isBad { tally.bad += 1 }
     }
     guard outcome.isBad else { return }
+    let place = endCount % Self.limit
     endCount += 1
-    if ends.count == Self.limit { ends.removeFirst() }
-    ends.append(
-      BadEnd(
-        number: endCount, at: now, stream: stream.id.description, route: stream.route, mode: stream.mode.rawValue,
-        outcome: outcome.rawValue, reason: String(reason.prefix(200)), trace: stream.trace,
-        request: stream.record?.id ?? "", upstream: stream.record?.upstream ?? "", events: stream.events,
-        bytes: stream.bodyBytes, milliseconds: milliseconds, worker: worker))
+    let end = BadEnd(
+      number: endCount, at: now, stream: stream.id.description, route: stream.route, mode: stream.mode.rawValue,
+      outcome: outcome.rawValue, reason: reason.utf8.count <= 200 ? reason : String(reason.prefix(200)),
+      trace: stream.trace,
+      request: stream.record?.id ?? "", upstream: stream.record?.upstream ?? "", events: stream.events,
+      bytes: stream.bodyBytes, milliseconds: milliseconds, worker: worker)
+    if place < ends.count { ends[place] = end } else { ends.append(end) }
   }
 
-  /// The bad ends that came after the one of that number.
-  func ends(after number: Int) -> [BadEnd] { ends.filter { $0.number > number } }
+  /// The bad ends that came after the one of that number, the oldest first.
+  func ends(after number: Int) -> [BadEnd] {
+    ends.filter { $0.number > number }.sorted { $0.number < $1.number }
+  }
 }
 
 extension Outcome {
