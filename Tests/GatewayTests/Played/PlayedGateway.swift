@@ -8,6 +8,7 @@ import Sockets
 import Streams
 import TLS
 import Telemetry
+import Testing
 import Time
 
 /// One loop of a gateway, put together as it is when it runs, with everything outside played: its clock, its backends, its
@@ -225,4 +226,32 @@ func turns(_ gateways: PlayedGateway..., until isSo: () -> Bool) {
 /// Lets both loops do what is due.
 func turns(_ gateways: PlayedGateway..., count: Int = 12) {
   for _ in 0..<count { for gateway in gateways { gateway.loop.turn() } }
+}
+
+extension PlayedTruth {
+  /// Two gateways that keep their runs here.
+  func replicas(_ runs: String = "") throws -> (PlayedGateway, PlayedGateway) {
+    (try .replica(self, runs: runs), try .replica(self, runs: runs))
+  }
+}
+
+extension PlayedGateway {
+  /// Another reader of the stream that `client` has from `other`.
+  func read(_ client: PlayedClient, of other: PlayedGateway) throws -> PlayedClient {
+    let reader = try request("GET", "/fermata/streams/\(client.stream)")
+    GatewayTests.turns(other, self)
+    return reader
+  }
+
+  /// `backend` answers with a whole stream, and `client` gets it.
+  func serveWhole(from backend: PlayedConnection?, to client: PlayedClient) throws {
+    let backend = try #require(backend)
+    backend.openStream()
+    backend.event("one")
+    backend.event("[DONE]")
+    backend.endStream()
+    turns()
+    #expect(client.data == ["one", "[DONE]"])
+    #expect(client.end("outcome") == "completed")
+  }
 }

@@ -14,17 +14,6 @@ import Time
     try .replica(truth, runs: "whenStoreFails: \"\(policy)\", \(runs)")
   }
 
-  private func serve(_ gateway: PlayedGateway, _ client: PlayedClient) throws {
-    let backend = try #require(gateway.backends.last)
-    backend.openStream()
-    backend.event("one")
-    backend.event("[DONE]")
-    backend.endStream()
-    gateway.turns()
-    #expect(client.data == ["one", "[DONE]"])
-    #expect(client.end("outcome") == "completed")
-  }
-
   // MARK: - A run begins
 
   @Test(arguments: ["claimKey", "claim"], StoreTrouble.allCases)
@@ -38,7 +27,8 @@ import Time
     #expect(a.backends.dials == 0)
     truth.troubles = [:]
     #expect(truth.keys.isEmpty)
-    try serve(a, try a.request("POST", "/chat", Self.key))
+    let served = try a.request("POST", "/chat", Self.key)
+    try a.serveWhole(from: a.backends.last, to: served)
     #expect(a.backends.dials == 1)
   }
 
@@ -48,7 +38,7 @@ import Time
     truth.troubles = [step: trouble]
     let client = try a.request("POST", "/chat", Self.key)
     let second = try a.request("POST", "/chat", Self.key)
-    try serve(a, client)
+    try a.serveWhole(from: a.backends.last, to: client)
     #expect(second.stream == client.stream && second.data == client.data)
     #expect(client.end("resumable") == "false")
     #expect(a.backends.dials == 1)
@@ -83,7 +73,8 @@ import Time
     #expect(refused.status == 503 && refused.code == "run_store_lost")
     #expect(a.backends.dials == 0)
     truth.troubles = [:]
-    try serve(a, try a.request("GET", "/chat", last))
+    let served = try a.request("GET", "/chat", last)
+    try a.serveWhole(from: a.backends.last, to: served)
   }
 
   @Test(arguments: ["degrade", "refuse"], ["X-Client-Stream-Id", "Idempotency-Key"])
@@ -175,7 +166,7 @@ import Time
     let client = try a.request()
     truth.goAway()
     a.turns()
-    try serve(a, client)
+    try a.serveWhole(from: a.backends.last, to: client)
     #expect(client.end("resumable") == "false")
   }
 

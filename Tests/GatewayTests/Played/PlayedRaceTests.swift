@@ -9,16 +9,6 @@ import Time
 @Suite struct PlayedRaceTests {
   private let truth = PlayedTruth()
 
-  private func two(_ runs: String = "") throws -> (PlayedGateway, PlayedGateway) {
-    (try .replica(truth, runs: runs), try .replica(truth, runs: runs))
-  }
-
-  private func read(_ client: PlayedClient, on other: PlayedGateway, _ gateway: PlayedGateway) throws -> PlayedClient {
-    let reader = try other.request("GET", "/fermata/streams/\(client.stream)")
-    turns(gateway, other)
-    return reader
-  }
-
   private func finish(_ backend: PlayedConnection) {
     backend.event("[DONE]")
     backend.endStream()
@@ -43,7 +33,7 @@ import Time
   }
 
   @Test func `a repeat of a request whose gateway lost its lease begins anew, once`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let key = [("Idempotency-Key", "k1")]
     let (first, _) = try a.open(key)
     truth.takeAway(try #require(truth.runs.keys.first))
@@ -61,11 +51,11 @@ import Time
   }
 
   @Test func `a lease that is lost in the moment of the run's end leaves one end, the same for all`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     truth.takeAway(try #require(truth.runs.keys.first))
     finish(backend)
     turns(a, b)
@@ -76,19 +66,19 @@ import Time
   }
 
   @Test func `an end that is stored before the lease is lost stays the run's end`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     finish(backend)
     turns(a, b)
     truth.takeAway(try #require(truth.runs.keys.first))
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     #expect(owner.end("outcome") == "completed" && reader.end("outcome") == "completed")
   }
 
   @Test func `a run that goes on without its store does so when its lease is lost`() throws {
-    let (a, b) = try two("whenStoreFails: \"degrade\"")
+    let (a, b) = try truth.replicas("whenStoreFails: \"degrade\"")
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
@@ -102,14 +92,14 @@ import Time
     turns(a, b)
     #expect(owner.data == ["one", "two", "[DONE]"])
     #expect(owner.end("outcome") == "completed" && owner.end("resumable") == "false")
-    let late = try read(owner, on: b, a)
+    let late = try b.read(owner, of: a)
     #expect(late.data == ["one"] && late.end("outcome") == "gateway_error")
   }
 
   // MARK: - Stops
 
   @Test func `a stop before there is a stream ends the request, on whatever gateway it lands`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     let client = try a.request("POST", "/chat", [("Idempotency-Key", "k1")])
     turns(a, b)
     let run = try #require(truth.runs.keys.first)
@@ -122,7 +112,7 @@ import Time
   }
 
   @Test func `a stop that comes while the run is being claimed is not forgotten`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     truth.holdsBack = ["claim"]
     let client = try a.request("POST", "/chat", [("Idempotency-Key", "k1")])
     turns(a, b)
@@ -138,7 +128,7 @@ import Time
   }
 
   @Test func `a stop of a run that is over changes nothing`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     finish(backend)
     turns(a, b)
@@ -148,12 +138,12 @@ import Time
     ]
     turns(a, b)
     #expect(stops.map(\.status) == [204, 204])
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     #expect(reader.end("outcome") == "completed" && onlyRun?.end?.outcome == .completed)
   }
 
   @Test func `two gateways that stop a worker's run give it one end`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let job = try #require(RunID("job-1"))
     truth.write("one", to: job)
     let readers = [try a.request("GET", "/api/agents/stream/job-1"), try b.request("GET", "/api/agents/stream/job-1")]
@@ -171,7 +161,7 @@ import Time
 
   @Test(arguments: ["claimKey", "claim"])
   func `a key that two gateways claim at once starts one run, however slow the first one is`(step: String) throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let key = [("Idempotency-Key", "k1")]
     truth.holdsBack = [step]
     let first = try a.request("POST", "/chat", key)
@@ -190,7 +180,7 @@ import Time
   }
 
   @Test func `of two requests under a client's own name at once one keeps its stream`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     let own = [("X-Client-Stream-Id", "tab")]
     let clients = [try a.request("POST", "/chat", own), try b.request("POST", "/chat", own)]
     turns(a, b)
@@ -216,7 +206,7 @@ import Time
   }
 
   @Test func `a client that leaves while another waits for its run leaves it the run`() throws {
-    let (a, b) = try two("onDisconnect: \"cancel\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"cancel\"")
     let key = [("Idempotency-Key", "k1")]
     let first = try a.request("POST", "/chat", key)
     let second = try b.request("POST", "/chat", key)
@@ -303,7 +293,7 @@ import Time
     let running = try b.request("GET", "/api/agents/run/\(owner.stream)")
     turns(a, b)
     #expect(running.body.contains("\"milliseconds\":0"), "no negative age: \(running.body)")
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     a.pass(.seconds(7))
     finish(backend)
     turns(a, b)
@@ -314,10 +304,10 @@ import Time
   }
 
   @Test func `a time of grace begins when the last reader leaves, wherever it was`() throws {
-    let (a, b) = try two("onDisconnect: \"grace=2\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"grace=2\"")
     let (owner, backend) = try a.open()
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     owner.leave()
     turns(a, b)
     a.pass(.seconds(7))

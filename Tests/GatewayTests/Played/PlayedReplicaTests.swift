@@ -8,22 +8,12 @@ import Time
 @Suite struct PlayedReplicaTests {
   private let truth = PlayedTruth()
 
-  private func two(_ runs: String = "") throws -> (PlayedGateway, PlayedGateway) {
-    (try .replica(truth, runs: runs), try .replica(truth, runs: runs))
-  }
-
-  private func read(_ client: PlayedClient, on other: PlayedGateway, _ gateway: PlayedGateway) throws -> PlayedClient {
-    let reader = try other.request("GET", "/fermata/streams/\(client.stream)")
-    turns(gateway, other)
-    return reader
-  }
-
   @Test func `a run of one gateway is read on another, to its end`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     backend.event("two")
     backend.event("[DONE]")
     backend.endStream()
@@ -36,7 +26,7 @@ import Time
   }
 
   @Test func `nobody sees an event before it is stored`() throws {
-    let (a, _) = try two()
+    let (a, _) = try truth.replicas()
     let (client, backend) = try a.open()
     backend.event("one")
     #expect(client.data.isEmpty)
@@ -46,7 +36,7 @@ import Time
   }
 
   @Test func `a client goes on behind its event on another gateway`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     let (first, backend) = try a.open()
     for data in ["one", "two", "three"] { backend.event(data) }
     turns(a, b)
@@ -58,7 +48,7 @@ import Time
   }
 
   @Test func `to another principal a run is unknown on every gateway`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (client, backend) = try a.open(as: "alice")
     backend.event("secret")
     turns(a, b)
@@ -75,7 +65,7 @@ import Time
   // MARK: - Keys
 
   @Test func `one key on two gateways at once starts one run`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let key = [("Idempotency-Key", "k1")]
     let first = try a.request("POST", "/chat", key)
     let second = try b.request("POST", "/chat", key)
@@ -92,7 +82,7 @@ import Time
   }
 
   @Test func `a key that was used on one gateway is refused to another request on the other`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     _ = try a.open([("Idempotency-Key", "k1")])
     let other = try b.request("POST", "/chat?x=1", [("Idempotency-Key", "k1")])
     turns(a, b)
@@ -101,7 +91,7 @@ import Time
   }
 
   @Test func `a backend's answer that is no stream frees the key`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let key = [("Idempotency-Key", "k1")]
     let first = try a.request("POST", "/chat", key)
     a.backends.last?.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
@@ -138,11 +128,11 @@ import Time
   // MARK: - Stopping
 
   @Test func `a stop reaches the run's owner from another gateway`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     let stop = try b.request("DELETE", "/api/agents/run/\(owner.stream)")
     turns(a, b)
     #expect(stop.status == 204)
@@ -151,9 +141,9 @@ import Time
   }
 
   @Test func `a stop that races with the run's end gives it one end, the same for all`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     _ = try b.request("DELETE", "/api/agents/run/\(owner.stream)", turns: 0)
     backend.event("[DONE]")
     backend.endStream()
@@ -165,7 +155,7 @@ import Time
   }
 
   @Test func `how a run of another gateway stands is told`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
@@ -178,11 +168,11 @@ import Time
   // MARK: - Owners that die
 
   @Test func `readers of a run whose owner died are told that its gateway is gone`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     truth.takeAway(try #require(truth.runs.keys.first))
     turns(a, b)
     #expect(reader.data == ["one"])
@@ -197,10 +187,10 @@ import Time
   // MARK: - Readers elsewhere
 
   @Test func `a run goes on as long as it is read on any gateway`() throws {
-    let (a, b) = try two("onDisconnect: \"cancel\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"cancel\"")
     let (owner, backend) = try a.open()
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     owner.leave()
     turns(a, b)
     a.pass(.seconds(3))
@@ -229,7 +219,7 @@ import Time
   }
 
   @Test func `a client that opens its stream on another gateway takes it from the first`() throws {
-    let (a, b) = try two("onDisconnect: \"continue\"")
+    let (a, b) = try truth.replicas("onDisconnect: \"continue\"")
     let own = [("X-Client-Stream-Id", "tab")]
     let (first, backend) = try a.open(own)
     backend.event("one")
@@ -287,11 +277,11 @@ import Time
   }
 
   @Test func `readers of another gateway's run are told when the store is lost`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
     backend.event("one")
     turns(a, b)
-    let reader = try read(owner, on: b, a)
+    let reader = try b.read(owner, of: a)
     truth.goAway()
     turns(a, b)
     #expect(reader.data == ["one"])
@@ -327,7 +317,7 @@ import Time
   // MARK: - Workers
 
   @Test func `a worker's run is read as it is written, by several clients alike`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     let job = try #require(RunID("job-1"))
     truth.write("one", to: job)
     let first = try a.request("GET", "/api/agents/stream/job-1")
@@ -344,7 +334,7 @@ import Time
   }
 
   @Test func `a worker's run belongs to who read it first`() throws {
-    let (a, b) = try two()
+    let (a, b) = try truth.replicas()
     truth.write("secret", to: try #require(RunID("job-1")))
     _ = try a.request("GET", "/api/agents/stream/job-1", as: "alice")
     turns(a, b)

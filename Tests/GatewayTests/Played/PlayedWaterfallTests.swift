@@ -18,17 +18,6 @@ import Time
     gateway.turns()
   }
 
-  private func stream(_ gateway: PlayedGateway, _ client: PlayedClient) throws {
-    let backend = try #require(gateway.backends.asked)
-    backend.openStream()
-    backend.event("one")
-    backend.event("[DONE]")
-    backend.endStream()
-    gateway.turns()
-    #expect(client.data == ["one", "[DONE]"])
-    #expect(client.end("outcome") == "completed")
-  }
-
   @Test(arguments: [500, 503, 429])
   func `the next backend is asked when one refuses`(status: Int) throws {
     let gateway = try gateway()
@@ -36,7 +25,7 @@ import Time
     try refuse(gateway, status)
     #expect(client.status == 0)
     #expect(gateway.backends.dials == 2)
-    try stream(gateway, client)
+    try gateway.serveWhole(from: gateway.backends.asked, to: client)
   }
 
   @Test func `a refusal that is the client's own fault is passed on`() throws {
@@ -77,7 +66,7 @@ import Time
     gateway.pass(.milliseconds(400), of: client)
     #expect(gateway.backends.dials == 2)
     #expect(gateway.backends.connections[0].isClosed)
-    try stream(gateway, client)
+    try gateway.serveWhole(from: gateway.backends.asked, to: client)
   }
 
   @Test func `the budget ends the asking`() throws {
@@ -98,7 +87,7 @@ import Time
     first.endStream()
     gateway.turns()
     #expect(gateway.backends.dials == 2)
-    try stream(gateway, client)
+    try gateway.serveWhole(from: gateway.backends.asked, to: client)
   }
 
   @Test func `a good stream's first bytes are not lost behind the gate`() throws {
@@ -131,7 +120,7 @@ import Time
     #expect(client.status == 200)
     try refuse(gateway, 500)
     #expect(gateway.backends.dials == 2)
-    try stream(gateway, client)
+    try gateway.serveWhole(from: gateway.backends.asked, to: client)
   }
 
   @Test func `legacy clients wait for the backend's own head`() throws {
@@ -146,10 +135,11 @@ import Time
     for _ in 1...2 {
       let client = try gateway.request("GET", "/pair")
       try refuse(gateway, 500)
-      try stream(gateway, client)
+      try gateway.serveWhole(from: gateway.backends.asked, to: client)
     }
     #expect(gateway.backends.hosts == ["backend", "spare", "backend"], "the spare's connection is kept")
-    try stream(gateway, try gateway.request("GET", "/pair"))
+    let served = try gateway.request("GET", "/pair")
+    try gateway.serveWhole(from: gateway.backends.asked, to: served)
     #expect(gateway.backends.dials == 3, "the spare is asked first")
     gateway.pass(.seconds(11), tick: .seconds(1))
     _ = try gateway.request("GET", "/pair")
@@ -159,19 +149,20 @@ import Time
   @Test func `a kept connection that its backend has closed costs the client nothing`() throws {
     let gateway = try gateway()
     let first = try gateway.request("GET", "/chat")
-    try stream(gateway, first)
+    try gateway.serveWhole(from: gateway.backends.asked, to: first)
     let kept = try #require(gateway.backends.last)
     let second = try gateway.request("GET", "/chat")
     #expect(gateway.backends.dials == 1)
     kept.finish()
     gateway.turns()
     #expect(gateway.backends.dials == 2)
-    try stream(gateway, second)
+    try gateway.serveWhole(from: gateway.backends.asked, to: second)
   }
 
   @Test func `a kept connection is closed when its time is up`() throws {
     let gateway = try gateway()
-    try stream(gateway, try gateway.request("GET", "/chat"))
+    let served = try gateway.request("GET", "/chat")
+    try gateway.serveWhole(from: gateway.backends.asked, to: served)
     let kept = try #require(gateway.backends.last)
     #expect(!kept.isClosed)
     gateway.pass(.seconds(62), tick: .seconds(1))
