@@ -6,7 +6,7 @@ import Time
 struct DashboardHistoryTests {
   private func tally(_ times: [Double]) -> RouteTally {
     var tally = RouteTally()
-    for time in times { tally.firstEventCame(after: time) }
+    for time in times { tally.firstEvents[RouteTally.bounds.firstIndex { time <= $0 } ?? RouteTally.bounds.count] += 1 }
     return tally
   }
 

@@ -44,6 +44,20 @@ package final class MetricShard {
     family.family(slot: openNames[family.open].slot(of: value))
   }
 
+  package func value(_ counter: Counter) -> Int { counts[counter.index] }
+
+  /// How many values fell into each bucket, the last one being that of values above all bounds.
+  package func buckets(of histogram: Histogram) -> [Int] {
+    Array(counts[histogram.firstBucket...histogram.firstBucket + histogram.bounds.count])
+  }
+
+  /// The name under which a value of an open label is counted: its own, or `other`.
+  package func name<Handle, each Label: MetricLabel>(
+    _ family: OpenFamily<Handle, repeat each Label>, _ value: String
+  ) -> String {
+    openNames[family.open].name(openNames[family.open].slot(of: value))
+  }
+
   package func snapshot() -> MetricSnapshot {
     MetricSnapshot(registry: registry, counts: counts, reals: reals, openNames: openNames)
   }

@@ -75,20 +75,27 @@ extension ClientRoster {
       if let stream = exchange.stream {
         list.open += 1
         guard list.streams.count < limit else { return }
-        var report = describe(exchange, at: now)
-        var isPaused = false
-        if case .paused = exchange.backend { isPaused = true }
-        report.stream = StreamReport.OpenPart(
-          id: stream.id.description, mode: stream.mode.rawValue, capability: stream.capability.source.rawValue,
-          flagVersion: stream.flagVersion, silence: max(0, (now - stream.lastSentAt).milliseconds), isPaused: isPaused,
-          events: stream.events, bytes: stream.bodyBytes, queued: client.queuedBytes)
-        list.streams.append(report)
+        list.streams.append(describe(exchange, stream, queued: client.queuedBytes, at: now))
       } else if exchange.isWaiting {
         list.waitingCount += 1
         if list.waiting.count < limit { list.waiting.append(describe(exchange, at: now)) }
       }
     }
     return list
+  }
+
+  /// - Parameter queued: bytes that its client has not taken.
+  func describe(
+    _ exchange: any ClientExchange, _ stream: ClientDelivery, queued: Int, at now: MonotonicTime
+  ) -> StreamReport {
+    var report = describe(exchange, at: now)
+    var isPaused = false
+    if case .paused = exchange.backend { isPaused = true }
+    report.stream = StreamReport.OpenPart(
+      id: stream.id.description, mode: stream.mode.rawValue, capability: stream.capability.source.rawValue,
+      flagVersion: stream.flagVersion, silence: max(0, (now - stream.lastSentAt).milliseconds), isPaused: isPaused,
+      events: stream.events, bytes: stream.bodyBytes, queued: queued)
+    return report
   }
 
   private func describe(_ exchange: any ClientExchange, at now: MonotonicTime) -> StreamReport {

@@ -16,7 +16,7 @@ final class Dashboard {
   /// A reader that takes nothing for so long is given up.
   private static let stallLimit = Nanoseconds.seconds(10)
   /// Bad ends that are remembered, of all workers together.
-  private static let endLimit = StreamLedger.limit
+  private static let endLimit = BadEnds.limit
 
   private let loop: EventLoop
   private let page: WebPage?

@@ -196,13 +196,14 @@ extension BadEnd {
   }
 }
 
-extension OpenStream {
+extension StreamReport {
   fileprivate var json: JSONValue {
     [
-      "id": .string(id), "route": .string(route), "mode": .string(mode), "trace": trace.map { .string($0) } ?? .null,
-      "request": .string(request), "upstream": .string(upstream), "client": .string(client),
-      "age": .number(age.rounded()), "silence": .number(silence.rounded()), "events": .number(Double(events)),
-      "bytes": .number(Double(bytes)), "queued": JSONValue(queued), "worker": JSONValue(worker),
+      "id": .string(stream?.id ?? ""), "route": .string(route), "mode": .string(stream?.mode ?? ""),
+      "trace": trace.map { .string($0) } ?? .null, "request": .string(request), "upstream": .string(upstream ?? ""),
+      "client": .string(client), "age": .number(age.rounded()), "silence": .number((stream?.silence ?? 0).rounded()),
+      "events": .number(Double(stream?.events ?? 0)), "bytes": .number(Double(stream?.bytes ?? 0)),
+      "queued": JSONValue(stream?.queued ?? 0), "worker": JSONValue(worker),
     ]
   }
 }

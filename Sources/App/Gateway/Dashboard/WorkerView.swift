@@ -22,29 +22,14 @@ struct StreamChoice: Sendable, Hashable {
   var text = ""
 }
 
-/// An open stream as the dashboard lists it.
-struct OpenStream: Sendable {
-  let id: String
-  let route: String
-  let mode: String
-  let trace: String?
-  let request: String
-  let upstream: String
-  let client: String
-  let age: Double
-  let silence: Double
-  let events: UInt64
-  let bytes: UInt64
-  let queued: Int
-  let worker: Int
-
+extension StreamReport {
   /// What it is sorted by, the largest first.
   func rank(_ order: StreamChoice.Order) -> Double {
     switch order {
-    case .silence: silence
+    case .silence: stream?.silence ?? 0
     case .age: age
-    case .queue: Double(queued)
-    case .bytes: Double(bytes)
+    case .queue: Double(stream?.queued ?? 0)
+    case .bytes: Double(stream?.bytes ?? 0)
     }
   }
 }
@@ -58,7 +43,7 @@ struct WorkerView: Sendable {
   var routes: [String: RouteTally] = [:]
   var ends: [BadEnd] = []
   /// For each choice the streams that it takes from this loop, in order.
-  var streams: [StreamChoice: [OpenStream]] = [:]
+  var streams: [StreamChoice: [StreamReport]] = [:]
   /// How many streams each choice's text fits.
   var matches: [StreamChoice: Int] = [:]
   var upstreams: [UpstreamReport] = []
@@ -71,10 +56,10 @@ extension Worker {
   ///   - choices: which open streams are asked for; with none, nothing but sums is gathered.
   func view(after end: Int, choices: [StreamChoice]) -> WorkerView {
     var view = WorkerView(worker: context.index)
-    view.routes = books.ledger.routes
-    view.ends = books.ledger.ends(after: end)
+    view.ends = books.badEnds.after(end)
     view.clients = clients.openConnections
     clients.gather(into: &view, choices)
+    view.routes = context.routes.tallies(open: view.open)
     guard !choices.isEmpty else { return view }
     view.upstreams = describeUpstreams()
     view.runs = runs.describe(limit: StreamChoice.limit)
@@ -85,7 +70,8 @@ extension Worker {
 extension ClientRoster {
   fileprivate func gather(into view: inout WorkerView, _ choices: [StreamChoice]) {
     let now = context.loop.readClock()
-    var candidates = [[(stream: ClientDelivery, queued: Int, rank: Double)]](repeating: [], count: choices.count)
+    typealias Candidate = (exchange: any ClientExchange, stream: ClientDelivery, queued: Int, rank: Double)
+    var candidates = [[Candidate]](repeating: [], count: choices.count)
     forEachExchange { exchange, client in
       guard let stream = exchange.stream else {
         if exchange.isWaiting { view.waiting[exchange.routeName ?? "", default: 0] += 1 }
@@ -94,14 +80,14 @@ extension ClientRoster {
       view.open[stream.route, default: 0] += 1
       for (index, choice) in choices.enumerated() where stream.fits(choice.text) {
         let queued = client.queuedBytes
-        candidates[index].append((stream, queued, stream.rank(choice.order, queued: queued, at: now)))
+        candidates[index].append((exchange, stream, queued, stream.rank(choice.order, queued: queued, at: now)))
       }
     }
     for (index, choice) in choices.enumerated() {
       view.matches[choice] = candidates[index].count
       candidates[index].sort { $0.rank > $1.rank }
       view.streams[choice] = candidates[index].prefix(StreamChoice.limit).map {
-        $0.stream.describe(queued: $0.queued, worker: context.index, at: now)
+        describe($0.exchange, $0.stream, queued: $0.queued, at: now)
       }
     }
   }
@@ -120,13 +106,5 @@ extension ClientDelivery {
     case .queue: Double(queued)
     case .bytes: Double(bodyBytes)
     }
-  }
-
-  fileprivate func describe(queued: Int, worker: Int, at now: MonotonicTime) -> OpenStream {
-    OpenStream(
-      id: id.description, route: route, mode: mode.rawValue, trace: trace, request: record?.id ?? "",
-      upstream: record?.upstream ?? "", client: record?.client ?? "",
-      age: (now - openedAt).milliseconds, silence: max(0, (now - lastSentAt).milliseconds), events: events,
-      bytes: bodyBytes, queued: queued, worker: worker)
   }
 }

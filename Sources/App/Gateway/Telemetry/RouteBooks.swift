@@ -48,6 +48,22 @@ final class RouteBooks {
   /// A later tier than the first gave the answer.
   func failedOver(on route: String) { shard.increment(self[route].failovers) }
 
+  /// What the streams of each route came to so far.
+  ///
+  /// - Parameter open: those that are not over.
+  func tallies(open: [String: Int]) -> [String: RouteTally] {
+    var tallies: [String: RouteTally] = [:]
+    for (name, numbers) in known {
+      var tally = RouteTally()
+      for outcome in Outcome.allCases { tally.ended(outcome, count: shard.value(numbers.outcomes[outcome])) }
+      tally.opened += open[name] ?? 0
+      tally.firstEvents = shard.buckets(of: numbers.firstEvent)
+      // Names beyond those that metrics tell apart have their numbers in common.
+      if tally != RouteTally() { tallies[shard.name(metrics.outcomes, name)] = tally }
+    }
+    return tallies
+  }
+
   // MARK: - What is open at this moment
 
   /// Begins to count what is open; `note` follows for each request, then `show`.

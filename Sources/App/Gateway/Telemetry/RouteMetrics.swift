@@ -119,7 +119,7 @@ package struct RouteMetrics: Sendable {
       open: "route", merge: .maximum)
     firstEvent = define.histograms(
       "fermata_stream_first_event_seconds", "From the request to the first event that bears data.", open: "route",
-      bounds: [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120])
+      bounds: RouteTally.bounds.map { $0 / 1000 })
     duration = define.histograms(
       "fermata_stream_duration_seconds", "From the request to the end of the stream.", open: "route",
       bounds: [1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200])

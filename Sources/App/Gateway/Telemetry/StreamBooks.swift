@@ -22,7 +22,7 @@ final class StreamBooks {
   private var sightings: [Sighting] = []
   let census: StreamCensus
   /// For the dashboard.
-  let ledger: StreamLedger
+  let badEnds: BadEnds
   /// Sightings kept between two questions of the guard.
   private static let sightingLimit = 16_384
 
@@ -32,7 +32,7 @@ final class StreamBooks {
   init(_ context: LoopContext, flags: FlagSnapshot, identitySeed: UInt64) {
     cohorts = CohortCounts(file: flags.flagSet.hash)
     census = StreamCensus(seed: identitySeed)
-    ledger = StreamLedger(worker: context.index)
+    badEnds = BadEnds(worker: context.index)
     loop = context.loop
     metrics = context.metrics
     shard = context.shard
@@ -48,7 +48,6 @@ final class StreamBooks {
   func opened(_ stream: ClientDelivery, route: String, request: borrowing RequestHead, _ settings: Settings) {
     openStreams += 1
     stream.route = route
-    ledger.opened(stream)
     stream.visitor = census.visitor(of: request, settings)
     shard.increment(metrics.identityStreams[stream.visitor.identity == nil ? .absent : .present])
     if stream.standing.cohort != nil { see(stream, left: nil) }
@@ -73,7 +72,6 @@ final class StreamBooks {
     stream.record?.firstEventCame(at: now)
     shard.observe(metrics.ttfb, milliseconds)
     shard.observe(routes[stream.route].firstEvent, milliseconds / 1000)
-    ledger.firstEventCame(stream, after: milliseconds)
     guard let cohort = stream.standing.cohort else { return }
     cohorts.observe(.timeToFirstToken, Logarithm.of(max(1, milliseconds)), of: cohort)
   }
@@ -95,7 +93,7 @@ final class StreamBooks {
       stream, isCompleted: outcome == .completed, leftAtCompletion: leftAtCompletion, loop: loop)
     let elapsed = (loop.readClock() - stream.openedAt).milliseconds
     shard.increment(metrics.outcomes[stream.mode, outcome])
-    ledger.closed(stream, outcome: outcome, reason: reason, after: elapsed, at: loop.wallTime())
+    badEnds.closed(stream, outcome: outcome, reason: reason, after: elapsed, at: loop.wallTime())
     shard.observe(metrics.duration, elapsed)
     shard.increment(routes[stream.route].outcomes[outcome])
     shard.observe(routes[stream.route].duration, elapsed / 1000)
