@@ -132,6 +132,31 @@ extension EndToEnd {
       #expect(run.exit == .code(0), "\(run)")
     }
 
+    @Test func `both packages bring every library that the program needs`() throws {
+      let deb = try Self.output(["cat", ".ci/deb"]).lines.first { $0.hasPrefix("Depends: ") } ?? ""
+      let image = try Self.output(["cat", "\(Self.folder)/container/Containerfile"]).lines.joined(separator: " ")
+      let linked = try Self.output(["objdump", "-p", Program.path]).lines.compactMap { line in
+        line.contains("NEEDED") ? line.split(separator: " ").last.map(String.init) : nil
+      }
+      // Swift's own are linked in statically there; the C library is in every image.
+      let others = linked.filter { name in
+        !["libswift", "lib_", "libFoundation", "libc.", "libm.", "libgcc", "libstdc", "ld-"].contains {
+          name.hasPrefix($0)
+        }
+      }
+      #expect(others.count >= 6)
+      for library in others {
+        let owner = try Self.output(["dpkg-query", "-S", library]).lines.first?.split(separator: ":").first ?? ""
+        #expect(!owner.isEmpty, "no package has \(library)")
+        #expect(deb.contains(" \(owner) "), "\(library) is of \(owner)")
+        #expect(image.contains(" \(owner) "), "\(library) is of \(owner)")
+      }
+      let install = try Self.output(["grep", "-m1", "apt-get install", "README.md"]).lines.first ?? ""
+      let builds = install.split(separator: " ").filter { $0.hasSuffix("-dev") }
+      #expect(builds.count >= 4)
+      for package in builds { #expect(image.contains(" \(package) "), "\(package)") }
+    }
+
     @Test func `the man pages are well formed and have every verb and every option`() throws {
       let directory = try ScratchDirectory()
       let made = try Self.output(["\(Self.folder)/man/make", Program.path, directory["man"]])
