@@ -1,5 +1,28 @@
 import FermataClientCore
+import Foundation
 import Testing
+
+/// What an event stream may look like, and what a consumer gets of it: Tests/Clients/formats.json.
+private struct StreamFormat: Decodable, CustomTestStringConvertible {
+  var name: String
+  var text: String?
+  /// Instead of `text`, where the bytes are no text.
+  var hex: String?
+  /// Type, data and last id of each event.
+  var events: [[String]]
+
+  static let all: [StreamFormat] = {
+    let file = #filePath.replacing("/FermataClientTests/ParserTests.swift", with: "/Clients/formats.json")
+    return (try? JSONDecoder().decode([StreamFormat].self, from: Data(contentsOf: URL(fileURLWithPath: file)))) ?? []
+  }()
+
+  var testDescription: String { name }
+
+  var bytes: [UInt8] {
+    guard let digits = hex.map(Array.init) else { return Array((text ?? "").utf8) }
+    return stride(from: 0, to: digits.count, by: 2).compactMap { UInt8(String(digits[$0...($0 + 1)]), radix: 16) }
+  }
+}
 
 struct ParserTests {
   private static let sample = Array(
@@ -32,6 +55,30 @@ struct ParserTests {
 
   @Test(arguments: 1...20) func `the size of the pieces does not matter`(_ size: Int) {
     #expect(parse(pieces(of: Self.sample, size)) == parse([Self.sample]))
+  }
+
+  /// The last id stays, and blocks without data are no events.
+  private func events(of pieces: [[UInt8]]) -> [[String]] {
+    var parser = EventParser(maximumEventBytes: 1 << 20)
+    var lastID = ""
+    return pieces.flatMap { parser.feed($0) }.compactMap { item in
+      guard case .block(let block) = item else { return nil }
+      lastID = block.id ?? lastID
+      return block.data.map { [block.type.isEmpty ? "message" : block.type, $0, lastID] }
+    }
+  }
+
+  @Test func `the formats are there`() { #expect(StreamFormat.all.count > 30) }
+
+  @Test(arguments: StreamFormat.all)
+  fileprivate
+    func `all that event streams may look like is read alike wherever the bytes are cut`(_ format: StreamFormat)
+  {
+    let bytes = format.bytes
+    for place in 0...(bytes.count < 1000 ? bytes.count : 0) {
+      #expect(events(of: [Array(bytes[..<place]), Array(bytes[place...])]) == format.events, "cut at \(place)")
+    }
+    #expect(events(of: pieces(of: bytes, 1)) == format.events)
   }
 
   @Test func `a mark behind an empty piece is skipped once`() {

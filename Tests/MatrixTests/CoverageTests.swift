@@ -77,12 +77,16 @@ import Time
     return transport.carries(behaviour, to: client, in: cell.mode)
   }
 
-  /// The names of all tests.
+  /// The names of all tests, of the JavaScript library too.
   private static func tests() throws -> Set<String> {
-    let child = try ChildProcess(["grep", "-rhoE", "--include=*.swift", "func `[^`]+`", "\(MatrixRun.root)/Tests"])
-    child.closeInput()
     var names: Set<String> = []
-    while let line = child.readLine(timeout: .seconds(10)) { names.insert(String(line.dropFirst(6).dropLast())) }
+    for (suffix, begin, end) in [("swift", "func `", "`"), ("js", #"test\(""#, #"""#)] {
+      let child = try ChildProcess([
+        "grep", "-rhoE", "--include=*.\(suffix)", "\(begin)[^\(end)]+\(end)", "\(MatrixRun.root)/Tests",
+      ])
+      child.closeInput()
+      while let line = child.readLine(timeout: .seconds(10)) { names.insert(String(line.dropFirst(6).dropLast())) }
+    }
     return names
   }
 

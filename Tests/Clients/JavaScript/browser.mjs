@@ -56,6 +56,10 @@ async function serve() {
     if (request.url.startsWith("/_report/")) {
       return send("application/json", JSON.stringify(report(plays[request.url.split("/")[2]])));
     }
+    if (request.url.startsWith("/_cut/")) {
+      plays[request.url.split("/")[2]].tellCut();
+      return response.end();
+    }
     if (request.url === "/react.js") return send("text/javascript", react);
     if (request.url.startsWith("/page.html")) return send("text/html", PAGE);
     try {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 import { createParser } from "../../../Sources/Clients/JavaScript/src/parser.js";
 
@@ -22,6 +23,17 @@ test("the same events come out wherever the bytes are cut", () => {
     assert.deepEqual(parse([all.slice(0, at), all.slice(at)]).events, events, `cut at ${at}`);
   }
   assert.deepEqual(parse(Array.from(all, (byte) => Uint8Array.of(byte))).events, events);
+});
+
+test("all that event streams may look like is read alike wherever the bytes are cut", () => {
+  for (const { name, text, hex, events } of JSON.parse(readFileSync(new URL("../formats.json", import.meta.url)))) {
+    const all = hex === undefined ? bytes(text) : Uint8Array.from(Buffer.from(hex, "hex"));
+    const places = all.length < 1000 ? all.length : 0;
+    for (let at = 0; at <= places; at++) {
+      assert.deepEqual(parse([all.slice(0, at), all.slice(at)]).events, events, `${name}, cut at ${at}`);
+    }
+    assert.deepEqual(parse(Array.from(all, (byte) => Uint8Array.of(byte))).events, events, name);
+  }
 });
 
 test("a byte order mark behind an empty piece is skipped, a second one is not", () => {

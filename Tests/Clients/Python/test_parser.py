@@ -1,5 +1,7 @@
 """The parser: what it reads, how it is cut, and what it costs."""
 
+import json
+import os
 import random
 import time
 
@@ -45,6 +47,28 @@ def test_the_pieces_do_not_matter():
     for _ in range(200):
         cuts = sorted(chance.sample(range(len(SAMPLE)), 5))
         assert parse([SAMPLE[a:b] for a, b in zip([0, *cuts], [*cuts, len(SAMPLE)])]) == whole
+
+
+def events_of(pieces):
+    """What a consumer gets of them: the last id stays, blocks without data are no events."""
+    parser = EventParser(1 << 20)
+    events, last_id = [], ""
+    for item in (item for piece in pieces for item in parser.feed(piece)):
+        if isinstance(item, Block):
+            last_id = last_id if item.id is None else item.id
+            if item.data is not None:
+                events.append([item.type or "message", item.data, last_id])
+    return events
+
+
+def test_all_that_event_streams_may_look_like_is_read_alike_wherever_the_bytes_are_cut():
+    with open(os.path.join(os.path.dirname(__file__), "../formats.json"), encoding="utf-8") as file:
+        formats = json.load(file)
+    for format in formats:
+        data = bytes.fromhex(format["hex"]) if "hex" in format else format["text"].encode()
+        for at in range(len(data) + 1 if len(data) < 1000 else 1):
+            assert events_of([data[:at], data[at:]]) == format["events"], (format["name"], at)
+        assert events_of(data[at : at + 1] for at in range(len(data))) == format["events"], format["name"]
 
 
 def test_a_mark_behind_an_empty_piece_is_skipped_once():

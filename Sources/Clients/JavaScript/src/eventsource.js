@@ -51,20 +51,23 @@ export class FermataEventSource extends EventTarget {
     this._stream.close();
   }
 
-  /** @param {EventSourceOptions} options */
+  /**
+   * Changes of the state stand in one row with the events: what a connection brought is seen before its end.
+   * @param {EventSourceOptions} options
+   */
   _handlers(options) {
     return {
       /** @param {import("./index.js").OpenInfo} info */
       onOpen: (info) => {
+        this._stream._put({ kind: "state", state: OPEN, type: "open", url: info.url });
         if (options.onOpen) options.onOpen(info);
-        this._origin = new URL(info.url || this.url).origin;
-        this._become(OPEN, "open", {});
       },
       /** @param {{ attempt: number, delay: number, error: import("./index.js").FermataStreamError }} info */
       onRetry: (info) => {
-        if (options.onRetry) options.onRetry(info);
         const { outcome, status } = info.error;
-        this._become(CONNECTING, "error", { outcome, status, error: info.error });
+        const members = { outcome, status, error: info.error };
+        this._stream._put({ kind: "state", state: CONNECTING, type: "error", members });
+        if (options.onRetry) options.onRetry(info);
       },
     };
   }
@@ -73,6 +76,7 @@ export class FermataEventSource extends EventTarget {
     try {
       for await (const item of this._stream) {
         if (item.kind === "event") this._message(item);
+        else if (item.kind === "state") this._change(item);
       }
     } catch {
       // It is in the result.
@@ -89,6 +93,12 @@ export class FermataEventSource extends EventTarget {
     this._dispatch(new MessageEvent(type, { data, lastEventId: id, origin: this._origin }));
   }
 
+  /** @param {{ state: number, type: string, url?: string, members?: object }} change */
+  _change({ state, type, url, members = {} }) {
+    if (type === "open") this._origin = new URL(url || this.url).origin;
+    this._become(state, type, members);
+  }
+
   /**
    * @param {number} state
    * @param {string} type
@@ -100,11 +110,18 @@ export class FermataEventSource extends EventTarget {
     this._dispatch(Object.assign(new Event(type), members));
   }
 
-  /** @param {Event} event */
+  /**
+   * A handler that throws does not end the stream.
+   * @param {Event} event
+   */
   _dispatch(event) {
     this.dispatchEvent(event);
     const handler = { open: this.onopen, message: this.onmessage, error: this.onerror }[event.type];
-    if (handler) handler.call(this, event);
+    try {
+      if (handler) handler.call(this, event);
+    } catch (error) {
+      console.error(error);
+    }
   }
 }
 

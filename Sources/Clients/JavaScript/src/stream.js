@@ -23,7 +23,7 @@ const sizeOf = (item) => ITEM + (item.kind === "event" ? item.data.length : 0);
  * @param {string | URL} url
  * @param {Settings} options
  * @param {boolean} [isFeed] it has no end but those that the server tells
- * @returns {any} the stream; in `_result` is what is known so far
+ * @returns {any} the stream; in `_result` is what is known so far, `_put` adds to what its consumer takes
  */
 export function createStream(url, options, isFeed = false) {
   const { lastEventId = "", highWater = 1 << 20 } = options;
@@ -74,11 +74,19 @@ export function createStream(url, options, isFeed = false) {
     return END;
   }
 
+  /** @param {any} item taken behind all that came before it */
+  function put(item) {
+    last = last._next = { _item: item };
+    queued += sizeOf(item);
+    arrived();
+  }
+
   /** @type {any} */
   const stream = {
     state: "connecting",
     done: new Promise((resolve) => (resolveDone = resolve)),
     _result: result,
+    _put: put,
 
     [Symbol.asyncIterator]() {
       if (isConsumed) throw new TypeError("a stream has one consumer");
@@ -97,12 +105,7 @@ export function createStream(url, options, isFeed = false) {
   };
 
   startSession(stream, url, options, isFeed, {
-    _deliver(item) {
-      last = last._next = { _item: item };
-      queued += sizeOf(item);
-      arrived();
-    },
-
+    _deliver: put,
     _room: () => (queued < highWater || !queued ? undefined : new Promise((resolve) => (emptied = resolve))),
     _flow: () => emptied(),
 

@@ -6,6 +6,7 @@ import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 import { startBrowser } from "../../JavaScript/support/chromium.mjs";
 import { startWebKit } from "../../JavaScript/support/webkit.mjs";
+import { startRelay } from "./relay.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../..");
 const built = process.env.FERMATA_CLIENT;
@@ -14,11 +15,46 @@ const built = process.env.FERMATA_CLIENT;
 const PAGE = `<!doctype html><meta charset="utf-8"><title>adapter</title><script type="module">
 ${built ? `globalThis.FERMATA_CLIENT = "/built/${path.basename(built)}";` : ""}
 const { hello, run } = await import("/Tests/Clients/Adapters/javascript/adapter.mjs");
-window.run = (job) => run({ ...job, options: { optIn: job.method === "POST" ? "auto" : "header", ...job.options } });
+// How many bytes were taken of each event stream of the job. Nothing but looking: the library gets what the browser gives.
+let streams = [];
+const bodies = new WeakMap();
+const see = (type, name, note) => {
+  const its = type[name];
+  type[name] = function (...all) {
+    const answer = its.apply(this, all);
+    note(answer, this);
+    return answer;
+  };
+};
+see(window, "fetch", (answer) => answer.then(({ status, headers, body }) => {
+  if (status !== 200 || !String(headers.get("Content-Type")).startsWith("text/event-stream")) return;
+  bodies.set(body, streams[streams.length] = { bytes: 0 });
+}).catch(() => {}));
+see(ReadableStream.prototype, "getReader", (reader, body) => bodies.set(reader, bodies.get(body)));
+see(ReadableStreamDefaultReader.prototype, "read", (piece, reader) => piece.then(({ value }) => {
+  const stream = bodies.get(reader);
+  if (stream && value) stream.bytes += value.length;
+}).catch(() => {}));
+const hasTaken = ({ stream, bytes }) => streams.length > stream || streams[stream - 1]?.bytes >= bytes;
+(async () => {
+  for (let done = 0;;) {
+    const end = await (await fetch("/end?" + done)).json();
+    while (!hasTaken(end) && end.job === streams.job) await new Promise((resolve) => setTimeout(resolve, 1));
+    done = end.number;
+  }
+})();
+window.run = (job) => {
+  streams = Object.assign([], { job: job.number });
+  return run({ ...job, options: { optIn: job.method === "POST" ? "auto" : "header", ...job.options } });
+};
 window.hello = hello;
 </script>`;
 
-const server = createServer((request, response) => {
+const relay = await startRelay();
+const server = createServer(async (request, response) => {
+  if (request.url.startsWith("/end?")) {
+    return response.end(JSON.stringify(await relay.next(Number(request.url.split("?")[1]))));
+  }
   if (request.url === "/") return response.writeHead(200, { "Content-Type": "text/html" }).end(PAGE);
   try {
     const name = path.normalize(request.url);
@@ -46,7 +82,12 @@ const hello = await script(
 );
 process.stdout.write(JSON.stringify({ ...hello, client: `${hello.client} in ${kind}` }) + "\n");
 for await (const line of readline.createInterface({ input: process.stdin })) {
-  const answer = await script(`const [job, done] = arguments; window.run(job).then(done);`, JSON.parse(line));
+  const job = JSON.parse(line);
+  const url = new URL(job.url);
+  job.number = relay.follow(Number(url.port));
+  url.port = relay.port;
+  const text = `const [job, done] = arguments; window.run(job).then(done);`;
+  const answer = await script(text, { ...job, url: url.href });
   process.stdout.write(JSON.stringify(answer) + "\n");
 }
 await stop();

@@ -17,11 +17,11 @@ export async function until(what, isTrue) {
   throw new Error(`never: ${what}`);
 }
 
-/** Plays exchanges from an origin of their own. */
+/** Plays exchanges from an origin of their own. `cut` is for ends that wait until they are told. */
 export async function play(exchanges, options = {}) {
   const answer = await fetch("/_play", { method: "POST", body: JSON.stringify({ exchanges, ...options }) });
   const { number, url } = await answer.json();
-  return { url, report: async () => (await fetch(`/_report/${number}`)).json() };
+  return { url, report: async () => (await fetch(`/_report/${number}`)).json(), cut: () => fetch(`/_cut/${number}`) };
 }
 
 /** Has another tab cover this one for a moment. */
@@ -45,6 +45,8 @@ export const ID = "K4iOEHrIqKEd8FsJcnNBlQ";
 const PLAIN = [["Content-Type", "text/event-stream"]];
 const GRACEFUL = [...PLAIN, ["X-Stream-Mode", "graceful"], ["X-Stream-Id", ID]];
 export const graceful = (segments, more = {}) => ({ headers: GRACEFUL, segments, ...more });
+/** A browser may throw away what came just before a cut, so this one waits for `cut()`. */
+export const cutWhenTold = { end: "fin", until: "told" };
 export const plain = (segments, more = {}) => ({ headers: PLAIN, segments, ...more });
 export const token = (number, wait = 0) => ({
   text: `id: ${ID}.${number}\nevent: token\ndata: {"n":${number}}\n\n`,

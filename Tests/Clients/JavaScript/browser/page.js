@@ -1,5 +1,6 @@
 // Runs the test that the address names, and leaves what came of it in window.__state.
 import { tests } from "./harness.js";
+import "./formats.js";
 import "./stream.js";
 import "./react.js";
 
@@ -17,7 +18,7 @@ else {
   try {
     await tests.get(name)();
   } catch (error) {
-    errors.push(error.stack || String(error));
+    errors.push(`${error}\n${error.stack}`);
   }
   window.__state = { isDone: true, error: errors.join("\n     ") };
 }

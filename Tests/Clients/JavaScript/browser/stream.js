@@ -1,6 +1,7 @@
 import { FermataEventSource, openStream } from "fermata-client";
 import {
   coverPage,
+  cutWhenTold,
   equal,
   graceful,
   ID,
@@ -63,14 +64,28 @@ test("fifty quick changes of visibility leave one stream", async () => {
 });
 
 test("a cut stream is resumed by the query where the server allows no fields", async () => {
-  const exchanges = [graceful([token(1)], { end: "fin" }), graceful([token(2), streamEnd(2)])];
-  const { url, report } = await play(exchanges, { allowHeaders: false });
-  const { items, result } = await read(openStream(url, fast));
+  const exchanges = [graceful([token(1)], cutWhenTold), graceful([token(2), streamEnd(2)])];
+  const { url, report, cut } = await play(exchanges, { allowHeaders: false });
+  const stream = openStream(url, fast);
+  const reading = read(stream);
+  await until("the first event", () => stream.eventsReceived === 1);
+  await cut();
+  const { items, result } = await reading;
   equal(items, [1, 2]);
   equal([result.outcome, result.verified], ["completed", true]);
   const { requests, preflights } = await report();
   equal(preflights, 0);
   equal(requests[1].target, `/fermata/streams/${ID}?stream_end=1&last_event_id=${ID}.1`);
+});
+
+test("what a browser throws away with a cut is asked for again, whatever came together with it", async () => {
+  for (const end of ["fin", "rst"]) {
+    const events = 30;
+    const { url } = await play([], { run: { events, end } });
+    const { items, result } = await read(openStream(url, { retry: { base: 1, attempts: 100 } }));
+    equal(items, Array.from({ length: events }, (_, index) => index + 1), end);
+    equal([result.outcome, result.verified], ["completed", true], end);
+  }
 });
 
 test("a page that goes gives its connection up, and goes on when it comes back, restored or not", async () => {
@@ -126,9 +141,11 @@ test("leaving a loop ends the request at once", async () => {
 });
 
 test("coming online ends a pause", async () => {
-  const { url } = await play([graceful([token(1)], { end: "fin" }), graceful([token(2), streamEnd(2)])]);
+  const { url, cut } = await play([graceful([token(1)], cutWhenTold), graceful([token(2), streamEnd(2)])]);
   const stream = openStream(url, { retry: { base: 60000 } });
   const reading = read(stream);
+  await until("the first event", () => stream.eventsReceived === 1);
+  await cut();
   await until("the pause", () => stream.state === "reconnecting");
   dispatchEvent(new Event("online"));
   equal((await reading).items, [1, 2]);
@@ -158,4 +175,20 @@ test("an EventSource reconnects, and closes at 204", async () => {
     "/s?stream_end=1&last_event_id=2",
   ]);
   equal([source.readyState, source.CLOSED, FermataEventSource.CLOSED], [2, 2, 2]);
+});
+
+test("a handler that throws leaves the EventSource open", async () => {
+  const { url } = await play([plain([{ text: "data: a\n\ndata: b\n\n" }]), { status: 204 }]);
+  const source = new FermataEventSource(url, fast);
+  const seen = [];
+  const { error } = console;
+  console.error = () => seen.push("told");
+  source.onmessage = ({ data }) => {
+    seen.push(data);
+    throw new Error(data);
+  };
+  await source.done;
+  await sleep(20);
+  console.error = error;
+  equal(seen, ["a", "told", "b", "told"]);
 });

@@ -37,11 +37,20 @@ class Requests {
   }
 }
 
+/** What a kept run of so many `events` has behind the id that is asked for: the next event and `end` together, or its end. */
+function whatFollows({ events, end }, { target, fields }) {
+  const id = new URLSearchParams(target.split("?")[1]).get("last_event_id") ?? fields["last-event-id"] ?? "";
+  const number = Number(id.split(".")[1] || 0);
+  if (number < events) return graceful([token(number + 1)], { end, pause: 0 });
+  return graceful([streamEnd({ events, lastEventId: id })]);
+}
+
 /**
- * Serves exchanges, one for each request that is neither DELETE nor OPTIONS.
+ * Serves exchanges, one for each request that is neither DELETE nor OPTIONS. With `run` they follow from the ids that are
+ * asked for. A cut with `until: "told"` waits for `tellCut()`: a browser may throw away what came just before it.
  * @returns a play: `url`, `requests`, `deletes`, `preflights`, `left` (when clients left), `close()`
  */
-export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHeaders = true } = {}) {
+export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHeaders = true, run } = {}) {
   const the = {
     requests: [],
     deletes: [],
@@ -53,6 +62,7 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
     sockets: new Set(),
   };
   let taken = 0;
+  const cutTold = new Promise((resolve) => (the.tellCut = resolve));
   const server = net.createServer((socket) => {
     the.sockets.add(socket);
     socket.setNoDelay(true);
@@ -76,7 +86,7 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
       return socket.write(`HTTP/1.1 ${status} X\r\n${allow}${status === 204 ? "" : "Content-Length: 0\r\n"}\r\n`);
     }
     the.requests.push(request);
-    const exchange = exchanges[taken++];
+    const exchange = run ? whatFollows(run, request) : exchanges[taken++];
     if (!exchange) return socket.end(`HTTP/1.1 410 X\r\n${allow}Content-Length: 0\r\nConnection: close\r\n\r\n`);
     return serve(socket, exchange, the.requests.length - 1);
   }
@@ -124,7 +134,8 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
       }
     }
     if (end === "hold") await Promise.race([sleep(exchange.hold ?? 8000), closed]);
-    else if (end === "fin" || end === "rst") await sleep(30);
+    else if (exchange.until === "told") await Promise.race([cutTold, closed]);
+    else if (end === "fin" || end === "rst") await sleep(exchange.pause ?? 30);
     else if (isChunked) socket.write("0\r\n\r\n");
     over();
     if (end === "rst") return socket.resetAndDestroy();

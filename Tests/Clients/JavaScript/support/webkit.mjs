@@ -18,7 +18,7 @@ export async function startWebKit() {
   const ask = async (method, where, body) => {
     const answer = await fetch(`http://127.0.0.1:${port}${where}`, { method, body: body && JSON.stringify(body) });
     const { value } = await answer.json();
-    if (value && value.error) throw new Error(`${value.error}: ${value.message}`);
+    if (!answer.ok) throw new Error(`${value.error}: ${value.message}`);
     return value;
   };
   for (let tries = 0; tries < 200; tries++) {
