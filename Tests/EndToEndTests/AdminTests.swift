@@ -102,7 +102,7 @@ extension EndToEnd {
         let lines = world.gateway.logText.split(separator: "\n")
         #expect(lines.count == world.gateway.log.count, "every line is JSON")
         let opened = try #require(world.gateway.log("stream_opened").first)
-        let closed = try #require(world.gateway.log("stream_closed").first)
+        let closed = try #require(world.gateway.log("request_done").first)
         #expect(opened["streamId"]?.string == result.head.value("X-Stream-Id"))
         #expect(closed["streamId"] == opened["streamId"] && closed["events"]?.integer == 3)
         #expect(closed["traceId"]?.string == "4bf92f3577b34da6a3ce929d0e0e4736")

@@ -77,6 +77,7 @@ extension EndToEnd {
         leaver.reset()
         let gone = try await Self.line(world, waiting?["requestId"]?.string)
         #expect(gone["status"]?.integer == 499 && gone["closer"]?.string == "client")
+        #expect(bad["bytes"]?.integer == 1 && gone["bytes"] == nil)
 
         let stream = await world.fetchNew("/two")
         let done = try await Self.line(world, stream.head.value("X-Request-Id"))
@@ -84,8 +85,8 @@ extension EndToEnd {
         #expect(done["upstream"]?.string == "main" && done["tier"]?.integer == 1)
         #expect(done["attempts"]?.array?.count == 1 && done["mode"]?.string == "graceful")
         #expect(done["streamId"]?.string == stream.head.value("X-Stream-Id"))
-        let failure = try #require(world.gateway.log("attempt_failed").last)
-        #expect(failure["requestId"] == done["requestId"])
+        let failure = try #require(world.gateway.log("attempt_failed").first)
+        #expect(failure["requestId"] == away["requestId"])
         let text = world.gateway.log("request_done").map { $0.text() }.joined()
         #expect(!text.contains("plain") && !text.contains("slow"), "no query is in a line")
       }

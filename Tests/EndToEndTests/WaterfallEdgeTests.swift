@@ -33,7 +33,7 @@ extension EndToEnd {
         #expect(result.status == 200 && result.mode == "legacy" && result.payloads.isEmpty)
         #expect(result.end == .truncated || result.end == .reset, "\(result.end)")
         #expect(await world.outcomes() == ["upstream_error"])
-        #expect(world.gateway.log("stream_closed").first?["level"]?.string == "warning")
+        #expect(world.gateway.log("request_done").first?["level"]?.string == "warning")
       }
     }
 
@@ -109,8 +109,8 @@ extension EndToEnd {
         #expect(refused.status == 503)
         let attempt = try JSONValue(parsing: refused.text)["attempts"]?.array?.first
         #expect(attempt?["phase"]?.string == "connect" && attempt?["reason"]?.string == "connect_failed")
-        #expect(await eventually { world.gateway.log("attempt_failed").count == 2 })
-        #expect(world.gateway.log("attempt_failed").allSatisfy { $0["detail"]?.string?.contains(name) == true })
+        #expect(await eventually { world.gateway.failedAttempts.count == 2 })
+        #expect(world.gateway.log("attempt_failed").first?["detail"]?.string?.contains(name) == true)
       }
     }
   }

@@ -29,7 +29,7 @@ import Time
     let watchdogs = configuration.routes[0].stream.watchdogs
     #expect(watchdogs.firstToken == .seconds(35) && watchdogs.idle == .seconds(55))
     #expect(watchdogs.keepalive == .seconds(12) && watchdogs.clientStall == .seconds(30))
-    #expect(configuration.drain == .seconds(30) && configuration.logLevel == .info)
+    #expect(configuration.drain == .seconds(30) && configuration.log.level == .info)
   }
 
   @Test func `a route has the common stream settings, and its own over them`() throws {

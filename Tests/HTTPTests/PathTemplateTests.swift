@@ -37,6 +37,21 @@ import Testing
     #expect(try PathTemplate(parsing: template).surroundings(of: "id") == nil)
   }
 
+  @Test(arguments: [
+    ("/share/:token", "/share/abc", "/share/:token"), ("/share/:token/x", "/share/abc/x", "/share/:token/x"),
+    ("/:user/:token", "/me/abc", "/me/:token"), ("/:token/a/:key", "/abc/a/def", "/:token/a/:key"),
+    ("/share/:token/*", "/share/abc/d/e", "/share/:token/d/e"),
+    // What no route takes may still hold what is not to be said.
+    ("/share/:token", "/share/a%zz", "/share/:token"), ("/share/:token/x", "/share/abc/y", "/share/:token/y"),
+    ("/share/:token", "/share/abc/", "/share/:token/"),
+    ("/share/:token", "/share/", nil), ("/share/:token", "/other/abc", nil), ("/:user", "/me", nil),
+  ])
+  func `a redacted path has a capture's name in its place`(template: String, path: String, redacted: String?) throws {
+    let bytes = Array(path.utf8)
+    let result = try PathTemplate(parsing: template).redacted(bytes.span, ["token", "key"])
+    #expect(result.map { String(decoding: $0, as: UTF8.self) } == redacted)
+  }
+
   @Test func `a capture stands for one segment`() throws {
     let captures = try #require(try Self.match("/api/agents/stream/:runId", "/api/agents/stream/run-7"))
     #expect(captures["runId"] == "run-7" && captures["other"] == nil && !captures.isEmpty)

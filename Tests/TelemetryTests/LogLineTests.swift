@@ -16,7 +16,7 @@ import Time
   }
 
   @Test func `a line carries time, level, event and fields of every type`() {
-    var line = LogLine(.warning, "stream_closed", at: time)
+    var line = LogLine(.warning, "request_done", at: time)
     line.field("id", "a\"b")
     line.field("events", 57)
     line.field("negative", Int64.min)
@@ -27,7 +27,7 @@ import Time
     line.field("missing", ifPresent: nil)
     line.field("present", ifPresent: "p")
     let golden =
-      #"{"time":"2026-01-31T12:00:00.007Z","level":"warning","event":"stream_closed","id":"a\"b","events":57,"#
+      #"{"time":"2026-01-31T12:00:00.007Z","level":"warning","event":"request_done","id":"a\"b","events":57,"#
       + #""negative":-9223372036854775808,"ratio":0.25,"whole":3,"none":null,"ok":true,"present":"p"}"# + "\n"
     #expect(String(copying: line.finish().span) == golden)
   }

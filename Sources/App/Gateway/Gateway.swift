@@ -88,7 +88,7 @@ package final class Gateway {
     startedAt = loop.wallTime()
     dashboard = Dashboard(loop: loop, page: dashboardPage)
     settings = Settings(configuration)
-    log = WorkerLog(writer: logWriter, level: configuration.logLevel)
+    log = WorkerLog(writer: logWriter, level: configuration.log.level)
     do {
       flags = try FlagStore(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
     } catch {
@@ -302,7 +302,7 @@ package final class Gateway {
     certificates.fault = nil
     certificates.follow(inForce.certificateFiles)
     guardShare?.settingsChanged(inForce)
-    log.level = inForce.logLevel
+    log.level = inForce.log.level
     admin?.settings = inForce.admin
     configuredAt = loop.wallTime()
     log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in

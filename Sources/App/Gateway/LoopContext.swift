@@ -22,6 +22,8 @@ package final class LoopContext {
   package let shard: MetricShard
   let routes: RouteBooks
   let log: WorkerLog
+  /// The log's lines about attempts that failed.
+  let attempts: AttemptLog
   /// For work that is too long for one turn of the loop.
   let turns: FairTurns
   /// Whether clients are to go elsewhere after the answer that they wait for; the loop still serves all that come.
@@ -46,6 +48,7 @@ package final class LoopContext {
     self.loop = loop
     self.metrics = metrics
     self.log = log
+    attempts = AttemptLog(loop: loop, log: log)
     let dialer = Dialer(loop: loop)
     self.dialer = dialer
     self.backends = backends ?? dialer
@@ -69,8 +72,11 @@ package final class LoopContext {
   /// - Parameters:
   ///   - code: the word for it.
   ///   - client: who asked, as the log may say it.
+  ///   - limit: the time limit that had passed, if one had.
   /// - Returns: the field with the refusal's id, which stands in the log too.
-  func refused(_ refusal: Refusal, _ status: Int, _ code: String, from client: String) -> Fields {
+  func refused(
+    _ refusal: Refusal, _ status: Int, _ code: String, from client: String, limit: TimeLimit? = nil
+  ) -> Fields {
     shard.increment(metrics.refusals[refusal])
     routes.answered(status, by: .gateway, on: nil)
     let id = nextStreamID().description
@@ -80,7 +86,8 @@ package final class LoopContext {
       line.field("status", status)
       line.field("origin", word: ResponseOrigin.gateway.rawValue)
       line.field("code", word: code)
-      line.field("closer", word: "gateway")
+      line.field("closer", word: RequestRecord.Closer.gateway.rawValue)
+      if let limit { line.field("limit", word: limit.rawValue) }
     }
     var fields = Fields()
     if let value = FieldValue(id) { fields.append(.xRequestID, value) }

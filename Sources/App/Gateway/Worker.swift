@@ -85,7 +85,8 @@ package final class Worker {
     // So that their numbers are there, as zeros, from the start.
     for route in settings.routes { _ = context.routes[route.settings.name] }
     clients.settings = settings
-    context.log.level = settings.configuration.logLevel
+    context.log.level = settings.configuration.log.level
+    context.log.progress = settings.configuration.log.progress
     runs.adopt(settings)
   }
 
@@ -153,6 +154,7 @@ package final class Worker {
     clients.stop()
     for pool in exchanges.settings.pools { pool.retire() }
     runs.close()
+    context.attempts.tell(at: context.loop.now, isLast: true)
     context.log.flush()
     context.loop.stop()
   }
@@ -173,6 +175,7 @@ private final class EachTick: DeadlineMember {
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     context.shard.observe(context.metrics.loopLag, context.loop.tickLag.seconds)
+    context.attempts.tell(at: now)
     context.log.flush()
     return context.isStopping ? nil : now
   }

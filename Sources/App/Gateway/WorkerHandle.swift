@@ -31,7 +31,7 @@ final class WorkerHandle {
     let thread: LoopThread
     do {
       thread = try LoopThread.start(name: "worker-\(index)") { loop in
-        let log = WorkerLog(writer: logWriter, level: settings.configuration.logLevel)
+        let log = WorkerLog(writer: logWriter, level: settings.configuration.log.level)
         let context = LoopContext(index: index, loop: loop, metrics: metrics, log: log)
         let worker = Worker(
           context: context, settings: settings, flags: flags, hub: hub, peers: peers, limits: limits,

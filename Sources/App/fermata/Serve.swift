@@ -80,7 +80,7 @@ private struct Server {
     }
     if let warning = LibeventRelease.installed.warning { Terminal.error("fermata: warning: \(warning)") }
     let isForJournal =
-      switch configuration.logFormat {
+      switch configuration.log.format {
       case .auto: OwnProcess.writesToJournal(Host.environment)
       case .json: false
       case .journald: true

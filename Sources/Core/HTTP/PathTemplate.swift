@@ -117,6 +117,32 @@ package struct PathTemplate: Sendable, Equatable, CustomStringConvertible {
     return offset == path.count ? captures : nil
   }
 
+  /// `path` with `:name` in place of what the captures of `names` stand for; `nil` when it does not fit so far.
+  ///
+  /// What stands behind the last of them is not looked at, and a capture may be anything: a path that is nearly a
+  /// template's holds what that one's would.
+  package func redacted(_ path: Span<UInt8>, _ names: Set<String>) -> [UInt8]? {
+    var result: [UInt8] = []
+    var (offset, taken) = (0, 0)
+    for piece in pieces {
+      switch piece {
+      case .literal(let bytes):
+        guard path.extracting(offset..<path.count).hasPrefix(bytes.span) else {
+          return taken == 0 ? nil : result + [UInt8](copying: path.extracting(taken..<path.count))
+        }
+        offset += bytes.count
+      case .capture(let name):
+        let end = path.firstIndex(of: UInt8(ascii: "/"), from: offset) ?? path.count
+        if names.contains(name), end > offset {
+          result += [UInt8](copying: path.extracting(taken..<offset)) + Array(":\(name)".utf8)
+          taken = end
+        }
+        offset = end
+      }
+    }
+    return taken == 0 ? nil : result + [UInt8](copying: path.extracting(taken..<path.count))
+  }
+
   private static func value(of segment: Span<UInt8>) -> String? {
     guard let bytes = PercentEncoding.decoded(segment, plusIsSpace: false), !bytes.isEmpty,
       bytes.span.firstIndex(of: UInt8(ascii: "/")) == nil, bytes.span.firstControl(from: 0) == bytes.count,

@@ -29,8 +29,8 @@ package enum LogLevel: Int, Comparable, CaseIterable, Sendable {
 /// One line of JSON for the log, always one line and always valid whatever bytes come in as values.
 ///
 /// ```
-/// var line = LogLine(.info, "stream_closed", at: now)
-/// line.field("stream_id", id)
+/// var line = LogLine(.info, "request_done", at: now)
+/// line.field("streamId", id)
 /// line.field("events", 57)
 /// sink.write(line.finish())
 /// ```
@@ -127,10 +127,10 @@ package struct LogLine: ~Copyable {
     buffer.append(value ? "true" : "false")
   }
 
-  /// A value that is JSON already, on one line.
-  package mutating func field(_ name: StaticString, json value: String) {
+  /// A value that `write` appends itself, as JSON on one line.
+  package mutating func jsonField(_ name: StaticString, _ write: (inout ByteBuffer) -> Void) {
     begin(name)
-    buffer.append(value)
+    write(&buffer)
   }
 
   /// A text that may be missing: then the field is left out.

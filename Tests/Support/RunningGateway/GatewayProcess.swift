@@ -104,7 +104,10 @@ package final class GatewayProcess: Sendable {
   package func log(_ event: String) -> [JSONValue] { log.filter { $0["event"]?.string == event } }
 
   /// The outcomes of the streams that have ended, in the order of the log.
-  package var outcomes: [String] { log("stream_closed").compactMap { $0["outcome"]?.string } }
+  package var outcomes: [String] { log("request_done").compactMap { $0["outcome"]?.string } }
+
+  /// The attempts without a good response of all requests that are over, in the order of the log.
+  package var failedAttempts: [JSONValue] { log("request_done").flatMap { $0["attempts"]?.array ?? [] } }
 
   private static func lines(_ text: String?) -> [JSONValue] {
     (text ?? "").split(separator: "\n").compactMap { try? JSONValue(parsing: String($0)) }

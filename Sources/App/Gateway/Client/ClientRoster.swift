@@ -135,7 +135,7 @@ final class ClientRoster {
   }
 
   private func logged(_ connection: any Connection) -> String {
-    settings.configuration.logClient.text(of: connection.peerAddress.host)
+    settings.configuration.log.clientAddress.text(of: connection.peerAddress.host)
   }
 
   /// The connection is closed, or lingers.
@@ -214,7 +214,7 @@ final class ClientRoster {
     let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
     let client = ForwardedClient(
       address: peer.host, isSecure: isSecure, isTrusted: isTrusted,
-      logged: settings.configuration.logClient.text(of: peer.host))
+      logged: settings.configuration.log.clientAddress.text(of: peer.host))
     (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
     return client
   }

@@ -42,7 +42,7 @@ extension HTTP1Client: DeadlineMember {
     if let since = headSince {
       let due = since + limits.headTimeout
       if now < due { return due }
-      let fields = context.refused(.headTimeout, 408, "head_timeout", from: forwarded.logged)
+      let fields = context.refused(.headTimeout, 408, "head_timeout", from: forwarded.logged, limit: .requestHead)
       context.limitPassed(.requestHead, route: nil)
       refuse(
         ErrorResponse(

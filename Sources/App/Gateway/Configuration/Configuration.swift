@@ -1,7 +1,7 @@
+import HTTP
 package import JSON
 package import Loop
 import Streams
-package import Telemetry
 package import Time
 
 /// Everything that can be set, as one immutable value. A reload builds a new one; what is running keeps its own.
@@ -34,9 +34,7 @@ package struct Configuration: Sendable {
   package var drain = Nanoseconds.seconds(30)
   /// How long the port stays open after SIGTERM while `/readyz` says 503 already, so that balancers see it first.
   package var drainDelay = Nanoseconds.zero
-  package var logLevel = LogLevel.info
-  package var logFormat = LogFormat.auto
-  package var logClient = ClientAddressUse.prefix
+  package var log = LogSettings()
   package var errorDetail = ErrorDetail.auto
 
   package init() {}
@@ -71,16 +69,7 @@ extension Configuration {
     workers = reader.int("workers", in: 1...256, default: workers)
     drain = reader.duration("drain", default: drain)
     drainDelay = reader.duration("drainDelay", in: .zero...Nanoseconds.seconds(3600)) ?? drainDelay
-    if let name = reader.string("logLevel") {
-      if let level = LogLevel(name: name) {
-        logLevel = level
-      } else {
-        reader.fault("logLevel", "expected debug, info, warning or error, found \"\(name)\"")
-      }
-    }
-    let log = reader.nested("log")
-    logFormat = log?.choice("format") ?? logFormat
-    logClient = log?.choice("clientAddress") ?? logClient
+    log = LogSettings(reader)
     errorDetail = reader.nested("errors")?.choice("detail") ?? errorDetail
     admin = AdminSettings(reader.nested("admin"), secrets: secrets)
     if listen.overlaps(admin.listen) {
@@ -122,6 +111,7 @@ extension Configuration {
       RouteSettings(inner, defaults: defaults, stream: stream, upstreams: names)
     }
     checkNames(reader)
+    checkRedaction(reader)
     // `upstream` alone is the catch-all; with routes it is what remains behind them.
     if let lone {
       let upstreams = [RouteUpstream(name: lone, tier: 0)]
@@ -147,6 +137,20 @@ extension Configuration {
     }
     for upstream in upstreams where !Self.isName(upstream.name) {
       reader.fault(at: "upstreams[\"\(upstream.name)\"]", Self.nameRule)
+    }
+  }
+
+  /// The templates of all paths that are served.
+  var paths: [PathTemplate] {
+    routes.compactMap(\.path) + [runs.streamPath, runs.runPath, runs.readPath].compactMap(\.self)
+  }
+
+  /// A name that no path has would hide nothing.
+  private func checkRedaction(_ reader: JSONReader) {
+    let known = paths.flatMap(\.captureNames)
+    for name in log.redact.sorted() where !known.contains(name) {
+      let hint = Spelling.nearest(to: name, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+      reader.fault(at: "log.redact", "no path has a parameter \":\(name)\"\(hint)")
     }
   }
 

@@ -28,7 +28,7 @@ extension Configuration {
     next.isShared = isShared
     next.workers = workers
     next.admin.listen = admin.listen
-    next.logFormat = logFormat
+    next.log.format = log.format
     next.flags = flags
     next.runs.memory = runs.memory
     next.runs.unread = runs.unread

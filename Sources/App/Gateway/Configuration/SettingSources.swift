@@ -23,7 +23,7 @@ package struct SettingSources: Sendable {
   package static let paths = [
     "listen", "http2", "tls.cert", "tls.key", "tls.clientCertificates", "tls.clientRoots",
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
-    "log.clientAddress", "errors.detail", "upstream", "admin.listen",
+    "log.clientAddress", "log.progress", "errors.detail", "upstream", "admin.listen",
     "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
     "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
     "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",

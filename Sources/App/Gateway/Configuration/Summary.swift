@@ -21,8 +21,8 @@ extension Configuration {
     object["workers"] = JSONValue(workers)
     object["drain"] = .string(drain.text)
     object["drainDelay"] = .string(drainDelay.text)
-    object["logLevel"] = .string("\(logLevel)")
-    object["log"] = ["format": .string(logFormat.rawValue), "clientAddress": .string(logClient.rawValue)]
+    object["logLevel"] = .string("\(log.level)")
+    object["log"] = log.document
     object["errors"] = ["detail": .string(errorDetail.rawValue)]
     object["admin"] = [
       "listen": .string(admin.listen.description), "hosts": .array(admin.hosts.map { .string($0) }),

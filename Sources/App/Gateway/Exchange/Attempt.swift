@@ -41,18 +41,9 @@ struct Attempt: ~Copyable {
     let now = context.loop.now
     pool.attemptFailed(fault, of: request, timeline: timeline, at: now)
     context.routes.passed(limit, on: route.settings.name)
-    context.log.write(.warning, "attempt_failed", at: context.loop.wallTime()) { line in
-      line.field("route", route.settings.name)
-      line.field("upstream", pool.settings.name)
-      line.field("requestId") { record.writeID(to: &$0) }
-      line.field("traceId", ifPresent: record.trace)
-      line.field("phase", phase.rawValue)
-      line.field("reason", fault.reason)
-      line.field("limit", ifPresent: limit?.rawValue)
-      line.field("detail", ifPresent: fault.detail)
-      if let status = fault.status { line.field("status", status) }
-      line.field("milliseconds", Int((now - timeline.startedAt).milliseconds))
-    }
+    context.attempts.failed(
+      fault, in: phase, of: pool.settings.name, on: route.settings.name, limit: limit, after: now - timeline.startedAt,
+      record)
     drop()
   }
 

@@ -46,6 +46,12 @@ package final class ClientDelivery {
   private var counted = (events: UInt64(0), bytes: UInt64(0))
   /// When something else than a comment line was sent last.
   private(set) var lastSentAt: MonotonicTime
+  /// The most bytes that waited for the client at a time.
+  private(set) var queuedMax = 0
+  /// Since when more waits for the client than may, and how long it did before.
+  private var blocked: (since: MonotonicTime?, before: Nanoseconds) = (nil, .zero)
+  /// When the log is told how the stream stands; never where there is no such time.
+  private var nextProgress: MonotonicTime?
   /// The trace that the request belongs to, for log lines.
   let trace: String?
 
@@ -73,6 +79,7 @@ package final class ClientDelivery {
     self.trace = trace
     self.books = books
     self.context = context
+    if context.log.progress > .zero { nextProgress = openedAt + context.log.progress }
   }
 
   var mode: Mode { reader.mode }
@@ -133,7 +140,10 @@ package final class ClientDelivery {
     lastSentAt = now
     clock.sent(at: now)
     let queued = client.queuedBytes
-    if queued > 0 { clock.clientBlocked(at: now) }
+    if queued > 0 {
+      clock.clientBlocked(at: now)
+      queuedMax = max(queuedMax, queued)
+    }
     return queued
   }
 
@@ -162,6 +172,7 @@ package final class ClientDelivery {
   /// More waits for the client than may: it is waited for until no more than `lowWater` bytes are left.
   func block(until lowWater: Int) {
     client.setLowWaterMark(lowWater)
+    if blocked.since == nil { blocked.since = context.loop.now }
     clock.clientBlocked(at: context.loop.now)
     client.exchangeNeedsTime()
   }
@@ -170,7 +181,15 @@ package final class ClientDelivery {
   func drained() { clock.clientCaughtUp(at: context.loop.now) }
 
   /// It is not waited for any more.
-  func unblock() { client.setLowWaterMark(0) }
+  func unblock() {
+    client.setLowWaterMark(0)
+    blocked = (nil, timeBlocked(until: context.loop.now))
+  }
+
+  /// How long more has waited for the client than may.
+  func timeBlocked(until now: MonotonicTime) -> Nanoseconds {
+    blocked.before + (blocked.since.map { now - $0 } ?? .zero)
+  }
 
   // MARK: - The client's clock
 
@@ -178,7 +197,7 @@ package final class ClientDelivery {
   ///
   /// - Parameter mayKeepAlive: whether a comment line may be put in now: between events only.
   func verdict(at now: MonotonicTime, mayKeepAlive: Bool = true) -> StreamClock.Verdict {
-    var look = now + .seconds(3600)
+    var look = noteProgress(at: now) ?? now + .seconds(3600)
     if client.queuedBytes == 0 {
       sendWatch.caughtUp()
       clock.clientCaughtUp(at: now)
@@ -186,13 +205,22 @@ package final class ClientDelivery {
       clock.clientBlocked(at: now)
       client.look(with: &sendWatch, now)
       if let progressAt = sendWatch.progressAt { clock.clientProgressed(at: progressAt) }
-      look = now + SendWatch.pause(of: clock.clientStall)
+      look = min(look, now + SendWatch.pause(of: clock.clientStall))
     }
     let verdict = clock.verdict(at: now, keepsAlive: keepsAlive && mayKeepAlive)
     guard case .quiet(let until) = verdict else { return verdict }
     // Inside an event the next look is soon.
     if keepsAlive, !mayKeepAlive { look = min(look, now + .seconds(1)) }
     return .quiet(until: min(until, look))
+  }
+
+  /// - Returns: when the log is told the next time.
+  private func noteProgress(at now: MonotonicTime) -> MonotonicTime? {
+    guard let next = nextProgress else { return nil }
+    guard now >= next else { return next }
+    books.progressed(self)
+    nextProgress = context.log.progress > .zero ? now + context.log.progress : nil
+    return nextProgress
   }
 
   /// Sends a comment line, so that nobody on the way takes the silence for an end.

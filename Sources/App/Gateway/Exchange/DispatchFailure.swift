@@ -25,6 +25,9 @@ struct DispatchFailure {
     return lastLimit?.ending(sentence) ?? sentence
   }
 
+  /// The time limit that is to blame, where the answer speaks of a single one.
+  var limit: TimeLimit? { isTold ? lastLimit : nil }
+
   var refusal: Refusal {
     guard isTold else { return .upstreamsExhausted }
     switch lastFault {

@@ -35,6 +35,7 @@ extension Exchange {
   private func bodyIsLate() {
     context.limitPassed(.body, route: routeName)
     perform(machine.ends())
+    record.ends(by: .gateway, limit: .body)
     refuse(.bodyTimeout, 408, "body_timeout", TimeLimit.body.ending("the request's body took too long"))
   }
 }

@@ -55,7 +55,8 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     lastActivity = openedAt
     record = RequestRecord(
       request, id: context.nextStreamID(), from: client.forwarded,
-      logged: settings.configuration.logClient.text(for: client.forwarded, request.fields), at: openedAt)
+      logged: settings.configuration.log.clientAddress.text(for: client.forwarded, request.fields),
+      redactions: settings.shared.redactions, at: openedAt)
     self.request = request
   }
 
@@ -145,6 +146,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   func requestBodyReceived(_ input: InputBuffer, _ range: Range<Int>) {
     lastActivity = context.loop.now
+    record.bytesIn += range.count
     let takesMore =
       machine.answerer?.bodyReceived(input, range) ?? machine.asker?.bodyReceived(input, range) ?? true
     guard !takesMore else { return }
@@ -226,6 +228,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   ) {
     answered(head.status, by: .upstream)
     record.isStream = true
+    if let run { record.run = (true, run.ownID) }
     stream.record = record
     streams.sendHead(
       of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,
@@ -347,6 +350,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     context.shard.increment(context.metrics.refusals[failure.refusal])
     answered(failure.status, by: .gateway)
     record.code = failure.code
+    record.ends(by: nil, limit: failure.limit)
     done()
     let isFull = settings.configuration.errorDetail.isFull(listeningAt: settings.configuration.listen)
     failure.answer(client, with: ownFields, request: record.id, isFull: isFull)

@@ -43,6 +43,7 @@ final class RelayedResponse: BackendResponder {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let dispatch else { return }
     lastActivity = context.loop.now
+    host.record.bytesOut += range.count
     client.send(input, range)
     guard !isPaused, client.queuedBytes > route.settings.stream.highWater else { return }
     isPaused = true
@@ -53,6 +54,7 @@ final class RelayedResponse: BackendResponder {
 
   func ended(_ end: UpstreamEnd) {
     guard dispatch != nil else { return }
+    if case .cut(let fault) = end { host.record.ends(by: .backend, reason: EndReason.backendCut(fault).text) }
     leave(end == .clean ? .relayed : .failed(.cut))
     client.end(end == .clean ? .complete : .cut, &context.loop.scratch.buffer)
   }
@@ -82,6 +84,7 @@ final class RelayedResponse: BackendResponder {
   }
 
   func clientGone(isWhole: Bool) {
+    host.record.ends(by: .client, reason: EndReason.clientClosed.text)
     leave(.ended(.clientGone))
     host.noteAbandoned()
   }
@@ -97,6 +100,7 @@ final class RelayedResponse: BackendResponder {
         return now + SendWatch.pause(of: limits.stallTimeout)
       }
       context.limitPassed(.clientStallInAnswer, route: route.settings.name)
+      host.record.ends(by: .gateway, limit: .clientStallInAnswer)
       leave(.ended(.clientStalled))
       client.abandon()
       return nil
@@ -105,6 +109,7 @@ final class RelayedResponse: BackendResponder {
     let due = lastActivity + limits.bodyTimeout
     if now < due || limits.bodyTimeout <= .zero { return max(due, now + .seconds(1)) }
     context.limitPassed(.body, route: route.settings.name, .warning)
+    host.record.ends(by: .gateway, limit: .body)
     leave(.failed(.timedOut))
     client.end(.cut, &context.loop.scratch.buffer)
     return nil

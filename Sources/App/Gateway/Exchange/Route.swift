@@ -82,12 +82,15 @@ package final class Settings: Sendable {
   let hasRuns: Bool
   /// Who may use the runs' own paths where no run says it, in the order of the routes.
   private let runPolicies: [CORSPolicy]
+  /// What the log may not say of paths.
+  let redactions: PathRedactions
   /// The longest wait for a client's end; the largest of the routes'.
   let linger: Nanoseconds
 
   package init(_ configuration: Configuration) {
     linger = configuration.routes.map(\.stream.watchdogs.linger).max() ?? .seconds(5)
     self.configuration = configuration
+    redactions = PathRedactions(configuration.log.redact, in: configuration.paths)
     upstreams = configuration.upstreams
     hasRuns = configuration.routes.contains { $0.runs != nil }
     runPolicies = Self.runPolicies(configuration)

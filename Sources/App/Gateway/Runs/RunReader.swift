@@ -120,6 +120,7 @@ final class RunReader: RunClient {
       position = place
       let number = lastID.flatMap { EventID(parsing: $0.span)?.sequence }
       extras.resumedAfter = number ?? 0
+      host.record.resumedFrom = number
       if number == nil { extras.resumedAfterID = lastID ?? [] }
     case .reset where mode != .graceful:
       // A client that can't be told would take what follows for what comes next.

@@ -1,6 +1,5 @@
 import Bytes
 import HTTP
-import JSON
 import SSE
 import Streams
 import Telemetry
@@ -15,8 +14,9 @@ package final class RequestRecord {
   /// gave it one.
   let stream: StreamID
   private let given: [UInt8]?
-  private let method: HTTP.Method
-  private let target: [UInt8]
+  let method: HTTP.Method
+  /// As the log may say it, without its query.
+  private(set) var target: [UInt8]
   /// The trace that the request belongs to.
   let trace: String?
   /// Who asked, as the log may say it; empty where it may not.
@@ -40,13 +40,30 @@ package final class RequestRecord {
   var stopper: String?
   /// Whether its answer is an event stream, whose end is told with the stream's own words.
   var isStream = false
-  private var isWritten = false
+  /// Whether that reads a run, and the run's own name, if workers gave it one.
+  var run: (isRead: Bool, name: String?) = (false, nil)
+  /// The number of the event of its own stream behind which the client goes on.
+  var resumedFrom: UInt64?
+  /// Bytes of the request's body that have come.
+  var bytesIn = 0
+  /// Bytes of the answer's body, where that is no event stream.
+  var bytesOut = 0
+  /// What brought about the end of an answer that is no event stream, where that is not plain.
+  private(set) var end: (closer: Closer?, reason: String?, limit: TimeLimit?)
+  var isWritten = false
+
+  /// Who brings an end about; the raw value is the log's word.
+  enum Closer: String {
+    case client, backend, gateway, `operator`
+  }
 
   /// - Parameters:
   ///   - id: unguessable, and no other request's.
   ///   - logged: who asked, as the log may say it.
+  ///   - redactions: what of the path the log may not say.
   init(
-    _ request: borrowing RequestHead, id: StreamID, from client: ForwardedClient, logged: String, at now: MonotonicTime
+    _ request: borrowing RequestHead, id: StreamID, from client: ForwardedClient, logged: String,
+    redactions: PathRedactions, at now: MonotonicTime
   ) {
     stream = id
     given = client.isTrusted ? Self.idGiven(in: request.fields) : nil
@@ -54,7 +71,7 @@ package final class RequestRecord {
     self.client = logged
     openedAt = now
     method = request.method
-    target = [UInt8](copying: request.path)
+    target = redactions.redacted(request.path) ?? [UInt8](copying: request.path)
   }
 
   /// At most 128 printable ASCII characters are taken.
@@ -129,67 +146,6 @@ package final class RequestRecord {
 
   func firstEventCame(at now: MonotonicTime) { firstEventAt = now }
 
-  // MARK: - The line
-
-  /// Writes the line, once. Without an answer there is nothing to tell yet.
-  ///
-  /// - Parameter more: what only a stream has.
-  func write(
-    _ level: LogLevel = .info, to log: WorkerLog, at now: MonotonicTime, _ time: @autoclosure () -> WallTime,
-    _ more: (inout LogLine) -> Void = { _ in }
-  ) {
-    guard !isWritten, status != 0 else { return }
-    isWritten = true
-    let path = target
-    log.write(status >= 500 ? max(level, .warning) : level, "request_done", at: time()) { line in
-      line.field("requestId") { writeID(to: &$0) }
-      line.field("traceId", ifPresent: trace)
-      if !client.isEmpty { line.field("client", word: client) }
-      line.field("route", ifPresent: route)
-      line.field("method", word: method.name)
-      line.field("path", path.span)
-      line.field("status", status)
-      line.field("origin", word: origin.rawValue)
-      line.field("code", ifPresent: code)
-      if let upstream {
-        line.field("upstream", upstream)
-        line.field("tier", tier)
-      }
-      if !attempts.isEmpty { line.field("attempts", json: JSONValue.array(attempts.map(Self.document)).text()) }
-      if !isStream {
-        line.field("closer", word: status == 499 ? "client" : origin == .upstream ? "backend" : "gateway")
-      }
-      more(&line)
-      line.field("milliseconds", Int((now - openedAt).milliseconds))
-      if let headAt { line.field("headMs", Int((headAt - openedAt).milliseconds)) }
-      if let firstEventAt { line.field("firstEventMs", Int((firstEventAt - openedAt).milliseconds)) }
-      if !backendID.isEmpty { line.field("backendRequestId", String(decoding: backendID, as: UTF8.self)) }
-    }
-  }
-
-  private static func document(_ attempt: (upstream: String, report: AttemptReport)) -> JSONValue {
-    var object = JSONObject()
-    object["upstream"] = .string(attempt.upstream)
-    object["phase"] = .string(attempt.report.phase.rawValue)
-    object["reason"] = .string(attempt.report.fault.reason)
-    object["limit"] = attempt.report.limit.map { .string($0.rawValue) }
-    object["status"] = attempt.report.fault.status.map { JSONValue($0) }
-    object["ms"] = JSONValue(attempt.report.milliseconds)
-    return .object(object)
-  }
-}
-
-extension Outcome {
-  /// Who brought the end about.
-  ///
-  /// - Parameter limit: the time limit that did, if one did.
-  func closer(limit: TimeLimit?, reason: String, isStopped: Bool) -> String {
-    switch self {
-    case .completed, .incomplete, .upstreamError, .upstreamTruncated: "backend"
-    case .clientGone, .replacedByNewStream: "client"
-    case .cancelled where isStopped: "operator"
-    case .cancelled where limit == nil && reason == EndReason.clientAsked.text: "client"
-    default: "gateway"
-    }
-  }
+  /// The answer, which is no event stream, is about to be over.
+  func ends(by closer: Closer?, reason: String? = nil, limit: TimeLimit? = nil) { end = (closer, reason, limit) }
 }

@@ -56,7 +56,7 @@ final class StreamBooks {
       line.field("streamId") { stream.id.write(to: &$0) }
       line.field("route", route)
       line.field("method", word: request.method.name)
-      line.field("path", request.path)
+      if let path = stream.record?.target { line.field("path", path.span) }
       line.field("mode", word: stream.mode.rawValue)
       line.field("capability", word: stream.capability.source.rawValue)
       line.field("flags", stream.flagVersion)
@@ -84,6 +84,9 @@ final class StreamBooks {
     shard.increment(metrics.events[stream.mode], by: Int(news.events))
   }
 
+  /// The stream has been open for another `log.progress`.
+  func progressed(_ stream: ClientDelivery) { stream.record?.writeProgress(of: stream, to: log, loop) }
+
   func keptAlive() { shard.increment(metrics.keepalives) }
 
   /// - Parameter leftAtCompletion: the client closed at the completion event, before the end.
@@ -102,40 +105,7 @@ final class StreamBooks {
     let isCensored = isRecalled || outcome.isCensored
     cohorts.closed(stream.standing, outcome, isCensored: isRecalled)
     if let cohort = stream.standing.cohort, outcome != .completed, !isCensored { see(stream, left: cohort) }
-    log.write(outcome.isWorthAWarning ? .warning : .info, "stream_closed", at: loop.wallTime()) { line in
-      line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("route", stream.route)
-      line.field("mode", word: stream.mode.rawValue)
-      line.field("outcome", word: outcome.rawValue)
-      line.field("reason", reason)
-      line.field("events", stream.events)
-      line.field("bytes", stream.bodyBytes)
-      line.field("milliseconds", Int(elapsed))
-      line.field("traceId", ifPresent: stream.trace)
-    }
-    tell(stream, outcome, reason)
-  }
-
-  private func tell(_ stream: ClientDelivery, _ outcome: Outcome, _ reason: String) {
-    guard let record = stream.record else { return }
-    let limit = TimeLimit(endingOf: reason)
-    let isWarning = outcome.isWorthAWarning || limit != nil
-    record.write(isWarning ? .warning : .info, to: log, at: loop.now, loop.wallTime()) { line in
-      line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("mode", word: stream.mode.rawValue)
-      line.field("capability", word: stream.capability.source.rawValue)
-      line.field("flags", stream.flagVersion)
-      line.field("flagReason", word: stream.flagReason.rawValue)
-      line.field("outcome", word: outcome.rawValue)
-      line.field("limit", ifPresent: limit?.rawValue)
-      let isStopped = record.stopper != nil
-      line.field("closer", word: outcome.closer(limit: limit, reason: reason, isStopped: isStopped))
-      line.field("operator", ifPresent: record.stopper)
-      line.field("reason", reason)
-      line.field("events", stream.events)
-      line.field("bytes", stream.bodyBytes)
-      line.field("lastSentMs", Int((stream.lastSentAt - stream.openedAt).milliseconds))
-    }
+    stream.record?.write(stream, outcome, reason: reason, to: log, loop)
   }
 
   /// The client's connection is gone, and its stream was not over.

@@ -15,6 +15,8 @@ package final class WorkerLog {
   private var headTime = WallTime(milliseconds: .min)
   private var headLevel = LogLevel.info
   var level: LogLevel
+  /// How often an open stream leaves a line; zero for never.
+  var progress = Nanoseconds.zero
 
   package init(writer: LogWriter, level: LogLevel) {
     self.writer = writer

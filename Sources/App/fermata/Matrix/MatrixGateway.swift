@@ -140,7 +140,8 @@ final class MatrixLog: Sendable {
       state.open[id, default: []].append(state.streams.count)
       state.places[mark, default: []].append(state.streams.count)
       state.streams.append(.init(id: id, mode: value["mode"]?.string ?? ""))
-    case "stream_closed":
+    case "request_done":
+      // Requests that are no streams have no such id.
       guard let id = value["streamId"]?.string, let number = state.open[id]?.first else { return }
       state.open[id]?.removeFirst()
       state.streams[number].outcome = value["outcome"]?.string
