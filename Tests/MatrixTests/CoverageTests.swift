@@ -117,5 +117,9 @@ import Time
     let lengths = Set((0..<40).map { CrowdPlay.race(seed: $0).play.sent.count })
     #expect(lengths == [4, 5, 6, 7])
     #expect((0..<40).contains { CrowdPlay.race(seed: $0).leaves == nil })
+    let early = (0..<1000).count { (number: UInt64) in
+      if case .afterRequest = CrowdPlay.race(seed: number).leaves { true } else { false }
+    }
+    #expect((30...95).contains(early), "\(early) of 1,000 may leave before their stream opens")
   }
 }

@@ -56,6 +56,8 @@ package struct ClientTransport: Sendable {
 package struct ClientBehaviour: Sendable {
   /// Closes at once when the body holds these bytes: a client that leaves at its completion event.
   package var hangUpAt: [UInt8]?
+  /// Closes so long after the first byte of the answer.
+  package var hangsUpAfter: Nanoseconds?
   /// Closes with a reset instead of a FIN when it hangs up.
   package var resets = false
   /// Closes its sending side right behind the request.

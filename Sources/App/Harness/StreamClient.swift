@@ -17,6 +17,7 @@ package final class StreamClient: ConnectionHandler {
   private let completion: (ClientResult) -> Void
   private lazy var limit = Timer(loop: loop) { [unowned self] in finish(.timedOut) }
   private lazy var pause = Timer(loop: loop) { [unowned self] in connection?.startReading() }
+  private lazy var leave = Timer(loop: loop) { [unowned self] in hangUp() }
   private var attempt: DialAttempt?
   private var connection: (any Connection)?
   private var handshake: TLSHandshake?
@@ -92,7 +93,10 @@ package final class StreamClient: ConnectionHandler {
   package func connectionDrained() {}
 
   package func connectionReceived(_ input: InputBuffer) {
-    if result.firstByteAt == nil { result.firstByteAt = loop.readClock() }
+    if result.firstByteAt == nil {
+      result.firstByteAt = loop.readClock()
+      if let delay = behaviour.hangsUpAfter { leave.schedule(after: delay) }
+    }
     result.wireBytes += input.count
     if exchange != nil {
       takeFrames(input)
@@ -227,6 +231,7 @@ package final class StreamClient: ConnectionHandler {
     result.endedAt = loop.readClock()
     limit.cancel()
     if behaviour.readInterval != nil { pause.cancel() }
+    if behaviour.hangsUpAfter != nil { leave.cancel() }
     attempt?.cancel()
     handshake?.cancel()
     handshake = nil

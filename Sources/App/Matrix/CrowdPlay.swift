@@ -3,11 +3,19 @@ package import Time
 
 /// What the backend does for one stream of a race or of a load, and when its client leaves.
 package struct CrowdPlay: Sendable {
-  package let play: Play
-  /// From the request until the client leaves, if not at its sign of the end.
-  package let leaves: Nanoseconds?
+  /// When a client leaves that does not wait for its sign of the end.
+  package enum Leaving: Equatable, Sendable {
+    /// So long after its request: it may have got nothing yet.
+    case afterRequest(Nanoseconds)
+    /// So long after the first byte of its answer.
+    case afterFirstByte(Nanoseconds)
+  }
 
-  /// A stream of a few milliseconds, of which every second client leaves at any moment of it.
+  package let play: Play
+  package let leaves: Leaving?
+
+  /// A stream of a few milliseconds, of which every second client leaves at any moment of it; one in sixteen may leave
+  /// before it opens.
   package static func race(seed: UInt64) -> CrowdPlay {
     var random = Randomness(state: seed)
     var play = Play()
@@ -19,8 +27,9 @@ package struct CrowdPlay: Sendable {
       play.say([MatrixDialect.generic.trailing(number)], pause: .milliseconds(Int(random.next() % 3)))
     }
     play.then(.end)
-    let leaves = random.next() % 2 == 0 ? Nanoseconds.milliseconds(Int(random.next() % 30)) : nil
-    return CrowdPlay(play: play, leaves: leaves)
+    guard random.next() % 2 == 0 else { return CrowdPlay(play: play, leaves: nil) }
+    let delay = Nanoseconds.milliseconds(Int(random.next() % 30))
+    return CrowdPlay(play: play, leaves: random.next() % 8 == 0 ? .afterRequest(delay) : .afterFirstByte(delay))
   }
 
   /// A stream that is open for about `seconds`, an event twice a second.

@@ -7,6 +7,7 @@ import Time
 struct CrowdTally {
   private struct Row {
     var streams = 0
+    var opened = 0
     var sawEnd = 0
     var lost = 0
     var misread = 0
@@ -24,6 +25,7 @@ struct CrowdTally {
   mutating func add(_ result: CrowdResult) {
     var row = rows[result.way] ?? Row()
     row.streams += 1
+    if result.hasOpened { row.opened += 1 }
     if result.outcome.sawEnd { row.sawEnd += 1 }
     row.lost += result.outcome.lost
     if result.outcome.isMisread { row.misread += 1 }
@@ -48,12 +50,12 @@ struct CrowdTally {
 
   var table: String {
     let width = 46
-    var lines = ["".padded(to: width) + "streams  saw the end  lost messages  misread"]
+    var lines = ["".padded(to: width) + "streams  opened  saw the end  lost messages  misread"]
     for way in CrowdWay.allCases {
       let row = rows[way] ?? Row()
       lines.append(
-        way.title.padded(to: width) + "\(row.streams)".padded(to: 9) + "\(row.sawEnd)".padded(to: 13)
-          + "\(row.lost)".padded(to: 15) + "\(row.misread)")
+        way.title.padded(to: width) + "\(row.streams)".padded(to: 9) + "\(row.opened)".padded(to: 8)
+          + "\(row.sawEnd)".padded(to: 13) + "\(row.lost)".padded(to: 15) + "\(row.misread)")
     }
     let ends = outcomes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
     return lines.joined(separator: "\n") + "\n\nthe gateway logged \(ends)"
@@ -72,6 +74,11 @@ struct CrowdTally {
         complaints.append("\(way.title): \(row.troubles.count) streams ended badly, the first one \(trouble)")
       }
     }
+    // What leaves before it opens shows nothing.
+    let (streams, opened) = rows.values.reduce(into: (0, 0)) { sums, row in
+      sums = (sums.0 + row.streams, sums.1 + row.opened)
+    }
+    if opened * 10 < streams * 9 { complaints.append("only \(opened) of \(streams) streams had opened") }
     if open > 0 { complaints.append("the gateway left \(open) streams open") }
     let fine = [Outcome.completed, .clientGone].map(\.rawValue)
     for (outcome, count) in outcomes.sorted(by: { $0.key < $1.key }) where !fine.contains(outcome) && outcome != "open"

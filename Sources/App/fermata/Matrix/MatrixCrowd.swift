@@ -84,16 +84,18 @@ struct MatrixCrowd {
     if way == .graceful { fields.append(Script.Field("Prefer", "stream-end")) }
     var behaviour = way.lastWords.map(ClientBehaviour.hangingUp) ?? ClientBehaviour()
     behaviour.timeout = timeout
+    if case .afterFirstByte(let delay) = crowd.leaves { behaviour.hangsUpAfter = delay }
     let request = ClientRequest("GET", "/\((way.mode ?? .legacy).rawValue)/B01/\(mark)", fields: fields)
     let stream = stage.clients.open(request, from: address, behaviour: behaviour)
-    if let leaves = crowd.leaves {
-      try? await Task.sleep(for: .milliseconds(Int(leaves.milliseconds)))
+    if case .afterRequest(let delay) = crowd.leaves {
+      try? await Task.sleep(for: .milliseconds(Int(delay.milliseconds)))
       stream.hangUp()
     }
     let result = await stream.result()
     let outcome = way.judge(result.events, isWhole: result.end == .clean, sent: crowd.play.sent)
     let isFine = result.end == .hungUp || (result.end == .clean && outcome.sawEnd)
-    return CrowdResult(way: way, mark: mark, outcome: outcome, trouble: isFine ? nil : "\(result.end)")
+    return CrowdResult(
+      way: way, mark: mark, hasOpened: result.headAt != nil, outcome: outcome, trouble: isFine ? nil : "\(result.end)")
   }
 
   private func tell(_ tally: CrowdTally, peak: Int, seconds: Double) -> Int32 {
@@ -130,6 +132,8 @@ private actor Peak {
 struct CrowdResult: Sendable {
   let way: CrowdWay
   let mark: String
+  /// Whether the head of its answer came.
+  let hasOpened: Bool
   let outcome: CrowdWay.Outcome
   /// How it ended, when it should not have ended so.
   let trouble: String?
