@@ -22,7 +22,7 @@ extension EndToEnd {
         variant: variant, settings: ["workers": "1"],
         configuration: """
           {
-            upstreams: { secure: { url: "UPSTREAM", tls: { \(trust) }, timeouts: { connect: "1s" } } },
+            upstreams: { secure: { url: "UPSTREAM", tls: { \(trust) }, timeouts: { connect: "20s" } } },
             routes: [{ name: "all", upstreams: ["secure"] }],
           }
           """,
@@ -135,7 +135,8 @@ extension EndToEnd {
           }
         }
         #expect(await eventually(within: .seconds(10)) { world.backend.openRequests == 0 })
-        #expect(await world.fetch("/script?events=3&interval=1").payloads.count == 3)
+        let last = await world.fetch("/script?events=3&interval=1")
+        #expect(last.payloads.count == 3, "\(last.status) \(last.text) \(world.gateway.logText.suffix(2000))")
       }
     }
 
