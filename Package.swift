@@ -90,6 +90,8 @@ let sources: [Target] = [
   library("CNghttp2", pkgConfig: "libnghttp2"),
   // What the build itself says: the commit.
   library("CBuild"),
+  // The kernel's own, for the relay that the bench compares with.
+  library("CEpoll"),
 
   core("Bytes", settings: inlined),
   core("Time"),
@@ -127,7 +129,8 @@ let sources: [Target] = [
   program(
     "fermata",
     [
-      "CBuild", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes", "Bytes",
+      "CBuild", "CEpoll", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes",
+      "Bytes",
       "HTTP", "Streams",
       "FermataClientCore", "Matrix",
     ], resources: demoPage + dashboardPage),

@@ -29,7 +29,7 @@ struct ImportTests {
     "Harness": core.union(system).union(["Synchronization"]),
     "Matrix": ["Harness", "Streams", "Flags", "JSON", "Time"],
     "fermata": core.union(system).union([
-      "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "Glibc", "Synchronization",
+      "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "CEpoll", "Glibc", "Synchronization",
     ]),
 
     // Clients: what users take home.
@@ -103,7 +103,7 @@ struct ImportTests {
     let known = Set(Self.allowed.values.joined()).filter {
       $0.first == "C" && $0.dropFirst().first?.isUppercase == true
     }
-    #expect(known == ["CLibevent", "COpenSSL", "CNghttp2", "CHiredis", "CBuild"])
+    #expect(known == ["CLibevent", "COpenSSL", "CNghttp2", "CHiredis", "CBuild", "CEpoll"])
   }
 
   @Test(

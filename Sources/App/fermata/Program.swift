@@ -73,7 +73,7 @@ struct Verb: Sendable {
   let run: @Sendable ([String]) -> Int32
 
   static let all: [Verb] = [
-    .serve, .check, .flags, .health, .top, .demo, .tail, .bench, .matrix, .completions, .backend, .load,
+    .serve, .check, .flags, .health, .top, .demo, .tail, .bench, .matrix, .completions, .backend, .floor, .load,
   ]
 }
 

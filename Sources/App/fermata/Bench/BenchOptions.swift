@@ -12,15 +12,16 @@ struct BenchOptions {
     usage: fermata bench [OPTION …]
            fermata bench flags [--json]      what the evaluation of a flag costs
 
-    Measures this program beside nginx and haproxy, where they are installed, and a direct connection: one worker each,
-    the same backend and the same clients, all on this machine. Processor time is the server's alone, as /proc has it.
+    Measures this program beside nginx and haproxy, where they are installed, a direct connection, and the floor: a relay
+    that knows only epoll, recv and send. One worker each, the same backend and the same clients, all on this machine.
+    Processor time is the server's alone, as /proc has it.
     The last four subjects are this program: in legacy, in graceful, and in graceful with each run kept, in memory or in
     a redis-server that is started for it.
 
       --scenario NAME,…    paced, burst, churn, idle, https, and with clients over TLS or HTTP/2:
                            https-client, h2, h2-10, h2-100 (streams on a connection), https-idle,
                            h2-idle; default: the first five
-      --subject NAME,…     direct, nginx, haproxy, legacy, graceful, resumable, resumable-redis; default: all
+      --subject NAME,…     direct, floor, nginx, haproxy, legacy, graceful, resumable, resumable-redis; default: all
       --seconds N          how long each run is measured; default: 10, burst and churn 5
       --streams N          streams at once; default: 500, burst and churn 50, idle 8000
       --repeat N           rounds; every figure is the median of them; default: 3

@@ -51,7 +51,8 @@ struct BenchReport {
 
   var text: String {
     let header = [
-      "", "CPU us/\(scenario.unit)", "x nginx", "x haproxy", "x graceful", "p50 ms", "p99 ms", "KiB/stream", "failures",
+      "", "CPU us/\(scenario.unit)", "x floor", "x nginx", "x haproxy", "x graceful", "p50 ms", "p99 ms", "KiB/stream",
+      "failures",
     ]
     let lines = [header] + rows.map(cells)
     let widths = header.indices.map { column in lines.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
@@ -61,7 +62,8 @@ struct BenchReport {
   private func cells(_ row: Row) -> [String] {
     if let failure = row.failure, row.runs.isEmpty { return [row.subject.title, failure] }
     return [
-      row.subject.title, number(cost(row), 2), number(ratio(row, to: .nginx), 2), number(ratio(row, to: .haproxy), 2),
+      row.subject.title, number(cost(row), 2), number(ratio(row, to: .floor), 2), number(ratio(row, to: .nginx), 2),
+      number(ratio(row, to: .haproxy), 2),
       number(ratio(row, to: .graceful), 2),
       number(milliseconds(row, \.latencyMedian), 3), number(milliseconds(row, \.latency99), 3),
       scenario.isIdle ? number(memory(row), 2) : "-", "\(row.runs.reduce(0) { $0 + $1.failures })",
@@ -92,7 +94,8 @@ struct BenchReport {
   var json: String {
     let rows = rows.map { row in
       let figures = [
-        "\"cpuMicroseconds\":\(json(cost(row)))", "\"toNginx\":\(json(ratio(row, to: .nginx)))",
+        "\"cpuMicroseconds\":\(json(cost(row)))", "\"toFloor\":\(json(ratio(row, to: .floor)))",
+        "\"toNginx\":\(json(ratio(row, to: .nginx)))",
         "\"toHaproxy\":\(json(ratio(row, to: .haproxy)))", "\"toGraceful\":\(json(ratio(row, to: .graceful)))",
         "\"p50Milliseconds\":\(json(milliseconds(row, \.latencyMedian)))",
         "\"p99Milliseconds\":\(json(milliseconds(row, \.latency99)))", "\"kibibytesPerStream\":\(json(memory(row)))",

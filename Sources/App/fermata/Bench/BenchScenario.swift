@@ -50,9 +50,10 @@ enum BenchScenario: String, CaseIterable {
   var defaultStreams: Int { isPaced ? 500 : isIdle ? 8000 : 50 }
   var defaultSeconds: Int { isPaced || isIdle ? 10 : 5 }
 
-  /// Whether `subject` takes part: the backend of the bench speaks neither TLS nor HTTP/2 with its clients.
+  /// Whether `subject` takes part: the backend of the bench speaks neither TLS nor HTTP/2 with its clients, and the floor
+  /// passes on what it speaks.
   func includes(_ subject: BenchSubject) -> Bool {
-    subject != .direct || (self != .https && carrier == .plain)
+    (subject != .direct && subject != .floor) || (self != .https && carrier == .plain)
   }
 
   /// What the processor time is divided by.

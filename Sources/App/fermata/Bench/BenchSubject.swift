@@ -9,6 +9,8 @@ import Time
 /// What stands between the backend and the clients.
 enum BenchSubject: String, CaseIterable {
   case direct
+  /// A relay that knows nothing of what it carries: epoll, recv and send.
+  case floor
   case nginx
   case haproxy
   case legacy
@@ -122,6 +124,8 @@ struct BenchServer {
   ) throws -> [String]? {
     switch subject {
     case .direct: return nil
+    case .floor:
+      return [BenchProgram.path, "floor", "--listen", "\(address.port)", "--target", "\(backend.address.port)"]
     case .nginx:
       let file = try folder.write(
         "nginx.conf", BenchServerSettings.nginx(backend: backend, front: front, address: address, folder: folder.path))
