@@ -51,6 +51,8 @@ import Time
       ("runs.redis.password.", "upstreams.NAME.headers.HEADER."),
       ("flags.guardRedis.password.", "upstreams.NAME.headers.HEADER."),
       ("flags.guardRedis.tls.", "upstreams.NAME.tls."),
+      ("runs.redis.sentinel.password.", "upstreams.NAME.headers.HEADER."),
+      ("flags.guardRedis.sentinel.password.", "upstreams.NAME.headers.HEADER."),
     ]
     for (place, home) in shared where result.hasPrefix(place) { result = home + result.dropFirst(place.count) }
     if result.hasPrefix("defaults.") { result = "routes[]." + result.dropFirst("defaults.".count) }
@@ -116,13 +118,14 @@ import Time
       case .object:
         return [
           "admin.token", "admin.readToken", "admin.scrapeToken", "runs.redis.password", "flags.guardRedis.password",
+          "runs.redis.sentinel.password", "flags.guardRedis.sentinel.password",
         ].contains(path)
       default: return !path.hasPrefix("flags.guard.") || path.split(separator: ".").count == 3
       }
     }
     let expected = Set(scalars).subtracting([
       "admin.token.env", "admin.readToken.env", "admin.scrapeToken.env", "runs.redis.password.env",
-      "flags.guardRedis.password.env",
+      "flags.guardRedis.password.env", "runs.redis.sentinel.password.env", "flags.guardRedis.sentinel.password.env",
     ])
     for path in expected.subtracting(SettingSources.paths).sorted() { Issue.record("\(path) has no variable") }
     for path in Set(SettingSources.paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }

@@ -71,6 +71,8 @@ final class RedisServer {
     process = nil
   }
 
+  func signal(_ signal: Int32) { process?.signal(signal) }
+
   /// Runs redis-cli, for what a test wants beside the code that is tested.
   @discardableResult
   func cli(_ arguments: String...) throws -> String {
@@ -87,7 +89,7 @@ final class RedisServer {
     return lines.joined(separator: "\n")
   }
 
-  private static func freePort() throws -> UInt16 {
+  static func freePort() throws -> UInt16 {
     let loop = try EventLoop()
     let listener = try Listener(loop: loop, address: .loopback(port: 0)) { $0.close() }
     defer { listener.close() }

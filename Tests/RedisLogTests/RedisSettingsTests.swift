@@ -13,9 +13,32 @@ struct RedisSettingsTests {
     #expect(password.user == nil && password.password == "word" && password.port == 7000)
   }
 
+  @Test func `a URL names Sentinels and what they call the primary`() throws {
+    let one = try RedisSettings(url: "redis+sentinel://main.db_1-a@watch.example")
+    #expect(one.sentinel?.primary == "main.db_1-a" && one.database == 0 && !one.usesTLS)
+    #expect(one.addresses == [RedisAddress(host: "watch.example", port: 26_379)])
+    let three = try RedisSettings(url: "rediss+sentinel://m@a:1,[::1]:26380,10.0.0.3/5")
+    #expect(three.addresses.map(\.description) == ["a:1", "[::1]:26380", "10.0.0.3:26379"])
+    #expect(three.usesTLS && three.database == 5 && three.user == nil && three.password == nil)
+    #expect("\(three)" == "rediss+sentinel://m@a:1,[::1]:26380,10.0.0.3:26379/5")
+  }
+
+  @Test func `the same group under one more Sentinel is the same place, another group is not`() throws {
+    let first = try RedisSettings(url: "redis+sentinel://m@a,b")
+    #expect(first.isSamePlace(as: try RedisSettings(url: "redis+sentinel://m@b,c")))
+    for other in ["redis+sentinel://m@c,d", "redis+sentinel://n@a,b", "redis+sentinel://m@a/1", "redis://a:26379"] {
+      #expect(!first.isSamePlace(as: try RedisSettings(url: other)), "\(other)")
+      #expect(!(try RedisSettings(url: other)).isSamePlace(as: first), "\(other)")
+    }
+  }
+
   @Test(
     arguments: [
-      ("http://x", RedisURLError.scheme), ("redis:/x", .scheme), ("REDIS://x", .scheme), ("redis://", .host),
+      ("redis+sentinel://a:26379", RedisURLError.primary), ("redis+sentinel://@a", .primary),
+      ("redis+sentinel://u:p@a", .primary), ("redis+sentinel://m@", .host), ("redis+sentinel://m@a,", .host),
+      ("redis+sentinel://m@a,,b", .host), ("redis+sentinel://m@a:0", .port), ("redis+sentinel://m@a,b:x", .port),
+      ("redis+sentinel://m@a/x", .database), ("redis+sentinel://m@a?x", .extra), ("redis+sentinels://m@a", .scheme),
+      ("http://x", .scheme), ("redis:/x", .scheme), ("REDIS://x", .scheme), ("redis://", .host),
       ("redis://:6379", .host), ("redis://a b", .host), ("redis://h\u{0}", .host), ("redis://h:0", .port),
       ("redis://h:65536", .port), ("redis://h:", .port), ("redis://h:+1", .port), ("redis://h/x", .database),
       ("redis://h/1/2", .database), ("redis://h/-1", .database), ("redis://h?db=1", .extra), ("redis://h#1", .extra),

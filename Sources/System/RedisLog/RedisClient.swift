@@ -28,7 +28,18 @@ package final class RedisClient {
     let redis = Self.makeConnection("commands", loop: loop, transport: transport, settings: settings)
     store = RunRecords(redis: redis, settings: settings)
     connections = [redis]
+    followMoves()
   }
+
+  /// Another server is the primary now: what is sent to the former one would be lost.
+  private func followMoves() {
+    transport.onMove = { [weak self] in
+      guard let self else { return }
+      for connection in connections { connection.moveOn(because: RedisClient.moved) }
+    }
+  }
+
+  static let moved = "Sentinel names another primary"
 
   /// Runs that are written elsewhere.
   package var follower: RedisFollower {
@@ -108,13 +119,16 @@ package final class RedisClient {
     madeChannels?.close()
     madeFollower?.close()
     for connection in connections { connection.close() }
+    transport.close()
   }
 
   /// Takes over another account, other time limits and another trust for the same Redis: for all connections, those of
   /// runs that are going on too.
   package func adopt(_ wanted: RedisSettings, tls: TLSContext?) {
     settings = settings.withAccount(of: wanted)
+    transport.close()
     transport = Self.makeTransport(settings, dialer, tls)
+    followMoves()
     for connection in connections {
       connection.limits = Self.limits(settings)
       var greeting = connection.greeting
@@ -127,8 +141,15 @@ package final class RedisClient {
   static func makeTransport(
     _ settings: RedisSettings, _ dialer: Dialer, _ tls: TLSContext?
   ) -> any RedisTransport {
-    guard let tls else { return PlainRedisTransport(dialer: dialer, host: settings.host, port: settings.port) }
-    return EncryptedRedisTransport(dialer: dialer, host: settings.host, port: settings.port, context: tls)
+    func reach(_ address: RedisAddress) -> any RedisTransport {
+      guard let tls else { return PlainRedisTransport(dialer: dialer, host: address.host, port: address.port) }
+      return EncryptedRedisTransport(dialer: dialer, host: address.host, port: address.port, context: tls)
+    }
+    guard let sentinel = settings.sentinel else {
+      return reach(RedisAddress(host: settings.host, port: settings.port))
+    }
+    return SentinelTransport(
+      loop: dialer.loop, sentinel: sentinel, clientName: settings.clientName, reach: reach)
   }
 
   static func limits(_ settings: RedisSettings) -> RedisConnection.Limits {

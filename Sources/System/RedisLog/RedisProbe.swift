@@ -38,7 +38,9 @@ package final class RedisProbe {
 
   private func look() {
     let redis = client.store.redis
-    if redis.server.isUnsupported { refusal = redis.server.refusal(allowsCluster: client.settings.usesHashTags) }
+    if redis.server.isUnsupported {
+      refusal = redis.server.refusal(as: .primary, allowsCluster: client.settings.usesHashTags)
+    }
     let isOver = redis.isReady || redis.counts.failures > 0 || client.loop.readClock() >= end
     if isOver { client.loop.stop() } else { lookAgain() }
   }

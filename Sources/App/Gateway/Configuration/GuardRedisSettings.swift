@@ -8,7 +8,7 @@ import Time
 package struct GuardRedisSettings: Sendable {
   package private(set) var redis: RedisSettings
   private var tls: TLSSettings?
-  private var password: Secret?
+  private var place: RedisPlace
 
   package var context: TLSContext? { tls?.context }
 
@@ -19,7 +19,8 @@ package struct GuardRedisSettings: Sendable {
   /// - Returns: `nil` when there is a mistake, which has been told.
   init?(_ reader: JSONReader, secrets: SecretSource) {
     guard let place = reader.redisPlace(secrets) else { return nil }
-    (redis, password) = place
+    self.place = place
+    redis = place.settings
     redis.prefix = reader.string("prefix") ?? redis.prefix
     redis.connectTimeout = reader.duration("connectTimeout", in: Self.times) ?? Self.patience
     redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? Self.patience
@@ -28,11 +29,10 @@ package struct GuardRedisSettings: Sendable {
 
   /// As the configuration writes it, without passwords.
   var document: JSONValue {
-    [
-      "url": .string(redis.description), "password": password.map { .string($0.description) } ?? .null,
+    place.document([
       "prefix": .string(redis.prefix), "connectTimeout": .string(redis.connectTimeout.text),
       "commandTimeout": .string(redis.commandTimeout.text), "tls": tls?.document ?? .null,
-    ]
+    ])
   }
 }
 

@@ -2,24 +2,59 @@ import JSON
 import RedisLog
 import TLS
 
+/// Where a Redis of the configuration is, and the accounts that are used there.
+struct RedisPlace: Sendable {
+  var settings = RedisSettings()
+  var password: Secret?
+  var sentinelPassword: Secret?
+
+  /// As the configuration writes it, without passwords.
+  ///
+  /// - Parameter others: what else is set there.
+  func document(_ others: KeyValuePairs<String, JSONValue>) -> JSONValue {
+    func text(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
+    let sentinel: JSONValue? = sentinelPassword.map {
+      ["user": text(settings.sentinel?.user), "password": .string($0.description)]
+    }
+    let account: KeyValuePairs<String, JSONValue> = [
+      "url": .string(settings.description), "user": text(settings.user), "password": text(password?.description),
+      "sentinel": sentinel ?? .null,
+    ]
+    return .object(
+      JSONObject((Array(account) + Array(others)).map { JSONObject.Member(name: $0.key, value: $0.value) }))
+  }
+}
+
 // What every Redis of the configuration is reached by.
 extension JSONReader {
-  /// Reads `url` and `password`.
+  /// Reads `url`, `user`, `password` and `sentinel`.
   ///
   /// - Returns: `nil` when there is a mistake in them, which has been told.
-  func redisPlace(_ secrets: SecretSource) -> (settings: RedisSettings, password: Secret?)? {
+  func redisPlace(_ secrets: SecretSource) -> RedisPlace? {
     require("url")
     let url = string("url")
-    let password = secret("password", from: secrets)
-    var settings = RedisSettings()
+    var place = RedisPlace()
     do throws(RedisURLError) {
-      if let url { settings = try RedisSettings(url: url) }
+      if let url { place.settings = try RedisSettings(url: url) }
     } catch {
       fault("url", error.description)
       return nil
     }
-    settings.password = password?.text ?? settings.password
-    return (settings, password)
+    place.settings.user = string("user") ?? place.settings.user
+    place.password = secret("password", from: secrets)
+    place.settings.password = place.password?.text ?? place.settings.password
+    if place.settings.user != nil, place.settings.password == nil { fault("user", "is of no use without a password") }
+    guard let sentinel = nested("sentinel") else { return place }
+    let account = (user: sentinel.string("user"), password: sentinel.secret("password", from: secrets))
+    guard place.settings.sentinel != nil else {
+      fault("sentinel", "is of no use without redis+sentinel:// or rediss+sentinel://")
+      return nil
+    }
+    sentinel.require("password")
+    place.sentinelPassword = account.password
+    place.settings.sentinel?.user = account.user
+    place.settings.sentinel?.password = account.password?.text
+    return place
   }
 
   /// Reads `tls`, which only `rediss` has.

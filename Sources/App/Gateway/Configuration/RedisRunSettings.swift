@@ -10,7 +10,7 @@ package struct RedisRunSettings: Sendable {
   private(set) var isNeededForReadiness = false
   /// Of `rediss`.
   private(set) var tls: TLSSettings?
-  private var password: Secret?
+  private var place: RedisPlace
 
   package var context: TLSContext? { tls?.context }
 
@@ -18,7 +18,8 @@ package struct RedisRunSettings: Sendable {
   init?(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return nil }
     guard let place = reader.redisPlace(secrets) else { return nil }
-    (redis, password) = place
+    self.place = place
+    redis = place.settings
     readUse(reader)
     guard reader.readTLS(of: redis, into: &tls) else { return nil }
   }
@@ -44,13 +45,12 @@ package struct RedisRunSettings: Sendable {
 
   /// As the configuration writes it, without passwords.
   var document: JSONValue {
-    [
-      "url": .string(redis.description), "password": password.map { .string($0.description) } ?? .null,
+    place.document([
       "prefix": .string(redis.prefix), "hashTags": .bool(redis.usesHashTags), "ttl": .string(redis.timeToLive.text),
       "connectTimeout": .string(redis.connectTimeout.text), "commandTimeout": .string(redis.commandTimeout.text),
       "patience": .string(redis.patience.text), "lease": .string(redis.lease.text),
       "readiness": .bool(isNeededForReadiness), "tls": tls?.document ?? .null,
-    ]
+    ])
   }
 }
 

@@ -25,7 +25,8 @@ package struct SettingSources: Sendable {
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
     "log.clientAddress", "log.progress", "errors.detail", "upstream", "admin.listen",
     "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
-    "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.password",
+    "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.user",
+    "flags.guardRedis.password", "flags.guardRedis.sentinel.user", "flags.guardRedis.sentinel.password",
     "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",
     "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
     "flags.guardRedis.tls.certificate", "flags.guardRedis.tls.key", "flags.guard.interval", "flags.guard.minSamples",
@@ -37,7 +38,8 @@ package struct SettingSources: Sendable {
     "limits.connections", "limits.upstreamConnections", "limits.bodies", "runs.memory", "runs.unread",
     "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal", "runs.principalHeader",
     "runs.streamPath", "runs.runPath", "runs.readPath",
-    "runs.redis.url", "runs.redis.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
+    "runs.redis.url", "runs.redis.user", "runs.redis.password", "runs.redis.sentinel.user",
+    "runs.redis.sentinel.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
     "runs.redis.connectTimeout", "runs.redis.commandTimeout", "runs.redis.patience", "runs.redis.lease",
     "runs.redis.readiness",
     "runs.redis.tls.roots", "runs.redis.tls.verify", "runs.redis.tls.serverName", "runs.redis.tls.certificate",
@@ -101,10 +103,8 @@ package struct SettingSources: Sendable {
   private static func scalar(_ text: String, for path: String) -> JSONValue {
     // Names stay texts even when they look like numbers.
     let isToken = path.hasPrefix("admin.") && path.hasSuffix("oken")
-    if isToken || path.hasPrefix("identity.") || path == "flags.file" || path == "runs.redis.password"
-      || path == "flags.guardRedis.password"
-      || path == "flags.guardState"
-    {
+    let isAccount = path.hasSuffix(".user") || path.hasSuffix(".password")
+    if isToken || isAccount || path.hasPrefix("identity.") || path == "flags.file" || path == "flags.guardState" {
       return .string(text)
     }
     if text == "true" || text == "false" { return .bool(text == "true") }

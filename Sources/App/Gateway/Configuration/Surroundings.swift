@@ -28,9 +28,11 @@ package enum Surroundings {
   /// The hosts that are asked by name: of every upstream, and of each Redis.
   private static func hosts(of configuration: Configuration) -> [(path: String, host: String)] {
     var hosts = configuration.upstreams.map { (path: "upstream \"\($0.name)\"", host: $0.url.host) }
-    if let redis = configuration.runs.redis?.redis { hosts.append((path: "runs.redis", host: redis.host)) }
-    if case .own(let redis) = configuration.flags.guardSharing {
-      hosts.append((path: "flags.guardRedis", host: redis.redis.host))
+    if let redis = configuration.runs.redis?.redis {
+      hosts += redis.addresses.map { (path: "runs.redis", host: $0.host) }
+    }
+    if case .own(let own) = configuration.flags.guardSharing {
+      hosts += own.redis.addresses.map { (path: "flags.guardRedis", host: $0.host) }
     }
     return hosts
   }

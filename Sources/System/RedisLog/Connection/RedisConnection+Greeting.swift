@@ -65,7 +65,9 @@ extension RedisConnection {
     case .replication:
       // An account that may not ask can still use it: what is wrong shows when something is written.
       if !reply.isError { reply.withBytes { server.read($0) } }
-      if let refusal = server.refusal(allowsCluster: greeting.allowsCluster) { return lose(.refused(refusal)) }
+      if let refusal = server.refusal(as: greeting.peer, allowsCluster: greeting.allowsCluster) {
+        return lose(.refused(refusal))
+      }
     case .identify: clientID = reply.integer
     // A user that may not name its connections can still use them.
     case .name: break

@@ -3,6 +3,13 @@ package import Time
 
 // What a connection is given, and what it counts.
 extension RedisConnection {
+  /// Who is expected at the other end.
+  package enum Peer: Sendable {
+    /// A server that takes writes.
+    case primary
+    case sentinel
+  }
+
   /// What an established connection is told first.
   package struct Greeting: Sendable {
     package var user: String?
@@ -12,6 +19,7 @@ extension RedisConnection {
     package var name = ""
     /// Whether the server may be a node of a Redis Cluster: behind a proxy, which finds each key's node.
     package var allowsCluster = false
+    package var peer = Peer.primary
 
     package init() {}
   }

@@ -183,6 +183,14 @@ package final class RedisConnection {
     lose(.connectionLost(reason))
   }
 
+  /// Gives up what leads to the wrong server, a connection or an attempt, and tries anew.
+  func moveOn(because reason: String) {
+    switch state {
+    case .connecting, .greeting, .ready: lose(.connectionLost(reason))
+    case .idle, .pausing, .closed: break
+    }
+  }
+
   /// Whether a thousand commands more would be taken, of 2 MiB together, and Redis keeps up with what it was sent. Observers
   /// hear when it has read most of that, so that nobody's commands go before those of who has waited, and when there is a
   /// new connection.

@@ -34,17 +34,23 @@ package struct RedisServerInfo: Equatable, Sendable {
   /// Whether runs can never be kept on such a server, so that it is a mistake to have named it.
   package var isUnsupported: Bool { mode == "sentinel" || mode == "cluster" }
 
-  /// Why runs can't be kept on it.
+  /// Why it is of no use.
   ///
-  /// - Parameter allowsCluster: there is a proxy that finds each key's node.
-  package func refusal(allowsCluster: Bool) -> String? {
+  /// - Parameters:
+  ///   - peer: what it should be.
+  ///   - allowsCluster: there is a proxy that finds each key's node.
+  package func refusal(as peer: RedisConnection.Peer = .primary, allowsCluster: Bool) -> String? {
+    guard peer == .primary else {
+      return mode.isEmpty || mode == "sentinel" ? nil : "this is no Redis Sentinel"
+    }
     if mode == "sentinel" {
-      return "this is a Redis Sentinel, which keeps no data; name the address of the master that it watches"
+      return "this is a Redis Sentinel, which keeps no data; with redis+sentinel://NAME@HOST:PORT it is asked for the "
+        + "primary that it calls NAME"
     }
     if mode == "cluster", !allowsCluster {
       return "this is a node of a Redis Cluster, which is not supported without a proxy; "
         + "with one, set runs.redis.hashTags"
     }
-    return role == "slave" ? "this is a replica; runs are kept on a master" : nil
+    return role == "slave" ? "this is a replica; runs are kept on a primary" : nil
   }
 }

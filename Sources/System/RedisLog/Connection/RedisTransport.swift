@@ -10,6 +10,26 @@ package protocol RedisTransport: AnyObject {
   func open(
     timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
   ) -> () -> Void
+  /// Called when it leads to another server than before, so that connections that still stand lead to the wrong one.
+  var onMove: () -> Void { get set }
+  /// Nothing is opened any more.
+  func close()
+}
+
+// A place of its own stays where it is.
+extension RedisTransport {
+  package var onMove: () -> Void {
+    get { {} }
+    set {}
+  }
+
+  package func close() {}
+}
+
+/// An attempt in several steps.
+final class RedisAttempt {
+  /// Gives the present step up.
+  var cancel: (() -> Void)?
 }
 
 /// Plain TCP.
@@ -54,7 +74,7 @@ package final class EncryptedRedisTransport: RedisTransport {
   package func open(
     timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
   ) -> () -> Void {
-    let attempt = Attempt()
+    let attempt = RedisAttempt()
     let dial = dialer.connect(host: host, port: port, timeout: timeout) { [self] result in
       switch result {
       case .success(let connection):
@@ -71,10 +91,6 @@ package final class EncryptedRedisTransport: RedisTransport {
       }
     }
     attempt.cancel = { dial.cancel() }
-    return { attempt.cancel() }
-  }
-
-  private final class Attempt {
-    var cancel: () -> Void = {}
+    return { attempt.cancel?() }
   }
 }

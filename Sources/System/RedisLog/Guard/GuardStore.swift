@@ -44,6 +44,14 @@ package final class GuardStore {
     commands = connection("guard")
     listening = connection("guard-channel")
     channels = RedisChannels(redis: listening)
+    followMoves()
+  }
+
+  private func followMoves() {
+    transport.onMove = { [weak self] in
+      guard let self else { return }
+      for connection in [commands, listening] { connection.moveOn(because: RedisClient.moved) }
+    }
   }
 
   package func start() {
@@ -57,12 +65,15 @@ package final class GuardStore {
     onNews = {}
     channels.close()
     commands.close()
+    transport.close()
   }
 
   /// Takes over another account, other time limits and another trust for the same Redis.
   package func adopt(_ wanted: RedisSettings, tls: TLSContext?) {
     settings = settings.withAccount(of: wanted)
+    transport.close()
     transport = RedisClient.makeTransport(settings, dialer, tls)
+    followMoves()
     for connection in [commands, listening] {
       connection.limits.connect = settings.connectTimeout
       connection.limits.command = settings.commandTimeout
