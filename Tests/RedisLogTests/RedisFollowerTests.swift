@@ -125,6 +125,8 @@ import Time
     } completion: {
       isAdded = (try? $0.get())?.isError == false
     }
+    // Not what the script that stores would tell, but those who follow look then.
+    connection.send("PUBLISH", "ai:run:run-1:news", "look") { _ in }
     test.run(until: { isAdded })
   }
 

@@ -44,7 +44,7 @@ package final class RedisClient {
   /// Runs that are written elsewhere.
   package var follower: RedisFollower {
     if let madeFollower { return madeFollower }
-    let follower = RedisFollower(store: store, blocking: makeConnection("blocking"))
+    let follower = RedisFollower(store: store, blocking: makeConnection("blocking"), channels: channels)
     madeFollower = follower
     return follower
   }

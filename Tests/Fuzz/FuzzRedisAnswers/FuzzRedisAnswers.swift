@@ -7,7 +7,8 @@ import SSE
 import Streams
 import Time
 
-/// Any bytes, as a Redis might send them from the greeting on, in answer to everything that is asked of runs:
+/// Any bytes, as a Redis might send them from the greeting on, in answer to everything that is asked of runs, and told on a
+/// channel before and after that (behind the first and the second byte 0xFF):
 /// - nothing traps, and no number overflows;
 /// - each question is answered once, by an answer or by a failure;
 /// - what is followed comes in order, each block once, and nothing comes behind the end;
@@ -16,7 +17,7 @@ import Time
 func fuzzRedisAnswers(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   let input = Array(UnsafeBufferPointer(start: data, count: size))
   guard input.count <= 16 << 10, let loop = Shared.loop else { return 0 }
-  let whole = Conversation(on: loop).play(input) { _ in input.count }
+  let whole = Conversation(on: loop).play(input) { _ in max(1, input.count) }
   var pieces = PieceLengths(seed: input)
   let cut = Conversation(on: loop).play(input) { _ in pieces.next() }
   precondition(whole == cut, "the cut changes what is read: \(whole) \(cut)")
@@ -31,6 +32,7 @@ enum Shared {
 final class Conversation {
   private let loop: EventLoop
   private let transport = FakeTransport()
+  private let channelTransport = FakeTransport()
   private var asked = 0
   private var answered = 0
 
@@ -41,7 +43,8 @@ final class Conversation {
     settings.pendingLimit = 1 << 16
     let redis = RedisConnection(loop: loop, transport: transport)
     let store = RunRecords(redis: redis, settings: settings)
-    let follower = RedisFollower(store: store, blocking: redis)
+    let channels = RedisChannels(redis: RedisConnection(loop: loop, transport: channelTransport))
+    let follower = RedisFollower(store: store, blocking: redis, channels: channels)
     let recorder = Recorder()
     redis.start()
     transport.connect(on: loop)
@@ -51,12 +54,12 @@ final class Conversation {
       _ = follower.follow(run, source: .worker, handler: Recorder())
     }
     askEverything(of: store)
-    var offset = 0
-    while offset < input.count, let connection = transport.connection, !connection.isClosed {
-      let end = min(offset + max(1, pieceLength(offset)), input.count)
-      connection.deliver(Array(input[offset..<end]))
-      offset = end
-    }
+    let parts = input.split(separator: 0xFF, maxSplits: 2, omittingEmptySubsequences: false)
+    channelTransport.connect(on: loop)
+    if parts.count > 1 { deliver(parts[1], to: channelTransport, pieceLength) }
+    deliver(parts[0], to: transport, pieceLength)
+    if parts.count > 2 { deliver(parts[2], to: channelTransport, pieceLength) }
+    channels.close()
     follower.close()
     // The loop, which outlives us, holds it until then.
     store.life.close()
@@ -64,6 +67,15 @@ final class Conversation {
     LastTurns(of: loop).run()
     precondition(answered == asked, "\(answered) answers to \(asked) questions")
     return recorder.blocks
+  }
+
+  private func deliver(_ input: ArraySlice<UInt8>, to transport: FakeTransport, _ pieceLength: (Int) -> Int) {
+    var offset = input.startIndex
+    while offset < input.endIndex, let connection = transport.connection, !connection.isClosed {
+      let end = min(offset + max(1, pieceLength(offset)), input.endIndex)
+      connection.deliver(Array(input[offset..<end]))
+      offset = end
+    }
   }
 
   private func ask<Value>(_ begin: (@escaping (Result<Value, RedisError>) -> Void) -> Void) {

@@ -28,6 +28,8 @@ package enum RedisFault: String, CaseIterable, Hashable, Sendable {
   case busy = "BUSY"
   /// A command that blocked was ended: the server has become a replica, or somebody has asked for it.
   case unblocked = "UNBLOCKED"
+  /// The script's text has to be sent again: the server was restarted, or `SCRIPT FLUSH` was sent.
+  case noScript = "NOSCRIPT"
   /// The key is of another kind.
   case wrongType = "WRONGTYPE"
   case other
@@ -69,7 +71,7 @@ package enum RedisFault: String, CaseIterable, Hashable, Sendable {
   var isTransient: Bool {
     switch self {
     case .readOnly, .masterDown, .loading, .busy, .tryAgain, .outOfMemory, .unblocked, .clusterDown, .cannotSave,
-      .noReplicas, .noPermission, .notAuthenticated, .moved, .ask:
+      .noReplicas, .noPermission, .notAuthenticated, .moved, .ask, .noScript:
       true
     case .wrongPassword, .crossSlot, .wrongType, .other: false
     }

@@ -38,6 +38,9 @@ final class ReplyReader {
     unsafe functions.deallocate()
   }
 
+  /// Whether nothing is left of a reply that is not whole.
+  var isAtEnd: Bool { taken == 0 }
+
   /// Takes in what has come and lends each reply that is whole to `body`, which answers whether to go on.
   ///
   /// - Throws: when the bytes are no Redis replies, or one is larger than allowed. Nothing may be read after that.

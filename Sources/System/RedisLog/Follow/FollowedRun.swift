@@ -6,7 +6,7 @@ import Time
 
 /// One run whose stream is followed.
 package final class FollowedRun: RunFeed {
-  private let run: RunID
+  let run: RunID
   private let source: RunWriter
   private let follower: RedisFollower
   private var handler: (any RunFeedHandler)?
@@ -28,7 +28,13 @@ package final class FollowedRun: RunFeed {
     self.source = source
     self.follower = follower
     self.handler = handler
-    stream = follower.follow(follower.store.keys.events(of: run), after: .zero, reader: self)
+    stream = followEvents()
+  }
+
+  private func followEvents() -> FollowedStream {
+    let keys = follower.store.keys
+    let channel = source == .gateway ? keys.news(of: run) : nil
+    return follower.follow(keys.events(of: run), after: .zero, channel: channel, reader: self)
   }
 
   /// The last entry that has come.
@@ -70,7 +76,7 @@ package final class FollowedRun: RunFeed {
   private func readAgain() {
     retry = nil
     guard handler != nil else { return }
-    stream = follower.follow(follower.store.keys.events(of: run), after: .zero, reader: self)
+    stream = followEvents()
   }
 
   private func end(_ tell: (any RunFeedHandler) -> Void) {
@@ -81,11 +87,14 @@ package final class FollowedRun: RunFeed {
 
   // MARK: - Whether the owner is still there
 
-  private func ownerLooked(_ exists: Bool) {
+  /// The run's lease was looked for.
+  func ownerLooked(_ exists: Bool) {
+    guard handler != nil else { return }
     guard !exists else {
       ownerMissingSince = nil
       return
     }
+    stream?.askIfItExists()
     let now = follower.loop.now
     guard let since = ownerMissingSince else {
       ownerMissingSince = now
@@ -179,11 +188,7 @@ extension FollowedRun: StreamReader {
   }
 
   func streamIsSilent() {
-    guard source == .gateway else { return }
-    follower.store.redis.send(to: self) { command in
-      command.append("EXISTS")
-      command.append(follower.store.keys.owner(of: run))
-    }
+    if source == .gateway { follower.lookForOwner(of: self) }
   }
 
   func streamLooked(exists: Bool, wasSeen: Bool) {
@@ -199,11 +204,4 @@ extension FollowedRun: StreamReader {
 
   func streamStoreLost() { handler?.runStoreLost() }
   func streamStoreBack() { handler?.runStoreBack() }
-}
-
-extension FollowedRun: RedisReceiver {
-  package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
-    guard handler != nil, case .success(let reply) = result, let count = reply.integer else { return }
-    ownerLooked(count > 0)
-  }
 }

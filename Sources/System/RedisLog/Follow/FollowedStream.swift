@@ -26,7 +26,7 @@ final class FollowedStream {
   enum Phase {
     /// Reads what is there, page by page. → live, over
     case backlog
-    /// Waits for what comes, together with all others. → backlog, over
+    /// Waits for what comes: on its channel, or together with all others that have none. → backlog, over
     case live
     case over
   }
@@ -39,6 +39,8 @@ final class FollowedStream {
   static let firstPage = 4
 
   let key: String
+  /// Where new entries are told; `nil` where nobody does that.
+  let channel: String?
   private let follower: RedisFollower
   private var reader: (any StreamReader)?
   private var phase = Phase.backlog
@@ -47,22 +49,34 @@ final class FollowedStream {
   /// Entries to ask for, so that an answer is about 1 MiB if they are like the largest of the last one.
   private var pageSize = firstPage
   private var isAsking = false
+  /// Whether something was told while a page was on its way, which may not have it.
+  private var mustReadAgain = false
+  private var lastAsked: MonotonicTime
+  /// Looks since something last came.
+  private var quietLooks = 0
   /// Whether its reader wants nothing for now.
   private(set) var isHeld = false
   private var wasSeen: Bool
   private var lastInput: MonotonicTime
 
-  init(key: String, after last: EntryID, follower: RedisFollower, reader: any StreamReader) {
+  /// So many looks find nothing new before the log itself is read: what was told may have been lost.
+  private static let looksBetweenReads = 5
+
+  init(key: String, after last: EntryID, channel: String?, follower: RedisFollower, reader: any StreamReader) {
     self.key = key
+    self.channel = channel
     self.last = last
     self.follower = follower
     self.reader = reader
     wasSeen = last > .zero
     lastInput = follower.loop.now
+    lastAsked = lastInput
   }
 
   var isOver: Bool { if case .over = phase { true } else { false } }
   var isLive: Bool { if case .live = phase { true } else { false } }
+  /// Whether the blocking command is to name it.
+  var isWaiting: Bool { isLive && channel == nil }
 
   func cancel() {
     guard !isOver else { return }
@@ -92,6 +106,8 @@ final class FollowedStream {
     guard !isOver, !isAsking, !isHeld else { return }
     phase = .backlog
     isAsking = true
+    mustReadAgain = false
+    lastAsked = follower.loop.now
     send(.page) { command in
       command.append("XRANGE")
       command.append(key)
@@ -110,20 +126,25 @@ final class FollowedStream {
     let asked = pageSize
     deliver(reply)
     if isOver || isHeld { return }
-    if reply.count < asked {
+    if reply.count == asked || mustReadAgain { return readBacklog() }
+    if let channel {
+      if follower.channels.isOpen(channel) { phase = .live }
+    } else {
       phase = .live
       follower.streamJoined()
-      reader?.streamCaughtUp()
-    } else {
-      readBacklog()
     }
+    reader?.streamCaughtUp()
+  }
+
+  /// Reads what is there while the channel is not heard.
+  func readIfDeaf(for interval: Nanoseconds, at now: MonotonicTime) {
+    if channel != nil, !isLive, now - lastAsked >= interval { readBacklog() }
   }
 
   /// Delivers entries, of which the first follows the last one read.
   func deliver(_ entries: RedisReply) {
     guard entries.count > 0 else { return }
-    wasSeen = true
-    lastInput = follower.loop.now
+    noteInput()
     var largest = 1
     for entry in entries.elements {
       guard let id = entry.firstTwo?.0.withBytes({ EntryID(parsing: $0) }) else { return fail() }
@@ -134,6 +155,23 @@ final class FollowedStream {
       if isOver { return }
     }
     pageSize = min(Self.largestPage, max(1, Self.pageBytes / largest))
+  }
+
+  private func noteInput() {
+    wasSeen = true
+    quietLooks = 0
+    lastInput = follower.loop.now
+  }
+
+  /// Delivers an entry that was told together with the id in front of it, if nothing is missing between.
+  private func deliverTold(_ told: RedisReply) {
+    guard let (preceding, entry) = told.firstTwo, let before = preceding.withBytes({ EntryID(parsing: $0) }),
+      let id = entry.firstTwo?.0.withBytes({ EntryID(parsing: $0) }), before <= last
+    else { return readBacklog() }
+    noteInput()
+    if id <= last { return }
+    last = id
+    _ = reader?.streamReceived(entry, id: id)
   }
 
   private func fail() {
@@ -150,15 +188,43 @@ final class FollowedStream {
   /// Asks, when nothing has come for a while, whether there still is such a key.
   func look(at now: MonotonicTime) {
     guard isLive, now - lastInput >= RedisFollower.lookInterval else { return }
+    quietLooks += 1
+    if channel == nil { askIfItExists() } else if quietLooks % Self.looksBetweenReads == 0 { readBacklog() }
+    reader?.streamIsSilent()
+  }
+
+  func askIfItExists() {
+    guard !isOver else { return }
     send(.look) { command in
       command.append("EXISTS")
       command.append(key)
     }
-    reader?.streamIsSilent()
   }
 
   private func send(_ request: Request, _ write: (RedisCommand) -> Void) {
     follower.store.redis.send(to: self, tag: request.rawValue, write)
+  }
+}
+
+extension FollowedStream: ChannelListener {
+  package func channelOpened() {
+    // What was stored before is told to nobody any more.
+    if isAsking { mustReadAgain = true } else { readBacklog() }
+  }
+
+  package func channelClosed() {
+    guard isLive else { return }
+    phase = .backlog
+    follower.readingFailed()
+  }
+
+  package func channelReceived(_ message: RedisReply) {
+    guard !isOver, !isHeld else { return }
+    guard isLive else {
+      mustReadAgain = true
+      return
+    }
+    if !follower.parse(message, deliverTold) { readBacklog() }
   }
 }
 

@@ -4,14 +4,19 @@ package import Runs
 import Streams
 package import Time
 
-/// Follows runs that are written elsewhere, as many as there are with one blocking command.
+/// Follows runs that are written elsewhere.
 ///
-/// Each run first reads what is there, page by page; then all wait together. The last id that was delivered says where
-/// to go on, whatever happens to connections, so that nothing is missed and nothing comes twice. Runs of gateways whose
-/// owner is gone are closed. Retained by its loop while it follows something.
+/// Each run first reads what is there, page by page. Then gateways' runs hear each entry on a channel of their own, told by
+/// the script that stores it; what workers write, who tell nobody, is waited for with one blocking command for all. The
+/// last id that was delivered says where to go on, whatever is lost on the way: an entry that does not follow it, a channel
+/// that opens anew, and now and then silence have the log read again. So nothing is missed and nothing comes twice. Runs of
+/// gateways whose owner is gone are closed. Retained by its loop while it follows something.
 package final class RedisFollower {
   /// How often runs that say nothing are looked at.
   static let lookInterval = Nanoseconds.seconds(1)
+  /// While a run's channel is not heard, its log is read so often.
+  private static let deafInterval = Nanoseconds.milliseconds(150)
+  private static let keysAtOnce = 500
   private static let block = Nanoseconds.seconds(5)
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
@@ -19,6 +24,9 @@ package final class RedisFollower {
 
   package let store: RunRecords
   private let blocking: RedisConnection
+  let channels: RedisChannels
+  /// Takes apart what is told on channels.
+  private var parser = ReplyReader()
   private var streams: [FollowedStream] = []
   /// The streams that the blocking command names, in its order; `nil` when none is under way.
   private var waiting: [FollowedStream]?
@@ -29,14 +37,17 @@ package final class RedisFollower {
   private var failingSince: MonotonicTime?
   private var isStoreLost = false
   private var lastLook: MonotonicTime
+  /// Runs whose owners are to be looked for.
+  private var silent: [FollowedRun] = []
   private var handle: DeadlineHandle?
 
   var loop: EventLoop { store.redis.loop }
 
   /// - Parameter blocking: a connection of the follower's own.
-  package init(store: RunRecords, blocking: RedisConnection) {
+  package init(store: RunRecords, blocking: RedisConnection, channels: RedisChannels) {
     self.store = store
     self.blocking = blocking
+    self.channels = channels
     lastLook = store.redis.loop.now
   }
 
@@ -51,9 +62,14 @@ package final class RedisFollower {
   }
 
   /// Reads the stream under `key` behind `last`.
-  func follow(_ key: String, after last: EntryID, reader: any StreamReader) -> FollowedStream {
-    let stream = FollowedStream(key: key, after: last, follower: self, reader: reader)
+  ///
+  /// - Parameter channel: where new entries are told; `nil` where nobody does that.
+  func follow(
+    _ key: String, after last: EntryID, channel: String? = nil, reader: any StreamReader
+  ) -> FollowedStream {
+    let stream = FollowedStream(key: key, after: last, channel: channel, follower: self, reader: reader)
     streams.append(stream)
+    if let channel { channels.add(stream, to: channel) }
     if handle == nil { handle = loop.deadlines.add(self, at: loop.now + EventLoop.tickInterval) }
     stream.readBacklog()
     return stream
@@ -68,6 +84,29 @@ package final class RedisFollower {
 
   func remove(_ stream: FollowedStream) {
     streams.removeAll { $0 === stream }
+    if let channel = stream.channel { channels.remove(stream, from: channel) }
+  }
+
+  /// Lends what was told on a channel.
+  ///
+  /// - Returns: false when it is not one whole reply.
+  func parse(_ message: RedisReply, _ body: (RedisReply) -> Void) -> Bool {
+    guard let parser else { return false }
+    var count = 0
+    let isFine = message.withBytes { bytes in
+      do throws(RedisError) {
+        try parser.read(bytes) { reply in
+          count += 1
+          if count == 1 { body(reply) }
+          return true
+        }
+      } catch {
+        return false
+      }
+      return count == 1 && parser.isAtEnd
+    }
+    if !isFine { self.parser = ReplyReader() }
+    return isFine
   }
 
   /// A stream has been read as far as it went.
@@ -88,6 +127,27 @@ package final class RedisFollower {
     for stream in streams { stream.tellStoreBack() }
   }
 
+  // MARK: - Whether owners are still there
+
+  /// Has the run's owner looked for, together with those of others.
+  func lookForOwner(of run: FollowedRun) { silent.append(run) }
+
+  private func lookForOwners() {
+    // In a cluster the keys of several runs can't be asked for together.
+    let size = store.keys.usesHashTags ? 1 : Self.keysAtOnce
+    for start in stride(from: 0, to: silent.count, by: size) {
+      let runs = silent[start..<min(silent.count, start + size)]
+      store.redis.send { command in
+        command.append("MGET")
+        for run in runs { command.append(store.keys.owner(of: run.run)) }
+      } completion: { result in
+        guard case .success(let reply) = result, reply.kind == .array else { return }
+        for (run, owner) in zip(runs, reply.elements) { run.ownerLooked(!owner.isNull) }
+      }
+    }
+    silent = []
+  }
+
   // MARK: - Waiting
 
   private func wantTurn() {
@@ -98,7 +158,7 @@ package final class RedisFollower {
 
   private func wait() {
     guard waiting == nil, retry == nil else { return unblock() }
-    let live = streams.filter(\.isLive)
+    let live = streams.filter(\.isWaiting)
     mustWaitAnew = false
     guard !live.isEmpty else { return }
     waiting = live
@@ -178,11 +238,14 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
     if let retry, retry <= now {
       self.retry = nil
       for stream in streams where !stream.isLive { stream.readBacklog() }
+    } else if retry == nil {
+      for stream in streams { stream.readIfDeaf(for: Self.deafInterval, at: now) }
     }
     wait()
     if now - lastLook >= Self.lookInterval {
       lastLook = now
       for stream in streams { stream.look(at: now) }
+      lookForOwners()
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
     if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy({ $0.isLive || $0.isHeld }) {

@@ -46,6 +46,8 @@ package final class RedisLog: EventLog {
   let store: RunRecords
   package let memory: MemoryLog
   let key: String
+  /// Where it is told what has been stored.
+  private let channel: String
 
   // A strong reference until `close()`: every event uses it, and weak references make each retain slower.
   package var observer: (any EventLogObserver)?
@@ -88,6 +90,7 @@ package final class RedisLog: EventLog {
     self.store = store
     self.memory = memory
     key = store.keys.events(of: run)
+    channel = store.keys.news(of: run)
     lastProgress = store.redis.loop.now
     knownLosses = store.redis.counts.losses
     memory.pin = .beginning
@@ -201,9 +204,7 @@ package final class RedisLog: EventLog {
     guard knownLosses == store.redis.counts.losses, doubts == settledDoubts else { return check() }
     guard stored >= memory.start else { return abandon() }
     let batch = nextBatch()
-    // The first batch and the last set when the key expires; in between the lease keeps it alive.
-    let setsExpiry = storedID == .zero || batch.hasEnd
-    let isTaken = send(.batch) { setsExpiry ? writeScript(of: batch, to: $0) : writeAddition(of: batch, to: $0) }
+    let isTaken = send(.batch) { write(batch, to: $0) }
     progress = .storing(batch)
     if !isTaken { fail() }
   }
@@ -220,15 +221,11 @@ package final class RedisLog: EventLog {
     end = memory.lend(from: stored, atMost: Self.batchLimit, body) ?? stored
   }
 
-  private func writeAddition(of batch: Batch, to command: RedisCommand) {
-    command.append("XADD")
-    command.append(key)
-    writeEntry(of: batch, to: command)
-  }
-
-  private func writeScript(of batch: Batch, to command: RedisCommand) {
-    command.begin(RedisScript.append, keys: key)
-    command.append(store.lifetime)
+  private func write(_ batch: Batch, to command: RedisCommand) {
+    store.appending.begin(command, keys: key, channel)
+    // The first batch and the last set when the key expires; in between the lease keeps it alive.
+    command.append(storedID == .zero || batch.hasEnd ? store.lifetime : 0)
+    command.append { storedID.write(to: &$0) }
     command.append { batch.blockID.ofEnd.write(to: &$0) }
     command.append { if batch.hasEnd { memory.end?.write(to: &$0) } }
     if batch.end > stored { writeEntry(of: batch, to: command) }
@@ -388,14 +385,13 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionOb
     guard !isDetached, let request = Request(rawValue: tag) else { return }
     switch (request, progress) {
     case (.batch, .storing(let batch)):
-      if case .success(let reply) = result, reply.isStored { wasStored(batch) } else { fail() }
+      if case .success(let reply) = result {
+        if reply.kind == .integer { return wasStored(batch) }
+        store.appending.failed(reply.withBytes { RedisFault($0) })
+      }
+      fail()
     case (.check, .checking): checked(result)
     default: break
     }
   }
-}
-
-extension RedisReply {
-  /// Whether an XADD (its id) or a script (a number) was carried out.
-  fileprivate var isStored: Bool { kind == .bulk || kind == .integer }
 }

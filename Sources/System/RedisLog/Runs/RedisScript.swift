@@ -43,14 +43,15 @@ enum RedisScript {
     """
 
   /// Gives up a run that turned out to have no stream, so that whoever waits for it hears of it. It is forgotten soon.
-  /// Keys: owner, meta, events. Arguments: token, time to live, the end record.
-  static let drop: StaticString = """
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('XADD', KEYS[3], '1-0', 'end', ARGV[3], 'none', '1') end
-    redis.call('PEXPIRE', KEYS[2], ARGV[2])
-    redis.call('PEXPIRE', KEYS[3], ARGV[2])
-    return redis.call('DEL', KEYS[1])
-    """
+  /// Keys: owner, meta, events, channel. Arguments: token, time to live, the end record.
+  static let drop =
+    store + """
+      if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+      if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], KEYS[4], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])
+      redis.call('PEXPIRE', KEYS[3], ARGV[2])
+      return redis.call('DEL', KEYS[1])
+      """
 
   /// A function for other scripts: for how many milliseconds the keys that others hold may still be missing. Begins a
   /// life of the data where there is no marker, or another server's.
@@ -82,18 +83,19 @@ enum RedisScript {
 
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
   /// an owner that was only slow can't write anything behind it.
-  /// Keys: owner, events, meta, the marker of the data's life. Arguments: time to live, the end record but for its counts,
+  /// Keys: owner, events, meta, channel, the marker of the data's life. Arguments: time to live, the end record but for its counts,
   /// the server's `run_id`, the lease.
   static let closeOrphan =
-    remainingWait + """
-      if redis.call('EXISTS', KEYS[1]) == 1 or wait(KEYS[4], ARGV[3], ARGV[4]) > 0 then return 0 end
+    remainingWait + store + """
+      if redis.call('EXISTS', KEYS[1]) == 1 or wait(KEYS[5], ARGV[3], ARGV[4]) > 0 then return 0 end
       local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-      local number = '0'
+      local preceding, number = '0-0', '0'
       if last then
         for i = 1, #last[2], 2 do if last[2][i] == 'end' then return 1 end end
-        number = string.match(last[1], '^%d+')
+        preceding, number = last[1], string.match(last[1], '^%d+')
       end
-      redis.call('XADD', KEYS[2], '18446744073709551615-0', 'end', ARGV[2] .. ',"events":' .. number .. '}')
+      local record = ARGV[2] .. ',"events":' .. number .. '}'
+      store(KEYS[2], KEYS[4], preceding, {'18446744073709551615-0', 'end', record})
       redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
       redis.call('PEXPIRE', KEYS[2], ARGV[1])
       redis.call('PEXPIRE', KEYS[3], ARGV[1])
@@ -128,13 +130,43 @@ enum RedisScript {
     return 1
     """
 
-  /// Appends to a run's events, and sets when they expire.
-  /// Keys: events. Arguments: time to live, the end's id and its record or nothing, an entry's id and fields if there is one.
-  static let append: StaticString = """
-    if ARGV[4] then redis.call('XADD', KEYS[1], unpack(ARGV, 4)) end
-    if ARGV[3] ~= '' then redis.call('XADD', KEYS[1], ARGV[2], 'end', ARGV[3]) end
-    return redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  /// A function for other scripts: stores an entry of a run and tells those who follow the run, in the bytes of a reply:
+  /// `[the id in front of it, [id, [name, value, …]]]`. That it may not be told is no fault: they look now and then.
+  /// Its arguments: the events' key, the channel, the id in front, and a table of the id, names and values.
+  private static let store = """
+    local function store(events, channel, preceding, entry)
+      redis.call('XADD', events, unpack(entry))
+      local parts = {'*2\\r\\n$', #preceding, '\\r\\n', preceding, '\\r\\n*2\\r\\n$', #entry[1], '\\r\\n', entry[1]}
+      parts[9] = '\\r\\n*'
+      parts[10] = #entry - 1
+      local n = 10
+      for i = 2, #entry do
+        parts[n + 1] = '\\r\\n$'
+        parts[n + 2] = #entry[i]
+        parts[n + 3] = '\\r\\n'
+        parts[n + 4] = entry[i]
+        n = n + 4
+      end
+      parts[n + 1] = '\\r\\n'
+      redis.pcall('PUBLISH', channel, table.concat(parts))
+    end
+
     """
+
+  /// Appends to a run's events and tells it to those who follow the run; sets when the events expire, where asked to.
+  /// Keys: events, channel. Arguments: time to live or 0, the id in front, the end's id and its record or nothing, an
+  /// entry's id and fields if there is one.
+  static let append =
+    store + """
+      local last = ARGV[2]
+      if ARGV[5] then
+        store(KEYS[1], KEYS[2], last, {unpack(ARGV, 5)})
+        last = ARGV[5]
+      end
+      if ARGV[4] ~= '' then store(KEYS[1], KEYS[2], last, {ARGV[3], 'end', ARGV[4]}) end
+      if ARGV[1] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+      return 1
+      """
 
   /// Keeps a value under a key that has none, or that one: nil done, otherwise the value that is there. Where the key may
   /// be another's all the same, for how many milliseconds.

@@ -14,6 +14,8 @@ package struct RunKeys: Equatable, Sendable {
 
   /// A stream: the run's events, with its end record as the last entry.
   package func events(of run: RunID) -> String { key(of: run, "events") }
+  /// The channel on which each entry of a gateway's run is told when it has been stored.
+  package func news(of run: RunID) -> String { key(of: run, "news") }
   /// Set when somebody wants the run to stop.
   package func cancel(of run: RunID) -> String { key(of: run, "cancel") }
   /// The lease of the gateway that owns the run.

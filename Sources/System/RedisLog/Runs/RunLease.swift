@@ -60,7 +60,8 @@ package final class RunLease {
     guard !isOver else { return }
     end()
     send(.other) { command, keys in
-      command.begin(RedisScript.drop, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      let ofRun = [keys.owner(of: run), keys.meta(of: run), keys.events(of: run), keys.news(of: run)]
+      command.begin(RedisScript.drop, keys: ofRun)
       command.append { token.write(to: &$0) }
       command.append(60_000)
       command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")

@@ -20,12 +20,14 @@ package final class RunRecords {
   package let keys: RunKeys
   package let settings: RedisSettings
   package let life: StoreLife
+  let appending: LoadedScript
 
   package init(redis: RedisConnection, settings: RedisSettings) {
     self.redis = redis
     self.settings = settings
     keys = RunKeys(prefix: settings.prefix, usesHashTags: settings.usesHashTags)
     life = StoreLife(redis: redis, settings: settings, key: keys.epoch)
+    appending = LoadedScript(RedisScript.append, redis: redis)
   }
 
   var lifetime: Int { Self.milliseconds(settings.timeToLive) }
@@ -130,7 +132,7 @@ package final class RunRecords {
   /// Ends a run in its log whose owner's lease has run out. For runs that gateways feed.
   package func closeOrphan(_ run: RunID, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void) {
     redis.send { command in
-      let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run)]
+      let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run), keys.news(of: run)]
       command.begin(RedisScript.closeOrphan, keys: ofRun + life.keys)
       command.append(lifetime)
       command.append(Self.orphanEnd)
