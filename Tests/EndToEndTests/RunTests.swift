@@ -248,6 +248,7 @@ extension EndToEnd {
       try await World.with(RunWorld.setup("{ limit: 20000 }", script: { _ in script })) { world in
         let result = await world.fetchNew()
         #expect(result.outcome == "run_too_large" && result.payloads.count == 19)
+        #expect(result.streamEnd?["events"]?.integer == 19, "it counts what came")
         #expect(result.events.suffix(2).map(\.type) == ["error", "stream_end"])
       }
     }

@@ -4,7 +4,7 @@ import Time
 
 @Suite struct EndReasonTests {
   static let all: [EndReason] = [
-    .backendEnded, .backendEndedWithoutTerminal, .backendCut(.closedEarly), .backendCut(.reset),
+    .backendEnded, .backendEndedWithoutTerminal, .backendToldError, .backendCut(.closedEarly), .backendCut(.reset),
     .backendCut(.badFraming), .backendCut(.timedOut), .backendAnswered(status: 500), .backendAnswered(status: 503),
     .firstTokenTimeout, .idleTimeout, .totalTimeout, .eventTooLarge, .noRoomForBody, .noAttempt, .clientClosed,
     .clientStalled, .clientTooSlow, .clientCameAnew, .slowAndMemoryIsShort, .requestCutShort, .lastReaderLeft,

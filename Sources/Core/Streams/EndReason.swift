@@ -3,6 +3,7 @@ package enum EndReason: Equatable, Sendable {
   // The backend.
   case backendEnded
   case backendEndedWithoutTerminal
+  case backendToldError
   case backendCut(UpstreamFault)
   case backendAnswered(status: Int)
   case firstTokenTimeout
@@ -39,6 +40,7 @@ package enum EndReason: Equatable, Sendable {
     switch self {
     case .backendEnded: "the backend ended its stream"
     case .backendEndedWithoutTerminal: "the backend ended without its terminal"
+    case .backendToldError: "the backend told of an error in its stream"
     case .backendCut(let fault): fault.rawValue
     case .backendAnswered(let status): "the backend answered \(status)"
     case .firstTokenTimeout: TimeLimit.streamFirstToken.ending("the backend sent no event in time")

@@ -50,8 +50,9 @@ struct BackendFeed {
   }
 
   /// Why the stream ended whose body did.
-  func reason(of end: UpstreamEnd) -> EndReason {
+  func reason(of end: UpstreamEnd, _ outcome: Outcome) -> EndReason {
     switch end {
+    case .clean where outcome == .upstreamError: .backendToldError
     case .clean: parser.hasTerminal ? .backendEnded : .backendEndedWithoutTerminal
     case .cut(let fault): .backendCut(fault)
     }

@@ -86,7 +86,7 @@ final class StreamRelay: BackendResponder {
     guard !isOver else { return }
     // First the outcome: it sees a terminal that the backend left without its blank line.
     let outcome = feed.parser.outcome(of: end)
-    finish(outcome, reason: feed.reason(of: end).text, upstreamIsComplete: end == .clean)
+    finish(outcome, reason: feed.reason(of: end, outcome).text, upstreamIsComplete: end == .clean)
   }
 
   /// A backend has answered, but the stream was opened before: only what comes next matters now.

@@ -200,7 +200,7 @@ extension UpstreamSource: DispatchOwner {
     let hadPartial = feed.parser.hasPartialEvent
     var outcome = memory.takeRest(of: feed.parser, end)
     run.log.grew()
-    var reason = feed.reason(of: end).text
+    var reason = feed.reason(of: end, outcome).text
     if end == .clean, hadPartial { context.shard.increment(context.metrics.unterminated) }
     if let breach = memory.breach { (outcome, reason) = (breach.outcome, breach.reason) }
     run.end(
