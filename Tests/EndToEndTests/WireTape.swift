@@ -110,6 +110,7 @@ final class WireTape {
     text.replace(/(?i:x-request-id): [A-Za-z0-9_-]{22}\r\n/) { match in
       "\(match.output.prefix("x-request-id".utf8.count)): <request>\r\n"
     }
+    text.replace(/traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00\r\n/, with: "traceparent: <trace>\r\n")
     for (index, id) in ids.enumerated() { text.replace(id, with: "<stream \(index + 1)>") }
     text.replace(/"requestId":"[^"]*"/, with: "\"requestId\":\"<request>\"")
     text.replace(/"\d{4}-\d\d-\d\dT[0-9:.]+Z"/, with: "\"<time>\"")

@@ -169,7 +169,7 @@ import Time
     switch value {
     case .string(let text):
       text == told || "\"\(text)\"" == told || Nanoseconds(parsing: text) == Nanoseconds(parsing: told)
-    case .number(let number): ByteSize(parsing: told).map { Double($0.bytes) } ?? Double(told) == number
+    case .number(let number): Double(told) == number || ByteSize(parsing: told).map { Double($0.bytes) } == number
     case nil: false
     case let value?: value.text() == told.filter { $0 != " " }
     }

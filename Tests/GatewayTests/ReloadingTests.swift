@@ -13,7 +13,7 @@ import Time
       },
       runs: { memory: "7MiB", unread: 7, unreadPerPrincipal: 3, memoryShare: 7, stored: 9, storedPerPrincipal: 8 },
       limits: { connections: 9, upstreamConnections: 8, bodies: "2MiB" }, drain: "7s", logLevel: "debug",
-      log: { format: "json" },
+      log: { format: "json" }, tracing: { sample: 0.5 },
     }
     """
 

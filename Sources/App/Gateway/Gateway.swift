@@ -1,6 +1,7 @@
 import Bytes
 package import Files
 import Flags
+import HTTP
 package import Loop
 import Processes
 import RedisLog
@@ -42,6 +43,9 @@ package final class Gateway {
   var snapshots: [Int: MetricSnapshot] = [:]
   /// What each worker held when it was last asked: connections, and bytes that wait for clients.
   var held: [Int: (connections: Int, queued: Int)] = [:]
+  /// Where spans wait for the exporter; `nil` where there is no collector.
+  let spans: SpanSink?
+  private var exporter: SpanExporter?
   var selfCheck = SelfCheck(descriptors: 0, memory: 0)
   private var service: ServiceReports?
   /// When the configuration in force was read; `nil` before the first reload.
@@ -87,7 +91,8 @@ package final class Gateway {
     self.reload = reload
     startedAt = loop.wallTime()
     dashboard = Dashboard(loop: loop, page: dashboardPage)
-    settings = Settings(configuration)
+    spans = configuration.tracing.collector == nil ? nil : SpanSink()
+    settings = Settings(configuration, spans: spans)
     log = WorkerLog(writer: logWriter, level: configuration.log.level)
     do {
       flags = try FlagStore(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
@@ -134,6 +139,7 @@ package final class Gateway {
     runGuard()
     runCensus()
     runDashboard()
+    runExporter()
     try startAdmin(configuration.admin)
     try watchSignals()
     selfCheck = SelfCheck(
@@ -236,6 +242,13 @@ package final class Gateway {
     guardTimer = timer
   }
 
+  private func runExporter() {
+    guard let spans else { return }
+    exporter = SpanExporter(
+      settings.configuration.tracing, sink: spans, build: build, instance: ViaName.own.string, loop: loop)
+    exporter?.start()
+  }
+
   private func runCensus() {
     let timer = Timer(loop: loop) { [unowned self] in
       gatherCensus { self.censusKeeper.saveRegularly() }
@@ -311,7 +324,7 @@ package final class Gateway {
   }
 
   func putInForce(_ configuration: Configuration) {
-    let settings = Settings(configuration)
+    let settings = Settings(configuration, spans: spans)
     self.settings = settings
     for worker in workers { worker.adopt(settings) }
   }
@@ -358,7 +371,11 @@ package final class Gateway {
 
   private func workerIsEmpty() {
     remaining -= 1
-    if remaining == 0 { stop() }
+    guard remaining == 0 else { return }
+    guard let exporter else { return stop() }
+    // The last spans have this long to reach their collector.
+    exporter.finish { [unowned self] in stop() }
+    after(.seconds(2)) { [unowned self] in stop() }
   }
 
   /// Does `body` later, unless the process ends before.
@@ -379,6 +396,7 @@ package final class Gateway {
     for timer in timers { timer.cancel() }
     guardTimer?.cancel()
     guardShare?.close()
+    exporter?.close()
     certificates.close()
     censusTimer?.cancel()
     reloadRetry?.cancel()

@@ -24,6 +24,8 @@ package final class LoopContext {
   let log: WorkerLog
   /// The log's lines about attempts that failed.
   let attempts: AttemptLog
+  /// Begins the traces of requests.
+  var tracer: Tracer
   /// For work that is too long for one turn of the loop.
   let turns: FairTurns
   /// Whether clients are to go elsewhere after the answer that they wait for; the loop still serves all that come.
@@ -49,6 +51,7 @@ package final class LoopContext {
     self.metrics = metrics
     self.log = log
     attempts = AttemptLog(loop: loop, log: log)
+    tracer = Tracer(TracingSettings(), sink: nil, loop: loop)
     let dialer = Dialer(loop: loop)
     self.dialer = dialer
     self.backends = backends ?? dialer

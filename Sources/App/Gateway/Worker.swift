@@ -87,6 +87,7 @@ package final class Worker {
     clients.settings = settings
     context.log.level = settings.configuration.log.level
     context.log.progress = settings.configuration.log.progress
+    context.tracer = Tracer(settings.configuration.tracing, sink: settings.spans, loop: context.loop)
     runs.adopt(settings)
   }
 

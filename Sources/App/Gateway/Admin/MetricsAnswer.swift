@@ -163,5 +163,11 @@ extension Gateway {
     PrometheusText.write(
       "fermata_log_lines_dropped_total", "counter", "Log lines that were lost because nobody read the log.",
       [([], Double(counts.dropped))], to: &out)
+    let spans = spans?.counts ?? SpanSink.Counts()
+    PrometheusText.write(
+      "fermata_spans_total", "counter", "Spans, by what became of them.",
+      [("exported", spans.exported), ("dropped", spans.dropped), ("failed", spans.failed)].map {
+        ([("result", $0.0)], Double($0.1))
+      }, to: &out)
   }
 }

@@ -2,6 +2,7 @@ import JSON
 import Loop
 import SSE
 import Streams
+import Telemetry
 import Time
 
 /// One open stream, or a request that waits for its answer, for `/streams`.
@@ -101,7 +102,7 @@ extension ClientRoster {
   private func describe(_ exchange: any ClientExchange, at now: MonotonicTime) -> StreamReport {
     let record = exchange.record
     return StreamReport(
-      request: record.id, trace: record.trace, route: exchange.routeName ?? "", client: record.client,
+      request: record.id, trace: record.trace?.description, route: exchange.routeName ?? "", client: record.client,
       path: record.path, upstream: record.upstream, age: (now - record.openedAt).milliseconds, worker: context.index)
   }
 }

@@ -35,6 +35,7 @@ package struct Configuration: Sendable {
   /// How long the port stays open after SIGTERM while `/readyz` says 503 already, so that balancers see it first.
   package var drainDelay = Nanoseconds.zero
   package var log = LogSettings()
+  package var tracing = TracingSettings()
   package var errorDetail = ErrorDetail.auto
 
   package init() {}
@@ -70,6 +71,7 @@ extension Configuration {
     drain = reader.duration("drain", default: drain)
     drainDelay = reader.duration("drainDelay", in: .zero...Nanoseconds.seconds(3600)) ?? drainDelay
     log = LogSettings(reader)
+    tracing = TracingSettings(reader.nested("tracing"), secrets: secrets)
     errorDetail = reader.nested("errors")?.choice("detail") ?? errorDetail
     admin = AdminSettings(reader.nested("admin"), secrets: secrets)
     if listen.overlaps(admin.listen) {

@@ -13,7 +13,8 @@ package struct RestartNeed: Sendable, Equatable {
 extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
-    "listen", "share", "workers", "admin.listen", "log.format", "flags.file", "flags.default", "flags.guardState",
+    "listen", "share", "workers", "admin.listen", "log.format", "tracing", "flags.file", "flags.default",
+    "flags.guardState",
     "flags.guardRedis",
     "flags.guard",
     "runs.memory", "runs.unread", "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored",
@@ -29,6 +30,7 @@ extension Configuration {
     next.workers = workers
     next.admin.listen = admin.listen
     next.log.format = log.format
+    next.tracing = tracing
     next.flags = flags
     next.runs.memory = runs.memory
     next.runs.unread = runs.unread

@@ -23,7 +23,9 @@ package struct SettingSources: Sendable {
   package static let paths = [
     "listen", "http2", "tls.cert", "tls.key", "tls.clientCertificates", "tls.clientRoots",
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
-    "log.clientAddress", "log.progress", "errors.detail", "upstream", "admin.listen",
+    "log.clientAddress", "log.progress", "tracing.endpoint",
+    "tracing.serviceName", "tracing.sample", "tracing.generate", "tracing.progress", "errors.detail", "upstream",
+    "admin.listen",
     "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
     "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.user",
     "flags.guardRedis.password", "flags.guardRedis.sentinel.user", "flags.guardRedis.sentinel.password",
@@ -62,6 +64,7 @@ package struct SettingSources: Sendable {
     secrets = SecretSource(environment: environment)
     misspelt = Self.misspelt(environment)
     file = environment["FERMATA_CONFIG"]
+    overrides = TracingVariables.overrides(environment)
     for path in Self.paths {
       let variable = Self.variable(for: path)
       guard let text = environment[variable] else { continue }
@@ -104,11 +107,14 @@ package struct SettingSources: Sendable {
     // Names stay texts even when they look like numbers.
     let isToken = path.hasPrefix("admin.") && path.hasSuffix("oken")
     let isAccount = path.hasSuffix(".user") || path.hasSuffix(".password")
-    if isToken || isAccount || path.hasPrefix("identity.") || path == "flags.file" || path == "flags.guardState" {
+    if isToken || isAccount || path.hasPrefix("identity.") || path == "flags.file" || path == "flags.guardState"
+      || path == "tracing.serviceName"
+    {
       return .string(text)
     }
     if text == "true" || text == "false" { return .bool(text == "true") }
     if let number = Int(text) { return JSONValue(number) }
+    if path == "tracing.sample", let share = Double(text) { return .number(share) }
     return .string(text)
   }
 

@@ -23,6 +23,7 @@ extension Configuration {
     object["drainDelay"] = .string(drainDelay.text)
     object["logLevel"] = .string("\(log.level)")
     object["log"] = log.document
+    object["tracing"] = tracing.document
     object["errors"] = ["detail": .string(errorDetail.rawValue)]
     object["admin"] = [
       "listen": .string(admin.listen.description), "hosts": .array(admin.hosts.map { .string($0) }),

@@ -1,5 +1,6 @@
 import SSE
 import Streams
+import Telemetry
 import Time
 
 /// An event stream that ended badly.
@@ -43,7 +44,7 @@ final class BadEnds {
     let end = BadEnd(
       number: endCount, at: now, stream: stream.id.description, route: stream.route, mode: stream.mode.rawValue,
       outcome: outcome.rawValue, reason: reason.utf8.count <= 200 ? reason : String(reason.prefix(200)),
-      trace: stream.trace,
+      trace: stream.record?.trace?.description,
       request: stream.record?.id ?? "", upstream: stream.record?.upstream ?? "", events: stream.events,
       bytes: stream.bodyBytes, milliseconds: milliseconds, worker: worker)
     if place < ends.count { ends[place] = end } else { ends.append(end) }

@@ -96,7 +96,7 @@ extension ClientRoster {
 extension ClientDelivery {
   fileprivate func fits(_ text: String) -> Bool {
     text.isEmpty || id.description.contains(text) || route.contains(text) || mode.rawValue == text
-      || trace?.contains(text) == true || record?.fits(text) == true
+      || record?.fits(text) == true
   }
 
   fileprivate func rank(_ order: StreamChoice.Order, queued: Int, at now: MonotonicTime) -> Double {

@@ -52,8 +52,6 @@ package final class ClientDelivery {
   private var blocked: (since: MonotonicTime?, before: Nanoseconds) = (nil, .zero)
   /// When the log is told how the stream stands; never where there is no such time.
   private var nextProgress: MonotonicTime?
-  /// The trace that the request belongs to, for log lines.
-  let trace: String?
 
   /// - Parameters:
   ///   - parser: counts the events that this client alone gets; `nil` when a run's log is read.
@@ -61,7 +59,7 @@ package final class ClientDelivery {
   init(
     of id: StreamID, to client: any ClientStream, parser: Run?, reader: any Reader, limits: Watchdogs,
     capability: Capability, decision: ModeDecision, flagVersion: String, openedAt: MonotonicTime, keepsAlive: Bool,
-    trace: String?, books: StreamBooks, context: LoopContext
+    books: StreamBooks, context: LoopContext
   ) {
     self.id = id
     self.client = client
@@ -76,7 +74,6 @@ package final class ClientDelivery {
     self.openedAt = openedAt
     lastSentAt = openedAt
     self.keepsAlive = keepsAlive
-    self.trace = trace
     self.books = books
     self.context = context
     if context.log.progress > .zero { nextProgress = openedAt + context.log.progress }
@@ -173,6 +170,7 @@ package final class ClientDelivery {
   func block(until lowWater: Int) {
     client.setLowWaterMark(lowWater)
     if blocked.since == nil { blocked.since = context.loop.now }
+    record?.spans?.streamPaused()
     clock.clientBlocked(at: context.loop.now)
     client.exchangeNeedsTime()
   }
@@ -184,6 +182,7 @@ package final class ClientDelivery {
   func unblock() {
     client.setLowWaterMark(0)
     blocked = (nil, timeBlocked(until: context.loop.now))
+    record?.spans?.streamResumed()
   }
 
   /// How long more has waited for the client than may.
@@ -198,6 +197,7 @@ package final class ClientDelivery {
   /// - Parameter mayKeepAlive: whether a comment line may be put in now: between events only.
   func verdict(at now: MonotonicTime, mayKeepAlive: Bool = true) -> StreamClock.Verdict {
     var look = noteProgress(at: now) ?? now + .seconds(3600)
+    if let spans = record?.spans, let next = spans.streamPassed(now, self) { look = min(look, next) }
     if client.queuedBytes == 0 {
       sendWatch.caughtUp()
       clock.clientCaughtUp(at: now)
@@ -229,6 +229,7 @@ package final class ClientDelivery {
   /// - Returns: when to look at the clock again.
   func keepAlive(at now: MonotonicTime, completeLine: (inout ByteBuffer) -> Void) -> MonotonicTime {
     books.keptAlive()
+    record?.spans?.streamKeptAlive(after: lastSentAt)
     let scratch = context.loop.scratch
     completeLine(&scratch.buffer)
     EventWriter.keepalive(to: &scratch.buffer)

@@ -210,6 +210,7 @@ final class Dispatch: UpstreamRequest {
     if let index = head.fields.firstIndex(of: .xRequestID) {
       search.record.backendID = [UInt8](copying: head.fields.value(at: index))
     }
+    search.record.spans?.attemptReached("head")
     let answer = head.answer(to: search.request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
     switch search.waterfall.receivedHead(answer, at: now) {
@@ -240,6 +241,7 @@ final class Dispatch: UpstreamRequest {
     _ head: consuming ResponseHead, _ framing: BodyFraming, isStream: Bool, _ upstream: UpstreamConnection?
   ) {
     phase = .committed
+    search?.record.spans?.attemptCommitted(status: head.status)
     noteFailover()
     body?.forget()
     search?.waterfall.committed()
@@ -350,7 +352,10 @@ extension Dispatch: ResponseSink {
     let now = context.loop.readClock()
     guard let verdict = search.held?.gate.receive(input.slice(range)) else { return }
     if search.held?.gate.hasFirstEvent == true {
-      attempt?.timeline.eventsCame(bearsContent: search.held?.gate.hasContent == true, at: now)
+      let hasContent = search.held?.gate.hasContent == true
+      if search.waterfall.phase != .firstToken { search.record.spans?.attemptReached("first_event") }
+      if hasContent { search.record.spans?.attemptReached("first_token") }
+      attempt?.timeline.eventsCame(bearsContent: hasContent, at: now)
       search.waterfall.entered(.firstToken, at: now)
     }
     switch verdict {

@@ -56,7 +56,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     record = RequestRecord(
       request, id: context.nextStreamID(), from: client.forwarded,
       logged: settings.configuration.log.clientAddress.text(for: client.forwarded, request.fields),
-      redactions: settings.shared.redactions, at: openedAt)
+      redactions: settings.shared.redactions, tracer: context.tracer, at: openedAt)
     self.request = request
   }
 
@@ -211,7 +211,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     let opening = decideOpening(request, route)
     let (feed, delivery) = opening.makeStream(
       record.stream, to: client, openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
-      trace: record.trace, books: streams.books, context: context)
+      books: streams.books, context: context)
     let relay = StreamRelay(
       feed, from: dispatch, to: delivery, route.settings.stream,
       tails: settings.configuration.shadow.readsTails ? tails : nil, for: self)
@@ -228,7 +228,10 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   ) {
     answered(head.status, by: .upstream)
     record.isStream = true
-    if let run { record.run = (true, run.ownID) }
+    if let run {
+      record.run = (true, run.ownID)
+      record.runTrace = run.identity.trace
+    }
     stream.record = record
     streams.sendHead(
       of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,

@@ -87,7 +87,13 @@ package final class Settings: Sendable {
   /// The longest wait for a client's end; the largest of the routes'.
   let linger: Nanoseconds
 
-  package init(_ configuration: Configuration) {
+  /// Where the spans of requests go; `nil` where there is no collector.
+  let spans: SpanSink?
+
+  package convenience init(_ configuration: Configuration) { self.init(configuration, spans: nil) }
+
+  init(_ configuration: Configuration, spans: SpanSink?) {
+    self.spans = spans
     linger = configuration.routes.map(\.stream.watchdogs.linger).max() ?? .seconds(5)
     self.configuration = configuration
     redactions = PathRedactions(configuration.log.redact, in: configuration.paths)

@@ -66,7 +66,7 @@ final class StreamOpening {
   /// - Parameter askedAt: when the backend was asked that answered.
   func makeStream(
     _ id: StreamID, to client: any ClientStream, openedAt: MonotonicTime, askedAt: MonotonicTime, route: Route,
-    trace: String?, books: StreamBooks, context: LoopContext
+    books: StreamBooks, context: LoopContext
   ) -> (feed: BackendFeed, delivery: ClientDelivery) {
     let settings = route.settings.stream
     var extras = GracefulExtras()
@@ -77,7 +77,7 @@ final class StreamOpening {
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     let delivery = makeDelivery(
       of: id, to: client, parser: parser, numbersEvents: settings.numbersEvents, extras: extras, openedAt: openedAt,
-      route: route, trace: trace, books: books, context: context)
+      route: route, books: books, context: context)
     let feed = BackendFeed(parser, limits: settings.watchdogs.serving(mode), openedAt: openedAt, askedAt: askedAt)
     return (feed, delivery)
   }
@@ -85,7 +85,7 @@ final class StreamOpening {
   /// The client's half of the stream `id`: `parser` counts its events, or the log of a run that it reads.
   func makeDelivery(
     of id: StreamID, to client: any ClientStream, parser: Run? = nil, numbersEvents: Bool, extras: GracefulExtras,
-    openedAt: MonotonicTime, route: Route, trace: String?, books: StreamBooks, context: LoopContext
+    openedAt: MonotonicTime, route: Route, books: StreamBooks, context: LoopContext
   ) -> ClientDelivery {
     let settings = route.settings.stream
     let reader: any Reader
@@ -100,7 +100,7 @@ final class StreamOpening {
     return ClientDelivery(
       of: id, to: client, parser: parser, reader: reader, limits: settings.watchdogs, capability: capability,
       decision: decision, flagVersion: flagVersion, openedAt: openedAt,
-      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, trace: trace, books: books, context: context)
+      keepsAlive: mode == .graceful || settings.keepaliveInLegacy, books: books, context: context)
   }
 
   /// Makes `draft` the head of the client's response. The route's rules hold what is the same for every stream of a mode.

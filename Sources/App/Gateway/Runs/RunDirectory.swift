@@ -2,6 +2,7 @@ import Runs
 import SSE
 import Streams
 import Synchronization
+import Telemetry
 
 /// Which run this is, to those who may ask for it.
 struct RunIdentity: Sendable {
@@ -12,6 +13,8 @@ struct RunIdentity: Sendable {
   var request: Digest?
   /// Other names under which it can be found: an idempotency key, a name from its path, the client's own.
   var aliases: [Digest] = []
+  /// The trace of the request that opened it, where that is recorded.
+  var trace: TraceContext?
 }
 
 /// Where a run lives.

@@ -319,7 +319,8 @@ final class RunEntry {
   private func start(_ stream: StreamID, ownership: RunOwnership?, isDegraded: Bool) {
     guard let head = head.take() else { return }
     let identity = RunIdentity(
-      stream: stream, principal: asked.principal, request: digest, aliases: asked.aliases)
+      stream: stream, principal: asked.principal, request: digest, aliases: asked.aliases,
+      trace: exchange.record.spans?.context)
     let older = asked.wish.clientStream.flatMap { runs.hub.directory.find(alias: $0) }
     // Another loop may have been quicker.
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)

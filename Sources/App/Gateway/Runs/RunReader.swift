@@ -170,7 +170,7 @@ final class RunReader: RunClient {
     // Without ids nothing could be resumed.
     let stream = opening.makeDelivery(
       of: run.stream, to: client, numbersEvents: true, extras: extras, openedAt: host.openedAt, route: run.route,
-      trace: host.record.trace, books: books, context: context)
+      books: books, context: context)
     self.stream = stream
     logDelivery = LogDelivery(to: stream.reader)
     host.sendHead(of: stream, head, opening, request, run: run)

@@ -34,7 +34,7 @@ final class AttemptLog {
       line.field("route", route)
       line.field("upstream", upstream)
       line.field("requestId") { record.writeID(to: &$0) }
-      line.field("traceId", ifPresent: record.trace)
+      if let trace = record.trace { line.field("traceId") { trace.write(to: &$0) } }
       line.field("phase", phase.rawValue)
       line.field("reason", fault.reason)
       line.field("limit", ifPresent: limit?.rawValue)

@@ -15,13 +15,18 @@ extension RequestRecord {
     let level: LogLevel = status >= 500 || end.limit != nil ? .warning : .info
     log.write(level, "request_done", at: time()) { line in
       writeRequest(to: &line)
-      let closer: Closer = status == 499 ? .client : end.closer ?? (origin == .upstream ? .backend : .gateway)
       line.field("closer", word: closer.rawValue)
       if let limit = end.limit { line.field("limit", word: limit.rawValue) }
       line.field("reason", ifPresent: end.reason)
       if origin == .upstream { line.field("bytes", bytesOut) }
       writeTimes(to: &line, at: now)
     }
+    spans?.ended(self)
+  }
+
+  /// Who brought the end of an answer about that is no event stream.
+  var closer: Closer {
+    status == 499 ? .client : end.closer ?? (origin == .upstream ? .backend : .gateway)
   }
 
   /// The same for a request that has become an event stream, at the end of that.
@@ -31,6 +36,7 @@ extension RequestRecord {
     let now = loop.now
     let limit = TimeLimit(endingOf: reason)
     let isWarning = outcome.isWorthAWarning || limit != nil || status >= 500
+    let closer = outcome.closer(limit: limit, reason: reason, isStopped: stopper != nil)
     log.write(isWarning ? .warning : .info, "request_done", at: loop.wallTime()) { line in
       writeRequest(to: &line)
       line.field("streamId") { stream.id.write(to: &$0) }
@@ -40,13 +46,14 @@ extension RequestRecord {
       line.field("flags", stream.flagVersion)
       line.field("flagReason", word: stream.flagReason.rawValue)
       line.field("outcome", word: outcome.rawValue)
-      line.field("closer", word: outcome.closer(limit: limit, reason: reason, isStopped: stopper != nil).rawValue)
+      line.field("closer", word: closer.rawValue)
       if let limit { line.field("limit", word: limit.rawValue) }
       line.field("operator", ifPresent: stopper)
       line.field("reason", reason)
       stream.writeProgress(to: &line, at: now)
       writeTimes(to: &line, at: now)
     }
+    spans?.ended(self, stream, outcome, limit: limit, closer: closer)
   }
 
   /// Writes the line `stream_progress` of an open stream.
@@ -54,7 +61,7 @@ extension RequestRecord {
     log.write(.info, "stream_progress", at: loop.wallTime()) { line in
       line.field("requestId") { writeID(to: &$0) }
       line.field("streamId") { stream.id.write(to: &$0) }
-      line.field("traceId", ifPresent: trace)
+      if let trace { line.field("traceId") { trace.write(to: &$0) } }
       line.field("route", ifPresent: route)
       line.field("upstream", ifPresent: upstream)
       line.field("mode", word: stream.mode.rawValue)
@@ -66,7 +73,8 @@ extension RequestRecord {
 
   private func writeRequest(to line: inout LogLine) {
     line.field("requestId") { writeID(to: &$0) }
-    if let trace { line.field("traceId", word: trace) }
+    if let trace { line.field("traceId") { trace.write(to: &$0) } }
+    if let span { line.field("spanId") { span.write(to: &$0) } }
     if !client.isEmpty { line.field("client", word: client) }
     line.field("route", ifPresent: route)
     line.field("method", word: method.name)

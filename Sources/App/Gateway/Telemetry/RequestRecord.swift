@@ -18,7 +18,13 @@ package final class RequestRecord {
   /// As the log may say it, without its query.
   private(set) var target: [UInt8]
   /// The trace that the request belongs to.
-  let trace: String?
+  let trace: TraceID?
+  /// The request's own span, where it has one.
+  let span: SpanID?
+  /// What a backend gets for `traceparent` in the client's place; `nil` where it gets the client's own, or none.
+  private let passedTrace: TraceContext?
+  /// Of a request whose trace is recorded.
+  let spans: RequestSpans?
   /// Who asked, as the log may say it; empty where it may not.
   let client: String
   let openedAt: MonotonicTime
@@ -42,6 +48,8 @@ package final class RequestRecord {
   var isStream = false
   /// Whether that reads a run, and the run's own name, if workers gave it one.
   var run: (isRead: Bool, name: String?) = (false, nil)
+  /// The trace of the request that opened that run.
+  var runTrace: TraceContext?
   /// The number of the event of its own stream behind which the client goes on.
   var resumedFrom: UInt64?
   /// Bytes of the request's body that have come.
@@ -63,11 +71,17 @@ package final class RequestRecord {
   ///   - redactions: what of the path the log may not say.
   init(
     _ request: borrowing RequestHead, id: StreamID, from client: ForwardedClient, logged: String,
-    redactions: PathRedactions, at now: MonotonicTime
+    redactions: PathRedactions, tracer: Tracer, at now: MonotonicTime
   ) {
     stream = id
     given = client.isTrusted ? Self.idGiven(in: request.fields) : nil
-    trace = request.traceID
+    let start = tracer.start(request)
+    trace = start?.context.trace
+    passedTrace = start?.isGiven == false ? start?.context : nil
+    span = passedTrace?.span
+    spans = start.flatMap {
+      $0.isGiven || !$0.context.isSampled ? nil : RequestSpans($0, tracer: tracer, openedAt: now)
+    }
     self.client = logged
     openedAt = now
     method = request.method
@@ -88,6 +102,7 @@ package final class RequestRecord {
   /// Whether an operator who looks for `text` means it.
   func fits(_ text: String) -> Bool {
     upstream?.contains(text) == true || client.contains(text) || id.contains(text)
+      || trace?.description.contains(text) == true
   }
 
   func writeID(to buffer: inout ByteBuffer) {
@@ -110,6 +125,17 @@ package final class RequestRecord {
     draft.append("X-Request-Id") { writeID(to: &$0) }
     let backendID = backendID
     if !backendID.isEmpty { draft.append("X-Upstream-Request-Id") { $0.append(backendID) } }
+  }
+
+  /// What a backend gets for `traceparent` in the client's place; `nil` where it gets the client's own, or none.
+  var traceForBackend: TraceContext? { spans?.contextForBackend ?? passedTrace }
+
+  /// Puts the request's trace into a head for a backend that is complete.
+  func addTrace(_ trace: TraceContext, to head: inout ByteBuffer) {
+    head.truncate(to: head.count - 2)
+    head.append("traceparent: " as StaticString)
+    trace.write(to: &head)
+    head.append("\r\n\r\n" as StaticString)
   }
 
   /// Puts the request's ids into a head for a backend that is complete.
@@ -138,9 +164,11 @@ package final class RequestRecord {
     self.upstream = upstream
     self.tier = tier
     backendID = []
+    spans?.attemptBegan(on: upstream)
   }
 
   func attemptFailed(_ report: AttemptReport) {
+    spans?.attemptFailed(report)
     if let upstream { attempts.append((upstream, report)) }
   }
 

@@ -48,6 +48,7 @@ final class StreamBooks {
   func opened(_ stream: ClientDelivery, route: String, request: borrowing RequestHead, _ settings: Settings) {
     openStreams += 1
     stream.route = route
+    stream.record?.spans?.streamBegan(stream.id, linkedTo: stream.record?.runTrace)
     stream.visitor = census.visitor(of: request, settings)
     shard.increment(metrics.identityStreams[stream.visitor.identity == nil ? .absent : .present])
     if stream.standing.cohort != nil { see(stream, left: nil) }
@@ -62,7 +63,7 @@ final class StreamBooks {
       line.field("flags", stream.flagVersion)
       line.field("flagReason", word: stream.flagReason.rawValue)
       if let hash = stream.clientKey { line.field("clientHash", hash) }
-      line.field("traceId", ifPresent: stream.trace)
+      if let trace = stream.record?.trace { line.field("traceId") { trace.write(to: &$0) } }
     }
   }
 

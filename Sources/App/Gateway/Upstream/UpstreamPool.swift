@@ -16,9 +16,11 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
   private(set) var health: UpstreamHealth
-  /// What the log says of it.
   /// Whether the configuration says nothing else of `X-Request-Id`.
   private let tellsID: Bool
+  /// The same of `traceparent`.
+  private let tellsTrace: Bool
+  /// What the log says of it.
   private var lastToldState = UpstreamHealth.State.Label.available
   private var statistics: UpstreamStatistics
   private var checker: UpstreamChecker?
@@ -35,6 +37,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     statistics = UpstreamStatistics(
       upstream: settings.name, metrics: context.metrics.upstreams, shard: context.shard)
     tellsID = !settings.overrides.contains(.xRequestID) && !settings.removedHeaders.contains { $0.known == .xRequestID }
+    tellsTrace =
+      !settings.overrides.contains(.traceparent) && !settings.removedHeaders.contains { $0.known == .traceparent }
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
   }
@@ -75,11 +79,16 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     _ request: borrowing RequestHead, from client: ForwardedClient, of record: RequestRecord, stream: StreamID,
     into out: inout ByteBuffer
   ) {
+    let trace = tellsTrace ? record.traceForBackend : nil
     let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
-    if Self.hasOwnID(request) {
+    let (hasOwnID, hasOtherTrace) = (Self.hasOwnID(request), trace != nil && request.fields.contains(.traceparent))
+    if hasOwnID || hasOtherTrace {
       var chosen = mayStream ? streamingRules : rules
-      chosen.dropped.insert(.lastEventID)
-      chosen.strippedParameters.append("last_event_id")
+      if hasOwnID {
+        chosen.dropped.insert(.lastEventID)
+        chosen.strippedParameters.append("last_event_id")
+      }
+      if hasOtherTrace { chosen.dropped.insert(.traceparent) }
       Forwarding.writeRequest(request, from: client, as: chosen, into: &out)
     } else if mayStream {
       // Not chosen into a variable, for that would be a copy of all rules for each request.
@@ -87,6 +96,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     } else {
       Forwarding.writeRequest(request, from: client, as: rules, into: &out)
     }
+    if let trace { record.addTrace(trace, to: &out) }
     if tellsID { record.addIDs(mayStream ? stream : nil, to: &out) }
   }
 
