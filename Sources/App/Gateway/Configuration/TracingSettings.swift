@@ -13,8 +13,8 @@ package struct TracingSettings: Sendable {
   package var resource: [(name: String, value: String)] = []
   /// The share of the traces that begin here that are recorded.
   package var sample = 0.01
-  /// Whether a request without a trace begins one, so that the logs of both sides join.
-  package var generates = true
+  /// Whether a request without a trace begins one though there is no collector, so that the logs of both sides join.
+  package var generates = false
   /// An open stream leaves a span each such time.
   package var progress = Nanoseconds.seconds(60)
 
