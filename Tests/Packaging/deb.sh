@@ -28,6 +28,13 @@ dpkg-deb -R "$folder/old.deb" "$folder/next"
 sed -i 's/^Version: .*/Version: 99.0.0/' "$folder/next/DEBIAN/control"
 dpkg-deb --root-owner-group --build "$folder/next" "$folder/new.deb" > /dev/null
 
+# A container may not be allowed to mount anything.
+if ! unshare -m bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1/u" "$1/w" "$1/r" &&
+  mount -t overlay overlay -o "lowerdir=/,upperdir=$1/u,workdir=$1/w" "$1/r"' - "$folder" 2> "$folder/said"; then
+  echo "*** the package's installation, upgrade and removal are NOT tried: $(cat "$folder/said") ***"
+  exit 0
+fi
+
 # This machine's own files below, and what is written on top. The service manager is not in it.
 mkdir "$folder/top" "$folder/work" "$folder/root"
 # shellcheck disable=SC2016
