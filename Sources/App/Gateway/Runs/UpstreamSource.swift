@@ -70,7 +70,13 @@ final class UpstreamSource: RunSource {
   func conclude() -> (events: UInt64, bytes: UInt64) {
     _ = memory.takeRest(of: feed.parser, .cut(.closedEarly))
     run?.log.grew()
-    return (feed.parser.events, feed.parser.eventBytes)
+    return (events, feed.parser.eventBytes)
+  }
+
+  /// Events of the run: the one that its log had no room for is none, because nobody gets it.
+  private var events: UInt64 {
+    guard memory.breach != nil, let log = run?.log else { return feed.parser.events }
+    return min(feed.parser.events, log.last)
   }
 
   func stop(_ result: AttemptResult) {
@@ -205,7 +211,7 @@ extension UpstreamSource: DispatchOwner {
     if let breach = memory.breach { (outcome, reason) = (breach.outcome, breach.reason) }
     run.end(
       EndRecord(
-        outcome: outcome, reason: reason, events: feed.parser.events, bytes: feed.parser.eventBytes,
+        outcome: outcome, reason: reason, events: events, bytes: feed.parser.eventBytes,
         upstreamIsComplete: end == .clean && memory.breach == nil))
   }
 }
