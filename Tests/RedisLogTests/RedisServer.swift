@@ -124,6 +124,8 @@ final class TestLoop {
     timer.schedule(after: .milliseconds(1))
     loop.run()
     timer.cancel()
+    // What the condition names must not outlive the test: a server would run on.
+    self.timer = nil
     #expect(isMet, "the loop did not come to its end in time", sourceLocation: sourceLocation)
   }
 
