@@ -40,6 +40,8 @@ extension EndToEnd {
         // Until then the other gateway does what the route wants done without a store (`whenStoreFails`).
         let stream = try await runs[0].streamID()
         let isFollowed = await eventually(within: .seconds(10)) {
+          // Both loops: one alone could by chance be asked each time.
+          guard await replicas.other.metric("fermata_redis_connected") == 2 else { return false }
           for _ in 0..<8 {
             let told = await replicas.ask("/api/agents/run/\(stream)", fields: [.authorization("Bearer me")])
             if told.status != 200 { return false }
