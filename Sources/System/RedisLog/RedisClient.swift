@@ -112,7 +112,7 @@ package final class RedisClient {
 
   /// Ends all connections. What waits for an answer gets a failure; what follows runs is not called any more.
   package func close() {
-    store.life.close()
+    store.close()
     madeCancelWatch?.close()
     madeClientStreams?.close()
     madeStatusBoard?.close()

@@ -42,7 +42,7 @@ package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
   package var commandTimeout = Nanoseconds.seconds(5)
   /// How long the keys of a run outlive its last change.
   package var timeToLive = Nanoseconds.seconds(3600)
-  /// How long a run stays its owner's without being renewed, and how often that is.
+  /// How long what a loop holds stays its own without being renewed, and how often that is.
   package var lease = Nanoseconds.seconds(10)
   package var renewal = Nanoseconds.seconds(3)
   /// How long Redis may be away before a log or a follower says so.
@@ -51,6 +51,9 @@ package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
   package var pendingLimit = 2 << 20
 
   package init() {}
+
+  /// How often the keys of a run are given their time to live anew while it is going.
+  var prolonging: Nanoseconds { max(.milliseconds(1), min(.seconds(60), .init(timeToLive.value / 3))) }
 
   /// Whether both name the same data on the same server, whatever account they use.
   package func isSamePlace(as other: RedisSettings) -> Bool {

@@ -62,7 +62,7 @@ final class Conversation {
     channels.close()
     follower.close()
     // The loop, which outlives us, holds it until then.
-    store.life.close()
+    store.close()
     redis.close()
     LastTurns(of: loop).run()
     precondition(answered == asked, "\(answered) answers to \(asked) questions")
@@ -93,7 +93,7 @@ final class Conversation {
     ask { store.claimIdempotency(key, run: run, request: key, $0) }
     ask { store.adopt(run, meta: meta, $0) }
     ask { store.find(key, $0) }
-    ask { store.closeOrphan(run, $0) }
+    ask { store.closeOrphan(run, of: nil, $0) }
     ask { store.remainingWait($0) }
   }
 }

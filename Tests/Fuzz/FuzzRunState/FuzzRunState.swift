@@ -38,19 +38,19 @@ func fuzzRunState(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   }
   store.claimIdempotency(Digest([[1]]), run: run, request: Digest([[1]])) { _ in }
   LastTurns(of: loop).run()
-  // TIME, XLEN, HGETALL; then HGETALL, EXISTS, EXISTS, XREVRANGE; then the script.
+  // XLEN, HGETALL; then HGETALL, EXISTS, EXISTS, XREVRANGE; then the script; then the loops that count readers.
   let number = Framing.line(
     ":" + String(decoding: lines[0].filter { $0 >= 0x30 && $0 <= 0x39 }.prefix(19), as: UTF8.self))
   let isNumber = number.count > 3
   let integer = isNumber ? number : Framing.line(":1")
   let entry = Framing.array([Framing.bulk(lines.count > 1 ? lines[1] : []), Framing.list(Array(lines.dropFirst(2)))])
   let answers = [
-    Framing.list(Array(lines.prefix(2))), integer, Framing.list(lines), Framing.list(lines), integer, integer,
-    Framing.array([entry]), Framing.bulk(lines[0]),
+    integer, Framing.list(lines), Framing.list(lines), integer, integer, Framing.array([entry]), Framing.bulk(lines[0]),
+    Framing.list(lines),
   ]
   for answer in answers { transport.connection?.deliver(answer) }
   // The loop, which outlives us, holds it until then.
-  store.life.close()
+  store.close()
   redis.close()
   LastTurns(of: loop).run()
   return 0

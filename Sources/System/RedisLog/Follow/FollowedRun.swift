@@ -18,6 +18,10 @@ package final class FollowedRun: RunFeed {
   private var lastBlock: EntryID?
   private var timesMissing = 0
   private var ownerMissingSince: MonotonicTime?
+  /// What names the run's owner, as it was last read; kept while it is not known whether that is still there.
+  private(set) var owner: String?
+  /// The owner's loop, once it is known.
+  private(set) var ownersPlace: String?
   private var isClosing = false
   /// Whether the run is read though its first events are gone: nobody will write them again.
   private var startsLate = false
@@ -87,11 +91,20 @@ package final class FollowedRun: RunFeed {
 
   // MARK: - Whether the owner is still there
 
-  /// The run's lease was looked for.
-  func ownerLooked(_ exists: Bool) {
+  /// Whether what names the owner has to be read.
+  var isUnsureOfOwner: Bool { ownersPlace == nil || ownerMissingSince != nil }
+
+  /// - Parameter text: `nil` when nothing names an owner.
+  func ownerRead(_ text: String?) {
+    owner = text
+    if let place = text.flatMap(GatewayLease.place) { ownersPlace = place }
+  }
+
+  func ownerLooked(_ isThere: Bool) {
     guard handler != nil else { return }
-    guard !exists else {
+    guard !isThere else {
       ownerMissingSince = nil
+      owner = nil
       return
     }
     stream?.askIfItExists()
@@ -100,12 +113,12 @@ package final class FollowedRun: RunFeed {
       ownerMissingSince = now
       return
     }
-    // An owner whose lease is gone because Redis was emptied takes it again when it next renews.
-    guard now - since > follower.store.settings.renewal, !isClosing, !follower.store.redis.hasJustReturned else {
-      return
-    }
+    // An owner whose keys are gone because Redis was emptied, or has no room, writes them again.
+    let settings = follower.store.settings
+    let grace = ownersPlace == nil ? settings.renewal + settings.prolonging : settings.renewal
+    guard now - since > grace, !isClosing, !follower.store.redis.hasJustReturned else { return }
     isClosing = true
-    follower.store.closeOrphan(run) { [weak self] result in
+    follower.store.closeOrphan(run, of: owner) { [weak self] result in
       guard let self else { return }
       // The end comes like every other entry, if it could be written.
       isClosing = false

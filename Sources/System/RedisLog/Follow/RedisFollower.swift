@@ -16,7 +16,6 @@ package final class RedisFollower {
   static let lookInterval = Nanoseconds.seconds(1)
   /// While a run's channel is not heard, its log is read so often.
   private static let deafInterval = Nanoseconds.milliseconds(150)
-  private static let keysAtOnce = 500
   private static let block = Nanoseconds.seconds(5)
   private static let pauseAfterFailure = Nanoseconds.milliseconds(100)
 
@@ -37,8 +36,7 @@ package final class RedisFollower {
   private var failingSince: MonotonicTime?
   private var isStoreLost = false
   private var lastLook: MonotonicTime
-  /// Runs whose owners are to be looked for.
-  private var silent: [FollowedRun] = []
+  private let owners: OwnerWatch
   private var handle: DeadlineHandle?
 
   var loop: EventLoop { store.redis.loop }
@@ -48,6 +46,7 @@ package final class RedisFollower {
     self.store = store
     self.blocking = blocking
     self.channels = channels
+    owners = OwnerWatch(store: store)
     lastLook = store.redis.loop.now
   }
 
@@ -127,26 +126,8 @@ package final class RedisFollower {
     for stream in streams { stream.tellStoreBack() }
   }
 
-  // MARK: - Whether owners are still there
-
   /// Has the run's owner looked for, together with those of others.
-  func lookForOwner(of run: FollowedRun) { silent.append(run) }
-
-  private func lookForOwners() {
-    // In a cluster the keys of several runs can't be asked for together.
-    let size = store.keys.usesHashTags ? 1 : Self.keysAtOnce
-    for start in stride(from: 0, to: silent.count, by: size) {
-      let runs = silent[start..<min(silent.count, start + size)]
-      store.redis.send { command in
-        command.append("MGET")
-        for run in runs { command.append(store.keys.owner(of: run.run)) }
-      } completion: { result in
-        guard case .success(let reply) = result, reply.kind == .array else { return }
-        for (run, owner) in zip(runs, reply.elements) { run.ownerLooked(!owner.isNull) }
-      }
-    }
-    silent = []
-  }
+  func lookForOwner(of run: FollowedRun) { owners.add(run) }
 
   // MARK: - Waiting
 
@@ -245,7 +226,7 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
     if now - lastLook >= Self.lookInterval {
       lastLook = now
       for stream in streams { stream.look(at: now) }
-      lookForOwners()
+      owners.look()
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
     if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy({ $0.isLive || $0.isHeld }) {

@@ -1,15 +1,25 @@
 /// The few things that Redis must do in one piece, in Lua. Each names all keys that it touches.
 enum RedisScript {
   /// Makes a run its caller's, unless it is another's already: then its meta, or 0 if it has none.
-  /// Keys: owner, meta, events. Arguments: token, lease, time to live, meta's names and values.
-  static let claim: StaticString = """
-    if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
-    if redis.call('EXISTS', KEYS[2]) == 1 then return redis.call('HGETALL', KEYS[2]) end
-    if redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then return 0 end
-    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-    redis.call('HSET', KEYS[2], unpack(ARGV, 4))
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-    return 1
+  /// Keys: owner, meta, events. Arguments: token, what names its owner, time to live, meta's names and values.
+  static let claim =
+    isOwners + """
+      if isOwners(KEYS[1], ARGV[1]) then return 1 end
+      if redis.call('EXISTS', KEYS[2]) == 1 then return redis.call('HGETALL', KEYS[2]) end
+      if redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then return 0 end
+      redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+      redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+      redis.call('PEXPIRE', KEYS[2], ARGV[3])
+      return 1
+      """
+
+  /// A function for other scripts: whether a run is its whose token that is.
+  private static let isOwners = """
+    local function isOwners(key, token)
+      local owner = redis.call('GET', key)
+      return owner and string.match(owner, '^%S+') == token
+    end
+
     """
 
   /// Gives a worker's run the meta that it lacks, and tells what it has then.
@@ -20,33 +30,33 @@ enum RedisScript {
     return redis.call('HGETALL', KEYS[1])
     """
 
-  /// Prolongs a lease: 1 done, 0 it is another's. One that ran out is taken again, because nobody has closed the run: who
-  /// does leaves a lease of its own.
-  /// A Redis that has lost its data gets the meta again.
-  /// Keys: owner, meta, events. Arguments: token, lease, time to live, meta's names and values.
-  static let renew: StaticString = """
-    local owner = redis.call('GET', KEYS[1])
-    if owner and owner ~= ARGV[1] then return 0 end
-    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-    if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('HSET', KEYS[2], unpack(ARGV, 4)) end
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-    redis.call('PEXPIRE', KEYS[3], ARGV[3])
-    return 1
-    """
+  /// Prolongs a run's keys: 1 done, 0 it is another's. Where its owner is missing it is taken again, because nobody has
+  /// ended the run: who does leaves an owner of its own. A Redis that has lost its data gets the meta again.
+  /// Keys: owner, meta, events. Arguments: token, what names its owner, time to live, meta's names and values.
+  static let renew =
+    isOwners + """
+      if redis.call('EXISTS', KEYS[1]) == 1 and not isOwners(KEYS[1], ARGV[1]) then return 0 end
+      redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+      if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('HSET', KEYS[2], unpack(ARGV, 4)) end
+      redis.call('PEXPIRE', KEYS[2], ARGV[3])
+      redis.call('PEXPIRE', KEYS[3], ARGV[3])
+      return 1
+      """
 
-  /// Gives a lease up. Keys: owner, meta, events. Arguments: token, time to live.
-  static let release: StaticString = """
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    redis.call('PEXPIRE', KEYS[2], ARGV[2])
-    redis.call('PEXPIRE', KEYS[3], ARGV[2])
-    return redis.call('DEL', KEYS[1])
-    """
+  /// Gives a run up. Keys: owner, meta, events. Arguments: token, time to live.
+  static let release =
+    isOwners + """
+      if not isOwners(KEYS[1], ARGV[1]) then return 0 end
+      redis.call('PEXPIRE', KEYS[2], ARGV[2])
+      redis.call('PEXPIRE', KEYS[3], ARGV[2])
+      return redis.call('DEL', KEYS[1])
+      """
 
   /// Gives up a run that turned out to have no stream, so that whoever waits for it hears of it. It is forgotten soon.
   /// Keys: owner, meta, events, channel. Arguments: token, time to live, the end record.
   static let drop =
-    store + """
-      if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    isOwners + store + """
+      if not isOwners(KEYS[1], ARGV[1]) then return 0 end
       if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], KEYS[4], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       redis.call('PEXPIRE', KEYS[3], ARGV[2])
@@ -83,11 +93,11 @@ enum RedisScript {
 
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
   /// an owner that was only slow can't write anything behind it.
-  /// Keys: owner, events, meta, channel, the marker of the data's life. Arguments: time to live, the end record but for its counts,
-  /// the server's `run_id`, the lease.
+  /// Keys: owner, events, meta, channel, the marker of the data's life. Arguments: time to live, the end record but for its
+  /// counts, what named the owner that is gone or nothing, the server's `run_id`, the lease.
   static let closeOrphan =
     remainingWait + store + """
-      if redis.call('EXISTS', KEYS[1]) == 1 or wait(KEYS[5], ARGV[3], ARGV[4]) > 0 then return 0 end
+      if (redis.call('GET', KEYS[1]) or '') ~= ARGV[3] or wait(KEYS[5], ARGV[4], ARGV[5]) > 0 then return 0 end
       local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
       local preceding, number = '0-0', '0'
       if last then
@@ -115,17 +125,14 @@ enum RedisScript {
     return 1
     """
 
-  /// Notes how a run stands. Counts of readers carry the time, by this clock, until which they are believed.
-  /// Keys: state. Arguments: time to live, the field of the readers, their count, its life, names and values.
+  /// Notes how a run stands. Keys: state. Arguments: time to live, the field of the readers, their count, names and values.
   static let noteStatus: StaticString = """
     if ARGV[3] == '0' then
       redis.call('HDEL', KEYS[1], ARGV[2])
     else
-      local now = redis.call('TIME')
-      local till = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[4]
-      redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. ' ' .. string.format('%.0f', till))
+      redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
     end
-    if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
+    if #ARGV > 3 then redis.call('HSET', KEYS[1], unpack(ARGV, 4)) end
     redis.call('PEXPIRE', KEYS[1], ARGV[1])
     return 1
     """

@@ -18,8 +18,10 @@ package struct RunKeys: Equatable, Sendable {
   package func news(of run: RunID) -> String { key(of: run, "news") }
   /// Set when somebody wants the run to stop.
   package func cancel(of run: RunID) -> String { key(of: run, "cancel") }
-  /// The lease of the gateway that owns the run.
+  /// Which gateway's loop owns the run (`RunOwner`).
   package func owner(of run: RunID) -> String { key(of: run, "owner") }
+  /// There as long as that loop is: the lease of all that it holds (`GatewayLease`).
+  package func gateway(_ place: String) -> String { "\(prefix)gateway:\(place)" }
   /// A hash: what is known of the run beside its events.
   package func meta(of run: RunID) -> String { key(of: run, "meta") }
   /// A hash: how the run stands, beside its events.

@@ -4,7 +4,8 @@ package import SSE
 package import Streams
 package import Time
 
-/// Keeps a claimed run its owner's, and its keys from running out, until `release()`. Retained by the loop until then.
+/// Keeps a claimed run its owner's, and its keys from running out, until `release()`. That its owner is there tells the lease
+/// of the whole loop (`GatewayLease`). Retained by the loop until then.
 package final class RunLease {
   private enum Request: UInt64 { case renew, other }
 
@@ -38,8 +39,8 @@ package final class RunLease {
     self.clientStream = clientStream
     self.lost = lost
     let loop = store.redis.loop
-    handle = loop.deadlines.add(self, at: loop.now + store.settings.renewal)
-    store.life.add(self)
+    handle = loop.deadlines.add(self, at: loop.now + store.settings.prolonging)
+    store.gatewayLease.add(self)
     prolongIdempotency()
   }
 
@@ -48,7 +49,7 @@ package final class RunLease {
     guard !isOver else { return }
     end()
     send(.other) { command, keys in
-      command.begin(RedisScript.release, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
+      command.begin(RedisScript.release, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
       command.append { token.write(to: &$0) }
       command.append(store.lifetime)
     }
@@ -71,7 +72,7 @@ package final class RunLease {
   private func end() {
     isOver = true
     lost = nil
-    store.life.remove(self)
+    store.gatewayLease.remove(self)
     if let handle { store.redis.loop.deadlines.remove(handle) }
     handle = nil
   }
@@ -79,11 +80,8 @@ package final class RunLease {
   private func renew() {
     isAsking = true
     send(.renew) { command, keys in
-      command.begin(RedisScript.renew, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
-      command.append { token.write(to: &$0) }
-      command.append(RunRecords.milliseconds(store.settings.lease))
-      command.append(store.lifetime)
-      meta.write(to: command)
+      command.begin(RedisScript.renew, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+      store.writeOwner(token, meta, to: command)
     }
     prolongIdempotency()
   }
@@ -102,8 +100,8 @@ package final class RunLease {
   }
 }
 
-extension RunLease: RedisReceiver, DeadlineMember, StoreLifeObserver {
-  package func storeMayHaveForgotten() {
+extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
+  func mustAssert() {
     guard !isOver else { return }
     renew()
     guard let (name, request) = clientStream else { return }
@@ -127,6 +125,6 @@ extension RunLease: RedisReceiver, DeadlineMember, StoreLifeObserver {
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     if !isAsking { renew() }
-    return now + store.settings.renewal
+    return now + store.settings.prolonging
   }
 }

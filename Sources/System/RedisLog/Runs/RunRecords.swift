@@ -20,6 +20,7 @@ package final class RunRecords {
   package let keys: RunKeys
   package let settings: RedisSettings
   package let life: StoreLife
+  let gatewayLease: GatewayLease
   let appending: LoadedScript
 
   package init(redis: RedisConnection, settings: RedisSettings) {
@@ -27,7 +28,15 @@ package final class RunRecords {
     self.settings = settings
     keys = RunKeys(prefix: settings.prefix, usesHashTags: settings.usesHashTags)
     life = StoreLife(redis: redis, settings: settings, key: keys.epoch)
+    gatewayLease = GatewayLease(redis: redis, settings: settings, keys: keys)
+    life.add(gatewayLease)
     appending = LoadedScript(RedisScript.append, redis: redis)
+  }
+
+  /// Nobody is told of the store's life any more, and nothing is renewed.
+  package func close() {
+    life.close()
+    gatewayLease.close()
   }
 
   var lifetime: Int { Self.milliseconds(settings.timeToLive) }
@@ -36,18 +45,25 @@ package final class RunRecords {
 
   // MARK: - Ownership
 
-  /// Makes a run the caller's, with a lease that has to be renewed (`RunLease`), unless there is one of that name.
+  /// Makes a run the caller's, for as long as this loop's lease is renewed, unless there is one of that name. Its keys have
+  /// to be prolonged (`RunLease`).
   ///
   /// - Parameter token: tells this owner from all others; nobody else may know it.
   package func claim(
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, RedisError>) -> Void
   ) {
+    gatewayLease.whenHeld { [self] error in
+      if let error { return completion(.failure(error)) }
+      claimHeld(run, token: token, meta: meta, completion)
+    }
+  }
+
+  private func claimHeld(
+    _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, RedisError>) -> Void
+  ) {
     ask { [self] command in
-      command.begin(RedisScript.claim, keys: keys.owner(of: run), keys.meta(of: run), keys.events(of: run))
-      command.append { token.write(to: &$0) }
-      command.append(Self.milliseconds(settings.lease))
-      command.append(lifetime)
-      meta.write(to: command)
+      command.begin(RedisScript.claim, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+      writeOwner(token, meta, to: command)
     } completion: { result in
       completion(
         Self.expect(result) { reply in
@@ -58,6 +74,14 @@ package final class RunRecords {
           }
         })
     }
+  }
+
+  /// What the scripts get that write who owns a run.
+  func writeOwner(_ token: StreamID, _ meta: RunMeta, to command: RedisCommand) {
+    command.append { token.write(to: &$0) }
+    command.append(gatewayLease.title(token.description))
+    command.append(lifetime)
+    meta.write(to: command)
   }
 
   /// Makes a run that a worker feeds known to all replicas: the first that asks gives it its stream's id and principal.
@@ -129,13 +153,18 @@ package final class RunRecords {
     }
   }
 
-  /// Ends a run in its log whose owner's lease has run out. For runs that gateways feed.
-  package func closeOrphan(_ run: RunID, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void) {
+  /// Ends a run in its log whose owner is gone. For runs that gateways feed.
+  ///
+  /// - Parameter owner: what named it before it was found to be gone; `nil` when nothing did.
+  package func closeOrphan(
+    _ run: RunID, of owner: String?, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void
+  ) {
     redis.send { command in
       let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run), keys.news(of: run)]
       command.begin(RedisScript.closeOrphan, keys: ofRun + life.keys)
       command.append(lifetime)
       command.append(Self.orphanEnd)
+      command.append(owner ?? "")
       life.writeArguments(to: command)
     } completion: { result in
       completion(Self.expect(result) { $0.integer.flatMap(OrphanClose.init(rawValue:)) })
@@ -261,6 +290,38 @@ package final class RunRecords {
       command.append(value)
       command.append(lifetime)
     } completion: { _ in
+    }
+  }
+
+  // MARK: - Several keys
+
+  private static let keysAtOnce = 500
+
+  /// What lies under keys.
+  func values(of names: [String], _ completion: @escaping (Result<[String?], RedisError>) -> Void) {
+    var values = Result<[String?], RedisError>.success([])
+    // In a cluster keys that lie on several nodes can't be asked for together.
+    let size = keys.usesHashTags ? 1 : Self.keysAtOnce
+    let starts = Array(stride(from: 0, to: names.count, by: size))
+    guard let last = starts.last else { return completion(values) }
+    for start in starts {
+      ask { command in
+        command.append("MGET")
+        for name in names[start..<min(names.count, start + size)] { command.append(name) }
+      } completion: { result in
+        let some = Self.expect(result) { reply in
+          reply.kind == .array ? reply.elements.map { $0.isNull ? nil : $0.text } : nil
+        }
+        values = values.flatMap { values in some.map { values + $0 } }
+        if start == last { completion(values) }
+      }
+    }
+  }
+
+  /// Which of some loops are there.
+  func living(_ places: [String], _ completion: @escaping (Result<Set<String>, RedisError>) -> Void) {
+    values(of: places.map { keys.gateway($0) }) { values in
+      completion(values.map { values in Set(zip(places, values).filter { $0.1 != nil }.map(\.0)) })
     }
   }
 

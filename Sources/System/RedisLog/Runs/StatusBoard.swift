@@ -5,7 +5,7 @@ package import Time
 
 /// Tells all replicas how this loop's runs stand. What changes is written at the next tick, once however often it has
 /// changed, but the first reader of another's run at once: its owner must know before it hears that its own has left.
-/// Counts of readers are confirmed now and then, so that those of a gateway that died are forgotten.
+/// Counts of readers hold as long as the loop's lease does, so that those of a gateway that died are forgotten.
 package final class StatusBoard {
   private struct Entry {
     var status: RunStatus
@@ -13,25 +13,22 @@ package final class StatusBoard {
   }
 
   private let store: RunRecords
-  /// This loop among all that count readers.
-  private let place: String
   private var entries: [RunID: Entry] = [:]
   private var dirty: [RunID] = []
-  private var confirmed: MonotonicTime
+  private var prolonged: MonotonicTime
   private var handle: DeadlineHandle?
 
-  init(store: RunRecords) {
+  package init(store: RunRecords) {
     self.store = store
-    place = String(UInt64.random(in: .min ... .max), radix: 36)
-    confirmed = store.redis.loop.now
+    prolonged = store.redis.loop.now
   }
 
-  /// How often counts are confirmed.
-  private var interval: Nanoseconds { store.settings.lease }
-  private var life: Int { 3 * RunRecords.milliseconds(interval) }
+  /// This loop among all that count readers.
+  private var place: String { store.gatewayLease.place }
 
   /// Notes how a run stands here. Without readers it is forgotten here as soon as that is written.
   package func post(_ run: RunID, _ status: RunStatus) {
+    store.gatewayLease.add(self)
     if let entry = entries[run] {
       if entry.status == status { return }
       if !entry.isDirty { dirty.append(run) }
@@ -56,6 +53,7 @@ package final class StatusBoard {
   }
 
   package func close() {
+    store.gatewayLease.remove(self)
     if let handle { store.redis.loop.deadlines.remove(handle) }
     handle = nil
     entries = [:]
@@ -64,21 +62,26 @@ package final class StatusBoard {
 
   private func write(_ run: RunID) {
     guard let entry = entries[run] else { return }
-    store.note(entry.status, of: run, from: place, life: life)
+    store.note(entry.status, of: run, from: place)
     if entry.status.readers == 0 { entries[run] = nil } else { entries[run]?.isDirty = false }
   }
 }
 
-extension StatusBoard: DeadlineMember {
+extension StatusBoard: DeadlineMember, GatewayLeaseMember {
+  func mustAssert() {
+    for run in Array(entries.keys) { write(run) }
+  }
+
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    if now - confirmed >= interval {
-      confirmed = now
+    // What is kept must not run out while it holds.
+    if now - prolonged >= store.settings.prolonging {
+      prolonged = now
       for run in Array(entries.keys) { write(run) }
     } else {
       for run in dirty { write(run) }
     }
     dirty.removeAll()
-    guard entries.isEmpty else { return confirmed + interval }
+    guard entries.isEmpty else { return prolonged + store.settings.prolonging }
     handle = nil
     return nil
   }

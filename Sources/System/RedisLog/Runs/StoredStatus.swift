@@ -1,53 +1,47 @@
 package import Runs
 import Streams
 
-// How a run's status lies in a hash.
-extension RunStatus {
-  /// What stands before the name of each place that counts readers.
+/// How a run's status lies in a hash: what its owner says, and of each loop that reads it how many readers it has.
+struct StoredStatus {
+  /// What stands before the name of each loop that counts readers.
   static let readersField = "readers:"
   static let wishField = "disconnect"
 
+  private var status = RunStatus()
+  private var readers: [String: Int] = [:]
+
   /// Reads the answer to HGETALL of the run's `state`.
-  ///
-  /// - Parameters:
-  ///   - now: Redis's own time; counts that nobody has confirmed until then are left out.
-  ///   - place: whose count is left out too.
-  init(_ reply: RedisReply, at now: Int64, without place: String?) {
-    let own = place.map { Self.readersField + $0 }
+  init(_ reply: RedisReply) {
     var fields: [String: String] = [:]
     var elements = reply.elements
-    self.init()
     while let name = elements.next(), let value = elements.next() {
       let (name, value) = (name.text, value.text)
-      guard name.hasPrefix(Self.readersField) else {
+      if name.hasPrefix(Self.readersField) {
+        if let count = Int64(value), count > 0 {
+          readers[String(name.dropFirst(Self.readersField.count))] = Int(clamping: count)
+        }
+      } else {
         fields[name] = value
-        continue
-      }
-      if name == own { continue }
-      // `<count> <until when it counts>`
-      let parts = value.split(separator: " ").map { Int64($0) }
-      if parts.count == 2, let count = parts[0], let until = parts[1], count > 0, until > now {
-        let (sum, overflows) = readers.addingReportingOverflow(Int(clamping: count))
-        readers = overflows ? .max : sum
       }
     }
-    wish = fields[Self.wishField].flatMap { DisconnectPolicy(parsing: Array($0.utf8).span) }
-    guard let phase = fields["state"].flatMap(Phase.init(rawValue:)) else { return }
-    progress = Progress(
+    status.wish = fields[Self.wishField].flatMap { DisconnectPolicy(parsing: Array($0.utf8).span) }
+    guard let phase = fields["state"].flatMap(RunStatus.Phase.init(rawValue:)) else { return }
+    status.progress = RunStatus.Progress(
       phase: phase, attempts: fields["attempts"].flatMap { Int($0) } ?? 0,
       milliseconds: fields["milliseconds"].flatMap { Int($0) })
   }
-}
 
-extension RedisReply {
-  /// What `TIME` answers, in milliseconds; 0 when this is no such answer.
-  fileprivate var serverTime: Int64 {
-    guard let (seconds, rest) = firstTwo, let seconds = Int64(seconds.text), let rest = Int64(rest.text) else {
-      return 0
+  /// The loops that count readers.
+  var places: [String] { Array(readers.keys) }
+
+  /// - Parameter living: whose readers count.
+  func status(of living: Set<String>) -> RunStatus {
+    var status = status
+    for (place, count) in readers where living.contains(place) {
+      let (sum, overflows) = status.readers.addingReportingOverflow(count)
+      status.readers = overflows ? .max : sum
     }
-    let (milliseconds, overflows) = seconds.multipliedReportingOverflow(by: 1000)
-    let (time, overflowsAgain) = milliseconds.addingReportingOverflow(rest / 1000)
-    return overflows || overflowsAgain ? 0 : time
+    return status
   }
 }
 
@@ -60,28 +54,24 @@ extension RunRecords {
   func standing(
     of run: RunID, without place: String?, _ completion: @escaping (Result<RunStanding, RedisError>) -> Void
   ) {
-    var standing = RunStanding()
-    var now: Int64 = 0
-    ask { command in
-      command.append("TIME")
-    } completion: { result in
-      if case .success(let reply) = result { now = reply.serverTime }
-    }
+    var entries: UInt64 = 0
     ask { [self] command in
       command.append("XLEN")
       command.append(keys.events(of: run))
     } completion: { result in
-      if case .success(let reply) = result { standing.entries = UInt64(clamping: reply.integer ?? 0) }
+      if case .success(let reply) = result { entries = UInt64(clamping: reply.integer ?? 0) }
     }
     ask { [self] command in
       command.append("HGETALL")
       command.append(keys.state(of: run))
-    } completion: { result in
-      completion(
-        Self.expect(result) { reply in
-          standing.status = RunStatus(reply, at: now, without: place)
-          return standing
-        })
+    } completion: { [self] result in
+      switch Self.expect(result, { StoredStatus($0) }) {
+      case .failure(let error): completion(.failure(error))
+      case .success(let stored):
+        living(stored.places.filter { $0 != place }) { living in
+          completion(living.map { RunStanding(status: stored.status(of: $0), entries: entries) })
+        }
+      }
     }
   }
 
@@ -90,7 +80,7 @@ extension RunRecords {
     redis.send { command in
       command.append("HSET")
       command.append(keys.state(of: run))
-      command.append(RunStatus.wishField)
+      command.append(StoredStatus.wishField)
       command.append(wish.description)
     } completion: { _ in
     }
@@ -103,17 +93,12 @@ extension RunRecords {
   }
 
   /// Notes a place's part of a run's status.
-  ///
-  /// - Parameters:
-  ///   - place: names who counts the readers.
-  ///   - life: for how long the count is believed.
-  func note(_ status: RunStatus, of run: RunID, from place: String, life: Int) {
+  func note(_ status: RunStatus, of run: RunID, from place: String) {
     redis.send { command in
       command.begin(RedisScript.noteStatus, keys: keys.state(of: run))
       command.append(lifetime)
-      command.append(RunStatus.readersField + place)
+      command.append(StoredStatus.readersField + place)
       command.append(status.readers)
-      command.append(life)
       guard let progress = status.progress else { return }
       command.append("state")
       command.append(progress.phase.rawValue)
