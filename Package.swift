@@ -208,6 +208,7 @@ let fuzzers: [Target] =
     fuzzer("FuzzResponseHead", ["HTTP", "Bytes"]),
     fuzzer("FuzzChunked", ["HTTP", "Bytes"]),
     fuzzer("FuzzHTTP2", ["HTTP2", "HTTP", "Bytes", "Time"]),
+    fuzzer("FuzzProxyHeader", ["Sockets", "Loop", "Bytes"]),
     fuzzer("FuzzFlagFile", ["Flags", "JSON"]),
     fuzzer("FuzzFlagRule", ["Flags", "JSON"]),
     .target(

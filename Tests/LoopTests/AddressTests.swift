@@ -32,6 +32,22 @@ import Testing
     #expect(!six.isLoopback)
   }
 
+  @Test func `a path in the file system is an address too, of this machine alone`() throws {
+    let address = try #require(SocketAddress(unix: "/run/a.sock"))
+    #expect(address.description == "unix:/run/a.sock" && address.host == "unix" && address.path == "/run/a.sock")
+    #expect(address.isUnix && address.isLoopback && !address.isWildcard && address.unmapped == address)
+    #expect(SocketAddress.localPeer.description == "unix" && SocketAddress.localPeer != address)
+    #expect(SocketAddress(unix: "") == nil && SocketAddress(unix: "/a\0b") == nil)
+    #expect(SocketAddress(unix: String(repeating: "a", count: 107)) != nil)
+    #expect(SocketAddress(unix: String(repeating: "a", count: 108)) == nil)
+    let other = try #require(SocketAddress(unix: "/run/b.sock"))
+    #expect(address.overlaps(address) && !address.overlaps(other))
+    let everything = try #require(SocketAddress(parsing: "0.0.0.0:0"))
+    #expect(!everything.overlaps(address) && !address.overlaps(everything))
+    let range = try #require(AddressRange(parsing: "0.0.0.0/0"))
+    #expect(!range.contains(.localPeer))
+  }
+
   @Test func `ranges hold the addresses of their prefix`() throws {
     func holds(_ range: String, _ host: String) throws -> Bool {
       try #require(AddressRange(parsing: range)).contains(try #require(SocketAddress(host: host, port: 9)))

@@ -1,8 +1,8 @@
 import Glibc
 
-/// An IPv4 or IPv6 address with a port.
+/// An IPv4 or IPv6 address with a port, or the path of a socket in the file system (unix(7)).
 package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-  package enum Family: UInt8, Sendable { case v4, v6 }
+  package enum Family: UInt8, Sendable { case v4, v6, unix }
 
   package let family: Family
   package var port: UInt16
@@ -11,14 +11,31 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   // The address in network order as two big-endian halves; IPv4 in the low 32 bits of `low`.
   private let high: UInt64
   private let low: UInt64
+  /// Of a socket in the file system; empty for a peer there, which has none of its own.
+  package let path: String
 
-  private init(family: Family, high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
+  private init(
+    family: Family, high: UInt64 = 0, low: UInt64 = 0, scope: UInt32 = 0, port: UInt16 = 0, path: String = ""
+  ) {
     self.family = family
     self.high = high
     self.low = low
     self.scope = scope
     self.port = port
+    self.path = path
   }
+
+  /// The most bytes that the path of a socket may have: `sun_path` has 108, the last of which ends it.
+  package static let longestPath = 107
+
+  /// A socket in the file system. `nil` for a path that is empty, too long, or has a zero byte.
+  package init?(unix path: String) {
+    guard (1...Self.longestPath).contains(path.utf8.count), !path.utf8.contains(0) else { return nil }
+    self.init(family: .unix, path: path)
+  }
+
+  /// A peer that came over a socket in the file system.
+  package static let localPeer = SocketAddress(family: .unix)
 
   /// An IPv4 address from its four bytes as a big-endian number.
   package init(v4 address: UInt32, port: UInt16) {
@@ -61,16 +78,22 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(host: host, port: port)
   }
 
-  /// The address without port or brackets: `127.0.0.1`, `::1`.
+  /// The address without port or brackets: `127.0.0.1`, `::1`; `unix` for a socket in the file system.
   package var host: String {
-    family == .v4
-      ? unsafe withUnsafeBytes(of: UInt32(low).bigEndian) { unsafe Self.text(AF_INET, $0) }
-      : unsafe withUnsafeBytes(of: sixBytes) { unsafe Self.text(AF_INET6, $0) }
+    switch family {
+    case .v4: unsafe withUnsafeBytes(of: UInt32(low).bigEndian) { unsafe Self.text(AF_INET, $0) }
+    case .v6: unsafe withUnsafeBytes(of: sixBytes) { unsafe Self.text(AF_INET6, $0) }
+    case .unix: "unix"
+    }
   }
 
-  /// `127.0.0.1:8080`, `[::1]:80`.
+  /// `127.0.0.1:8080`, `[::1]:80`, `unix:/run/fermata.sock`.
   package var description: String {
-    family == .v4 ? "\(host):\(port)" : "[\(host)]:\(port)"
+    switch family {
+    case .v4: "\(host):\(port)"
+    case .v6: "[\(host)]:\(port)"
+    case .unix: path.isEmpty ? "unix" : "unix:\(path)"
+    }
   }
 
   /// An IPv4 address that arrived on an IPv6 socket (`::ffff:192.0.2.1`) as what it is; any other as it is.
@@ -79,16 +102,24 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     return SocketAddress(v4: UInt32(truncatingIfNeeded: low), port: port)
   }
 
+  /// Whether only this machine reaches it.
   package var isLoopback: Bool {
-    family == .v4 ? low >> 24 == 127 : high == 0 && low == 1
+    switch family {
+    case .v4: low >> 24 == 127
+    case .v6: high == 0 && low == 1
+    case .unix: true
+    }
   }
 
+  package var isUnix: Bool { family == .unix }
+
   /// Every address of the machine.
-  package var isWildcard: Bool { high == 0 && low == 0 }
+  package var isWildcard: Bool { !isUnix && high == 0 && low == 0 }
 
   /// Whether two listeners, one here and one at `other`, would want the same connections. A wildcard of IPv6 takes those
   /// of IPv4 too. Port 0 becomes one that is free.
   package func overlaps(_ other: SocketAddress) -> Bool {
+    if isUnix || other.isUnix { return self == other }
     guard port == other.port, port != 0 else { return false }
     let (left, right) = (unmapped, other.unmapped)
     if left.isWildcard { return left.family == .v6 || right.family == .v4 || right.isWildcard }
@@ -127,8 +158,17 @@ extension SocketAddress {
     }
   }
 
-  /// `AF_INET` or `AF_INET6`.
-  var domain: Int32 { family == .v4 ? AF_INET : AF_INET6 }
+  /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
+  var domain: Int32 {
+    switch family {
+    case .v4: AF_INET
+    case .v6: AF_INET6
+    case .unix: AF_UNIX
+    }
+  }
+
+  /// Where the path begins in a `sockaddr_un`: behind the family.
+  private static let pathOffset = MemoryLayout<sa_family_t>.size
 
   /// Lends the address as a `sockaddr`.
   @unsafe
@@ -137,14 +177,15 @@ extension SocketAddress {
       unsafe buffer.initialize(repeating: sockaddr_storage())
       let raw = unsafe UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped)
       let length: Int
-      if family == .v4 {
+      switch family {
+      case .v4:
         var four = sockaddr_in()
         four.sin_family = sa_family_t(AF_INET)
         four.sin_port = port.bigEndian
         four.sin_addr.s_addr = UInt32(low).bigEndian
         unsafe raw.storeBytes(of: four, as: sockaddr_in.self)
         length = MemoryLayout<sockaddr_in>.size
-      } else {
+      case .v6:
         var six = sockaddr_in6()
         six.sin6_family = sa_family_t(AF_INET6)
         six.sin6_port = port.bigEndian
@@ -152,6 +193,13 @@ extension SocketAddress {
         six.sin6_scope_id = scope
         unsafe raw.storeBytes(of: six, as: sockaddr_in6.self)
         length = MemoryLayout<sockaddr_in6>.size
+      case .unix:
+        unsafe raw.storeBytes(of: sa_family_t(AF_UNIX), as: sa_family_t.self)
+        // The rest is zeros, so that a path of any length ends.
+        for (index, byte) in path.utf8.enumerated() {
+          unsafe raw.storeBytes(of: byte, toByteOffset: Self.pathOffset + index, as: UInt8.self)
+        }
+        length = Self.pathOffset + path.utf8.count
       }
       return unsafe body(UnsafePointer(raw.assumingMemoryBound(to: sockaddr.self)), socklen_t(length))
     }
@@ -170,6 +218,11 @@ extension SocketAddress {
       let six = unsafe raw.loadUnaligned(as: sockaddr_in6.self)
       let port = UInt16(bigEndian: six.sin6_port)
       self.init(six.sin6_addr, scope: six.sin6_scope_id, port: port)
+    case AF_UNIX:
+      let bytes = (Self.pathOffset..<max(Self.pathOffset, length)).map {
+        unsafe raw.load(fromByteOffset: $0, as: UInt8.self)
+      }
+      self.init(family: .unix, path: String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self))
     default:
       return nil
     }

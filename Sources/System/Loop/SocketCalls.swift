@@ -54,6 +54,23 @@ package enum SocketCalls {
     unsafe readAddress { pointer, length in unsafe getpeername(descriptor, pointer, length) }
   }
 
+  /// The process at the other end of a connection over a socket in the file system (SO_PEERCRED): for who connected, the
+  /// one that listens.
+  package static func peerProcess(of descriptor: Int32) -> Int32? {
+    // `struct ucred`, which the Glibc module leaves out: pid, uid, gid.
+    var credentials: [3 of Int32] = [0, 0, 0]
+    var length = socklen_t(MemoryLayout<[3 of Int32]>.size)
+    guard unsafe getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0, credentials[0] > 0 else {
+      return nil
+    }
+    return credentials[0]
+  }
+
+  /// Another descriptor of the same socket, close-on-exec.
+  package static func duplicate(_ descriptor: Int32) -> Result<Int32, SystemError> {
+    check(fcntl(descriptor, F_DUPFD_CLOEXEC, 0))
+  }
+
   /// Takes the error that waits on the socket (SO_ERROR), or `nil`.
   package static func takeError(of descriptor: Int32) -> SystemError? {
     var code: Int32 = 0

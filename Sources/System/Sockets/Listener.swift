@@ -38,19 +38,38 @@ package final class Listener {
   private var isShort = false
 
   /// Listens at once.
+  ///
   /// - Parameters:
   ///   - backlog: connections the kernel keeps until they are accepted; it may cap this (net.core.somaxconn).
   ///   - options: inherited by every connection.
   ///   - accepted: gets each connection, not reading yet. A connection that isn't kept is closed.
-  package init(
+  package convenience init(
     loop: EventLoop, address: SocketAddress, sharing: Sharing = .shared, backlog: Int = 4096,
     options: SocketOptions = SocketOptions(), accepted: @escaping (TCPConnection) -> Void
   ) throws(SocketError) {
+    let descriptor = try Self.listen(at: address, sharing, backlog: backlog, options: options)
+    let bound = (try? SocketCalls.localAddress(of: descriptor).get()) ?? address
+    try self.init(loop: loop, descriptor: descriptor, address: bound, accepted: accepted)
+  }
+
+  /// Accepts from a socket in the file system, as others may do beside it.
+  package convenience init(
+    loop: EventLoop, socket: UnixSocket, accepted: @escaping (TCPConnection) -> Void
+  ) throws(SocketError) {
+    switch SocketCalls.duplicate(socket.descriptor) {
+    case .success(let own):
+      try self.init(loop: loop, descriptor: own, address: socket.address, accepted: accepted)
+    case .failure(let error): throw SocketError(error)
+    }
+  }
+
+  private init(
+    loop: EventLoop, descriptor: Int32, address: SocketAddress, accepted: @escaping (TCPConnection) -> Void
+  ) throws(SocketError) {
     self.loop = loop
     self.accepted = accepted
-    let descriptor = try Self.listen(at: address, sharing, backlog: backlog, options: options)
     self.descriptor = descriptor
-    localAddress = (try? SocketCalls.localAddress(of: descriptor).get()) ?? address
+    localAddress = address
     reserve = Self.openReserve()
     watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
     guard watch?.startReading() == true else { throw SocketError.outOfDescriptors }
@@ -149,7 +168,7 @@ extension Listener: SocketWatchHandler {
   private func acceptOne() -> Bool {
     switch SocketCalls.accept(descriptor) {
     case .success(let (socket, peer)):
-      accepted(TCPConnection(loop: loop, descriptor: socket, peer: peer.unmapped))
+      accepted(TCPConnection(loop: loop, descriptor: socket, peer: peer.isUnix ? .localPeer : peer.unmapped))
       return true
     case .failure(let error):
       if error.isWouldBlock { return false }
