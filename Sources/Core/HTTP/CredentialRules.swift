@@ -8,6 +8,8 @@ package struct CredentialRules: Sendable, Equatable {
   package var cookies: [String]
   /// Names of query parameters.
   package var parameters: [String]
+  /// Which name of the client's certificate counts; `nil`: none.
+  package var certificate: CertificateName?
 
   /// The headers in which model providers, and the gateways in front of them, expect a client's key.
   package static let keyHeaders = [
@@ -24,7 +26,11 @@ package struct CredentialRules: Sendable, Equatable {
     return nil
   }
 
-  package init(headers: [String] = Self.keyHeaders, cookies: [String] = [], parameters: [String] = []) {
+  package init(
+    headers: [String] = Self.keyHeaders, cookies: [String] = [], parameters: [String] = [],
+    certificate: CertificateName? = nil
+  ) {
+    self.certificate = certificate
     self.headers = headers
     self.cookies = cookies
     self.parameters = parameters
@@ -33,6 +39,9 @@ package struct CredentialRules: Sendable, Equatable {
   /// The names and values of all credentials that `request` has, in the order of the rules. Empty: it has none.
   package func credentials(of request: borrowing RequestHead) -> [[UInt8]] {
     var found: [[UInt8]] = []
+    if let kind = certificate, let name = request.certificate?.name(by: kind) {
+      Self.add(name.utf8Span.span, of: "certificate", kind.rawValue, to: &found)
+    }
     let lengths = request.fields.nameLengths
     for name in headers where lengths.contains(name.utf8.count) {
       request.fields.forEachValue(named: name) { Self.add($0.trimmed, of: "header", name, to: &found) }

@@ -59,6 +59,16 @@ package struct Fields: Sendable {
   }
 }
 
+extension Fields {
+  /// The same without those.
+  package func without(_ fields: [KnownField]) -> Fields {
+    let left = entries.filter { entry in !fields.contains { $0.rawValue == entry.known } }
+    var present = present
+    for field in fields { present.remove(field) }
+    return Fields(bytes: bytes, entries: left, present: present)
+  }
+}
+
 // MARK: - Looking up
 
 extension Fields {

@@ -6,7 +6,8 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
   case accept, acceptCharset, acceptEncoding, acceptLanguage, acceptRanges, accessControlAllowCredentials
   case accessControlAllowHeaders, accessControlAllowMethods, accessControlAllowOrigin
   case accessControlExposeHeaders, accessControlMaxAge, accessControlRequestHeaders, accessControlRequestMethod
-  case age, allow, altSvc, authorization, cacheControl, connection, contentDisposition, contentEncoding
+  case age, allow, altSvc, authorization, cacheControl, clientCert, clientCertChain, connection, contentDisposition
+  case contentEncoding
   case contentLanguage, contentLength, contentLocation, contentRange, contentType, cookie, date, etag, expect
   case expires, forwarded, host, http2Settings, idempotencyKey, ifMatch, ifModifiedSince, ifNoneMatch, ifRange
   case ifUnmodifiedSince, keepAlive, lastEventID, lastModified, link, location, maxForwards, origin, pragma
@@ -37,7 +38,8 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
     "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
     "Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Max-Age",
     "Access-Control-Request-Headers", "Access-Control-Request-Method", "Age", "Allow", "Alt-Svc",
-    "Authorization", "Cache-Control", "Connection", "Content-Disposition", "Content-Encoding",
+    "Authorization", "Cache-Control", "Client-Cert", "Client-Cert-Chain", "Connection", "Content-Disposition",
+    "Content-Encoding",
     "Content-Language", "Content-Length", "Content-Location", "Content-Range", "Content-Type", "Cookie", "Date",
     "ETag", "Expect", "Expires", "Forwarded", "Host", "HTTP2-Settings", "Idempotency-Key", "If-Match",
     "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Keep-Alive", "Last-Event-ID",

@@ -13,6 +13,8 @@ package final class RequestHead: Sendable {
   package let connection: ConnectionOptions
   /// Whether the client waits for 100 (Continue) before it sends the body (RFC 9110 10.1.1).
   package let expectsContinue: Bool
+  /// What the client has proved to be over TLS; `nil` when it showed nothing.
+  package let certificate: ClientCertificate?
 
   /// A head that did not come through ``RequestHeadParser``: HTTP/2 sessions, health checks, tests.
   ///
@@ -29,8 +31,9 @@ package final class RequestHead: Sendable {
 
   private init(
     method: Method, target: Target, version: HTTPVersion, fields: Fields, framing: BodyFraming,
-    connection: ConnectionOptions, expectsContinue: Bool
+    connection: ConnectionOptions, expectsContinue: Bool, certificate: ClientCertificate? = nil
   ) {
+    self.certificate = certificate
     self.method = method
     self.target = target
     self.version = version
@@ -41,6 +44,7 @@ package final class RequestHead: Sendable {
   }
 
   init(_ head: consuming CollectedHead<RequestLine>) throws(HTTP1Fault) {
+    certificate = nil
     let line = head.line
     let section = try RequestHead.withEffectiveHost(head.section, line: line, in: head.bytes.span)
     method = line.method
@@ -70,8 +74,18 @@ package final class RequestHead: Sendable {
     guard framing == .chunked, bytes.hasPrefix("0\r\n\r\n") else { return nil }
     let head = RequestHead(
       method: method, target: target, version: version, fields: fields, framing: .length(0), connection: connection,
-      expectsContinue: expectsContinue)
+      expectsContinue: expectsContinue, certificate: certificate)
     return (head, 5)
+  }
+
+  /// The request of a client with that certificate, without what it says of certificates itself (RFC 9440, 4).
+  package func proved(by certificate: ClientCertificate?) -> RequestHead {
+    let isClaimed = fields.contains(.clientCert) || fields.contains(.clientCertChain)
+    guard certificate != nil || isClaimed else { return self }
+    return RequestHead(
+      method: method, target: target, version: version,
+      fields: isClaimed ? fields.without([.clientCert, .clientCertChain]) : fields, framing: framing,
+      connection: connection, expectsContinue: expectsContinue, certificate: certificate)
   }
 
   // The head never changes, so what its parts hold lives as long as it does; the compiler sees that of structures only.
@@ -112,6 +126,21 @@ package final class RequestHead: Sendable {
 }
 
 extension RequestHead {
+  /// Where the same target is over https, at the port that https has by default (RFC 9110, 4.2.2). `nil` when the request
+  /// names no host.
+  package var secureLocation: FieldValue? {
+    let (fields, target) = (self.fields, self.target)
+    guard let host = fields.first(.host), let authority = Authority(parsing: host) else { return nil }
+    var location = Array("https://".utf8)
+    if authority.isIPv6Literal { location.append(UInt8(ascii: "[")) }
+    location += [UInt8](copying: host.extracting(authority.host))
+    if authority.isIPv6Literal { location.append(UInt8(ascii: "]")) }
+    // `*` has no place in a URL.
+    location += target.path.hasPrefix("/") ? [UInt8](copying: target.path) : [UInt8(ascii: "/")]
+    if let query = target.query { location += [UInt8(ascii: "?")] + [UInt8](copying: query) }
+    return FieldValue(location.span)
+  }
+
   private static func withEffectiveHost(
     _ section: FieldSection, line: RequestLine, in bytes: Span<UInt8>
   ) throws(HTTP1Fault) -> FieldSection {

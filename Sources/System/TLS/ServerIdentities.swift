@@ -126,6 +126,10 @@ final class ServerIdentities: @unchecked Sendable {
   @unsafe
   private static func setSessions(_ context: OpaquePointer, _ settings: TLSServerSettings) {
     unsafe SSL_CTX_ctrl(context, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
+    if settings.wantsChain {
+      unsafe SSL_CTX_set_num_tickets(context, 0)
+      unsafe SSL_CTX_set_options(context, fermata_tls_no_ticket)
+    }
     var scope = unsafe Certificate.digest(of: SSL_CTX_get0_certificate(context))
     if let roots = settings.clientRoots {
       scope += Array(settings.clientCertificates.rawValue.utf8)

@@ -63,6 +63,9 @@ package final class TLSConnection: Connection {
   /// OpenSSL's name of the cipher; empty once closed.
   package var cipher: String { engine?.cipher ?? "" }
 
+  /// What the client has shown; `nil` when it showed nothing, or once closed.
+  package var peerCertificate: PeerCertificate? { engine?.peerCertificate }
+
   package var localAddress: SocketAddress {
     let address = isClosed ? nil : try? SocketCalls.localAddress(of: descriptor).get()
     return address?.unmapped ?? SocketAddress(v4: 0, port: 0)

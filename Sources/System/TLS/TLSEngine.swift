@@ -142,6 +142,21 @@ struct TLSEngine: ~Copyable {
   /// Bytes are here already that no event of the socket will tell of.
   var hasPending: Bool { unsafe SSL_has_pending(ssl) == 1 }
 
+  /// The certificate that the peer has shown, which was found good; `nil` when it showed none.
+  var peerCertificate: PeerCertificate? {
+    guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
+    defer { unsafe X509_free(certificate) }
+    // On the accepting side the peer's own is not among them.
+    let others = unsafe SSL_get_peer_cert_chain(ssl)
+    let chain = (0..<max(0, unsafe OPENSSL_sk_num(others))).map { index in
+      unsafe Certificate.encoded(OpaquePointer(OPENSSL_sk_value(others, index)))
+    }
+    let digest = unsafe Certificate.digest(of: certificate)
+    return unsafe PeerCertificate(
+      der: Certificate.encoded(certificate), chain: chain, subject: Certificate.subject(of: certificate),
+      firstName: Certificate.firstName(of: certificate), digest: digest)
+  }
+
   var cipher: String {
     unsafe SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)).map { unsafe String(cString: $0) } ?? ""
   }

@@ -51,6 +51,9 @@ package struct TLSServerSettings: Hashable, Sendable {
   package var clientRoots: String?
   /// Of no effect without `clientRoots`.
   package var clientCertificates = ClientCertificates.require
+  /// Whether each handshake brings the certificates of the client's issuers: sessions are not taken up then, for they hold
+  /// the client's own only.
+  package var wantsChain = false
   /// Whether a client is refused that asks for a name which no certificate has. One that asks for none never is.
   package var refusesUnknownNames = false
   package var newestVersion = TLSVersion.version13

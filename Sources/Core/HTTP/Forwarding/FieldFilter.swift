@@ -17,6 +17,9 @@ struct FieldFilter {
     .xForwardedServer, .xRealIP,
   ]
 
+  /// What only the gateway may say, which has shaken hands with the client (RFC 9440, 4).
+  static let clientCertificate: KnownFieldSet = [.clientCert, .clientCertChain]
+
   init(dropped: KnownFieldSet, connection: ConnectionOptions, checksOthers: Bool) {
     self.dropped = dropped.union(FieldFilter.hopByHop).union(connection.nominated)
     self.checksOthers = checksOthers || connection.nominatesOthers

@@ -94,6 +94,7 @@ extension Forwarding {
     dropped.insert(.host)
     // The gateway answers it.
     dropped.insert(.expect)
+    dropped = dropped.union(FieldFilter.clientCertificate)
     if let client, client.isTrusted {
       // Written anew with the peer's own address.
       dropped.insert(.xForwardedFor)
@@ -116,6 +117,7 @@ extension Forwarding {
     into buffer: inout ByteBuffer
   ) {
     let decided = rules.dropped.union(rules.overrides.present)
+    if let certificate = head.certificate { writeCertificate(certificate, decided, into: &buffer) }
     if !decided.contains(.xForwardedFor) { writeForwardedFor(head, client, into: &buffer) }
     if !decided.contains(.xForwardedProto), !client.isTrusted || !head.fields.contains(.xForwardedProto) {
       buffer.append(client.isSecure ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n")
@@ -125,6 +127,20 @@ extension Forwarding {
     else { return }
     buffer.append("X-Forwarded-Host: ")
     buffer.append(host)
+    buffer.append("\r\n")
+  }
+
+  private static func writeCertificate(
+    _ certificate: ClientCertificate, _ decided: KnownFieldSet, into buffer: inout ByteBuffer
+  ) {
+    if !decided.contains(.clientCert) {
+      buffer.append("Client-Cert: ")
+      buffer.append(certificate.field.bytes)
+      buffer.append("\r\n")
+    }
+    guard !decided.contains(.clientCertChain), let chain = certificate.chainField else { return }
+    buffer.append("Client-Cert-Chain: ")
+    buffer.append(chain.bytes)
     buffer.append("\r\n")
   }
 

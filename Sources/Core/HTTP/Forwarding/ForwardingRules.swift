@@ -77,12 +77,15 @@ package struct ForwardedClient: Sendable {
   package let isTrusted: Bool
   /// As much of the address as the log may say; empty: nothing.
   package let logged: String
+  /// What was agreed on over TLS; `nil` without it.
+  package let tls: ClientTLS?
 
   /// - Parameters:
   ///   - address: the peer's IP address without a port.
   ///   - isSecure: whether it came over TLS.
-  package init(address: String, isSecure: Bool, isTrusted: Bool, logged: String = "") {
+  package init(address: String, isSecure: Bool, isTrusted: Bool, logged: String = "", tls: ClientTLS? = nil) {
     self.logged = logged
+    self.tls = tls
     self.address = FieldValue(address) ?? FieldValue(literal: "unknown")
     self.isSecure = isSecure
     self.isTrusted = isTrusted
