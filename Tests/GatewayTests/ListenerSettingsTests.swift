@@ -1,6 +1,7 @@
 import Gateway
 import Harness
 import JSON
+import Loop
 import TLS
 import Testing
 import Time
@@ -57,10 +58,51 @@ import Time
     ("listeners: [{ address: \":9000\" }, { address: \"127.0.0.1:9000\" }]", "listeners[1].address"),
     ("listeners: [{ address: \"127.0.0.1:9000\", tls: { cert: \"/nowhere.pem\" } }]", "listeners[0].tls.cert"),
     ("listeners: [{ address: \"127.0.0.1:9000\", port: 1 }]", "listeners[0].port"),
+    ("listen: \"unix:\"", "listen"), ("listen: \"unix:run/fermata.sock\"", "listen"),
+    ("listen: \"unix:/run/\"", "listen"),
+    ("admin: { listen: \"unix:/run/admin.sock\" }", "admin.listen"), ("socketMode: \"0980\"", "socketMode"),
+    ("socketMode: 660", "socketMode"), ("socketMode: \"4660\"", "socketMode"), ("socketMode: \"60\"", "socketMode"),
+    ("listen: \"unix:/a\", listeners: [{ address: \"unix:/a\" }]", "listeners[0].address"),
+    ("redirect: \"http\"", "redirect"), ("redirect: \"https\", tls: { cert: \"/nowhere.pem\" }", "redirect"),
+    ("proxyProtocol: \"v3\"", "proxyProtocol"), ("proxyProtocol: \"v1\"", "trustedProxies"),
+    ("listeners: [{ address: \":9000\", proxyProtocol: \"v2\" }]", "listeners[0].proxyProtocol"),
   ])
   func `a mistake is told with its place`(members: String, path: String) {
     let fault = Self.fault(members)
     #expect(fault?.contains(path) == true, "\(fault ?? "no fault")")
+  }
+
+  @Test func `the path of a socket has a longest length`() throws {
+    let path = "/" + String(repeating: "a", count: 105)
+    #expect(try ConfigurationTests.decode(Self.document("listen: \"unix:\(path)\"")).listen.path == path)
+    #expect(Self.fault("listen: \"unix:\(path)a\"")?.contains("106 bytes") == true)
+  }
+
+  @Test func `sockets, redirects and PROXY headers are read, written and read again`() throws {
+    let text = """
+      listen: "unix:/run/a.sock", socketMode: "0600", proxyProtocol: "v2",
+      listeners: [
+        { address: "unix:/run/b.sock", socketMode: "666" }, { address: ":80", redirect: "https" },
+        { address: ":81", proxyProtocol: "v1" },
+      ], trustedProxies: ["10.0.0.0/8"],
+      """
+    let configuration = try ConfigurationTests.decode(Self.document(text))
+    #expect(configuration.listen.isUnix && configuration.main.socketMode.bits == 0o600)
+    #expect(configuration.main.proxyProtocol == .v2 && configuration.listeners[0].socketMode.bits == 0o666)
+    #expect(configuration.listeners.map(\.redirect) == [.off, .https, .off])
+    #expect(configuration.listeners.map(\.proxyProtocol) == [.off, .off, .v1])
+    #expect(try ConfigurationTests.decode(configuration.summary).summary == configuration.summary)
+    // Whoever may use a socket in the file system may say who the client is.
+    #expect(Self.fault("listen: \"unix:/a\", proxyProtocol: \"v2\"") == nil)
+  }
+
+  @Test func `a reload takes redirects and PROXY headers, but no other mode of a socket`() throws {
+    let old = try ConfigurationTests.decode(Self.document("listen: \"unix:/a\""))
+    let wanted = try ConfigurationTests.decode(
+      Self.document("listen: \"unix:/a\", socketMode: \"0600\", redirect: \"https\", proxyProtocol: \"v1\""))
+    let (inForce, needs) = old.reloading(wanted)
+    #expect(needs.map(\.path) == ["socketMode"] && inForce.main.socketMode.bits == 0o660)
+    #expect(inForce.main.redirect == .https && inForce.main.proxyProtocol == .v1)
   }
 
   @Test func `certificates of clients need who signs them, and a key its certificate`() throws {

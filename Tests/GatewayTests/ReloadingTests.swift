@@ -8,6 +8,7 @@ import Time
   private static let other = """
     {
       upstream: "http://a", listen: "127.0.0.1:1", share: true, workers: 7, admin: { listen: "127.0.0.1:2" },
+      socketMode: "0600",
       flags: {
         file: "f.json", default: "shield", guardState: "g.json", guardRedis: { url: "redis://r" }, guard: { window: 3 },
       },

@@ -68,6 +68,8 @@ package final class Gateway {
   private var logFlush: Timer?
   /// What the drain has still to do.
   private var timers: [Timer] = []
+  /// Of the listeners in the file system: removed when no more clients are taken.
+  private var socketFiles: [UnixSocketFile] = []
   private var guardTimer: Timer?
   private var censusTimer: Timer?
   private(set) var isDraining = false
@@ -115,10 +117,15 @@ package final class Gateway {
     try refuseUnsupportedRedis()
     var addresses = configuration.places.map(\.address)
     try Listeners.claim(configuration)
+    let sockets = try Listeners.openSockets(configuration)
+    socketFiles = sockets.values.map(\.file)
+    var isStarted = false
+    defer { if !isStarted { removeSocketFiles() } }
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        hub: hub, peers: peers, limits: connectionLimits, tickets: tickets, addresses: addresses)
+        hub: hub, peers: peers, limits: connectionLimits, tickets: tickets, addresses: addresses,
+        sockets: sockets)
       // With port 0 the first worker's listener picks one, and the others share it.
       addresses = handle.addresses
       workers.append(handle)
@@ -162,6 +169,13 @@ package final class Gateway {
     log.flush()
     flushRegularly()
     reportToService()
+    isStarted = true
+  }
+
+  /// Whoever connects from here on is told that nobody listens, instead of waiting for one who leaves.
+  private func removeSocketFiles() {
+    for file in socketFiles { file.remove() }
+    socketFiles = []
   }
 
   private func reportToService() {
@@ -349,6 +363,7 @@ package final class Gateway {
   }
 
   private func closeListeners() {
+    removeSocketFiles()
     guardKeeper.rest()
     gatherCensus { self.censusKeeper.rest() }
     handOverAdmin()
@@ -387,6 +402,7 @@ package final class Gateway {
 
   /// Ends everything at once.
   package func stop() {
+    removeSocketFiles()
     for worker in workers { worker.stop() }
     dashboard.end()
     workers.removeAll()

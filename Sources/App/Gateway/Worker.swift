@@ -106,9 +106,12 @@ package final class Worker {
 
   /// Opens the listeners, in the order of the configuration's places.
   ///
+  /// - Parameter sockets: those in the file system, which all loops share.
   /// - Returns: where they listen.
-  func listen(at addresses: [SocketAddress]) throws(ListenFault) -> [SocketAddress] {
-    let places = try listeners.open(at: addresses, on: context.loop)
+  func listen(
+    at addresses: [SocketAddress], _ sockets: [SocketAddress: UnixSocket] = [:]
+  ) throws(ListenFault) -> [SocketAddress] {
+    let places = try listeners.open(at: addresses, sockets, on: context.loop)
     runs.connect()
     _ = context.loop.deadlines.add(EachTick(context), at: context.loop.now)
     return places

@@ -25,7 +25,8 @@ final class WorkerHandle {
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, tickets: TicketKeys, addresses: [SocketAddress]
+    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, tickets: TicketKeys, addresses: [SocketAddress],
+    sockets: [SocketAddress: UnixSocket]
   ) throws(Gateway.StartError) -> WorkerHandle {
     let started = Rendezvous<Result<(LoopBound<Worker>, [SocketAddress]), Gateway.StartError>>()
     let thread: LoopThread
@@ -37,7 +38,7 @@ final class WorkerHandle {
           context: context, settings: settings, flags: flags, hub: hub, peers: peers, limits: limits,
           tickets: tickets, stores: RedisStores(hub: hub, context: context))
         do throws(ListenFault) {
-          let bound = try worker.listen(at: addresses)
+          let bound = try worker.listen(at: addresses, sockets)
           started.put(.success((LoopBound(worker, loop: loop), bound)))
         } catch {
           started.put(.failure(Gateway.StartError(description: error.description)))

@@ -81,7 +81,7 @@ package final class GatewayProcess: Sendable {
     let deadline = SystemClock.now + .seconds(20)
     while SystemClock.now < deadline {
       if let line = Self.lines(directory.text("log")).first(where: { $0["event"]?.string == "started" }),
-        let address = line["listen"]?.string.flatMap(SocketAddress.init(parsing:)),
+        let address = line["listen"]?.string.flatMap(Self.address),
         let admin = line["admin"]?.string.flatMap(SocketAddress.init(parsing:))
       {
         return GatewayProcess(address: address, admin: admin, child: child, directory: directory, clients: clients)
@@ -92,6 +92,11 @@ package final class GatewayProcess: Sendable {
       try await Task.sleep(for: .milliseconds(5))
     }
     throw SupportError("fermata serve did not start in time: \(directory.text("log") ?? "")")
+  }
+
+  /// An address as the log writes it.
+  package static func address(_ text: String) -> SocketAddress? {
+    text.hasPrefix("unix:") ? SocketAddress(unix: String(text.dropFirst(5))) : SocketAddress(parsing: text)
   }
 
   /// The log so far, one object a line.

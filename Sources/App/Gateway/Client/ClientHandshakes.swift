@@ -66,13 +66,16 @@ final class ClientHandshakes {
 
   var count: Int { underWay.count }
   /// Whether no more may begin now.
-  var isFull: Bool { budget.isFull }
+  private var isFull: Bool { budget.isFull }
 
   /// Called when more may begin again.
   var roomIsBack: () -> Void {
     get { budget.roomIsBack }
     set { budget.roomIsBack = newValue }
   }
+
+  /// Called when no more may begin.
+  var becameFull: () -> Void = {}
 
   /// - Parameter completion: gets the connection, or nothing; not called after `cancelAll()`.
   func begin(
@@ -88,6 +91,7 @@ final class ClientHandshakes {
       count(outcome)
       completion(try? outcome.get())
     }
+    if isFull { becameFull() }
   }
 
   func cancelAll() {

@@ -17,20 +17,21 @@ final class ClientListeners {
   init(_ clients: ClientRoster) {
     self.clients = clients
     clients.handshakes.roomIsBack = { [unowned self] in for listener in listeners { listener.resume() } }
+    clients.handshakes.becameFull = { [unowned self] in pauseSecureListeners() }
   }
 
   /// Opens them, in the order of the configuration's places.
   ///
+  /// - Parameter sockets: those in the file system, by their addresses.
   /// - Returns: where they listen.
-  func open(at addresses: [SocketAddress], on loop: EventLoop) throws(ListenFault) -> [SocketAddress] {
-    var options = SocketOptions()
-    options.unsentLimit = Self.unsentLimit
+  func open(
+    at addresses: [SocketAddress], _ sockets: [SocketAddress: UnixSocket], on loop: EventLoop
+  ) throws(ListenFault) -> [SocketAddress] {
     for (index, address) in addresses.enumerated() {
       do throws(SocketError) {
         listeners.append(
-          try Listener(loop: loop, address: address, options: options) { [unowned self] connection in
+          try Self.listener(at: address, sockets[address], on: loop) { [unowned self] connection in
             clients.accept(connection, at: index)
-            if clients.handshakes.isFull { pauseSecureListeners() }
           })
       } catch {
         throw ListenFault(address: address, error: error)
@@ -39,9 +40,18 @@ final class ClientListeners {
     return listeners.map(\.localAddress)
   }
 
+  private static func listener(
+    at address: SocketAddress, _ socket: UnixSocket?, on loop: EventLoop, accepted: @escaping (TCPConnection) -> Void
+  ) throws(SocketError) -> Listener {
+    if let socket { return try Listener(loop: loop, socket: socket, accepted: accepted) }
+    var options = SocketOptions()
+    options.unsentLimit = unsentLimit
+    return try Listener(loop: loop, address: address, options: options, accepted: accepted)
+  }
+
   /// Leaves new clients of TLS in the kernel's queue until some of those before them have shaken hands.
   private func pauseSecureListeners() {
-    for (index, listener) in listeners.enumerated() where clients.settings.configuration.tls(at: index) != nil {
+    for (index, listener) in listeners.enumerated() where clients.settings.configuration.place(at: index).tls != nil {
       listener.pause()
     }
   }

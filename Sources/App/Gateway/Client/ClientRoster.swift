@@ -14,7 +14,7 @@ import Time
 /// Confined to its loop's thread.
 final class ClientRoster {
   typealias MakeExchange = (consuming RequestHead, any ClientStream) -> any ClientExchange
-  typealias MakeClient = (any Connection, ListenerTLS?, ClientSpeech, ClientRoster) -> (any Client)?
+  typealias MakeClient = (any Connection, ListenerSettings, ClientSpeech, ClientRoster) -> (any Client)?
 
   let context: LoopContext
   let room: ClientRoom
@@ -25,9 +25,10 @@ final class ClientRoster {
   /// Of streams that are to end soon.
   private var endTimers: [Timer] = []
   /// Makes what serves a request.
-  let makeExchange: MakeExchange
+  private let makeExchange: MakeExchange
   private let makeClient: MakeClient
   let handshakes: ClientHandshakes
+  private let proxyHeaders: ProxyHeaders
   /// Called after a connection has left, while the loop drains.
   private let somebodyLeft: () -> Void
 
@@ -44,58 +45,79 @@ final class ClientRoster {
     self.somebodyLeft = somebodyLeft
     room = ClientRoom(limit: limit)
     handshakes = ClientHandshakes(context: context, tickets: tickets)
+    proxyHeaders = ProxyHeaders(context: context)
   }
 
   var limits: LimitSettings { settings.configuration.limits }
   var lingerTime: Nanoseconds { settings.linger }
   /// Whether there is no connection left. One that lingers has its last bytes, or the reset that shows a cut, still to
   /// come.
-  var isEmpty: Bool { clients.isEmpty && room.lingeringCount == 0 && handshakes.count == 0 }
+  var isEmpty: Bool { connections == 0 }
   /// Connections that do not linger.
   var openConnections: Int { clients.count }
   /// Connections, also those that linger.
-  var connections: Int { clients.count + room.lingeringCount + handshakes.count }
+  var connections: Int { clients.count + room.lingeringCount + beginning }
+  /// Connections of which no request can be read yet.
+  private var beginning: Int { handshakes.count + proxyHeaders.count }
 
-  /// - Parameter listener: the place of the listener that has accepted it.
-  func accept(_ connection: TCPConnection, at listener: Int) {
-    guard let tls = settings.configuration.tls(at: listener) else {
-      // The request is here by now in most cases; to be told so would take another turn.
-      let takesBoth = settings.configuration.http2(at: listener) == .cleartext
-      if serve(connection, as: takesBoth ? .either : .http11) { connection.readNow() }
+  /// - Parameter index: the place of the listener that has accepted it.
+  func accept(_ connection: TCPConnection, at index: Int) {
+    let listener = settings.configuration.place(at: index)
+    guard let version = listener.proxyProtocol.version else {
+      if admits(connection, isPlain: listener.tls == nil) { welcome(connection, at: listener) }
       return
     }
-    // Before its handshake a client can be told nothing.
-    guard admits() else {
-      _ = context.refused(.overload, 503, "overload", from: logged(connection))
-      return connection.close()
+    guard isTrusted(connection.peerAddress) else {
+      proxyHeaders.refuse(connection, as: logged(connection))
+      return
     }
-    handshakes.begin(connection, as: tls, timeout: limits.headTimeout) { [unowned self] secured in
-      guard let secured else { return connectionLeft() }
-      begin(secured, tls: tls, secured.applicationProtocol == "h2" ? .http2 : .http11)
+    guard admits(connection, isPlain: false) else { return }
+    proxyHeaders.begin(connection, version, timeout: limits.headTimeout, logged: logged(connection)) {
+      [unowned self] passed in
+      if let passed { welcome(passed, at: listener) } else { connectionLeft() }
     }
   }
 
-  /// Reads requests from a client's connection.
-  ///
-  /// - Returns: whether there was room for it.
-  @discardableResult
-  func serve(_ connection: any Connection, as speech: ClientSpeech = .http11) -> Bool {
-    guard admits() else {
-      refuseQuickly(connection)
-      return false
+  private func welcome(_ connection: TCPConnection, at listener: ListenerSettings) {
+    guard let tls = listener.tls else {
+      begin(connection, listener, listener.http2 == .cleartext ? .either : .http11)
+      // The request is here by now in most cases; to be told so would take another turn.
+      connection.readNow()
+      return
     }
-    begin(connection, tls: nil, speech)
-    return true
+    handshakes.begin(connection, as: tls, timeout: limits.headTimeout) { [unowned self] secured in
+      guard let secured else { return connectionLeft() }
+      begin(secured, listener, secured.applicationProtocol == "h2" ? .http2 : .http11)
+    }
+  }
+
+  /// Reads requests from a client's connection, which came to no listener.
+  func serve(_ connection: any Connection) {
+    if admits(connection, isPlain: true) { begin(connection, ListenerSettings(address: .localPeer), .http11) }
+  }
+
+  /// Whether there is room for the connection. Without it, it is closed.
+  ///
+  /// - Parameter isPlain: whether the client can be told so. Before its handshake it can't.
+  private func admits(_ connection: any Connection, isPlain: Bool) -> Bool {
+    if admits() { return true }
+    if isPlain {
+      refuseQuickly(connection)
+    } else {
+      _ = context.refused(.overload, 503, "overload", from: logged(connection))
+      connection.close()
+    }
+    return false
   }
 
   /// Counts a new connection. Returns whether there is room for it.
   private func admits() -> Bool {
     context.shard.increment(context.metrics.connections)
-    return room.admitsClient(beside: clients.count + handshakes.count)
+    return room.admitsClient(beside: clients.count + beginning)
   }
 
-  private func begin(_ connection: any Connection, tls: ListenerTLS?, _ speech: ClientSpeech) {
-    guard let client = makeClient(connection, tls, speech, self) else {
+  private func begin(_ connection: any Connection, _ listener: ListenerSettings, _ speech: ClientSpeech) {
+    guard let client = makeClient(connection, listener, speech, self) else {
       connection.close()
       return connectionLeft()
     }
@@ -136,6 +158,17 @@ final class ClientRoster {
 
   private func logged(_ connection: any Connection) -> String {
     settings.configuration.log.clientAddress.text(of: connection.peerAddress.host)
+  }
+
+  /// What serves a request of `client`; `begin()` is to be called next.
+  func exchange(
+    for request: consuming RequestHead, of client: any ClientStream, isRedirected: Bool
+  ) -> any ClientExchange {
+    let request = request.proved(by: client.forwarded.tls?.certificate)
+    guard isRedirected else { return makeExchange(request, client) }
+    let logged = settings.configuration.log.clientAddress.text(for: client.forwarded, request.fields)
+    return RedirectExchange(
+      request, client: client, logged: logged, redactions: settings.redactions, context: context)
   }
 
   /// The connection is closed, or lingers.
@@ -195,28 +228,36 @@ final class ClientRoster {
   /// Breaks all connections.
   func stop() {
     handshakes.cancelAll()
+    proxyHeaders.cancelAll()
     for client in clients { client.abandon() }
     room.endLingering()
   }
 
   // MARK: - What backends are told
 
-  /// What backends are told of a client at `peer`. Many connections in a row come from the same address, a load
-  /// balancer's for instance.
-  func forwardedClient(for peer: SocketAddress, isSecure: Bool) -> ForwardedClient {
+  /// What is known of a client. Many connections in a row come from the same address, a load balancer's for instance.
+  func forwardedClient(of connection: any Connection, at listener: ListenerSettings) -> ForwardedClient {
+    let peer = connection.peerAddress
+    guard let secure = connection as? TLSConnection else { return forwardedClient(for: peer) }
+    let tls = ClientTLS(secure, withChain: listener.tls?.server.wantsChain == true)
+    return ForwardedClient(
+      address: peer.host, isSecure: true, isTrusted: isTrusted(peer), logged: logged(connection), tls: tls)
+  }
+
+  private func forwardedClient(for peer: SocketAddress) -> ForwardedClient {
     var host = peer
     host.port = 0
-    if let lastForwarded, lastForwarded.isSecure == isSecure, host == lastForwardedHost,
-      lastForwardedSettings === settings
-    {
-      return lastForwarded
-    }
-    let isTrusted = settings.configuration.trustedProxies.contains { $0.contains(peer) }
+    if let lastForwarded, host == lastForwardedHost, lastForwardedSettings === settings { return lastForwarded }
     let client = ForwardedClient(
-      address: peer.host, isSecure: isSecure, isTrusted: isTrusted,
+      address: peer.host, isSecure: false, isTrusted: isTrusted(peer),
       logged: settings.configuration.log.clientAddress.text(of: peer.host))
     (lastForwarded, lastForwardedHost, lastForwardedSettings) = (client, host, settings)
     return client
+  }
+
+  /// Whether what the peer says about the client before it is believed. Whoever may use a socket in the file system is.
+  private func isTrusted(_ peer: SocketAddress) -> Bool {
+    peer.isUnix || settings.configuration.trustedProxies.contains { $0.contains(peer) }
   }
 
   private var lastForwarded: ForwardedClient?

@@ -18,6 +18,8 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   let forwarded: ForwardedClient
   /// Of a client over https, and of its listener: what browsers are told of coming over https only.
   let transportSecurity: String?
+  /// Whether all that it gets is where to go on over https.
+  private let isRedirected: Bool
   /// Our place in the roster.
   var rosterIndex = -1
   /// Our place among those that are closed first when connections run short.
@@ -42,14 +44,15 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   /// The close of the answer that was written last, until it is known how it went.
   var measured: MeasuredClose?
 
-  /// - Parameter tls: how its listener speaks TLS, if it does.
-  init(connection: any Connection, tls: ListenerTLS?, roster: ClientRoster) {
+  /// - Parameter listener: where it came.
+  init(connection: any Connection, listener: ListenerSettings, roster: ClientRoster) {
     self.connection = connection
     self.roster = roster
     context = roster.context
     response = ResponseChannel(connection: connection)
-    forwarded = roster.forwardedClient(for: connection.peerAddress, isSecure: tls != nil)
-    transportSecurity = tls?.strictTransportSecurity
+    forwarded = roster.forwardedClient(of: connection, at: listener)
+    transportSecurity = listener.tls?.strictTransportSecurity
+    isRedirected = listener.redirect == .https
     idleSince = context.loop.now
     connection.handler = self
     deadline = context.loop.deadlines.add(self, at: context.loop.now + limits.headTimeout)
@@ -121,7 +124,7 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     machine.requestCame(
       hasBody: hasBody, limit: limits.requestsPerConnection, mayContinue: head.isKeepAlive && !context.isLeaving)
-    let exchange = roster.makeExchange(head, self)
+    let exchange = roster.exchange(for: head, of: self, isRedirected: isRedirected)
     self.exchange = exchange
     wakeUp(at: context.loop.now + .milliseconds(100))
     // A request's head and body leave for the backend in one call.

@@ -1,28 +1,26 @@
 import JSON
-import Loop
+package import Loop
 import TLS
 import Time
 
 // Where clients connect.
 extension Configuration {
+  /// Where clients connect first of all.
+  package var listen: SocketAddress { main.address }
+  /// How clients at `listen` are served over TLS; `nil`: plain HTTP.
+  package var tls: ListenerTLS? { main.tls }
+
   /// All places where clients connect; `listen` is the first.
-  var places: [ListenerSettings] { [ListenerSettings(address: listen, tls: tls, http2: http2)] + listeners }
+  var places: [ListenerSettings] { [main] + listeners }
 
-  /// How clients of a listener are served: `nil` for plain HTTP.
-  ///
-  /// - Parameter index: its place in `places`.
-  func tls(at index: Int) -> ListenerTLS? { index == 0 ? tls : listeners[index - 1].tls }
-
-  /// Whether a listener takes HTTP/2.
-  ///
-  /// - Parameter index: its place in `places`.
-  func http2(at index: Int) -> HTTP2Use { index == 0 ? http2 : listeners[index - 1].http2 }
+  /// One of them.
+  func place(at index: Int) -> ListenerSettings { index == 0 ? main : listeners[index - 1] }
 
   mutating func readListeners(_ reader: JSONReader) {
-    let secure = reader.nested("tls")
-    http2 = reader.http2(hasTLS: secure != nil)
-    tls = secure.flatMap { ListenerTLS($0, http2: http2) }
-    listeners = reader.nestedArray("listeners").compactMap { ListenerSettings($0) }
+    listeners = reader.nestedArray("listeners").map { inner in
+      inner.require("address")
+      return ListenerSettings(inner, address: "address", or: .loopback(port: 0))
+    }
     for (index, listener) in listeners.enumerated() {
       let taken =
         [("listen", listen), ("admin.listen", admin.listen)]
@@ -30,8 +28,18 @@ extension Configuration {
       for (name, address) in taken where listener.address.overlaps(address) {
         reader.fault(
           at: "listeners[\(index)].address",
-          "\(listener.address) and \"\(name)\", \(address), are the same place; choose another port")
+          "\(listener.address) and \"\(name)\", \(address), are the same place; choose another")
       }
+    }
+  }
+
+  /// Whoever may send a header says who the client is: nobody but those who are trusted may, whose addresses must be known.
+  func checkProxyProtocol(_ reader: JSONReader) {
+    guard trustedProxies.isEmpty else { return }
+    for (index, place) in places.enumerated() where place.proxyProtocol != .off && !place.address.isUnix {
+      reader.fault(
+        at: index == 0 ? "proxyProtocol" : "listeners[\(index - 1)].proxyProtocol",
+        "needs \"trustedProxies\": the addresses of those who send such headers")
     }
   }
 
@@ -40,13 +48,16 @@ extension Configuration {
   /// - Returns: what was wanted and is not in force.
   mutating func keepListeners(of old: Configuration) -> [RestartNeed] {
     var needs: [RestartNeed] = []
+    main.address = old.main.address
+    main.socketMode = old.main.socketMode
     if (tls == nil) != (old.tls == nil) {
       needs.append(
         RestartNeed(path: "tls", inForce: old.tls?.document ?? .null, configured: tls?.document ?? .null))
-      tls = old.tls
+      main.tls = old.tls
+      main.redirect = old.main.redirect
     }
     func shape(_ configuration: Configuration) -> [String] {
-      configuration.listeners.map { "\($0.address) \($0.tls != nil)" }
+      configuration.listeners.map { "\($0.address) \($0.socketMode.text) \($0.tls != nil)" }
     }
     if shape(self) != shape(old) {
       needs.append(
@@ -81,9 +92,9 @@ extension Configuration {
 
   /// - Throws: when a file can't be used; then nothing is changed.
   mutating func rereadCertificates() throws(TLSError) {
-    let own = try tls?.rereadingFiles()
+    let own = try main.tls?.rereadingFiles()
     var others = listeners
     for index in others.indices { others[index].tls = try others[index].tls?.rereadingFiles() }
-    (tls, listeners) = (own, others)
+    (main.tls, listeners) = (own, others)
   }
 }

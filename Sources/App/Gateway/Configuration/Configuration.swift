@@ -6,12 +6,8 @@ package import Time
 
 /// Everything that can be set, as one immutable value. A reload builds a new one; what is running keeps its own.
 package struct Configuration: Sendable {
-  /// Where clients connect.
-  package var listen = SocketAddress.loopback(port: 8080)
-  /// How clients at `listen` are served over TLS; `nil`: plain HTTP.
-  package var tls: ListenerTLS?
-  /// Whether HTTP/2 is spoken at `listen`.
-  package var http2 = HTTP2Use.off
+  /// Where clients connect, and how they are served there.
+  package var main = ListenerSettings(address: .loopback(port: 8080))
   /// Where clients connect besides.
   package var listeners: [ListenerSettings] = []
   package var admin = AdminSettings()
@@ -65,7 +61,7 @@ extension Configuration {
   }
 
   private mutating func read(_ reader: JSONReader, _ secrets: SecretSource) {
-    listen = reader.address("listen") ?? listen
+    main = ListenerSettings(reader, address: "listen", or: main.address)
     isShared = reader.bool("share", default: isShared)
     workers = reader.int("workers", in: 1...256, default: workers)
     drain = reader.duration("drain", default: drain)
@@ -89,6 +85,7 @@ extension Configuration {
       reader.elements("trustedProxies", expected: "an address or a range such as \"10.0.0.0/8\"") { value, _ in
         value.string.flatMap(AddressRange.init(parsing:))
       } ?? []
+    checkProxyProtocol(reader)
     readRoutes(reader, secrets)
   }
 
@@ -172,9 +169,24 @@ extension Configuration {
 extension JSONReader {
   /// `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every address of the machine.
   func address(_ name: String) -> SocketAddress? {
-    read(name, expected: "an address with a port, such as \"127.0.0.1:8080\"") { value in
-      guard let text = value.string else { return nil }
-      return SocketAddress(parsing: text.hasPrefix(":") ? "0.0.0.0" + text : text)
+    read(name, expected: "an address with a port, such as \"127.0.0.1:8080\"", Self.address)
+  }
+
+  private static func address(_ value: JSONValue) -> SocketAddress? {
+    value.string.flatMap { SocketAddress(parsing: $0.hasPrefix(":") ? "0.0.0.0" + $0 : $0) }
+  }
+
+  /// The same, or `unix:/run/fermata.sock` for a socket in the file system.
+  func listenAddress(_ name: String) -> SocketAddress? {
+    let longest = SocketAddress.longestPath - 1
+    let expected =
+      "an address with a port, such as \"127.0.0.1:8080\", or \"unix:\" and a path from / on of at most \(longest) bytes"
+    return read(name, expected: expected) { value in
+      guard let text = value.string, text.hasPrefix("unix:") else { return Self.address(value) }
+      let path = text.dropFirst(5)
+      // One byte is for the name that a new socket has until it takes the path.
+      guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= longest else { return nil }
+      return SocketAddress(unix: String(path))
     }
   }
 }

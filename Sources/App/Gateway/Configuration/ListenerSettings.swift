@@ -1,34 +1,89 @@
 import JSON
 package import Loop
+import Sockets
 package import TLS
 package import Time
 
-/// Where clients connect besides `listen`.
-package struct ListenerSettings: Sendable {
-  package var address: SocketAddress
-  /// `nil`: plain HTTP.
-  package var tls: ListenerTLS?
-  package var http2: HTTP2Use
+/// Whether clients of a plain listener are sent to https.
+package enum HTTPSRedirect: String, CaseIterable, Sendable {
+  case off
+  /// Each request is answered with 308 to the same target over https, and nothing else is served.
+  case https
+}
 
-  package init(address: SocketAddress, tls: ListenerTLS?, http2: HTTP2Use) {
-    self.address = address
-    self.tls = tls
-    self.http2 = http2
+/// Whether clients come through a load balancer that says who they are, in a header before all else.
+package enum ProxyProtocol: String, CaseIterable, Sendable {
+  case off, v1, v2
+
+  var version: ProxyHeaderParser.Version? {
+    switch self {
+    case .off: nil
+    case .v1: .v1
+    case .v2: .v2
+    }
+  }
+}
+
+/// Who may connect to a socket in the file system, as chmod(1) writes it.
+package struct SocketMode: Equatable, Sendable {
+  package var bits: UInt32 = 0o660
+
+  package init() {}
+
+  /// Three or four octal digits, without the bits above those of users.
+  init?(_ text: String) {
+    guard (3...4).contains(text.utf8.count), let bits = UInt32(text, radix: 8), bits <= 0o777 else { return nil }
+    self.bits = bits
   }
 
-  /// - Returns: `nil` when there is a mistake, which has been told.
-  init?(_ reader: JSONReader) {
-    reader.require("address")
-    let address = reader.address("address")
-    let tls = reader.nested("tls")
-    let http2 = reader.http2(hasTLS: tls != nil)
-    let settings = tls.flatMap { ListenerTLS($0, http2: http2) }
-    guard let address, tls == nil || settings != nil else { return nil }
-    self.init(address: address, tls: settings, http2: http2)
+  var text: String {
+    let digits = String(bits, radix: 8)
+    return String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits
+  }
+}
+
+/// One place where clients connect.
+package struct ListenerSettings: Sendable {
+  package var address: SocketAddress
+  /// Of the socket, where it is one in the file system.
+  package var socketMode = SocketMode()
+  /// `nil`: plain HTTP.
+  package var tls: ListenerTLS?
+  package var http2 = HTTP2Use.off
+  package var redirect = HTTPSRedirect.off
+  package var proxyProtocol = ProxyProtocol.off
+
+  package init(address: SocketAddress) {
+    self.address = address
+  }
+
+  /// - Parameters:
+  ///   - name: of the member that says where.
+  ///   - fallback: taken where there is none, or a wrong one.
+  init(_ reader: JSONReader, address name: String, or fallback: SocketAddress) {
+    address = reader.listenAddress(name) ?? fallback
+    let isDigits = "three or four octal digits, such as \"0660\""
+    socketMode = reader.read("socketMode", expected: isDigits) { $0.string.flatMap(SocketMode.init) } ?? socketMode
+    let secure = reader.nested("tls")
+    http2 = reader.http2(hasTLS: secure != nil)
+    tls = secure.flatMap { [http2] in ListenerTLS($0, http2: http2) }
+    redirect = reader.choice("redirect") ?? redirect
+    if redirect == .https, secure != nil { reader.fault("redirect", "is for listeners without \"tls\"") }
+    proxyProtocol = reader.choice("proxyProtocol") ?? proxyProtocol
+  }
+
+  /// What both places of such settings write alike: the top of the configuration, and a member of `listeners`.
+  var members: [(name: String, value: JSONValue)] {
+    [
+      ("socketMode", .string(socketMode.text)), ("http2", http2.document), ("redirect", .string(redirect.rawValue)),
+      ("proxyProtocol", .string(proxyProtocol.rawValue)), ("tls", tls?.document ?? .null),
+    ]
   }
 
   var document: JSONValue {
-    ["address": .string(address.description), "http2": http2.document, "tls": tls?.document ?? .null]
+    var object: JSONObject = ["address": .string(address.description)]
+    for member in members { object[member.name] = member.value }
+    return .object(object)
   }
 }
 
@@ -67,6 +122,7 @@ package struct ListenerTLS: Sendable {
     if http2 == .on { server.protocols.insert("h2", at: 0) }
     server.clientCertificates = reader.choice("clientCertificates") ?? .none
     server.clientRoots = reader.string("clientRoots")
+    server.wantsChain = reader.bool("clientChain", default: false)
     server.refusesUnknownNames = reader.bool("strictServerName", default: false)
     hsts = reader.duration("hsts")
     self.server = server
@@ -74,6 +130,9 @@ package struct ListenerTLS: Sendable {
     if asks, server.clientRoots == nil {
       reader.fault("clientRoots", "is missing: who signs the certificates of clients")
       return nil
+    }
+    if !asks, server.wantsChain {
+      reader.fault("clientChain", "is of no use while \"clientCertificates\" is \"none\"")
     }
     if !asks, server.clientRoots != nil {
       reader.fault("clientRoots", "is of no use while \"clientCertificates\" is \"none\"")
@@ -125,6 +184,7 @@ package struct ListenerTLS: Sendable {
     object["certificates"] = .array(others.map { ["cert": .string($0.certificate), "key": .string($0.key)] })
     object["clientCertificates"] = .string(server.clientCertificates.rawValue)
     object["clientRoots"] = server.clientRoots.map { .string($0) } ?? .null
+    object["clientChain"] = .bool(server.wantsChain)
     object["strictServerName"] = .bool(server.refusesUnknownNames)
     object["hsts"] = hsts.map { .string($0.text) } ?? .null
     return .object(object)

@@ -13,7 +13,7 @@ package struct RestartNeed: Sendable, Equatable {
 extension Configuration {
   /// Settings that only a restart puts in force, without those that matter at the start alone.
   package static let restartPaths = [
-    "listen", "share", "workers", "admin.listen", "log.format", "tracing", "flags.file", "flags.default",
+    "listen", "socketMode", "share", "workers", "admin.listen", "log.format", "tracing", "flags.file", "flags.default",
     "flags.guardState",
     "flags.guardRedis",
     "flags.guard",
@@ -24,7 +24,6 @@ extension Configuration {
   /// What is in force when `wanted` is loaded while this is: all of it but what needs a restart.
   package func reloading(_ wanted: Configuration) -> (inForce: Configuration, needs: [RestartNeed]) {
     var next = wanted
-    next.listen = listen
     let listenerNeeds = next.keepListeners(of: self)
     next.isShared = isShared
     next.workers = workers

@@ -116,6 +116,8 @@ package struct CommonRunSettings: Sendable {
   package var storedPerPrincipal = 20_000
   /// The request header that says who a client is. `nil`: those in which providers expect keys do.
   package var principalHeader: String?
+  /// Which name of a client's certificate says it too; `nil`: none.
+  package var principalCertificate: CertificateName?
   /// Cookies and query parameters that say it too.
   package var principalCookies: [String] = []
   package var principalQuery: [String] = []
@@ -144,6 +146,7 @@ package struct CommonRunSettings: Sendable {
     storedPerPrincipal = reader.int("storedPerPrincipal", in: 1...10_000_000, default: min(storedPerPrincipal, stored))
     if storedPerPrincipal > stored { reader.fault("storedPerPrincipal", "is more than runs.stored allows for all") }
     principalHeader = reader.fieldName("principalHeader")
+    principalCertificate = reader.certificateName("principalCertificate")
     principalCookies = reader.tokens("principalCookies", expected: "the name of a cookie")
     principalQuery = reader.tokens("principalQuery", expected: "the name of a query parameter")
     streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
@@ -157,7 +160,7 @@ package struct CommonRunSettings: Sendable {
   var principalRules: CredentialRules {
     CredentialRules(
       headers: principalHeader.map { [$0] } ?? CredentialRules.keyHeaders, cookies: principalCookies,
-      parameters: principalQuery)
+      parameters: principalQuery, certificate: principalCertificate)
   }
 
   /// `false` switches the endpoint off.
@@ -179,6 +182,7 @@ package struct CommonRunSettings: Sendable {
       "memoryShare": JSONValue(memoryShare), "stored": JSONValue(stored),
       "storedPerPrincipal": JSONValue(storedPerPrincipal),
       "principalHeader": principalHeader.map { .string($0) } ?? .null,
+      "principalCertificate": .string(principalCertificate?.rawValue ?? "none"),
       "principalCookies": .array(principalCookies.map { .string($0) }),
       "principalQuery": .array(principalQuery.map { .string($0) }),
       "streamPath": streamPath.map { .string($0.description) } ?? false,

@@ -170,6 +170,8 @@ package struct ShadowSettings: Sendable {
 
 /// Where a client's stable identity (`targetingKey`) is found: the first that is set and present.
 package struct IdentitySettings: Sendable {
+  /// Which name of the client's certificate it is; `nil`: none.
+  package var certificate: CertificateName?
   package var header: String?
   package var cookie: String?
   package var query: String?
@@ -182,6 +184,7 @@ package struct IdentitySettings: Sendable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
+    certificate = reader.certificateName("certificate")
     header = reader.fieldName("header")
     cookie = reader.string("cookie")
     query = reader.string("query")
@@ -229,6 +232,12 @@ package struct LimitSettings: Sendable {
 }
 
 extension JSONReader {
+  /// A name of the client's certificate, or `none`.
+  func certificateName(_ name: String) -> CertificateName? {
+    guard value(name)?.string != "none" else { return nil }
+    return choice(name)
+  }
+
   /// A header's name, lower case.
   func fieldName(_ name: String) -> String? {
     read(name, expected: "the name of a header") { value in

@@ -21,7 +21,8 @@ package struct SettingSources: Sendable {
 
   /// The scalar settings that a variable may give; arrays and routes are for the file.
   package static let paths = [
-    "listen", "http2", "tls.cert", "tls.key", "tls.clientCertificates", "tls.clientRoots",
+    "listen", "socketMode", "http2", "redirect", "proxyProtocol", "tls.cert", "tls.key", "tls.clientCertificates",
+    "tls.clientRoots", "tls.clientChain",
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
     "log.clientAddress", "log.progress", "tracing.endpoint",
     "tracing.serviceName", "tracing.sample", "tracing.generate", "tracing.progress", "errors.detail", "upstream",
@@ -33,12 +34,14 @@ package struct SettingSources: Sendable {
     "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
     "flags.guardRedis.tls.certificate", "flags.guardRedis.tls.key", "flags.guard.interval", "flags.guard.minSamples",
     "flags.guard.window", "flags.guard.failLimit", "flags.guard.onRegress",
-    "capability.header", "identity.header", "identity.cookie", "identity.query", "identity.tenantHeader",
+    "capability.header", "identity.certificate", "identity.header", "identity.cookie", "identity.query",
+    "identity.tenantHeader",
     "identity.internalHeader", "shadow.tail",
     "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",
     "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout", "limits.requestsPerConnection",
     "limits.connections", "limits.upstreamConnections", "limits.bodies", "runs.memory", "runs.unread",
     "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal", "runs.principalHeader",
+    "runs.principalCertificate",
     "runs.streamPath", "runs.runPath", "runs.readPath",
     "runs.redis.url", "runs.redis.user", "runs.redis.password", "runs.redis.sentinel.user",
     "runs.redis.sentinel.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
@@ -107,9 +110,9 @@ package struct SettingSources: Sendable {
     // Names stay texts even when they look like numbers.
     let isToken = path.hasPrefix("admin.") && path.hasSuffix("oken")
     let isAccount = path.hasSuffix(".user") || path.hasSuffix(".password")
-    if isToken || isAccount || path.hasPrefix("identity.") || path == "flags.file" || path == "flags.guardState"
-      || path == "tracing.serviceName"
-    {
+    let isName = isAccount || path.hasPrefix("identity.") || path == "tracing.serviceName"
+    let isFile = path == "flags.file" || path == "flags.guardState"
+    if isToken || isName || isFile || path == "socketMode" {
       return .string(text)
     }
     if text == "true" || text == "false" { return .bool(text == "true") }

@@ -1,4 +1,5 @@
 import Flags
+import HTTP
 import JSON
 import Loop
 import Streams
@@ -54,7 +55,8 @@ extension VersionRule {
 extension IdentitySettings {
   var document: JSONValue {
     [
-      "header": header.map { .string($0) } ?? .null, "cookie": cookie.map { .string($0) } ?? .null,
+      "certificate": .string(certificate?.rawValue ?? "none"), "header": header.map { .string($0) } ?? .null,
+      "cookie": cookie.map { .string($0) } ?? .null,
       "query": query.map { .string($0) } ?? .null, "tenantHeader": tenantHeader.map { .string($0) } ?? .null,
       "internalHeader": internalHeader.map { .string($0) } ?? .null,
       "headers": .array(exposedHeaders.map { .string($0) }),

@@ -14,8 +14,7 @@ extension Configuration {
   var document: JSONObject {
     var object = JSONObject()
     object["listen"] = .string(listen.description)
-    object["http2"] = http2.document
-    object["tls"] = tls?.document ?? .null
+    for member in main.members { object[member.name] = member.value }
     object["listeners"] = .array(listeners.map(\.document))
     object["share"] = .bool(isShared)
     object["workers"] = JSONValue(workers)

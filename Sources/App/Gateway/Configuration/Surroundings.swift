@@ -1,3 +1,4 @@
+import Files
 import HTTP
 package import Loop
 import Processes
@@ -11,8 +12,8 @@ package enum Surroundings {
 
   /// One sentence for each thing. Asks the name servers, for at most `patience`.
   package static func warnings(of configuration: Configuration, loop: EventLoop, patience: Nanoseconds) -> [String] {
-    descriptorWarnings(configuration) + configuration.certificateWarnings(at: loop.wallTime())
-      + nameWarnings(configuration, loop, patience)
+    descriptorWarnings(configuration) + socketWarnings(configuration)
+      + configuration.certificateWarnings(at: loop.wallTime()) + nameWarnings(configuration, loop, patience)
   }
 
   /// The process may open too few descriptors for what it is to do.
@@ -23,6 +24,14 @@ package enum Surroundings {
       return ["limits.connections is \(wanted), but the process may open \(limit) descriptors, and a stream takes two"]
     }
     return limit < fewDescriptors ? ["the process may open \(limit) descriptors only, and a stream takes two"] : []
+  }
+
+  /// The directory of a socket is not there.
+  private static func socketWarnings(_ configuration: Configuration) -> [String] {
+    configuration.places.map(\.address).filter(\.isUnix).compactMap { address in
+      let directory = FilePath.directory(of: address.path)
+      return (try? FileStat(directory)) == nil ? "\(address): there is no directory \(directory)" : nil
+    }
   }
 
   /// The hosts that are asked by name: of every upstream, and of each Redis.

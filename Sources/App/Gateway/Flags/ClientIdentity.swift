@@ -48,6 +48,7 @@ enum ClientIdentity {
 
   /// What the operator named.
   private static func name(of request: borrowing RequestHead, _ settings: IdentitySettings) -> String? {
+    if let kind = settings.certificate, let name = request.certificate?.name(by: kind) { return name }
     if let name = settings.header, let value = request.fields.string(named: name), !value.isEmpty { return value }
     if let name = settings.cookie, let value = cookie(name, in: request), !value.isEmpty { return value }
     if let name = settings.query, let value = parameter(name, of: request), !value.isEmpty { return value }

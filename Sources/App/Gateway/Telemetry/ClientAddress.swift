@@ -8,10 +8,11 @@ package enum ClientAddressUse: String, CaseIterable, Sendable {
   case prefix
   case none
 
-  /// - Parameter address: an IP address as text. Anything else becomes empty, but for `full`.
+  /// - Parameter address: an IP address as text, or `unix`. Anything else becomes empty, but for `full`.
   package func text(of address: String) -> String {
     switch self {
     case .full: address.utf8.allSatisfy { (0x21...0x7E).contains($0) && $0 != 0x22 && $0 != 0x5C } ? address : ""
+    case .prefix where address == "unix": address
     case .prefix: address.utf8.contains(UInt8(ascii: ":")) ? Self.prefix6(address) : Self.prefix4(address)
     case .none: ""
     }

@@ -96,6 +96,7 @@ package struct GatewayMetrics: Sendable {
   let refusals: MetricRow<Counter, Refusal>
   let connections: Counter
   let tlsHandshakes: Family<Counter, HandshakeResult, TLSVersionLabel, TLSResumption>
+  let proxyHeaders: MetricRow<Counter, ProxyHeaderResult>
   let http2Connections: Counter
   let http2Faults: Counter
   let upstreamConnects: Counter
@@ -175,6 +176,10 @@ package struct GatewayMetrics: Sendable {
     tlsHandshakes = define.counters(
       "fermata_tls_handshakes_total", "Handshakes with clients that are over, by how they went.", by: "result",
       "version", "resumed")
+    proxyHeaders = MetricRow(
+      define.counters(
+        "fermata_proxy_headers_total", "Client connections that had to begin with a PROXY header, by what came of it.",
+        by: "result"))
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")

@@ -76,6 +76,11 @@ extension RequestRecord {
     if let trace { line.field("traceId") { trace.write(to: &$0) } }
     if let span { line.field("spanId") { span.write(to: &$0) } }
     if !client.isEmpty { line.field("client", word: client) }
+    if let tls {
+      line.field("tls", word: tls.version)
+      line.field("cipher", word: tls.cipher)
+      if !tls.applicationProtocol.isEmpty { line.field("alpn", tls.applicationProtocol) }
+    }
     line.field("route", ifPresent: route)
     line.field("method", word: method.name)
     let path = target

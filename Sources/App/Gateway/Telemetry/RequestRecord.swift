@@ -27,6 +27,8 @@ package final class RequestRecord {
   let spans: RequestSpans?
   /// Who asked, as the log may say it; empty where it may not.
   let client: String
+  /// What was agreed on with a client over https.
+  let tls: ClientTLS?
   let openedAt: MonotonicTime
   var route: String?
   private(set) var status = 0
@@ -83,6 +85,7 @@ package final class RequestRecord {
       $0.isGiven || !$0.context.isSampled ? nil : RequestSpans($0, tracer: tracer, openedAt: now)
     }
     self.client = logged
+    tls = client.tls
     openedAt = now
     method = request.method
     target = redactions.redacted(request.path) ?? [UInt8](copying: request.path)

@@ -18,6 +18,8 @@ final class HTTP2Client: Client {
   let forwarded: ForwardedClient
   /// What `Strict-Transport-Security` says in every answer.
   let transportSecurity: String?
+  /// Whether all that it gets is where to go on over https.
+  private let isRedirected: Bool
   /// Our place in the roster.
   var rosterIndex = -1
   /// Our place among those that are closed first when connections run short.
@@ -54,15 +56,16 @@ final class HTTP2Client: Client {
   static let highWater = 1 << 20
   static let fairShare = 16 << 10
 
-  /// - Parameter tls: how its listener speaks TLS, if it does.
+  /// - Parameter listener: where it came.
   /// - Throws: when there is no memory for a session.
-  init(connection: any Connection, tls: ListenerTLS?, roster: ClientRoster) throws(HTTP2SessionError) {
+  init(connection: any Connection, listener: ListenerSettings, roster: ClientRoster) throws(HTTP2SessionError) {
     session = try HTTP2Session(try roster.sessionContext())
     self.connection = connection
     self.roster = roster
     context = roster.context
-    forwarded = roster.forwardedClient(for: connection.peerAddress, isSecure: tls != nil)
-    transportSecurity = tls?.strictTransportSecurity
+    forwarded = roster.forwardedClient(of: connection, at: listener)
+    transportSecurity = listener.tls?.strictTransportSecurity
+    isRedirected = listener.redirect == .https
     idleSince = context.loop.now
     openedAt = context.loop.now
     connection.lowWaterMark = Self.writeMark / 2
@@ -123,7 +126,7 @@ final class HTTP2Client: Client {
     let stream = open(id, method: head.method, isWhole: isWhole)
     context.shard.increment(context.metrics.requests)
     requests += 1
-    let exchange = roster.makeExchange(head, stream)
+    let exchange = roster.exchange(for: head, of: stream, isRedirected: isRedirected)
     stream.exchange = exchange
     wakeUp()
     exchange.begin()
