@@ -130,8 +130,7 @@ let sources: [Target] = [
     "fermata",
     [
       "CBuild", "CEpoll", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes",
-      "Bytes",
-      "HTTP", "Streams",
+      "Bytes", "HTTP", "Streams", "HTTP2",
       "FermataClientCore", "Matrix",
     ], resources: demoPage + dashboardPage),
 ]
@@ -195,7 +194,7 @@ let running: [Target] = [
       "RunningGateway", "FermataClientAdapter", "EventSamples", "HTTP2Frames", "Harness", "JSON", "Loop", "Sockets",
       "Streams", "TLS", "Processes", "Time",
     ], exclude: ["Recordings"]),
-  tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "Time"]),
+  tests("RealClientsTests", ["RunningGateway", "Harness", "JSON", "Loop", "Processes", "TLS", "Time"]),
 ]
 
 let fuzzers: [Target] =

@@ -207,6 +207,19 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: [true, false])
+    func `tail follows a stream over HTTP/2 where the listener has it`(http2: Bool) async throws {
+      try await World.with(Self.setup(settings: ["http2": "\(http2)"])) { world in
+        let url = "https://localhost:\(world.gateway.address.port)/script?events=30&interval=2&complete=complete"
+        let run = try RunningGateway.Program.run(
+          ["tail", url, "--roots", try HTTPS.certificates.get().roots, "--json"])
+        #expect(run.exit == .code(0), "\(run.output) \(run.errors)")
+        #expect(
+          run.output.contains("\"conclusion\":\"completed\"") && run.output.contains("{\\\"n\\\":30}"), "\(run.output)")
+        #expect(await world.gateway.metric("fermata_http2_connections_total") == (http2 ? 1 : 0))
+      }
+    }
+
     @Test func `curl reads a stream of each version to its end`() async throws {
       try await World.with(Self.setup()) { world in
         let url = "https://localhost:\(world.gateway.address.port)/script?events=30&interval=2&complete=complete"

@@ -14,6 +14,8 @@ extension Verb {
         --no-resume         end at the first cut
         --roots FILE        for https: the certificates to trust (PEM) instead of the system's
 
+      Over https it speaks HTTP/2 where the server does.
+
       Asks for the new closing (Prefer: stream-end), prints the events as they come, waits for stream_end, and checks that
       as many events came as it counts and that the last id is the one it names. After a cut the stream is resumed with
       Last-Event-ID: at the path that the server named in X-Stream-Resume; without one, a GET is repeated if the ids are
@@ -38,6 +40,7 @@ extension Verb {
 struct TailOptions {
   let host: String
   let port: UInt16
+  let authority: String
   /// In front of every target.
   let origin: String
   /// Everything but `Last-Event-ID`, ready to be sent.
@@ -55,7 +58,7 @@ struct TailOptions {
     let parsed = try Arguments(
       arguments, options: ["-H", "--data", "--roots"], switches: ["--json", "--no-resume"], operands: 1...1)
     let url = try TailURL(parsed.operands[0])
-    (host, port, target) = (url.host, url.port, url.target)
+    (host, port, target, authority) = (url.host, url.port, url.target, url.authority)
     origin = (url.isSecure ? "https://" : "http://") + url.authority
     tls = url.isSecure ? try Self.context(roots: parsed["--roots"]) : nil
     body = Array((parsed["--data"] ?? "").utf8)
@@ -88,6 +91,7 @@ struct TailOptions {
   private static func context(roots: String?) throws(Arguments.Mistake) -> TLSContext {
     var settings = TLSClientSettings()
     settings.roots = roots
+    settings.protocols = ["h2", "http/1.1"]
     do throws(TLSError) {
       return try TLSContext(client: settings)
     } catch {

@@ -4,9 +4,18 @@ import HTTP
 import Loop
 import Sockets
 
-/// One response: takes the body out of what comes on its connection.
-final class TailResponse: ConnectionHandler {
+/// One response, whatever carries it.
+protocol TailAnswer: AnyObject {
   /// Whose response it is.
+  var exchange: Int { get }
+  /// Begins to read.
+  func start()
+  /// Closes; the session is told nothing more.
+  func close()
+}
+
+/// One response: takes the body out of what comes on its connection.
+final class TailResponse: TailAnswer, ConnectionHandler {
   let exchange: Int
   private let connection: any Connection
   private let method: HTTP.Method
@@ -27,7 +36,6 @@ final class TailResponse: ConnectionHandler {
     connection.startReading()
   }
 
-  /// Closes; the session is told nothing more.
   func close() {
     guard !isOver else { return }
     isOver = true

@@ -2,6 +2,7 @@ import Bytes
 import FermataClientCore
 import Glibc
 import HTTP
+import HTTP2
 import Loop
 import Sockets
 import TLS
@@ -15,7 +16,7 @@ final class TailSession {
   private var printer: TailPrinter
   private var machine: Machine
   private var attempt: DialAttempt?
-  private var response: TailResponse?
+  private var response: (any TailAnswer)?
   private lazy var timer = Timer(loop: loop) { [unowned self] in
     machine.tick(now)
     settle()
@@ -67,12 +68,12 @@ final class TailSession {
     ) { [unowned self] result in
       switch result {
       case .failure(let error): over(plan.exchange, isWhole: false, "\(error)")
-      case .success(let connection): ask(plan, on: connection)
+      case .success(let connection): ask(plan, on: connection, isHTTP2: connection.applicationProtocol == "h2")
       }
     }
   }
 
-  private func ask(_ plan: RequestPlan, on connection: any Connection) {
+  private func ask(_ plan: RequestPlan, on connection: any Connection, isHTTP2: Bool = false) {
     guard plan.exchange == machine.exchange else { return connection.close() }
     var fields = options.fields
     let method = plan.isOriginal ? options.method : .get
@@ -81,8 +82,10 @@ final class TailSession {
       fields.removeAll(.contentType)
     }
     if let id = plan.lastEventID.flatMap({ FieldValue($0) }) { fields.set(.lastEventID, id) }
+    let target = plan.url.dropFirst(options.origin.count)
+    if isHTTP2 { return ask(plan, method, String(target), fields, over: connection) }
     var request = ByteBuffer()
-    request.append("\(method.name) \(plan.url.dropFirst(options.origin.count)) HTTP/1.1\r\n")
+    request.append("\(method.name) \(target) HTTP/1.1\r\n")
     fields.write(into: &request)
     request.append("\r\n")
     if plan.isOriginal { request.append(options.body) }
@@ -90,6 +93,22 @@ final class TailSession {
     self.response = response
     request.withSpan { connection.write($0) }
     response.start()
+  }
+
+  private func ask(
+    _ plan: RequestPlan, _ method: HTTP.Method, _ target: String, _ fields: Fields, over connection: any Connection
+  ) {
+    let request = HTTP2Request(
+      method: method, authority: options.authority, path: target, fields: fields,
+      body: plan.isOriginal ? options.body : [])
+    do throws(HTTP2SessionError) {
+      let response = try TailHTTP2Response(plan.exchange, request, connection: connection, session: self)
+      self.response = response
+      response.start()
+    } catch {
+      connection.close()
+      over(plan.exchange, isWhole: false, "\(error)")
+    }
   }
 
   // MARK: - What a response says
