@@ -85,6 +85,19 @@ extension EndToEnd {
       }
     }
 
+    @Test func `plain HTTP that goes on and on is told so too`() async throws {
+      try await World.with(Self.setup()) { world in
+        for _ in 0..<20 {
+          let connection = try RawConnection(to: world.gateway.address)
+          connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n")
+          connection.send([UInt8](repeating: 0x61, count: 400_000))
+          let response = connection.response()
+          #expect(response?.status == 400 && response?.text.contains("https://") == true)
+          #expect(connection.rest().isEmpty && connection.end == .finished)
+        }
+      }
+    }
+
     @Test(arguments: [
       ("none", "none", true), ("none", "good", true), ("request", "none", true), ("request", "good", true),
       ("request", "expired", false), ("request", "stranger", false), ("require", "none", false),

@@ -68,7 +68,7 @@ import Time
         tickets.rotate()
       }
       let sockets = try PlainPair(test)
-      let terms = TLSAcceptTerms(budget: HandshakeBudget(loop: test.loop), tickets: tickets, plainAnswer: [])
+      let terms = TLSAcceptTerms(budget: HandshakeBudget(loop: test.loop), tickets: tickets) { $0.close() }
       var accepted: TLSConnection?
       var connected: TLSConnection?
       TLSConnection.accept(
@@ -91,7 +91,7 @@ import Time
   @Test func `more handshakes at a time than steps in a turn all come to their end`() throws {
     let test = try TestLoop()
     let budget = HandshakeBudget(loop: test.loop)
-    let terms = TLSAcceptTerms(budget: budget, tickets: TicketKeys(), plainAnswer: [])
+    let terms = TLSAcceptTerms(budget: budget, tickets: TicketKeys()) { $0.close() }
     let (server, client) = (try serverContext(), try clientContext())
     var accepted: [TLSConnection] = []
     var connected: [TLSConnection] = []

@@ -49,7 +49,7 @@ package final class StreamClient: ConnectionHandler {
     result.startedAt = loop.readClock()
     limit.schedule(after: behaviour.timeout)
     attempt = Dialer(loop: loop).connect(
-      host: address.host, port: address.port, timeout: behaviour.timeout
+      to: [address], host: address.host, timeout: behaviour.timeout
     ) { [unowned self] outcome in
       connected(outcome)
     }
@@ -89,6 +89,9 @@ package final class StreamClient: ConnectionHandler {
     if behaviour.halfCloses { connection.finishWriting() }
     connection.startReading()
   }
+
+  /// The host that requests name. The path of a socket in the file system is no host.
+  private var authority: String { address.isUnix ? "localhost" : "\(address)" }
 
   package func connectionDrained() {}
 
@@ -163,7 +166,7 @@ package final class StreamClient: ConnectionHandler {
   private func beginHTTP2(on connection: any Connection) {
     guard let request = requests.first, requests.count == 1, request.raw == nil,
       let exchange = HTTP2Exchange(
-        request, authority: "\(address)", scheme: behaviour.tls == nil ? "http" : "https", over: connection)
+        request, authority: authority, scheme: behaviour.tls == nil ? "http" : "https", over: connection)
     else { return finish(.unreachable("not a request for HTTP/2")) }
     self.exchange = exchange
     exchange.flush()
@@ -211,7 +214,7 @@ package final class StreamClient: ConnectionHandler {
   }
 
   private func send(_ request: ClientRequest, on connection: any Connection) {
-    let bytes = request.bytes(host: "\(address)")
+    let bytes = request.bytes(host: authority)
     connection.write(bytes.span)
   }
 

@@ -20,8 +20,8 @@ package final class TLSHandshake {
   /// What a loop's handshakes may cost; `nil` where nobody counts.
   private var budget: HandshakeBudget?
   private let tickets: TicketKeys?
-  /// What a peer is answered that speaks plain HTTP.
-  private let plainAnswer: [UInt8]
+  /// Takes the connection of a peer that speaks plain HTTP.
+  private let answerPlainly: ((TCPConnection) -> Void)?
 
   /// Takes the socket of `connection` over, which may be closed already: then the handshake has failed.
   fileprivate init(
@@ -34,7 +34,7 @@ package final class TLSHandshake {
     self.completion = completion
     budget = terms?.budget
     tickets = terms?.tickets
-    plainAnswer = terms?.plainAnswer ?? []
+    answerPlainly = terms?.answerPlainly
     end = loop.readClock() + timeout
     descriptor = connection.detach() ?? -1
     ownsDescriptor = descriptor >= 0
@@ -97,18 +97,17 @@ package final class TLSHandshake {
       watch?.stopReading()
       if watch?.startWriting() != true { finish(.failure(.socket(.outOfDescriptors))) }
     case .failed(let error):
-      if error == .plainRequest { answerPlainly() }
+      if error == .plainRequest, let answerPlainly { handOver(to: answerPlainly) }
       finish(.failure(error))
     }
   }
 
-  /// Says what is wrong in the language that the peer speaks. It has sent no more than a request's first part, so the
-  /// answer arrives before the connection's end.
-  private func answerPlainly() {
-    _ = unsafe plainAnswer.withUnsafeBytes { bytes in
-      unsafe send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-    }
-    _ = shutdown(descriptor, Int32(SHUT_WR))
+  /// Gives the connection up, so that the peer can be told what is wrong in the language that it speaks.
+  private func handOver(to taker: (TCPConnection) -> Void) {
+    watch?.cancel()
+    engine = nil
+    ownsDescriptor = false
+    taker(TCPConnection(loop: loop, descriptor: descriptor, peer: peer))
   }
 
   private func succeed() {
@@ -150,15 +149,17 @@ package final class TLSHandshake {
 package struct TLSAcceptTerms {
   let budget: HandshakeBudget
   let tickets: TicketKeys
-  let plainAnswer: [UInt8]
+  let answerPlainly: (TCPConnection) -> Void
 
   /// - Parameters:
   ///   - tickets: the keys of tickets, shared with everything that may be handed one.
-  ///   - plainAnswer: the whole response for a client that speaks plain HTTP.
-  package init(budget: HandshakeBudget, tickets: TicketKeys, plainAnswer: [UInt8]) {
+  ///   - answerPlainly: answers a client that speaks plain HTTP, and closes its connection. A part of its request was read.
+  package init(
+    budget: HandshakeBudget, tickets: TicketKeys, answerPlainly: @escaping (TCPConnection) -> Void
+  ) {
     self.budget = budget
     self.tickets = tickets
-    self.plainAnswer = plainAnswer
+    self.answerPlainly = answerPlainly
   }
 }
 

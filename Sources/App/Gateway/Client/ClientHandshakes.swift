@@ -53,15 +53,22 @@ final class ClientHandshakes {
   private let terms: TLSAcceptTerms
   private var underWay: [ObjectIdentifier: TLSHandshake] = [:]
 
-  /// - Parameter tickets: shared by all loops.
-  init(context: LoopContext, tickets: TicketKeys) {
+  /// - Parameters:
+  ///   - tickets: shared by all loops.
+  ///   - linger: closes a connection with care.
+  init(context: LoopContext, tickets: TicketKeys, linger: @escaping (TCPConnection) -> Void) {
     self.context = context
     budget = HandshakeBudget(loop: context.loop)
     var answer = ByteBuffer()
     ErrorResponse(
       status: 400, code: "plain_http", message: "this port speaks TLS: the URL must begin with https://"
     ).writeLast(into: &answer)
-    terms = TLSAcceptTerms(budget: budget, tickets: tickets, plainAnswer: answer.toArray())
+    let bytes = answer.toArray()
+    terms = TLSAcceptTerms(budget: budget, tickets: tickets) { connection in
+      connection.write(bytes.span)
+      // Closed at once it would reset the connection for what was not read, and the answer might be lost.
+      linger(connection)
+    }
   }
 
   var count: Int { underWay.count }
