@@ -43,10 +43,19 @@ final class ClientRoster {
     self.makeExchange = makeExchange
     self.makeClient = makeClient
     self.somebodyLeft = somebodyLeft
-    room = ClientRoom(limit: limit)
-    handshakes = ClientHandshakes(context: context, tickets: tickets)
+    let room = ClientRoom(limit: limit)
+    self.room = room
+    handshakes = ClientHandshakes(context: context, tickets: tickets) { connection in
+      // A drain waits for those that linger.
+      room.linger(connection, timeout: Self.plainLinger, resets: false) { _ in
+        if context.isDraining { somebodyLeft() }
+      }
+    }
     proxyHeaders = ProxyHeaders(context: context)
   }
+
+  /// How long a client has to take what it is told that speaks plain HTTP on a port for TLS.
+  private static let plainLinger = Nanoseconds.seconds(2)
 
   var limits: LimitSettings { settings.configuration.limits }
   var lingerTime: Nanoseconds { settings.linger }
@@ -55,6 +64,8 @@ final class ClientRoster {
   var isEmpty: Bool { connections == 0 }
   /// Connections that do not linger.
   var openConnections: Int { clients.count }
+  /// Of these, those that carry a WebSocket.
+  var openTunnels = 0
   /// Connections, also those that linger.
   var connections: Int { clients.count + room.lingeringCount + beginning }
   /// Connections of which no request can be read yet.
@@ -216,13 +227,19 @@ final class ClientRoster {
   /// Ends the event streams that are open towards clients, each after a delay of its own, so that clients don't all come
   /// back at once.
   func endStreams(jitter: Nanoseconds, _ outcome: Outcome, reason: String) {
+    for case let tunnel as Tunnel in clients {
+      later(within: jitter) { [weak tunnel] in tunnel?.goAway(.drain) }
+    }
     forEachExchange { exchange, _ in
       guard exchange.stream != nil else { return }
-      let delay = Nanoseconds(Int64.random(in: 0...max(1, jitter.value)))
-      let timer = Timer(loop: context.loop) { [weak exchange] in exchange?.finishStream(outcome, reason: reason) }
-      timer.schedule(after: delay)
-      endTimers.append(timer)
+      later(within: jitter) { [weak exchange] in exchange?.finishStream(outcome, reason: reason) }
     }
+  }
+
+  private func later(within jitter: Nanoseconds, _ body: @escaping () -> Void) {
+    let timer = Timer(loop: context.loop, handler: body)
+    timer.schedule(after: Nanoseconds(Int64.random(in: 0...max(1, jitter.value))))
+    endTimers.append(timer)
   }
 
   /// Breaks all connections.

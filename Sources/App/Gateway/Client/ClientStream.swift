@@ -49,6 +49,10 @@ package protocol ClientStream: AnyObject {
   /// Closes at once.
   func close()
 
+  /// Answers with 101, and gives the connection up to a tunnel. Where requests share a connection it is no answer: there
+  /// nobody asks for it.
+  func becomeTunnel(_ draft: borrowing ResponseDraft, to end: TunnelEnd)
+
   // MARK: - Whether the client keeps up
 
   /// Bytes that wait for the client.
@@ -65,6 +69,11 @@ package protocol ClientStream: AnyObject {
 
 extension ClientStream {
   package func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
+
+  package func becomeTunnel(_ draft: borrowing ResponseDraft, to end: TunnelEnd) {
+    end.close(.failed)
+    abandon()
+  }
 
   /// Answers without a body.
   package func answer(_ draft: borrowing ResponseDraft) { answer(draft, Span()) }

@@ -123,7 +123,9 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
     let hasBody = head.framing.mayHaveBytes
     if hasBody { body = BodyDecoder(framing: head.framing, side: .request, limits: limits.head) }
     machine.requestCame(
-      hasBody: hasBody, limit: limits.requestsPerConnection, mayContinue: head.isKeepAlive && !context.isLeaving)
+      hasBody: hasBody, limit: limits.requestsPerConnection,
+      // What follows a wish for another protocol may be of that one.
+      mayContinue: head.isKeepAlive && !context.isLeaving && head.fields.wantedProtocol == nil)
     let exchange = roster.exchange(for: head, of: self, isRedirected: isRedirected)
     self.exchange = exchange
     wakeUp(at: context.loop.now + .milliseconds(100))
@@ -269,11 +271,27 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
   }
 
   private func leave() {
+    letGo()
+    roster.clientLeft(self)
+  }
+
+  private func letGo() {
     leaveIdle()
     response.close()
     exchange = nil
     if let handle = deadline.take() { context.loop.deadlines.remove(handle) }
-    roster.clientLeft(self)
+  }
+
+  func becomeTunnel(_ draft: borrowing ResponseDraft, to end: TunnelEnd) {
+    guard machine.phase == .exchanging, !response.headIsSent, machine.closes() else { return end.close(.failed) }
+    context.clientHead.removeAll()
+    HTTP1Head.write(draft, framing: .none, isKeepAlive: true, into: &context.clientHead)
+    context.clientHead.addUpgrade()
+    response.sendHead(context.clientHead)
+    let early = backlog.toArray()
+    backlog.release()
+    letGo()
+    roster.replace(self, by: Tunnel(of: connection, early: early, to: end, roster: roster))
   }
 
   func wakeUp(at time: MonotonicTime) {

@@ -23,6 +23,8 @@ package struct RouteSettings: Sendable {
   /// common one.
   package var capabilityHeader: String?
   package var stream: StreamSettings
+  /// Whether WebSockets may be opened.
+  package var takesWebSockets = false
   /// `nil`: streams are passed on and not kept.
   package var runs: RunSettings?
 
@@ -56,6 +58,8 @@ package struct RouteSettings: Sendable {
     cors = CORSPolicy.read(reader, default: cors)
     flagAttributes = reader.flagAttributes("flagAttributes")
     capabilityHeader = reader.fieldName("capabilityHeader")
+    takesWebSockets = reader.bool("websocket", default: false)
+    if takesWebSockets, upstreams.isEmpty { reader.fault("websocket", "needs \"upstreams\"") }
     self.runs = runs
     if runs?.isFedByWorkers == true {
       self.stream.suitWorkers(asFarAs: reader.value("stream"))

@@ -205,6 +205,8 @@ package struct LimitSettings: Sendable {
   package var bodyTimeout = Nanoseconds.seconds(60)
   /// The longest time a client may take nothing of a finished answer.
   package var stallTimeout = Nanoseconds.seconds(30)
+  /// The longest silence of both sides of a WebSocket.
+  package var tunnelIdle = Nanoseconds.seconds(3600)
   package var requestsPerConnection = 10_000
   /// Client connections in all; 0 means just under half of what the process may open.
   package var connections = 0
@@ -224,6 +226,7 @@ package struct LimitSettings: Sendable {
     keepAliveTimeout = reader.duration("keepAliveTimeout", default: keepAliveTimeout)
     bodyTimeout = reader.duration("bodyTimeout", default: bodyTimeout)
     stallTimeout = reader.duration("stallTimeout", default: stallTimeout)
+    tunnelIdle = reader.duration("tunnelIdle", default: tunnelIdle)
     requestsPerConnection = reader.int("requestsPerConnection", in: 1...1_000_000_000, default: requestsPerConnection)
     connections = reader.int("connections", in: 0...1_000_000, default: connections)
     upstreamConnections = reader.int("upstreamConnections", in: 0...1_000_000, default: upstreamConnections)

@@ -50,6 +50,8 @@ extension LimitSettings {
       "requestLine": JSONValue(head.requestLine), "head": JSONValue(head.head), "fields": JSONValue(head.fields),
       "headTimeout": .string(headTimeout.text), "keepAliveTimeout": .string(keepAliveTimeout.text),
       "bodyTimeout": .string(bodyTimeout.text), "stallTimeout": .string(stallTimeout.text),
+      "tunnelIdle": .string(tunnelIdle.text),
+
       "requestsPerConnection": JSONValue(requestsPerConnection), "connections": JSONValue(connections),
       "upstreamConnections": JSONValue(upstreamConnections), "bodies": JSONValue(bodies),
     ]
@@ -83,6 +85,7 @@ extension RouteSettings {
     object["cors"] = cors?.document ?? false
     object["flagAttributes"] = .object(flagAttributes)
     object["capabilityHeader"] = capabilityHeader.map { .string($0) } ?? .null
+    object["websocket"] = .bool(takesWebSockets)
     object["stream"] = stream.document
     object["runs"] = runs?.document ?? false
     return .object(object)

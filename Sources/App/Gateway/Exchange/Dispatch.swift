@@ -40,7 +40,8 @@ final class Dispatch: UpstreamRequest {
 
   init(
     request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
-    owner: any DispatchOwner, record: RequestRecord, stream: StreamID? = nil, context: LoopContext
+    owner: any DispatchOwner, record: RequestRecord, stream: StreamID? = nil, opening: WebSocketOpening? = nil,
+    context: LoopContext
   ) {
     method = request.method
     self.body = body
@@ -50,6 +51,7 @@ final class Dispatch: UpstreamRequest {
     search = UpstreamSearch(
       for: request, body, from: forwarded, on: route, settings: settings, record: record,
       stream: stream ?? record.stream, at: context.loop.now)
+    search?.opening = opening
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
@@ -117,6 +119,7 @@ final class Dispatch: UpstreamRequest {
     context.upstreamHead.removeAll()
     attempt?.pool.write(
       search.request, from: search.forwarded, of: search.record, stream: search.stream, into: &context.upstreamHead)
+    if search.opening != nil { context.upstreamHead.addUpgrade() }
     context.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }
     if search.request.expectsContinue, !body.isComplete, !search.hasSentContinue {
@@ -228,6 +231,26 @@ final class Dispatch: UpstreamRequest {
       upstream.deliver(to: self)
     case .moveOn(let fault): attemptFailed(fault)
     }
+  }
+
+  var asksToSwitch: Bool { search?.opening != nil }
+
+  /// The backend says that it has opened a WebSocket.
+  func protocolSwitched(_ head: consuming ResponseHead, _ input: InputBuffer, _ range: Range<Int>) {
+    guard phase == .awaitingHead, let upstream, let search else { return }
+    let now = context.loop.readClock()
+    attempt?.timeline.headAt = now
+    attempt?.pool.headCame(head.status)
+    guard search.opening?.isAccepted(by: head) == true else {
+      return attemptFailed(.malformed("it switches to another protocol than the one that was asked for"))
+    }
+    attempt?.pool.attemptSucceeded(at: now)
+    phase = .committed
+    noteFailover()
+    search.waterfall.committed()
+    self.search = nil
+    // Whoever takes the connection is told all that follows.
+    owner.take()?.dispatchSwitched(head, upstream.connection, input, range)
   }
 
   private func warnOfEncoding() {

@@ -1,9 +1,15 @@
 import HTTP
+import Loop
+import Sockets
 
 /// The requester of a good response: it learns of the response and receives the body.
 protocol DispatchOwner: ResponseSink {
   /// A backend's response is good: here is its head, the body follows.
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)
+  /// A backend has opened the WebSocket that was asked for: `range` of `input` are the first bytes of it. `dispatch` is
+  /// to be finished when it is over.
+  func dispatchSwitched(
+    _ head: consuming ResponseHead, _ backend: any Connection, _ input: InputBuffer, _ range: Range<Int>)
   /// No backend gave one.
   func dispatchFailed(_ failure: DispatchFailure)
   /// It has taken so long that the stream should be opened without waiting further.
@@ -16,4 +22,11 @@ protocol DispatchOwner: ResponseSink {
   func dispatchHasNoRoom()
   /// Another attempt has begun: its limits may end sooner than the last one's, so the clocks want looking at.
   func dispatchNeedsTime()
+}
+
+extension DispatchOwner {
+  // Only who asks for it is told.
+  func dispatchSwitched(
+    _ head: consuming ResponseHead, _ backend: any Connection, _ input: InputBuffer, _ range: Range<Int>
+  ) {}
 }

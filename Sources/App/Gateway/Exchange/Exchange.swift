@@ -94,10 +94,14 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     if request.method == .trace {
       return refuse(.badRequest, 405, "trace_refused", "TRACE would show the fields that the gateway adds")
     }
-    if request.version != .http10, let name = request.fields.wantedProtocol { return refuseUpgrade(to: name, route) }
+    let wantsWebSocket = route.settings.takesWebSockets && WebSocketOpening.isWanted(by: request)
+    if !wantsWebSocket, request.version != .http10, let name = request.fields.wantedProtocol {
+      return refuseUpgrade(to: name, route)
+    }
     self.route = route
     record.route = route.settings.name
     cors = route.cors
+    if wantsWebSocket { return openWebSocket(request, on: route) }
     if let settings = route.settings.runs,
       let entry = RunEntry(
         request, captures: match.captures, route: route, settings: settings, exchange: self)
@@ -119,11 +123,13 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   /// Sends the request to a backend; what comes of the response goes straight to the client.
-  private func dispatch(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
+  func dispatch(
+    _ request: RequestHead, _ body: RequestBody?, to route: Route, opening: WebSocketOpening? = nil
+  ) {
     guard upstreams.admitsRequest else { return refuseForConnections() }
     let dispatch = Dispatch(
       request: request, body: body, from: client.forwarded, route: route, settings: settings, owner: self,
-      record: record, context: context)
+      record: record, opening: opening, context: context)
     machine.asks(dispatch)
     dispatch.begin()
   }
@@ -399,7 +405,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     client.refuse(ErrorResponse(status: status, code: code, message: detail, fields: fields))
   }
 
-  private func noteRefusal(_ refusal: Refusal, _ status: Int, _ code: String) {
+  func noteRefusal(_ refusal: Refusal, _ status: Int, _ code: String) {
     perform(machine.isRefused())
     context.shard.increment(context.metrics.refusals[refusal])
     answered(status, by: .gateway)

@@ -20,6 +20,8 @@ final class UpstreamSearch {
   var hasSentContinue = false
   /// Whether the backend takes the request's body.
   var sendWatch = SendWatch()
+  /// The WebSocket that the request opens.
+  var opening: WebSocketOpening?
   /// The response that the gate holds back.
   var held: HeldResponse?
 

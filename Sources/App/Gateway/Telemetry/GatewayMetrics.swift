@@ -97,6 +97,8 @@ package struct GatewayMetrics: Sendable {
   let connections: Counter
   let tlsHandshakes: Family<Counter, HandshakeResult, TLSVersionLabel, TLSResumption>
   let proxyHeaders: MetricRow<Counter, ProxyHeaderResult>
+  let tunnels: Gauge
+  let tunnelEnds: MetricRow<Counter, TunnelEnding>
   let http2Connections: Counter
   let http2Faults: Counter
   let upstreamConnects: Counter
@@ -180,6 +182,9 @@ package struct GatewayMetrics: Sendable {
       define.counters(
         "fermata_proxy_headers_total", "Client connections that had to begin with a PROXY header, by what came of it.",
         by: "result"))
+    tunnels = define.gauge("fermata_tunnels", "WebSockets open now.")
+    tunnelEnds = MetricRow(
+      define.counters("fermata_tunnels_total", "WebSockets that are over, by what ended them.", by: "end"))
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")

@@ -8,6 +8,7 @@ extension Worker {
     let (shard, metrics) = (context.shard, context.metrics)
     shard.set(metrics.streamsActive, to: Double(books.openStreams))
     shard.set(metrics.clients, to: Double(clients.openConnections))
+    shard.set(metrics.tunnels, to: Double(clients.openTunnels))
     shard.set(metrics.runsActive, to: Double(runs.running))
     runs.countStore()
     survey()

@@ -14,6 +14,10 @@ protocol ResponseSink: AnyObject {
 /// A request that was sent on a backend's connection, until its response is over. Called on that connection's loop.
 protocol UpstreamRequest: AnyObject {
   var method: HTTP.Method { get }
+  /// Whether the backend is asked to switch to another protocol.
+  var asksToSwitch: Bool { get }
+  /// The backend says that it has switched: what it sends from here on, `range` of `input` first, is no HTTP.
+  func protocolSwitched(_ head: consuming ResponseHead, _ input: InputBuffer, _ range: Range<Int>)
   /// The response's head is here; interim responses are left out.
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming)
   /// The attempt ended before there was a response.

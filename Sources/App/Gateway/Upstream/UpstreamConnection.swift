@@ -10,10 +10,12 @@ final class UpstreamConnection: ConnectionHandler {
   private enum State {
     /// In the pool. → awaitingHead, closed
     case idle
-    /// A request was sent. → body, idle, closed
+    /// A request was sent. → body, switched, idle, closed
     case awaitingHead
     /// → idle, closed
     case body
+    /// It carries another protocol, which its taker handles. → closed
+    case switched
     case closed
   }
 
@@ -82,7 +84,7 @@ final class UpstreamConnection: ConnectionHandler {
     // A head and the body that came with it leave in one call.
     case .awaitingHead: connection.loop.gather.during { readHead(input) }
     case .body: readBody(input, from: 0)
-    case .closed: break
+    case .switched, .closed: break
     }
   }
 
@@ -95,6 +97,10 @@ final class UpstreamConnection: ConnectionHandler {
         case .needMore: return
         case .complete(let head, let consumed):
           offset += consumed
+          if head.status == 101, let request, request.asksToSwitch {
+            state = .switched
+            return request.protocolSwitched(head, input, offset..<input.count)
+          }
           try receive(head, isLast: offset == input.count)
         }
       }
@@ -109,7 +115,8 @@ final class UpstreamConnection: ConnectionHandler {
     guard let request else { return close() }
     // Informational: 100 answers an expectation that we met ourselves, the others are hints that may be dropped.
     guard let framing = try heads.receive(head) else { return }
-    isReusable = head.isKeepAlive && framing != .untilClose
+    // After a wish to switch nobody knows for sure what the other side takes the next bytes for.
+    isReusable = head.isKeepAlive && framing != .untilClose && !request.asksToSwitch
     state = .body
     decoder = BodyDecoder(framing: framing, side: .response)
     request.headReceived(head, framing: framing)
@@ -180,7 +187,7 @@ final class UpstreamConnection: ConnectionHandler {
       } else {
         self.end(.cut(fault))
       }
-    case .closed: break
+    case .switched, .closed: break
     }
   }
 
