@@ -166,7 +166,8 @@ let testing: [Target] = [
     exclude: ["liar.py"]),
   tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
   tests(
-    "FlagsCommandTests", ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "Time"]),
+    "FlagsCommandTests",
+    ["fermata", "Files", "Flags", "Harness", "JSON", "Loop", "Processes", "RunningGateway", "Time"]),
 ]
 
 let clients: [Target] = [

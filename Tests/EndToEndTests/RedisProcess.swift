@@ -40,8 +40,7 @@ final class RedisProcess: Sendable {
   init(_ setup: Setup = Setup()) async throws {
     directory = try ScratchDirectory()
     self.setup = setup
-    // Below those that the system gives to outgoing connections.
-    port = Int.random(in: 20_000..<32_000)
+    port = try FreePort.pick()
     try await restart()
     if !setup.isNew { try growOld() }
   }
@@ -85,7 +84,9 @@ final class RedisProcess: Sendable {
       if child.withLock({ $0?.wait(timeout: .milliseconds(1)) }) != nil {
         throw SupportError("redis-server did not start: \(directory.text("log") ?? "")")
       }
-      return try cli("ping") == "PONG"
+      // Somebody else's may be there, whose port is the same.
+      let pid = child.withLock { $0?.pid } ?? 0
+      return try cli("info", "server").split(whereSeparator: \.isNewline).contains("process_id:\(pid)")
     }
     if !isReady { throw SupportError("redis-server is not ready: \(directory.text("log") ?? "")") }
   }

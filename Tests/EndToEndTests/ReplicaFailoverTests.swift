@@ -99,7 +99,7 @@ extension EndToEnd {
     @Test(arguments: ["cluster", "sentinel"])
     func `a server that runs can never be kept on is refused at the start`(kind: String) async throws {
       let directory = try ScratchDirectory()
-      let port = Int.random(in: 20_000..<22_000)
+      let port = try FreePort.pick()
       let kept = "port \(port)\nbind 127.0.0.1\ndir \(directory.path)\n"
       directory.write("redis.conf", kept + (kind == "cluster" ? "cluster-enabled yes\n" : ""))
       let words = ["redis-server", directory["redis.conf"]] + (kind == "cluster" ? [] : ["--sentinel"])

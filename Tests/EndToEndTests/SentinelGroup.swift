@@ -16,8 +16,7 @@ final class SentinelGroup {
     servers = [try await RedisProcess(), try await RedisProcess()]
     directory = try ScratchDirectory()
     try servers[1].cli("replicaof", "127.0.0.1", "\(servers[0].port)")
-    let first = Int.random(in: 20_000..<31_000)
-    ports = (0..<3).map { first + $0 }
+    ports = try (0..<3).map { _ in try FreePort.pick() }
     var processes: [ChildProcess] = []
     for port in ports {
       let file = "sentinel-\(port).conf"

@@ -4,6 +4,7 @@ import Harness
 import JSON
 import Loop
 import Processes
+import RunningGateway
 import Testing
 import Time
 
@@ -23,7 +24,7 @@ extension `fermata flags` {
 
 /// A redis-server for one play.
 final class GuardRedis {
-  let port = Int.random(in: 20_000..<32_000)
+  let port: Int
   private let directory: TemporaryDirectory
   private let process: ChildProcess
 
@@ -37,6 +38,7 @@ final class GuardRedis {
   }()
 
   init() throws {
+    port = try FreePort.pick()
     directory = try TemporaryDirectory(prefix: "flags-redis")
     process = try ChildProcess([
       "redis-server", "--bind", "127.0.0.1", "--port", "\(port)", "--dir", directory.path, "--save", "", "--logfile",
