@@ -7,7 +7,8 @@ import Time
   /// A configuration in which every setting that needs a restart differs from its default.
   private static let other = """
     {
-      upstream: "http://a", listen: "127.0.0.1:1", socketMode: "0600", share: true, workers: 7, admin: { listen: "127.0.0.1:2" },
+      upstream: "http://a", listen: "127.0.0.1:1", socketMode: "0600", share: true, workers: 7,
+      admin: { listen: "127.0.0.1:2" },
       flags: {
         file: "f.json", default: "shield", guardState: "g.json", guardRedis: { url: "redis://r" }, guard: { window: 3 },
       },
