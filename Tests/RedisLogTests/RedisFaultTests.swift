@@ -36,6 +36,16 @@ import Testing
     #expect(info("redis_mode:sentinel").refusal(allowsCluster: true)?.contains("Sentinel") == true)
   }
 
+  @Test(arguments: [
+    ("6.2.0", true), ("7.0.15", true), ("10.0", true), ("6.0.16", false), ("5.0.7", false), ("2.8", false), ("", true),
+    ("7", true), ("99999999999999999999.1", false), ("unstable", true),
+  ])
+  func `a server that is too old is refused at the start`(release: String, isGood: Bool) {
+    let server = info("redis_version:\(release)\r\nredis_mode:standalone", "role:master")
+    #expect((server.refusal(allowsCluster: true) == nil) == isGood && server.isUnsupported == !isGood)
+    #expect(isGood || server.refusal(allowsCluster: false)?.contains("6.2") == true)
+  }
+
   @Test func `what a server says about itself is no more than a word`() {
     let odd = info("run_id:a b\u{0}\"c\r\nrun_id", "role:" + String(repeating: "x", count: 1000))
     #expect(odd.runID == "abc" && odd.role.count == 64)

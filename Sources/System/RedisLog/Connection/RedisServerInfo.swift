@@ -9,6 +9,8 @@ package struct RedisServerInfo: Equatable, Sendable {
   package private(set) var mode = ""
   /// `master` or `slave`.
   package private(set) var role = ""
+  /// The release whose commands it knows: for Valkey, the Redis that it stands in for.
+  package private(set) var release = ""
 
   package init() {}
 
@@ -21,6 +23,7 @@ package struct RedisServerInfo: Equatable, Sendable {
       case "run_id": runID = Self.word(value)
       case "redis_mode": mode = Self.word(value)
       case "role": role = Self.word(value)
+      case "redis_version": release = String(value.prefix(32).filter { $0.isASCII && ($0.isNumber || $0 == ".") })
       default: break
       }
     }
@@ -32,7 +35,14 @@ package struct RedisServerInfo: Equatable, Sendable {
   }
 
   /// Whether runs can never be kept on such a server, so that it is a mistake to have named it.
-  package var isUnsupported: Bool { mode == "sentinel" || mode == "cluster" }
+  package var isUnsupported: Bool { mode == "sentinel" || mode == "cluster" || isTooOld }
+
+  /// Before 6.2, whose `SET` can tell what was there (`GatewayLease`). `false` where the release is not known.
+  private var isTooOld: Bool {
+    let numbers = release.split(separator: ".").map { Int($0) ?? 0 }
+    guard numbers.count >= 2 else { return false }
+    return (numbers[0], numbers[1]) < (6, 2)
+  }
 
   /// Why it is of no use.
   ///
@@ -51,6 +61,7 @@ package struct RedisServerInfo: Equatable, Sendable {
       return "this is a node of a Redis Cluster, which is not supported without a proxy; "
         + "with one, set runs.redis.hashTags"
     }
+    if isTooOld { return "this is Redis \(release); runs need Redis 6.2 or later, or Valkey" }
     return role == "slave" ? "this is a replica; runs are kept on a primary" : nil
   }
 }
