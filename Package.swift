@@ -152,11 +152,14 @@ let testing: [Target] = [
   tests("FilesTests", ["Files", "Loop", "Time"]),
   tests("TelemetryTests", ["Telemetry", "Bytes", "Time"]),
   tests("ProcessesTests", ["Processes", "Time"]),
+  .target(
+    name: "StoreConformance", dependencies: ["Bytes", "Runs", "SSE", "Streams", "Time"],
+    path: "Tests/Support/StoreConformance", swiftSettings: common),
   tests(
     "RedisLogTests",
     [
       "RedisLog", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS", "Processes", "Harness",
-      "EventSamples",
+      "EventSamples", "StoreConformance",
     ]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time", "EventSamples"]),
@@ -187,7 +190,7 @@ let running: [Target] = [
     "GatewayTests",
     [
       "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Runs", "SSE", "Streams", "Telemetry",
-      "Time",
+      "Time", "StoreConformance",
     ]),
   tests(
     "EndToEndTests",

@@ -1,0 +1,33 @@
+import Loop
+import RedisLog
+import Runs
+import StoreConformance
+import Testing
+import Time
+
+/// Redis as the store of runs, by what every store must promise.
+@Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct StoreConformanceTests {
+  @Test(arguments: StorePromise.allCases, [false, true])
+  func `Redis keeps what a store must promise`(promise: StorePromise, usesHashTags: Bool) throws {
+    let test = try TestLoop()
+    let server = try RedisServer()
+    let stores = ["a", "b"].map { name in
+      var settings = RedisSettings()
+      settings.port = server.port
+      settings.clientName = name
+      settings.usesHashTags = usesHashTags
+      return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
+    }
+    defer { for store in stores { store.close() } }
+    let trial = StoreTrial(stores[0], stores[1]) { condition in
+      var isSo = false
+      test.run(
+        until: {
+          isSo = condition()
+          return isSo
+        }, limit: .seconds(10))
+      return isSo
+    }
+    #expect(trial.faults(of: promise) == [])
+  }
+}
