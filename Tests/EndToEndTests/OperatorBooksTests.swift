@@ -38,14 +38,43 @@ extension EndToEnd {
       }
     }
 
-    @Test func `an error that the backend tells in its stream is the reason of the end`() async throws {
-      let script = Script([.head(), .event(nil, "1"), .event("error", "{\"type\":\"overloaded\"}"), .end])
-      try await World.with("graceful", script) { world in
+    @Test(arguments: [false, true])
+    func `an error that the backend tells in its stream is the reason of the end, by its type`(
+      isKept: Bool
+    ) async throws {
+      let payload = "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"of Ada\"}}"
+      let script = Script([.head(), .event(nil, "1"), .event("error", payload), .end])
+      let plain = World.Setup(variant: "graceful") { _ in script }
+      try await World.with(isKept ? RunWorld.setup("{}", script: { _ in script }) : plain) { world in
         let result = await world.fetchNew()
-        let reason = "the backend told of an error in its stream"
+        let reason = "the backend told of an error in its stream: overloaded_error"
         #expect(result.outcome == "upstream_error" && result.streamEnd?["reason"]?.string == reason)
         #expect(await world.outcomes() == ["upstream_error"])
-        #expect(world.gateway.log("request_done").first?["reason"]?.string == reason)
+        let line = try #require(world.gateway.log("request_done").first)
+        #expect(line["reason"]?.string == reason && !line.text().contains("Ada"))
+      }
+    }
+
+    @Test(arguments: ["legacy", "graceful"])
+    func `of a stream with one event the first is not behind the last`(variant: String) async throws {
+      let script = Script([.head(), .event(nil, "1"), .end])
+      try await World.with(World.Setup(variant: variant) { _ in script }) { world in
+        for _ in 0..<15 {
+          let streams = (0..<20).map { _ in world.openNew() }
+          for stream in streams { #expect(await stream.result().payloads == ["1"]) }
+        }
+        #expect(await world.outcomes(300).count == 300)
+        for line in world.gateway.log("request_done") {
+          let times = try ["headMs", "firstEventMs", "lastEventMs", "milliseconds"].map { name in
+            try #require(line[name]?.integer, "\(name)")
+          }
+          #expect(times == times.sorted(), "\(line.text())")
+        }
+        let metrics = try await world.gateway.metrics()
+        let sums = ["head", "first_event", "last_event"].map { phase in
+          metrics.value("fermata_upstream_phase_seconds_sum", ["phase": phase])
+        }
+        #expect(sums == sums.sorted() && (sums.first ?? 0) > 0, "\(sums)")
       }
     }
 

@@ -4,7 +4,8 @@ import Time
 
 @Suite struct EndReasonTests {
   static let all: [EndReason] = [
-    .backendEnded, .backendEndedWithoutTerminal, .backendToldError, .backendCut(.closedEarly), .backendCut(.reset),
+    .backendEnded, .backendEndedWithoutTerminal, .backendToldError(name: ""),
+    .backendToldError(name: "overloaded"), .backendCut(.closedEarly), .backendCut(.reset),
     .backendCut(.badFraming), .backendCut(.timedOut), .backendAnswered(status: 500), .backendAnswered(status: 503),
     .firstTokenTimeout, .idleTimeout, .totalTimeout, .eventTooLarge, .noRoomForBody, .noAttempt, .clientClosed,
     .clientStalled, .clientTooSlow, .clientCameAnew, .slowAndMemoryIsShort, .requestCutShort, .lastReaderLeft,
@@ -27,6 +28,9 @@ import Time
 
   @Test func `what a backend answered and how it was cut are part of the sentence`() {
     #expect(EndReason.backendAnswered(status: 529).text == "the backend answered 529")
+    #expect(EndReason.backendToldError(name: "").text == "the backend told of an error in its stream")
+    #expect(
+      EndReason.backendToldError(name: "overloaded").text == "the backend told of an error in its stream: overloaded")
     #expect(EndReason.backendCut(.reset).text == UpstreamFault.reset.rawValue)
   }
 }

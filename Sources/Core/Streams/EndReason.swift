@@ -3,7 +3,8 @@ package enum EndReason: Equatable, Sendable {
   // The backend.
   case backendEnded
   case backendEndedWithoutTerminal
-  case backendToldError
+  /// - Parameter name: the error's type or code, as the backend has it; empty when it has none.
+  case backendToldError(name: String)
   case backendCut(UpstreamFault)
   case backendAnswered(status: Int)
   case firstTokenTimeout
@@ -40,7 +41,7 @@ package enum EndReason: Equatable, Sendable {
     switch self {
     case .backendEnded: "the backend ended its stream"
     case .backendEndedWithoutTerminal: "the backend ended without its terminal"
-    case .backendToldError: "the backend told of an error in its stream"
+    case .backendToldError(let name): "the backend told of an error in its stream" + (name.isEmpty ? "" : ": \(name)")
     case .backendCut(let fault): fault.rawValue
     case .backendAnswered(let status): "the backend answered \(status)"
     case .firstTokenTimeout: TimeLimit.streamFirstToken.ending("the backend sent no event in time")

@@ -52,7 +52,7 @@ struct BackendFeed {
   /// Why the stream ended whose body did.
   func reason(of end: UpstreamEnd, _ outcome: Outcome) -> EndReason {
     switch end {
-    case .clean where outcome == .upstreamError: .backendToldError
+    case .clean where outcome == .upstreamError: .backendToldError(name: parser.errorName)
     case .clean: parser.hasTerminal ? .backendEnded : .backendEndedWithoutTerminal
     case .cut(let fault): .backendCut(fault)
     }

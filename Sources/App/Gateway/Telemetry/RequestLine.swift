@@ -143,7 +143,9 @@ extension ClientDelivery {
   fileprivate func writeProgress(to line: inout LogLine, at now: MonotonicTime) {
     line.field("events", events)
     line.field("bytes", bodyBytes)
-    if events > 0 { line.field("lastEventMs", Int((lastSentAt - openedAt).milliseconds)) }
+    // What was sent has the time of the loop's turn, which may be a little behind the one that the first event has.
+    let last = record?.firstEventAt.map { max($0, lastSentAt) } ?? lastSentAt
+    if events > 0 { line.field("lastEventMs", Int((last - openedAt).milliseconds)) }
     let paused = timeBlocked(until: now)
     if paused > .zero { line.field("pausedMs", Int(paused.milliseconds)) }
     if queuedMax > 0 { line.field("queuedMax", queuedMax) }

@@ -69,6 +69,18 @@ struct PayloadCursor: ~Escapable {
     return index + 1..<end
   }
 
+  /// The string that stands here, without its quotes, or the number, stepped over. `nil` for any other value, which is
+  /// stepped over too.
+  mutating func stringOrNumber() -> Range<Int>? {
+    if let text = string() { return text }
+    let start = index
+    _ = skipValue()
+    guard start < index, bytes[start] == UInt8(ascii: "-") || Self.isDigit(bytes[start]) else { return nil }
+    return start..<index
+  }
+
+  private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+
   /// Steps over the value that stands here.
   ///
   /// - Returns: whether it says something: not `null`, `false`, `""`, `{}` or `[]`.

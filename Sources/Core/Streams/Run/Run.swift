@@ -19,6 +19,8 @@ package final class Run: RunTail {
   package private(set) var hasContent = false
   /// Whether the JSON text of an error stood in the body, bare, where no client of event streams sees it.
   package private(set) var hasBareError = false
+  /// The name of the last error that the backend has told of and named; empty when there is none.
+  package private(set) var errorName = ""
   /// Events with data behind the first completion event: what the old closing loses.
   package private(set) var eventsAfterCompletion: UInt64 = 0
   /// The event that a clean end left without its blank line; noted, and not delivered yet.
@@ -180,13 +182,20 @@ package final class Run: RunTail {
     if marks.contains(.completion) { eventsAfterCompletion += 1 }
     let mark = classifier.mark(event, in: bytes)
     if !hasContent, !mark.contains(.error) { hasContent = classifier.bearsContent(event, in: bytes) }
+    if mark.contains(.error) { noteError(event, bytes) }
     sum.add(mark)
     return mark
+  }
+
+  private func noteError(_ event: Event, _ bytes: Span<UInt8>) {
+    let name = classifier.errorName(of: event, in: bytes)
+    if !name.isEmpty { errorName = name }
   }
 
   private func noteUndispatched(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
     guard classifier.isBareError(event, in: bytes) else { return [] }
     hasBareError = true
+    noteError(event, bytes)
     sum.add(.error)
     return .error
   }
