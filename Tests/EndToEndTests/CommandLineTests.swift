@@ -87,6 +87,17 @@ extension EndToEnd {
       #expect(run.exit == .code(3) && run.errors.contains("FERMATA_STREAM_IDLE"), "\(run)")
     }
 
+    @Test(arguments: [
+      ("FERMATA_STREM_IDLE", "did you mean FERMATA_STREAM_IDLE?"), ("FERMATA_LISTN", "did you mean FERMATA_LISTEN?"),
+    ])
+    func `a variable that is nearly one is a mistake`(name: String, text: String) throws {
+      for verb in ["check", "serve"] {
+        let words = [verb, "--upstream", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        let run = try Program.run(words, environment: [name: "5s"])
+        #expect(run.exit == .code(3) && run.errors.contains("\(name): ") && run.errors.contains(text), "\(run)")
+      }
+    }
+
     @Test func `a port that is taken is told, with status 1`() throws {
       let port = try RawListener()
       let taken = "\(port.address)"

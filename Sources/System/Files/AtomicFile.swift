@@ -56,8 +56,13 @@ package enum AtomicFile {
     let file = try Descriptor(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o644)
     if let access, old == nil { access.fit(file.number) }
     if let old {
-      // The owner first: changing it clears set-id bits. Only root may; a group of one's own anybody may keep.
-      if fchown(file.number, old.st_uid, old.st_gid) != 0 { _ = fchown(file.number, uid_t.max, old.st_gid) }
+      // The owner first: changing it clears set-id bits. Only root may; a group of one's own anybody may keep. Where
+      // nothing is to be changed, nothing is asked for: service managers forbid the call.
+      let new = try file.status()
+      let isAlike = new.st_uid == old.st_uid && new.st_gid == old.st_gid
+      if !isAlike, fchown(file.number, old.st_uid, old.st_gid) != 0 {
+        _ = fchown(file.number, uid_t.max, old.st_gid)
+      }
       guard fchmod(file.number, old.st_mode & 0o7777) == 0 else { throw FileError("fchmod", path) }
     }
     try file.write(bytes.span)
