@@ -267,17 +267,49 @@ extension EndToEnd {
       }
     }
 
+    /// Metrics for a search by hand, which no panel shows and no alert watches. A new one is shown, or stands here.
+    static let unwatched: Set<String> = [
+      "ai_stream_clients_gauge", "ai_stream_duration_milliseconds", "fermata_certificates_refused",
+      "fermata_client_streams_total", "fermata_connections_total", "fermata_flag_evaluations_without_key_total",
+      "fermata_flag_load_failures", "fermata_flag_load_failures_total", "fermata_guard_checks_total",
+      "fermata_guard_state_writable", "fermata_guard_trips_total", "fermata_http2_connections_total",
+      "fermata_http2_faults_total", "fermata_identity_streams_total", "fermata_keepalives_total",
+      "fermata_redis_commands_total", "fermata_redis_errors_total", "fermata_run_log_bytes",
+      "fermata_shadow_left_early_total", "fermata_shadow_streams_total", "fermata_shadow_tails_total",
+      "fermata_shadow_trailing_streams_total", "fermata_spans_total", "fermata_start_time_seconds",
+      "fermata_tls_handshakes_total", "fermata_unkept_streams_total", "fermata_unterminated_final_event_total",
+      "fermata_upstream_phase_milliseconds", "fermata_upstream_retries_total",
+    ]
+
+    @Test func `each metric is shown or watched, or known to be for a search alone`() async throws {
+      let text = try ["prometheus/fermata.rules.yml", "grafana/fermata.json"].map { file in
+        try Self.output(["cat", "\(Self.folder)/\(file)"]).lines.joined(separator: "\n")
+      }.joined()
+      try await World.with { world in
+        _ = await world.fetch("/?events=3&complete=done")
+        let families = Set(try await world.gateway.metrics().types.keys)
+        let used = Set(
+          Self.uses(in: text).map { use in
+            families.contains(use.name) ? use.name : use.name.replacing(/_(?:bucket|sum|count)$/, with: "")
+          })
+        #expect(families.subtracting(used) == Self.unwatched)
+      }
+    }
+
     @Test func `each panel of the board asks for what a scrape has, in a query that Prometheus takes`() async throws {
       let text = try Self.output(["cat", "\(Self.folder)/grafana/fermata.json"]).lines.joined(separator: "\n")
       let board = try JSONValue(parsing: text)
       let panels = (board["panels"]?.array ?? []).filter { $0["type"]?.string != "row" }
       #expect(panels.count >= 40)
+      let titles = panels.compactMap { $0["title"]?.string }
       var queries: [String] = []
       for panel in panels {
         let title = panel["title"]?.string ?? ""
         #expect(panel["fieldConfig"]?["defaults"]?["unit"]?.string?.isEmpty == false, "\(title)")
         let targets = panel["targets"]?.array ?? []
         #expect(!targets.isEmpty, "\(title)")
+        let next = panel["description"]?.string?.firstMatch(of: /^[A-Z].+[.] Look next at "(.+)"[.]$/)?.1
+        #expect(titles.contains { next == $0[...] } && next != title[...], "\(title) says where to look next")
         for target in targets {
           #expect(target["datasource"]?["uid"] == "$datasource", "\(title)")
           #expect(target["legendFormat"]?.string?.isEmpty == false, "\(title)")
