@@ -1,5 +1,6 @@
 import Harness
 import JSON
+import Processes
 import RunningGateway
 import Testing
 import Time
@@ -184,6 +185,10 @@ extension EndToEnd {
         #expect(stamped["streamId"]?.string == result.streamID && stamped["a"]?.integer == 1)
         #expect(result.events[2].data == "text")
         #expect(result.streamEnd?["events"]?.integer == 3)
+        // What the gateway says of its own is not among the events that are counted.
+        let tail = try Program.run(["tail", "http://\(world.gateway.address)/", "--json"])
+        #expect(tail.exit == .code(0) && tail.output.contains(#""conclusion":"completed""#), "\(tail)")
+        #expect(tail.output.contains("prompt_ready"))
       }
     }
   }

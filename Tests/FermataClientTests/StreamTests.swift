@@ -1,5 +1,6 @@
 import FermataClient
 import Foundation
+import Harness
 import RunningGateway
 import Testing
 
@@ -43,6 +44,15 @@ private final class PlayedTransport: StreamTransport, @unchecked Sendable {
     }
 
     func cancel() { transport.leave() }
+  }
+}
+
+private final class Lines: StreamLogger, @unchecked Sendable {
+  private let lock = NSLock()
+  private var all: [(StreamLogLevel, String, [String: String])] = []
+  var lines: [(StreamLogLevel, String, [String: String])] { lock.withLock { all } }
+  func log(_ level: StreamLogLevel, _ message: String, _ metadata: [String: String]) {
+    lock.withLock { all.append((level, message, metadata)) }
   }
 }
 
@@ -125,14 +135,6 @@ struct StreamTests {
   }
 
   @Test func `nothing secret is logged, and leaving is a debug line`() async throws {
-    final class Lines: StreamLogger, @unchecked Sendable {
-      private let lock = NSLock()
-      private var all: [(StreamLogLevel, String, [String: String])] = []
-      var lines: [(StreamLogLevel, String, [String: String])] { lock.withLock { all } }
-      func log(_ level: StreamLogLevel, _ message: String, _ metadata: [String: String]) {
-        lock.withLock { all.append((level, message, metadata)) }
-      }
-    }
     let lines = Lines()
     var options = StreamOptions()
     options.logger = lines
@@ -145,6 +147,30 @@ struct StreamTests {
     #expect(!"\(lines.lines)".contains("secret"))
     #expect(lines.lines.filter { $0.2["outcome"] == "aborted" }.allSatisfy { $0.0 == .debug })
     #expect(transport.requests.first?.headers.contains { $0.value == "secret1" } == true)
+  }
+
+  @Test func `each line of the log is a fixed sentence, and says as data what happened`() async throws {
+    let lines = Lines()
+    var options = StreamOptions()
+    options.logger = lines
+    options.retry.base = .milliseconds(1)
+    options.retry.attempts = 2
+    let backend = try ScriptedBackend.start { request in
+      request.number == 0
+        ? .plain(status: 503, Array("busy".utf8))
+        : Script([.head(), .event("error", "{\"type\":\"overloaded\"}"), .end])
+    }
+    defer { backend.stop() }
+    let stream = FermataClient(options: options).stream(try #require(URL(string: "\(backend.url)/")))
+    await #expect(throws: FermataError.self) { for try await _ in stream {} }
+    #expect(await stream.result.outcome == "upstream_error")
+    #expect(await eventually { lines.lines.count == 4 })
+    #expect(lines.lines.map(\.1) == ["SSE connection error", "SSE reconnect", "SSE open", "Agent run error"])
+    #expect(lines.lines.map(\.0) == [.warning, .info, .info, .error])
+    let data = lines.lines.map(\.2)
+    #expect(data.allSatisfy { $0["runId"] == "" }, "a plain server has no run")
+    #expect(data.first?["attempt"] == "1" && data.first?["status"] == "503" && data[1]["delayMs"] != nil)
+    #expect(data[2]["attempt"] == "2" && data.last?["errorData"] == "upstream_error" && data.last?["events"] == "1")
   }
 
   @Test func `a real gateway's stream is complete and verified`() async throws {

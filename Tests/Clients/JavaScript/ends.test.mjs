@@ -59,6 +59,33 @@ test("an error tells what the gateway said, by code and in detail", async () => 
   assert.ok(!JSON.stringify(logger.lines).includes("secret"));
 });
 
+test("each line of the log is a fixed sentence, and says as data what happened", async () => {
+  const logger = fakeLogger();
+  const { stream } = open({ logger, headers: { Authorization: "Bearer secret" } });
+  await clock.settle();
+  net.calls[0].answer(GRACEFUL).write(token(1));
+  await clock.settle();
+  net.calls[0].break();
+  await clock.advance(100);
+  await clock.advance(1000);
+  net.calls[1].respond(new Response("", { status: 503 }));
+  await clock.advance(2000);
+  const last = net.calls[2].answer(GRACEFUL);
+  last.write(end({ events: 1, lastEventId: `${ID}.1` }));
+  last.end();
+  await stream.done;
+  const opened = { runId: ID, attempt: 1, mode: "graceful" };
+  assert.deepEqual(logger.lines, [
+    { level: "info", message: "SSE open", metadata: opened },
+    { level: "warn", message: "SSE connection error", metadata: { runId: ID, attempt: 1, status: undefined } },
+    { level: "info", message: "SSE reconnect", metadata: { delayMs: 1000 } },
+    { level: "warn", message: "SSE connection error", metadata: { runId: ID, attempt: 2, status: 503 } },
+    { level: "info", message: "SSE reconnect", metadata: { delayMs: 2000 } },
+    { level: "info", message: "SSE open", metadata: { ...opened, attempt: 3 } },
+    { level: "info", message: "SSE end", metadata: { outcome: "completed", events: 1, bytes: stream.bytesReceived } },
+  ]);
+});
+
 test("a handler or logger that throws does not end the stream", async () => {
   const bad = () => {
     throw new Error("bad handler");

@@ -281,6 +281,13 @@ def test_an_abort_is_a_debug_line_and_nothing_secret_is_logged(server, caplog):
     assert {record.getMessage() for record in records} <= {
         "SSE open", "SSE end", "SSE connection error", "SSE reconnect", "Agent run error",
     }  # fmt: skip
+    keys = {
+        "SSE open": {"runId", "attempt", "mode"}, "SSE connection error": {"runId", "attempt", "status"},
+        "SSE reconnect": {"runId", "delayMs"}, "SSE end": {"runId", "outcome", "events", "bytes"},
+        "Agent run error": {"runId", "outcome", "events", "bytes", "errorData"},
+    }  # fmt: skip
+    assert all(set(record.fermata) == keys[record.getMessage()] for record in records)
+    assert {"SSE connection error", "Agent run error"} <= {record.getMessage() for record in records}
     aborted = [record for record in records if getattr(record, "fermata", {}).get("outcome") == "aborted"]
     assert all(record.levelno == logging.DEBUG for record in aborted)
     assert "secret" not in repr([record.__dict__ for record in records])

@@ -284,9 +284,10 @@ actor Engine {
     case .late, .completing, .paused: break
     case .closed:
       guard let result = machine.result else { return }
-      let level: StreamLogLevel = result.error != nil ? .error : result.outcome == "aborted" ? .debug : .info
-      let data = ["outcome": result.outcome, "events": String(result.events), "bytes": String(result.bytes)]
-      log(level, level == .error ? "Agent run error" : "SSE end", data)
+      var data = ["outcome": result.outcome, "events": String(result.events), "bytes": String(result.bytes)]
+      guard let error = result.error else { return log(result.outcome == "aborted" ? .debug : .info, "SSE end", data) }
+      data["errorData"] = error.code
+      log(.error, "Agent run error", data)
     }
   }
 
