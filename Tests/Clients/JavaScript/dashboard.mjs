@@ -292,10 +292,14 @@ const SCENES = {
       response.writeHead(200, { "Content-Type": "text/html", "Content-Security-Policy": policy }).end(changed);
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { identifier } = await cdp("Page.addScriptToEvaluateOnNewDocument", { source: `window.violations = [];
+      document.addEventListener("securitypolicyviolation", (event) => violations.push(event.effectiveDirective));` });
+    const violations = () => execute("return violations");
     try {
       await visit(`http://127.0.0.1:${server.address().port}/`);
       await sleep(500);
       assert.equal(await execute(`return document.querySelectorAll(".tile").length`), 0, "a changed script ran");
+      assert.deepEqual(await violations(), ["script-src-elem"]);
       const events = `${gateway.admin}/dashboard/events`;
       assert.equal(await status(events, { Host: "evil.example" }), 421);
       assert.equal(await status(`${events}?token=0123456789abcdef`), 401);
@@ -311,8 +315,42 @@ const SCENES = {
       await picture("token");
       await enter("0123456789abcdef");
       await until("the page", look, isLive);
+      await sleep(1500);
+      assert.deepEqual(await violations(), [], "the page does nothing that its own policy forbids");
     } finally {
+      await cdp("Page.removeScriptToEvaluateOnNewDocument", { identifier });
       server.close();
+      await gateway.stop();
+    }
+  },
+
+  "a page that is covered lets its stream go, and takes it up again": async () => {
+    const gateway = await startGateway();
+    const cover = (isCovered) => execute(`Object.defineProperty(document, "hidden", { configurable: true, value: arguments[0] });
+      document.dispatchEvent(new Event("visibilitychange"))`, isCovered);
+    // Sixteen may follow at a time: so many more are let in now.
+    const room = async () => {
+      const asked = Array.from({ length: 17 }, () => {
+        const request = ask(`${gateway.admin}/dashboard/events`, { agent: false });
+        const answer = new Promise((resolve, reject) => request.on("response", resolve).on("error", reject)).catch(() => ({}));
+        request.end();
+        return { request, answer };
+      });
+      const statuses = await Promise.all(asked.map(async ({ answer }) => (await answer).statusCode));
+      for (const { request } of asked) request.on("error", () => {}).destroy();
+      return statuses.filter((code) => code === 200).length;
+    };
+    try {
+      await show(gateway);
+      assert.equal(await room(), 15);
+      await cover(true);
+      await until("room for one more", room, (count) => count === 16, 60);
+      await cover(false);
+      const stream = open(`${gateway.url}/?events=3&how=hang`);
+      await until("what has come meanwhile", look, (seen) => isLive(seen) && seen.streams[0]?.[7] === "3", 60);
+      await until("room for one less", room, (count) => count === 15, 60);
+      stream.close();
+    } finally {
       await gateway.stop();
     }
   },
