@@ -274,11 +274,12 @@ extension EndToEnd {
       "fermata_flag_load_failures", "fermata_flag_load_failures_total", "fermata_guard_checks_total",
       "fermata_guard_state_writable", "fermata_guard_trips_total", "fermata_http2_connections_total",
       "fermata_http2_faults_total", "fermata_identity_streams_total", "fermata_keepalives_total",
-      "fermata_redis_commands_total", "fermata_redis_errors_total", "fermata_run_log_bytes",
-      "fermata_shadow_left_early_total", "fermata_shadow_streams_total", "fermata_shadow_tails_total",
-      "fermata_shadow_trailing_streams_total", "fermata_spans_total", "fermata_start_time_seconds",
-      "fermata_tls_handshakes_total", "fermata_unkept_streams_total", "fermata_unterminated_final_event_total",
-      "fermata_upstream_phase_milliseconds", "fermata_upstream_retries_total",
+      "fermata_proxy_headers_total", "fermata_redis_commands_total", "fermata_redis_errors_total",
+      "fermata_run_log_bytes", "fermata_shadow_left_early_total", "fermata_shadow_streams_total",
+      "fermata_shadow_tails_total", "fermata_shadow_trailing_streams_total", "fermata_spans_total",
+      "fermata_start_time_seconds", "fermata_tls_handshakes_total", "fermata_tunnels", "fermata_tunnels_total",
+      "fermata_unkept_streams_total", "fermata_unterminated_final_event_total", "fermata_upstream_phase_milliseconds",
+      "fermata_upstream_retries_total",
     ]
 
     @Test func `each metric is shown or watched, or known to be for a search alone`() async throws {
