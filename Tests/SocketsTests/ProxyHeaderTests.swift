@@ -92,7 +92,7 @@ import Testing
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, Self.six)) == .source(six, length: 52))
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, Self.six + additions)) == .source(six, length: 60))
     let paths = [UInt8](repeating: 0, count: 216)
-    #expect(Self.parse(.v2, Self.block(0x21, 0x31, paths)) == .source(.address(.localPeer), length: 232))
+    #expect(Self.parse(.v2, Self.block(0x21, 0x31, paths)) == .source(.peerItself, length: 232))
     let mapped = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF, 192, 0, 2, 1] + Self.six[16...]
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, mapped)) == .source(four, length: 52))
   }

@@ -24,7 +24,7 @@ import Time
     }
 
     deinit {
-      for name in ["s", "s~", "f"] { unlink("\(path)/\(name)") }
+      for name in ["s", "s~\(getpid())", "f"] { unlink("\(path)/\(name)") }
       rmdir(path)
     }
   }
@@ -71,7 +71,7 @@ import Time
     defer { umask(before) }
     let socket = try UnixSocket(at: try address, mode: wanted)
     #expect(mode(of: socket.address.path) == S_IFSOCK | wanted)
-    #expect(mode(of: socket.address.path + "~") == nil)
+    #expect(mode(of: socket.address.path + "~\(getpid())") == nil)
   }
 
   @Test func `one that nobody listens at is replaced, one in use is not`() throws {

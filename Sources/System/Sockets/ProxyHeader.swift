@@ -163,7 +163,8 @@ package struct ProxyHeaderParser: Sendable {
     case .v6:
       let port = UInt16(truncatingIfNeeded: number(block, start + 32, 2))
       return .address(SocketAddress(v6: number(block, start, 8), number(block, start + 8, 8), port: port).unmapped)
-    case .unix: return .address(.localPeer)
+    // A path on the balancer's machine says nothing of who is behind it.
+    case .unix: return .peerItself
     }
   }
 

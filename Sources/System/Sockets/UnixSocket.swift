@@ -27,8 +27,8 @@ package final class UnixSocket: Sendable {
 
   /// Listens at once, and replaces a socket that nobody listens at any more.
   ///
-  /// The socket gets its mode under another name, the path and `~`, before it takes the path: so nobody connects who
-  /// may not, and there is never a time without a socket.
+  /// The socket gets its mode under another name, the path with `~` and the process's number, before it takes the path: so
+  /// nobody connects who may not, and there is never a time without a socket.
   /// - Parameters:
   ///   - mode: who may connect, as for chmod(2): those who may write.
   ///   - replacesOthers: takes the path from a process that listens there too, which keeps those that came before.
@@ -39,8 +39,10 @@ package final class UnixSocket: Sendable {
     // Who takes over need not ask who is there.
     let isFile = Self.kind(at: address.path) == .other
     if let fault = replacesOthers ? (isFile ? .notASocket : nil) : Self.fault(of: address) { throw fault }
-    guard let own = SocketAddress(unix: address.path + "~") else { throw .system(SystemError(code: ENAMETOOLONG)) }
-    // What a start has left that was killed in between.
+    guard let own = SocketAddress(unix: address.path + "~\(getpid())") else {
+      throw .system(SystemError(code: ENAMETOOLONG))
+    }
+    // What another process of that number has left, which was killed in between.
     if Self.kind(at: own.path) == .socket { unsafe unlink(own.path) }
     self.address = address
     descriptor = try Self.check(SocketCalls.makeStream(for: own))
@@ -52,6 +54,7 @@ package final class UnixSocket: Sendable {
       self.file = file.moved(to: address.path)
     } catch {
       Glibc.close(descriptor)
+      unsafe unlink(own.path)
       throw error
     }
   }

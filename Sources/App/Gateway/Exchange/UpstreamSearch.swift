@@ -35,7 +35,10 @@ final class UpstreamSearch {
     self.stream = stream
     self.settings = settings
     pools = settings.pools(of: route)
-    let acceptsStream = request.fields.containsElement(.accept, named: "text/event-stream")
+    // Who opens a WebSocket gets one or a refusal, whatever else it would take.
+    let acceptsStream =
+      !request.fields.containsToken(.upgrade, "websocket")
+      && request.fields.containsElement(.accept, named: "text/event-stream")
     waterfall = Waterfall(
       order: settings.order(of: route, at: now), policy: route.policy,
       request: AttemptRequest(

@@ -40,7 +40,9 @@ package enum Forwarding {
       value.append(head.version.viaToken)
       value.append(" fermata")
     }
-    if head.status != 204, case .length(let length) = head.declaredFraming { draft.unsentLength = length }
+    // Neither has a body, nor may it say so (RFC 9110, 8.6).
+    guard head.status >= 200, head.status != 204, case .length(let length) = head.declaredFraming else { return }
+    draft.unsentLength = length
   }
 
   /// Appends `Via` but for the name of the recipient and the line's end.
