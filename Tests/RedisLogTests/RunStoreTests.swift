@@ -281,6 +281,43 @@ struct RunKeysTests {
     for lease in leases { lease.release() }
   }
 
+  @Test(arguments: ["released", "dropped"])
+  func `a run that is given up while Redis is away is nobody's when Redis is back`(how: String) throws {
+    let server = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
+    let store = RunRecords(redis: test.connection(server.port), settings: RedisSettings())
+    defer { store.close() }
+    var claim: Result<RunClaim, RedisError>?
+    store.claim(run, token: token(1), meta: meta(1)) { claim = $0 }
+    test.run(until: { claim != nil })
+    let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) {}
+    server.kill()
+    test.run(until: { !store.redis.isReady })
+    if how == "dropped" { lease.drop() } else { lease.release() }
+    test.run(for: .milliseconds(1500))
+    try server.start()
+    test.run(until: { (try? server.cli("EXISTS", "ai:run:run-1:owner")) == "0" })
+    #expect(try server.cli("EXISTS", "ai:run:run-1:events") == (how == "dropped" ? "1" : "0"))
+  }
+
+  @Test func `a reader that leaves while Redis is away is not counted when Redis is back`() throws {
+    let server = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
+    let store = RunRecords(redis: test.connection(server.port), settings: RedisSettings())
+    let board = StatusBoard(store: store)
+    defer {
+      board.close()
+      store.close()
+    }
+    board.post(run, RunStatus(readers: 2))
+    test.run(until: { (try? server.cli("HLEN", "ai:run:run-1:state")) == "1" })
+    server.kill()
+    test.run(until: { !store.redis.isReady })
+    test.run(for: .milliseconds(1500))
+    board.post(run, RunStatus(readers: 0))
+    test.run(for: .milliseconds(200))
+    try server.start()
+    test.run(until: { (try? server.cli("EXISTS", "ai:run:run-1:state")) == "0" })
+  }
+
   @Test func `of eight repeats of a request one starts the run, the others attach to it`() throws {
     let stores = (0..<8).map { _ in store() }
     defer { for store in stores { store.redis.close() } }

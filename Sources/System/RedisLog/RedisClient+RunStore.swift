@@ -46,7 +46,14 @@ extension RedisClient: RunStore {
   package func claim(
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, StoreFault>) -> Void
   ) {
-    store.claim(run, token: token, meta: meta, told(completion))
+    let told = told(completion)
+    store.claim(run, token: token, meta: meta) { [store] result in
+      // It may have been carried out all the same, and nobody is to wait for an owner that is none.
+      if case .failure(let error) = result, error.leavesDoubt {
+        RunLease(store: store, run: run, token: token, meta: meta) {}.release()
+      }
+      told(result)
+    }
   }
 
   package func claimKey(

@@ -13,6 +13,14 @@ package enum RedisError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Redis answered with an error, or with something else than the command brings.
   case refused(String)
 
+  /// Whether the command may have been carried out.
+  var leavesDoubt: Bool {
+    switch self {
+    case .connectionLost, .timedOut, .protocolViolation: true
+    case .notConnected, .overloaded, .refused: false
+    }
+  }
+
   package var description: String {
     switch self {
     case .notConnected(let reason): "Redis: not connected (\(reason))"

@@ -22,6 +22,10 @@ package final class FollowedRun: RunFeed {
   private(set) var owner: String?
   /// The owner's loop, once it is known.
   private(set) var ownersPlace: String?
+  /// Whether anything named an owner when that was last read.
+  private var isNamed = true
+  /// How often its owner was looked for.
+  private var looksAtOwner: UInt = 0
   private var isClosing = false
   /// Whether the run is read though its first events are gone: nobody will write them again.
   private var startsLate = false
@@ -91,18 +95,22 @@ package final class FollowedRun: RunFeed {
 
   // MARK: - Whether the owner is still there
 
-  /// Whether what names the owner has to be read.
-  var isUnsureOfOwner: Bool { ownersPlace == nil || ownerMissingSince != nil }
+  /// Whether what names the owner has to be read: now and then also while its loop is there, which may have given it up.
+  var isUnsureOfOwner: Bool { ownersPlace == nil || ownerMissingSince != nil || looksAtOwner % 5 == 0 }
 
   /// - Parameter text: `nil` when nothing names an owner.
   func ownerRead(_ text: String?) {
     owner = text
+    isNamed = text != nil
     if let place = text.flatMap(GatewayLease.place) { ownersPlace = place }
   }
 
+  /// - Parameter isThere: whether the loop in `ownersPlace` is; of no account where that is `nil`.
   func ownerLooked(_ isThere: Bool) {
     guard handler != nil else { return }
-    guard !isThere else {
+    looksAtOwner &+= 1
+    let isGone = ownersPlace != nil && !isThere
+    guard isGone || !isNamed else {
       ownerMissingSince = nil
       owner = nil
       return
@@ -113,9 +121,10 @@ package final class FollowedRun: RunFeed {
       ownerMissingSince = now
       return
     }
-    // An owner whose keys are gone because Redis was emptied, or has no room, writes them again.
+    // An owner whose keys are gone because Redis was emptied, or has no room, writes them again: its loop's at once, its
+    // name with the next of its turns.
     let settings = follower.store.settings
-    let grace = ownersPlace == nil ? settings.renewal + settings.prolonging : settings.renewal
+    let grace = isGone ? settings.renewal : settings.renewal + settings.prolonging
     guard now - since > grace, !isClosing, !follower.store.redis.hasJustReturned else { return }
     isClosing = true
     follower.store.closeOrphan(run, of: owner) { [weak self] result in

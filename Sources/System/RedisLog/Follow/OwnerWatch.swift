@@ -28,10 +28,7 @@ final class OwnerWatch {
   private func lookForGateways(of runs: [FollowedRun]) {
     store.living(Array(Set(runs.compactMap(\.ownersPlace)))) { living in
       guard case .success(let living) = living else { return }
-      for run in runs {
-        let isThere = run.ownersPlace.map { living.contains($0) } ?? (run.owner != nil)
-        run.ownerLooked(isThere)
-      }
+      for run in runs { run.ownerLooked(run.ownersPlace.map { living.contains($0) } ?? false) }
     }
   }
 }

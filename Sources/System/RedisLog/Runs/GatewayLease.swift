@@ -29,6 +29,7 @@ final class GatewayLease {
   /// Those who wait for the key to be there.
   private var waiting: [(RedisError?) -> Void] = []
   private var handle: DeadlineHandle?
+  private var isClosed = false
   /// The commands that have no answer yet, by their tags: when each was sent, and whether all was written again behind it.
   private var asked: [UInt64: (at: MonotonicTime, hasAsserted: Bool)] = [:]
   private var lastTag: UInt64 = 0
@@ -51,14 +52,16 @@ final class GatewayLease {
   }
 
   func add(_ member: any GatewayLeaseMember) {
+    guard !isClosed else { return }
     members[ObjectIdentifier(member)] = member
     if handle == nil { begin() }
   }
 
   func remove(_ member: any GatewayLeaseMember) { members[ObjectIdentifier(member)] = nil }
 
-  /// Calls back when the key is there: at once when it is known to be.
+  /// Calls back when the key is there: at once when it is known to be, or never can be.
   func whenHeld(_ completion: @escaping (RedisError?) -> Void) {
+    guard !isClosed else { return completion(nil) }
     if let confirmed, redis.loop.now - confirmed < settings.lease { return completion(nil) }
     waiting.append(completion)
     if handle == nil { begin() } else if asked.isEmpty { renew() }
@@ -66,8 +69,9 @@ final class GatewayLease {
 
   /// Nobody is told any more. The key runs out by itself.
   func close() {
+    isClosed = true
     members = [:]
-    waiting = []
+    tellWaiting(.notConnected("closed"))
     if let handle { redis.loop.deadlines.remove(handle) }
     handle = nil
   }

@@ -7,7 +7,17 @@ package import Time
 /// Keeps a claimed run its owner's, and its keys from running out, until `release()`. That its owner is there tells the lease
 /// of the whole loop (`GatewayLease`). Retained by the loop until then.
 package final class RunLease {
-  private enum Request: UInt64 { case renew, other }
+  private enum Request: UInt64 { case renew, key, givingUp }
+
+  private enum Hold {
+    case held
+    // Until Redis has said that it knows: an owner that stays behind would keep the run's followers waiting.
+    case released
+    case dropped
+    case over
+  }
+
+  private static let pauseAfterFailure = Nanoseconds.milliseconds(500)
 
   private let store: RunRecords
   private let run: RunID
@@ -17,7 +27,7 @@ package final class RunLease {
   private let clientStream: (name: Digest, request: Digest?)?
   private var handle: DeadlineHandle?
   private var isAsking = false
-  private var isOver = false
+  private var hold = Hold.held
   private var lost: (() -> Void)?
 
   /// - Parameters:
@@ -46,31 +56,45 @@ package final class RunLease {
 
   /// Gives the run up, which has ended or could not be begun. Its keys stay for their time to live.
   package func release() {
-    guard !isOver else { return }
-    end()
-    send(.other) { command, keys in
-      command.begin(RedisScript.release, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
-      command.append { token.write(to: &$0) }
-      command.append(store.lifetime)
-    }
+    guard case .held = hold else { return }
+    hold = .released
+    giveUp()
     prolongIdempotency()
   }
 
   /// The same for a run that has no stream: those who wait for one on other replicas are told.
   package func drop() {
-    guard !isOver else { return }
-    end()
-    send(.other) { command, keys in
-      let ofRun = [keys.owner(of: run), keys.meta(of: run), keys.events(of: run), keys.news(of: run)]
-      command.begin(RedisScript.drop, keys: ofRun)
-      command.append { token.write(to: &$0) }
-      command.append(60_000)
-      command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
+    guard case .held = hold else { return }
+    hold = .dropped
+    giveUp()
+  }
+
+  private func giveUp() {
+    lost = nil
+    // From now on only what fails is tried again.
+    if let handle { store.redis.loop.deadlines.remove(handle) }
+    handle = nil
+    switch hold {
+    case .released:
+      send(.givingUp) { command, keys in
+        command.begin(RedisScript.release, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+        command.append { token.write(to: &$0) }
+        command.append(store.lifetime)
+      }
+    case .dropped:
+      send(.givingUp) { command, keys in
+        let ofRun = [keys.owner(of: run), keys.meta(of: run), keys.events(of: run), keys.news(of: run)]
+        command.begin(RedisScript.drop, keys: ofRun)
+        command.append { token.write(to: &$0) }
+        command.append(60_000)
+        command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
+      }
+    case .held, .over: break
     }
   }
 
   private func end() {
-    isOver = true
+    hold = .over
     lost = nil
     store.gatewayLease.remove(self)
     if let handle { store.redis.loop.deadlines.remove(handle) }
@@ -88,7 +112,7 @@ package final class RunLease {
 
   private func prolongIdempotency() {
     guard let (key, request) = idempotency else { return }
-    send(.other) { command, keys in
+    send(.key) { command, keys in
       command.begin(RedisScript.keepLiving, keys: keys.idempotency(of: key))
       command.append("\(run) \(request.description)")
       command.append(store.lifetime)
@@ -102,28 +126,47 @@ package final class RunLease {
 
 extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
   func mustAssert() {
-    guard !isOver else { return }
+    guard case .held = hold else { return giveUp() }
     renew()
     guard let (name, request) = clientStream else { return }
     store.keep(store.keys.clientStream(of: name), ClientStreams.valueWithoutReader(of: run, request))
   }
 
   package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
-    guard tag == Request.renew.rawValue, !isOver else { return }
-    isAsking = false
-    switch result {
-    case .success(let reply) where reply.integer == 0:
-      let lost = lost
-      end()
-      lost?()
-    case .success(let reply) where reply.integer == 1: break
-    case .success, .failure:
-      // Redis is away or refuses; what counts is whether it is back before another asks.
-      if let handle { store.redis.loop.deadlines.move(handle, to: store.redis.loop.now + .milliseconds(500)) }
+    guard let request = Request(rawValue: tag) else { return }
+    let number = (try? result.get())?.integer
+    switch (request, hold) {
+    case (.renew, .held):
+      isAsking = false
+      if number == 0 {
+        let lost = lost
+        end()
+        lost?()
+      } else if number != 1 {
+        // Redis is away or refuses; what counts is whether it is back before another asks.
+        tryAgain()
+      }
+    case (.key, .held): if number == nil { tryAgain() }
+    case (.givingUp, .released), (.givingUp, .dropped):
+      if number != nil { return end() }
+      // Without a connection: as soon as there is one.
+      if case .success = result { tryAgain() }
+    default: break
     }
   }
 
+  private func tryAgain() {
+    let loop = store.redis.loop
+    let time = loop.now + Self.pauseAfterFailure
+    if let handle { loop.deadlines.move(handle, to: time) } else { handle = loop.deadlines.add(self, at: time) }
+  }
+
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    guard case .held = hold else {
+      handle = nil
+      giveUp()
+      return nil
+    }
     if !isAsking { renew() }
     return now + store.settings.prolonging
   }

@@ -12,11 +12,14 @@ package final class StatusBoard {
     var isDirty = true
   }
 
+  private static let pauseAfterFailure = Nanoseconds.milliseconds(500)
+
   private let store: RunRecords
   private var entries: [RunID: Entry] = [:]
   private var dirty: [RunID] = []
   private var prolonged: MonotonicTime
   private var handle: DeadlineHandle?
+  private var isClosed = false
 
   package init(store: RunRecords) {
     self.store = store
@@ -28,6 +31,7 @@ package final class StatusBoard {
 
   /// Notes how a run stands here. Without readers it is forgotten here as soon as that is written.
   package func post(_ run: RunID, _ status: RunStatus) {
+    guard !isClosed else { return }
     store.gatewayLease.add(self)
     if let entry = entries[run] {
       if entry.status == status { return }
@@ -49,10 +53,14 @@ package final class StatusBoard {
 
   /// How the run stands, but for this loop's readers; `nil` when that can't be found out.
   package func readersElsewhere(of run: RunID, _ completion: @escaping (RunStatus?) -> Void) {
-    store.standing(of: run, without: place) { result in completion(try? result.get().status) }
+    store.standing(of: run, without: place) { [store] result in
+      // The lease of a loop that has yet to find Redis again may have run out, and its readers are still there.
+      completion(store.redis.hasJustReturned ? nil : try? result.get().status)
+    }
   }
 
   package func close() {
+    isClosed = true
     store.gatewayLease.remove(self)
     if let handle { store.redis.loop.deadlines.remove(handle) }
     handle = nil
@@ -62,8 +70,23 @@ package final class StatusBoard {
 
   private func write(_ run: RunID) {
     guard let entry = entries[run] else { return }
-    store.note(entry.status, of: run, from: place)
-    if entry.status.readers == 0 { entries[run] = nil } else { entries[run]?.isDirty = false }
+    entries[run]?.isDirty = false
+    store.note(entry.status, of: run, from: place) { [weak self] isNoted in
+      self?.wrote(run, entry.status, isNoted)
+    }
+  }
+
+  /// Only what is noted is forgotten: a reader that stays behind would keep its run going for nobody.
+  private func wrote(_ run: RunID, _ status: RunStatus, _ isNoted: Bool) {
+    guard let entry = entries[run], entry.status == status, !entry.isDirty else { return }
+    if isNoted {
+      if status.readers == 0 { entries[run] = nil }
+      return
+    }
+    entries[run]?.isDirty = true
+    dirty.append(run)
+    let loop = store.redis.loop
+    if let handle { loop.deadlines.move(handle, to: loop.now + Self.pauseAfterFailure) }
   }
 }
 
@@ -76,11 +99,11 @@ extension StatusBoard: DeadlineMember, GatewayLeaseMember {
     // What is kept must not run out while it holds.
     if now - prolonged >= store.settings.prolonging {
       prolonged = now
-      for run in Array(entries.keys) { write(run) }
-    } else {
-      for run in dirty { write(run) }
+      dirty = Array(entries.keys)
     }
-    dirty.removeAll()
+    let due = dirty
+    dirty = []
+    for run in due { write(run) }
     guard entries.isEmpty else { return prolonged + store.settings.prolonging }
     handle = nil
     return nil

@@ -93,7 +93,9 @@ extension RunRecords {
   }
 
   /// Notes a place's part of a run's status.
-  func note(_ status: RunStatus, of run: RunID, from place: String) {
+  ///
+  /// - Parameter completion: whether it was noted.
+  func note(_ status: RunStatus, of run: RunID, from place: String, _ completion: @escaping (Bool) -> Void) {
     redis.send { command in
       command.begin(RedisScript.noteStatus, keys: keys.state(of: run))
       command.append(lifetime)
@@ -107,7 +109,8 @@ extension RunRecords {
       guard let milliseconds = progress.milliseconds else { return }
       command.append("milliseconds")
       command.append(milliseconds)
-    } completion: { _ in
+    } completion: { result in
+      completion((try? result.get())?.integer != nil)
     }
   }
 }
