@@ -92,6 +92,8 @@ enum Certificates {
   static let localhost = Result { try shared.get().identity() }
   static let expired = Result { try shared.get().identity("expired", days: -1) }
   static let elsewhere = Result { try shared.get().identity("elsewhere", for: "DNS:elsewhere.example") }
+  static let wild = Result { try shared.get().identity("wild", for: "DNS:*.wild.example") }
+  static let exact = Result { try shared.get().identity("exact", for: "DNS:a.wild.example") }
   static let client = Result { try shared.get().identity("client", for: "DNS:client.example") }
   static let otherAuthority = Result { try TestCertificates() }
 }
