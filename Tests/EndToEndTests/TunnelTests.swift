@@ -79,6 +79,25 @@ extension EndToEnd {
       #expect(got == bytes, "\(got.count) of \(bytes.count)", sourceLocation: sourceLocation)
     }
 
+    @Test func `a WebSocket that is opened late is no event stream, and says nothing of a length`() async throws {
+      let route = #"websocket: true, gate: "firstToken", commitAfter: "100ms", commitInLegacy: true"#
+      try await Stage.with(route) { stage in
+        let client = try stage.dial()
+        client.send(Self.opening + "Accept: text/event-stream\r\n\r\n")
+        let server = try #require(stage.backend.accept())
+        #expect(server.receives("\r\n\r\n"))
+        _ = server.takeUnread()
+        #expect(!client.receives("HTTP/1.1", seconds: 0.6))
+        server.send(Self.answer + "Content-Length: 5\r\n\r\n")
+        #expect(client.receives("\r\n\r\n"))
+        let told = String(decoding: client.takeUnread(), as: UTF8.self)
+        #expect(told.hasPrefix("HTTP/1.1 101 ") && !told.contains("Content-Length"), "\(told)")
+        Self.exchange(client, server, [1, 2, 3])
+        client.close()
+        server.close()
+      }
+    }
+
     @Test func `the opening passes as it must, and then bytes pass both ways`() async throws {
       try await Stage.with { stage in
         let client = try stage.dial()

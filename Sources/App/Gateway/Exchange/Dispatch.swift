@@ -50,8 +50,7 @@ final class Dispatch: UpstreamRequest {
     self.context = context
     search = UpstreamSearch(
       for: request, body, from: forwarded, on: route, settings: settings, record: record,
-      stream: stream ?? record.stream, at: context.loop.now)
-    search?.opening = opening
+      stream: stream ?? record.stream, opening: opening, at: context.loop.now)
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }

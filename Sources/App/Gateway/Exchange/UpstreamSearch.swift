@@ -21,24 +21,24 @@ final class UpstreamSearch {
   /// Whether the backend takes the request's body.
   var sendWatch = SendWatch()
   /// The WebSocket that the request opens.
-  var opening: WebSocketOpening?
+  let opening: WebSocketOpening?
   /// The response that the gate holds back.
   var held: HeldResponse?
 
   init(
     for request: RequestHead, _ body: RequestBody?, from forwarded: ForwardedClient, on route: Route,
-    settings: LoopSettings, record: RequestRecord, stream: StreamID, at now: MonotonicTime
+    settings: LoopSettings, record: RequestRecord, stream: StreamID, opening: WebSocketOpening?,
+    at now: MonotonicTime
   ) {
     self.request = request
+    self.opening = opening
     self.forwarded = forwarded
     self.record = record
     self.stream = stream
     self.settings = settings
     pools = settings.pools(of: route)
     // Who opens a WebSocket gets one or a refusal, whatever else it would take.
-    let acceptsStream =
-      !request.fields.containsToken(.upgrade, "websocket")
-      && request.fields.containsElement(.accept, named: "text/event-stream")
+    let acceptsStream = opening == nil && request.fields.containsElement(.accept, named: "text/event-stream")
     waterfall = Waterfall(
       order: settings.order(of: route, at: now), policy: route.policy,
       request: AttemptRequest(
