@@ -101,7 +101,9 @@ extension EndToEnd {
       let directory = try ScratchDirectory()
       let port = try FreePort.pick()
       let kept = "port \(port)\nbind 127.0.0.1\ndir \(directory.path)\n"
-      directory.write("redis.conf", kept + (kind == "cluster" ? "cluster-enabled yes\n" : ""))
+      // By itself the cluster's port is 10,000 beyond, where there may be none.
+      let cluster = "cluster-enabled yes\ncluster-port \(try FreePort.pick())\n"
+      directory.write("redis.conf", kept + (kind == "cluster" ? cluster : ""))
       let words = ["redis-server", directory["redis.conf"]] + (kind == "cluster" ? [] : ["--sentinel"])
       let redis = try ChildProcess(words)
       defer {
