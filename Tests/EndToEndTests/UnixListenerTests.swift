@@ -143,6 +143,21 @@ extension EndToEnd {
       }
     }
 
+    @Test func `one that can't start takes the path from nobody`() async throws {
+      let folder = try ScratchDirectory()
+      let front = folder["front.sock"]
+      try await World.with(Self.setup(front)) { world in
+        // It shares all but the operators' address, which it can't have.
+        let words = ["serve", "--share", "--upstream", world.backend.url, "--listen", "unix:\(front)"]
+        let run = try RunningGateway.Program.run(
+          words + ["--admin", "192.0.2.1:1"], environment: ["FERMATA_ADMIN_TOKEN": "0123456789abcdef-secret"])
+        #expect(run.exit != .code(0) && run.errors.contains("192.0.2.1:1"), "\(run.errors)")
+        let address = try #require(SocketAddress(unix: front))
+        #expect(await world.clients.fetch(Self.asks, from: address, behaviour: .plain).end == .clean)
+        #expect(folder.names.sorted() == ["front.sock", "front.socks"])
+      }
+    }
+
     @Test func `one process takes over from another, and no client is turned away`() async throws {
       let folder = try ScratchDirectory()
       let path = folder["front.sock"]

@@ -50,8 +50,16 @@ import Time
     return made
   }
 
+  /// A socket at the path, and what is to be removed there.
+  private func publish(
+    mode: UInt32 = 0o600, replacesOthers: Bool = false
+  ) throws -> (socket: UnixSocket, file: UnixSocketFile) {
+    let socket = try UnixSocket(at: try address, mode: mode, replacesOthers: replacesOthers)
+    return (socket, try socket.publish())
+  }
+
   @Test func `several listeners accept from one, and its peers have no address`() throws {
-    let socket = try UnixSocket(at: try address, mode: 0o600)
+    let socket = try publish().socket
     var peers: [SocketAddress] = []
     let listeners = try (0..<2).map { _ in
       try Listener(loop: test.loop, socket: socket) { peers.append($0.peerAddress) }
@@ -69,20 +77,20 @@ import Time
   func `it has the mode that is wanted, whatever the mask`(wanted: UInt32) throws {
     let before = umask(0o077)
     defer { umask(before) }
-    let socket = try UnixSocket(at: try address, mode: wanted)
+    let socket = try publish(mode: wanted).socket
     #expect(mode(of: socket.address.path) == S_IFSOCK | wanted)
     #expect(mode(of: socket.address.path + "~\(getpid())") == nil)
   }
 
   @Test func `one that nobody listens at is replaced, one in use is not`() throws {
-    var first: UnixSocket? = try UnixSocket(at: try address, mode: 0o600)
+    var first: UnixSocket? = try publish().socket
     let listening = try address
     #expect(throws: UnixSocketError.inUse(pid: getpid())) { try UnixSocket(at: listening, mode: 0o600) }
     #expect(first != nil)
     first = nil
     // Its file is still there.
     #expect(mode(of: listening.path) != nil && UnixSocket.fault(of: listening) == nil)
-    let second = try UnixSocket(at: listening, mode: 0o660)
+    let second = try publish(mode: 0o660)
     #expect(mode(of: listening.path) == S_IFSOCK | 0o660)
     second.file.remove()
     #expect(mode(of: listening.path) == nil)
@@ -103,18 +111,23 @@ import Time
   }
 
   @Test func `one that takes over replaces one in use, which does not remove the other's`() throws {
-    let first = try UnixSocket(at: try address, mode: 0o600)
+    let first = try publish()
     var counts = [0, 0]
-    let one = try Listener(loop: test.loop, socket: first) { _ in counts[0] += 1 }
+    let one = try Listener(loop: test.loop, socket: first.socket) { _ in counts[0] += 1 }
     #expect(try connect(3) == 3)
-    let second = try UnixSocket(at: try address, mode: 0o600, replacesOthers: true)
-    let other = try Listener(loop: test.loop, socket: second) { _ in counts[1] += 1 }
+    // One that is given up before it is published takes nothing.
+    try UnixSocket(at: try address, mode: 0o600, replacesOthers: true).file.remove()
+    #expect(mode(of: try address.path + "~\(getpid())") == nil)
+    #expect(try connect(2) == 2)
+    test.run(until: { counts == [5, 0] })
+    let second = try publish(replacesOthers: true)
+    let other = try Listener(loop: test.loop, socket: second.socket) { _ in counts[1] += 1 }
     #expect(try connect(4) == 4)
-    test.run(until: { counts == [3, 4] })
+    test.run(until: { counts == [5, 4] })
     first.file.remove()
     one.close()
     #expect(try connect(1) == 1)
-    test.run(until: { counts == [3, 5] })
+    test.run(until: { counts == [5, 5] })
     other.close()
   }
 }

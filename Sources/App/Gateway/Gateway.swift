@@ -149,6 +149,7 @@ package final class Gateway {
     runExporter()
     try startAdmin(configuration.admin)
     try watchSignals()
+    socketFiles = try Listeners.publish(sockets)
     selfCheck = SelfCheck(
       descriptors: OwnProcess.descriptors ?? 0, memory: OwnProcess.residentBytes ?? 0)
     log.write(.info, "started", at: loop.wallTime()) { line in

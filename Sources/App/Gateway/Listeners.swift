@@ -18,7 +18,7 @@ enum Listeners {
     }
   }
 
-  /// Opens the sockets in the file system, which all loops share.
+  /// Opens the sockets in the file system, which all loops share. Nobody finds them before they are published.
   ///
   /// - Throws: when one can't be; then none is left behind.
   static func openSockets(_ configuration: Configuration) throws(Gateway.StartError) -> [SocketAddress: UnixSocket] {
@@ -33,6 +33,22 @@ enum Listeners {
       }
     }
     return sockets
+  }
+
+  /// Lets clients find the sockets in the file system: last, because nothing gives a path back that was another's.
+  ///
+  /// - Returns: what is to be removed when no more clients are taken.
+  static func publish(_ sockets: [SocketAddress: UnixSocket]) throws(Gateway.StartError) -> [UnixSocketFile] {
+    var files: [UnixSocketFile] = []
+    for socket in sockets.values {
+      do throws(UnixSocketError) {
+        files.append(try socket.publish())
+      } catch {
+        for file in files { file.remove() }
+        throw Gateway.StartError(description: sentence(error, socket.address))
+      }
+    }
+    return files
   }
 
   private static func sentence(_ error: UnixSocketError, _ address: SocketAddress) -> String {

@@ -21,17 +21,17 @@ package enum UnixSocketError: Error, Equatable, Sendable, CustomStringConvertibl
 /// A listening socket in the file system (unix(7)), from which the listeners of several loops accept.
 package final class UnixSocket: Sendable {
   package let address: SocketAddress
-  /// What `init` has put at the path.
+  /// Where it is until it is published. To be removed where it never is.
   package let file: UnixSocketFile
   let descriptor: Int32
 
-  /// Listens at once, and replaces a socket that nobody listens at any more.
+  /// Listens at once under a name that nobody knows, the path with `~` and the process's number, until it is published.
   ///
-  /// The socket gets its mode under another name, the path with `~` and the process's number, before it takes the path: so
-  /// nobody connects who may not, and there is never a time without a socket.
+  /// There it gets its mode, so that nobody connects who may not. And the path stays with whoever has it now for as long
+  /// as it is not sure that this process can serve.
   /// - Parameters:
   ///   - mode: who may connect, as for chmod(2): those who may write.
-  ///   - replacesOthers: takes the path from a process that listens there too, which keeps those that came before.
+  ///   - replacesOthers: will take the path from a process that listens there too, which keeps those that came before.
   ///   - backlog: connections the kernel keeps until they are accepted; it may cap this (net.core.somaxconn).
   package init(
     at address: SocketAddress, mode: UInt32, replacesOthers: Bool = false, backlog: Int32 = 4096
@@ -48,10 +48,9 @@ package final class UnixSocket: Sendable {
     descriptor = try Self.check(SocketCalls.makeStream(for: own))
     do throws(UnixSocketError) {
       if let error = SocketCalls.bind(descriptor, to: own) { throw UnixSocketError.system(error) }
-      guard unsafe chmod(own.path, mode) == 0, listen(descriptor, backlog) == 0, let file = UnixSocketFile(own.path),
-        unsafe rename(own.path, address.path) == 0
+      guard unsafe chmod(own.path, mode) == 0, listen(descriptor, backlog) == 0, let file = UnixSocketFile(own.path)
       else { throw UnixSocketError.system(.last) }
-      self.file = file.moved(to: address.path)
+      self.file = file
     } catch {
       Glibc.close(descriptor)
       unsafe unlink(own.path)
@@ -60,6 +59,14 @@ package final class UnixSocket: Sendable {
   }
 
   deinit { Glibc.close(descriptor) }
+
+  /// Takes the path, and replaces a socket there. There is never a time without one.
+  ///
+  /// - Returns: what is at the path now, to be removed at the end.
+  package func publish() throws(UnixSocketError) -> UnixSocketFile {
+    guard unsafe rename(file.path, address.path) == 0 else { throw .system(.last) }
+    return file.moved(to: address.path)
+  }
 
   /// Why nobody may listen there; `nil` when there is nothing, or a socket that nobody listens at.
   package static func fault(of address: SocketAddress) -> UnixSocketError? {
@@ -103,7 +110,7 @@ package final class UnixSocket: Sendable {
 
 /// A socket's file, as one process has made it.
 package struct UnixSocketFile: Sendable {
-  private let path: String
+  fileprivate let path: String
   private let device: UInt64
   private let inode: UInt64
 
