@@ -77,17 +77,24 @@ extension EndToEnd {
       }
     }
 
-    @Test func `a balancer that speaks for itself is the client`() async throws {
-      for (version, header) in [
-        ("v1", Array("PROXY UNKNOWN\r\n".utf8)), ("v2", Self.signature + [0x20, 0, 0, 0]),
-      ] {
-        try await World.with(Self.setup(version)) { world in
-          let connection = try RawConnection(to: world.gateway.address)
-          connection.send(header + Self.request)
-          #expect(connection.response()?.status == 200)
-          #expect(Self.forwardedFor(world) == ["127.0.0.1"])
-          #expect(await Self.count(world, "unnamed") == 1)
-        }
+    /// Version 2 of nobody's word: a path on the balancer's machine.
+    private static let paths = signature + [0x21, 0x31, 0, 216] + [UInt8](repeating: 0x61, count: 216)
+
+    @Test(arguments: [
+      ("v2", signature + [0x20, 0, 0, 0], "203.0.113.1, 127.0.0.1"),
+      ("v1", Array("PROXY UNKNOWN\r\n".utf8), "unknown"), ("v2", signature + [0x21, 0, 0, 0], "unknown"),
+      ("v2", paths, "unknown"),
+    ])
+    func `a balancer may speak for itself, and for clients it does not know, who are not trusted`(
+      version: String, header: [UInt8], client: String
+    ) async throws {
+      try await World.with(Self.setup(version)) { world in
+        let connection = try RawConnection(to: world.gateway.address)
+        connection.send(header)
+        connection.send("GET /script?events=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.1\r\n\r\n")
+        #expect(connection.response()?.status == 200)
+        #expect(Self.forwardedFor(world) == [client])
+        #expect(await Self.count(world, "unnamed") == 1)
       }
     }
 

@@ -59,9 +59,9 @@ import Testing
     #expect(
       Self.line("PROXY TCP6 ::ffff:192.0.2.1 ::1 51000 443")
         == .source(try Self.source("192.0.2.1"), length: 43))
-    #expect(Self.line("PROXY UNKNOWN", more: request) == .source(.peerItself, length: 15))
+    #expect(Self.line("PROXY UNKNOWN", more: request) == .source(.somebody, length: 15))
     let longest = "PROXY UNKNOWN " + String(repeating: "f", count: 107 - 16)
-    #expect(Self.line(longest) == .source(.peerItself, length: 107))
+    #expect(Self.line(longest) == .source(.somebody, length: 107))
     #expect(Self.line(longest + "f") == .fault(.tooLong))
   }
 
@@ -92,7 +92,7 @@ import Testing
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, Self.six)) == .source(six, length: 52))
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, Self.six + additions)) == .source(six, length: 60))
     let paths = [UInt8](repeating: 0, count: 216)
-    #expect(Self.parse(.v2, Self.block(0x21, 0x31, paths)) == .source(.peerItself, length: 232))
+    #expect(Self.parse(.v2, Self.block(0x21, 0x31, paths)) == .source(.somebody, length: 232))
     let mapped = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF, 192, 0, 2, 1] + Self.six[16...]
     #expect(Self.parse(.v2, Self.block(0x21, 0x21, mapped)) == .source(four, length: 52))
   }
@@ -101,7 +101,7 @@ import Testing
     #expect(Self.parse(.v2, Self.block(0x20, 0x00, [])) == .source(.peerItself, length: 16))
     #expect(Self.parse(.v2, Self.block(0x20, 0x11, Self.four)) == .source(.peerItself, length: 28))
     #expect(Self.parse(.v2, Self.block(0x20, 0xFF, [1, 2])) == .source(.peerItself, length: 18))
-    #expect(Self.parse(.v2, Self.block(0x21, 0x00, [1, 2, 3])) == .source(.peerItself, length: 19))
+    #expect(Self.parse(.v2, Self.block(0x21, 0x00, [1, 2, 3])) == .source(.somebody, length: 19))
   }
 
   @Test func `a block that is none is refused`() {

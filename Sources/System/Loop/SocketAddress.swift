@@ -2,7 +2,8 @@ import Glibc
 
 /// An IPv4 or IPv6 address with a port, or the path of a socket in the file system (unix(7)).
 package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-  package enum Family: UInt8, Sendable { case v4, v6, unix }
+  /// `unknown` is that of a peer of which nothing is known.
+  package enum Family: UInt8, Sendable { case v4, v6, unix, unknown }
 
   package let family: Family
   package var port: UInt16
@@ -36,6 +37,9 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// A peer that came over a socket in the file system.
   package static let localPeer = SocketAddress(family: .unix)
+
+  /// A client whose address the one between does not know.
+  package static let unknownPeer = SocketAddress(family: .unknown)
 
   /// An IPv4 address from its four bytes as a big-endian number.
   package init(v4 address: UInt32, port: UInt16) {
@@ -78,12 +82,14 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     self.init(host: host, port: port)
   }
 
-  /// The address without port or brackets: `127.0.0.1`, `::1`; `unix` for a socket in the file system.
+  /// The address without port or brackets: `127.0.0.1`, `::1`; `unix` for a socket in the file system, `unknown` for
+  /// one that is not known (as in RFC 7239, 6.2).
   package var host: String {
     switch family {
     case .v4: unsafe withUnsafeBytes(of: UInt32(low).bigEndian) { unsafe Self.text(AF_INET, $0) }
     case .v6: unsafe withUnsafeBytes(of: sixBytes) { unsafe Self.text(AF_INET6, $0) }
     case .unix: "unix"
+    case .unknown: "unknown"
     }
   }
 
@@ -93,6 +99,7 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     case .v4: "\(host):\(port)"
     case .v6: "[\(host)]:\(port)"
     case .unix: path.isEmpty ? "unix" : "unix:\(path)"
+    case .unknown: host
     }
   }
 
@@ -108,13 +115,14 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     case .v4: low >> 24 == 127
     case .v6: high == 0 && low == 1
     case .unix: true
+    case .unknown: false
     }
   }
 
   package var isUnix: Bool { family == .unix }
 
   /// Every address of the machine.
-  package var isWildcard: Bool { !isUnix && high == 0 && low == 0 }
+  package var isWildcard: Bool { (family == .v4 || family == .v6) && high == 0 && low == 0 }
 
   /// Whether two listeners, one here and one at `other`, would want the same connections. A wildcard of IPv6 takes those
   /// of IPv4 too. Port 0 becomes one that is free.
@@ -129,7 +137,7 @@ package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
   /// Whether the first `length` bits of both addresses are the same.
   func sharesPrefix(_ length: Int, with other: SocketAddress) -> Bool {
-    guard family == other.family else { return false }
+    guard family == other.family, family == .v4 || family == .v6 else { return false }
     if family == .v4 { return Self.equal(low << 32, other.low << 32, bits: length) }
     return Self.equal(high, other.high, bits: min(length, 64)) && Self.equal(low, other.low, bits: length - 64)
   }
@@ -158,12 +166,13 @@ extension SocketAddress {
     }
   }
 
-  /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
+  /// `AF_INET`, `AF_INET6` or `AF_UNIX`; `AF_UNSPEC` for what can't be connected to.
   var domain: Int32 {
     switch family {
     case .v4: AF_INET
     case .v6: AF_INET6
     case .unix: AF_UNIX
+    case .unknown: AF_UNSPEC
     }
   }
 
@@ -200,6 +209,9 @@ extension SocketAddress {
           unsafe raw.storeBytes(of: byte, toByteOffset: Self.pathOffset + index, as: UInt8.self)
         }
         length = Self.pathOffset + path.utf8.count
+      case .unknown:
+        unsafe raw.storeBytes(of: sa_family_t(AF_UNSPEC), as: sa_family_t.self)
+        length = MemoryLayout<sa_family_t>.size
       }
       return unsafe body(UnsafePointer(raw.assumingMemoryBound(to: sockaddr.self)), socklen_t(length))
     }

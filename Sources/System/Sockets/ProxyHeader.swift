@@ -26,8 +26,10 @@ package enum ProxyHeaderFault: Error, Equatable, Sendable, CustomStringConvertib
 /// What a header of the PROXY protocol says of who is behind the peer.
 package enum ProxySource: Equatable, Sendable {
   case address(SocketAddress)
-  /// Nobody: the peer speaks for itself (`LOCAL`), or does not know (`UNKNOWN`).
+  /// The peer speaks for itself (`LOCAL`).
   case peerItself
+  /// Somebody of whom the peer can't say who it is (`UNKNOWN`, no family, or a socket in a file system).
+  case somebody
 }
 
 /// Reads the header that a load balancer puts in front of a connection: HAProxy's PROXY protocol, one version of it.
@@ -89,7 +91,7 @@ package struct ProxyHeaderParser: Sendable {
   private static func source(of line: String) throws(ProxyHeaderFault) -> ProxySource {
     let words = line.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
     // What follows it is to be ignored.
-    if words.first == "UNKNOWN" { return .peerItself }
+    if words.first == "UNKNOWN" { return .somebody }
     guard words.first == "TCP4" || words.first == "TCP6" else { throw .unknownKind }
     let family: SocketAddress.Family = words.first == "TCP4" ? .v4 : .v6
     guard words.count == 5, let source = address(words[1], words[3], family),
@@ -120,7 +122,7 @@ package struct ProxyHeaderParser: Sendable {
     let kind: Kind
     switch bytes[12] & 0xF {
     // What a peer that speaks for itself says of addresses is to be ignored.
-    case 0: kind = .none
+    case 0: kind = .local
     case 1: kind = try Kind(bytes[13])
     default: throw .unknownKind
     }
@@ -131,7 +133,7 @@ package struct ProxyHeaderParser: Sendable {
 
   /// What a block of addresses holds.
   private enum Kind {
-    case none, v4, v6, unix
+    case local, none, v4, v6, unix
 
     init(_ byte: UInt8) throws(ProxyHeaderFault) {
       switch byte {
@@ -145,7 +147,7 @@ package struct ProxyHeaderParser: Sendable {
 
     var addressLength: Int {
       switch self {
-      case .none: 0
+      case .local, .none: 0
       case .v4: 12
       case .v6: 36
       case .unix: 216
@@ -156,7 +158,7 @@ package struct ProxyHeaderParser: Sendable {
   private static func source(_ block: ArraySlice<UInt8>, _ kind: Kind) -> ProxySource {
     let start = block.startIndex
     switch kind {
-    case .none: return .peerItself
+    case .local: return .peerItself
     case .v4:
       let host = UInt32(truncatingIfNeeded: number(block, start, 4))
       return .address(SocketAddress(v4: host, port: UInt16(truncatingIfNeeded: number(block, start + 8, 2))))
@@ -164,7 +166,7 @@ package struct ProxyHeaderParser: Sendable {
       let port = UInt16(truncatingIfNeeded: number(block, start + 32, 2))
       return .address(SocketAddress(v6: number(block, start, 8), number(block, start + 8, 8), port: port).unmapped)
     // A path on the balancer's machine says nothing of who is behind it.
-    case .unix: return .peerItself
+    case .none, .unix: return .somebody
     }
   }
 

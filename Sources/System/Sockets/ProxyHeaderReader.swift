@@ -107,7 +107,12 @@ package final class ProxyHeaderReader {
     // The connection watches the socket itself.
     watch?.cancel()
     ownsDescriptor = false
-    let peer = if case .address(let address) = source { address } else { connection.peerAddress }
+    let peer =
+      switch source {
+      case .address(let address): address
+      case .peerItself: connection.peerAddress
+      case .somebody: SocketAddress.unknownPeer
+      }
     finish(.success((TCPConnection(loop: loop, descriptor: descriptor, peer: peer), source)))
   }
 

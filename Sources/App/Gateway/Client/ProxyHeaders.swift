@@ -7,7 +7,7 @@ import Time
 enum ProxyHeaderResult: String, MetricLabel, CaseIterable {
   /// It named the client.
   case named
-  /// It named nobody, such as the balancer's own probes do.
+  /// It named nobody: the balancer's own probes do so, and it may not know who the client is.
   case unnamed
   /// The peer is not one of those who may send it.
   case untrusted
@@ -59,7 +59,8 @@ final class ProxyHeaders {
       underWay[place] = nil
       switch outcome {
       case .success(let passed):
-        context.shard.increment(context.metrics.proxyHeaders[passed.source == .peerItself ? .unnamed : .named])
+        let isNamed = if case .address = passed.source { true } else { false }
+        context.shard.increment(context.metrics.proxyHeaders[isNamed ? .named : .unnamed])
         completion(passed.connection)
       case .failure(let error):
         tell(ProxyHeaderResult(error), error.description, of: logged)
