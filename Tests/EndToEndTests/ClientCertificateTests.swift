@@ -102,9 +102,10 @@ extension EndToEnd {
     @Test func `the chain is passed on where that is wanted, and sessions are not taken up then`() async throws {
       let own = try HTTPS.certificates.get()
       let agent = try Self.agent()
-      // Whoever signs is sent behind the client's own.
+      // Whoever signs is sent behind the client's own, and somebody else, who is passed on to nobody.
       let folder = try ScratchDirectory()
-      folder.write("chain.pem", try Self.text(agent.certificate) + Self.text(own.roots))
+      let others = [try TestCertificates().roots, own.roots]
+      folder.write("chain.pem", try ([agent.certificate] + others).map(Self.text).joined())
       let bundle = TLSIdentity(certificate: folder["chain.pem"], key: agent.key)
       try await World.with(Self.setup(tls: ["clientChain": "true"])) { world in
         let behaviour = try Self.behaviour(bundle)

@@ -329,6 +329,25 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: ["client", "backend"])
+    func `a side that stays silent behind the other's end has a shorter one`(first: String) async throws {
+      try await Stage.with("websocket: true, stream: { linger: \"600ms\" }") { stage in
+        let (client, server) = try stage.open()
+        let (leaving, staying) = first == "client" ? (client, server) : (server, client)
+        leaving.finishWriting()
+        #expect(staying.take(1, seconds: 5) == 0 && staying.end == .finished)
+        // What it still says arrives.
+        for _ in 0..<4 {
+          Self.exchange(staying, leaving, [0x89, 0])
+          SystemClock.sleep(.milliseconds(200))
+        }
+        #expect(await stage.ends(first) == 0)
+        let isOver = await eventually { await stage.ends(first) == 1 }
+        #expect(isOver && leaving.rest().isEmpty && leaving.end != .silent)
+        #expect(await stage.gateway.metric("fermata_tunnels") == 0)
+      }
+    }
+
     @Test func `a drain leaves it alone, then ends it with a close frame where one may stand`() async throws {
       try await Stage.with("websocket: true", "drain: \"1s\",") { stage in
         let (client, server) = try stage.open()

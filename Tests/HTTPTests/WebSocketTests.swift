@@ -87,9 +87,12 @@ import Testing
   }
 
   @Test func `pages of another host may open none, unless the route's policy lets them`() throws {
-    func may(_ origin: String?, _ policy: CORSPolicy? = nil) throws -> Bool {
-      try Self.request(more: origin.map { "Origin: \($0)\r\n" } ?? "").mayOpenWebSocket(by: policy)
+    func may(_ origin: String?, _ policy: CORSPolicy? = nil, isSecure: Bool = false) throws -> Bool {
+      try Self.request(more: origin.map { "Origin: \($0)\r\n" } ?? "").mayOpenWebSocket(by: policy, isSecure: isSecure)
     }
+    // What anybody on the way may have written is no page of a host that is reached over TLS.
+    #expect(try may("HTTPS://server.example", isSecure: true) && may(nil, isSecure: true))
+    #expect(try !may("http://server.example", isSecure: true))
     #expect(try may(nil) && may("https://server.example") && may("http://SERVER.example"))
     for origin in [
       "https://evil.example", "null", "https://server.example.evil", "https://server.example:8080", "server.example",

@@ -146,9 +146,9 @@ struct TLSEngine: ~Copyable {
   var peerCertificate: PeerCertificate? {
     guard let certificate = unsafe SSL_get1_peer_certificate(ssl) else { return nil }
     defer { unsafe X509_free(certificate) }
-    // On the accepting side the peer's own is not among them.
-    let others = unsafe SSL_get_peer_cert_chain(ssl)
-    let chain = (0..<max(0, unsafe OPENSSL_sk_num(others))).map { index in
+    // Those it was found good by, not whatever was sent along. The first is its own.
+    let others = unsafe SSL_get0_verified_chain(ssl)
+    let chain = (1..<max(1, unsafe OPENSSL_sk_num(others))).map { index in
       unsafe Certificate.encoded(OpaquePointer(OPENSSL_sk_value(others, index)))
     }
     let digest = unsafe Certificate.digest(of: certificate)

@@ -211,12 +211,18 @@ final class ClientRoster {
   var queuedBytes: Int {
     var sum = 0
     forEachExchange { _, client in sum += client.queuedBytes }
+    forEachTunnel { sum += $0.queuedBytes }
     return sum
   }
 
   /// Calls `body` with each request that is being served, and its way back to the client.
   func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {
     for client in clients { client.forEachExchange(body) }
+  }
+
+  private func forEachTunnel(_ body: (Tunnel) -> Void) {
+    guard openTunnels > 0 else { return }
+    for case let tunnel as Tunnel in clients { body(tunnel) }
   }
 
   /// Closes the connections of clients that were served and wait for nothing.
@@ -227,9 +233,7 @@ final class ClientRoster {
   /// Ends the event streams that are open towards clients, each after a delay of its own, so that clients don't all come
   /// back at once.
   func endStreams(jitter: Nanoseconds, _ outcome: Outcome, reason: String) {
-    for case let tunnel as Tunnel in clients {
-      later(within: jitter) { [weak tunnel] in tunnel?.goAway(.drain) }
-    }
+    forEachTunnel { tunnel in later(within: jitter) { [weak tunnel] in tunnel?.goAway(.drain) } }
     forEachExchange { exchange, _ in
       guard exchange.stream != nil else { return }
       later(within: jitter) { [weak exchange] in exchange?.finishStream(outcome, reason: reason) }

@@ -41,7 +41,7 @@ final class Tunnel: Client {
     backend.handler = TunnelSide(of: self, isClient: false)
     client.lowWaterMark = end.settings.lowWater
     backend.lowWaterMark = end.settings.lowWater
-    deadline = context.loop.deadlines.add(self, at: context.loop.now + end.limits.tunnelIdle)
+    deadline = context.loop.deadlines.add(self, at: context.loop.now + longestSilence)
     let (sooner, first) = (early, end.first)
     (early, end.first) = ([], [])
     pass(sooner.span, isClient: true)
@@ -55,6 +55,15 @@ final class Tunnel: Client {
   func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {}
   // It goes on until the drain's time is over.
   func retire() {}
+
+  /// Bytes that wait for the client.
+  var queuedBytes: Int { client.queuedBytes }
+
+  /// Who closes a WebSocket closes both directions (RFC 6455, 7.1.1), so once one side has ended the other has little to
+  /// say.
+  private var longestSilence: Nanoseconds {
+    firstEnd == nil ? end.limits.tunnelIdle : min(end.limits.tunnelIdle, roster.lingerTime)
+  }
 
   private func peer(ofClient isClient: Bool) -> any Connection { isClient ? backend : client }
 
@@ -87,6 +96,8 @@ final class Tunnel: Client {
     guard !isOver else { return }
     guard ended == .finished else { return leave(.failed) }
     if firstEnd == nil { firstEnd = isClient ? .client : .backend }
+    lastActivity = context.loop.now
+    if let deadline { context.loop.deadlines.move(deadline, to: lastActivity + longestSilence) }
     peer(ofClient: isClient).finishWriting()
     closeWhenDone()
   }
@@ -138,9 +149,9 @@ final class Tunnel: Client {
 
 extension Tunnel: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    let due = lastActivity + end.limits.tunnelIdle
+    let due = lastActivity + longestSilence
     if now < due { return due }
-    goAway(.idle)
+    if let firstEnd { leave(firstEnd) } else { goAway(.idle) }
     return nil
   }
 }

@@ -7,7 +7,7 @@ import Time
 
 /// What ended a tunnel.
 enum TunnelEnding: String, MetricLabel, CaseIterable {
-  /// Both sides have said all, the client first.
+  /// The client has said all first. Then the backend has too, or was silent for `stream.linger`.
   case client
   /// The backend first.
   case backend

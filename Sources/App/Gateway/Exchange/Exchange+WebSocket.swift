@@ -9,7 +9,8 @@ import Telemetry
 extension Exchange {
   /// Asks the backends, if the request may and is as it must be (RFC 6455, 4.2.1).
   func openWebSocket(_ request: RequestHead, on route: Route) {
-    guard request.mayOpenWebSocket(by: route.cors) else {
+    let isSecure = client.forwarded.wasSecure(as: request.fields)
+    guard request.mayOpenWebSocket(by: route.cors, isSecure: isSecure) else {
       return refuseWebSocket(403, "origin_refused", "pages of this origin may not open a WebSocket here")
     }
     do throws(WebSocketFault) {

@@ -90,6 +90,12 @@ package struct ForwardedClient: Sendable {
     self.isSecure = isSecure
     self.isTrusted = isTrusted
   }
+
+  /// Whether the client came over TLS: to this process, or to a trusted proxy before it that says so.
+  package func wasSecure(as fields: borrowing Fields) -> Bool {
+    if isSecure { return true }
+    return isTrusted && fields.first(.xForwardedProto)?.equalsIgnoringASCIICase("https") == true
+  }
 }
 
 /// How a route's responses are written for its clients. Made once, from the configuration.

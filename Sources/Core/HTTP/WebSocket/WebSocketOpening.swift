@@ -83,14 +83,17 @@ extension RequestHead {
   /// Whether a page may open a WebSocket by this request. Browsers let every page do so, and leave it to the server to look
   /// at `Origin` (RFC 6455, 10.2).
   ///
-  /// - Parameter policy: which pages may; without one, those of the host itself may. Who sends no `Origin` is no browser.
-  package func mayOpenWebSocket(by policy: CORSPolicy?) -> Bool {
+  /// - Parameters:
+  ///   - policy: which pages may; without one, those of the host itself may. Who sends no `Origin` is no browser.
+  ///   - isSecure: whether the client came over TLS: then a page that did not is another's, whatever its host.
+  package func mayOpenWebSocket(by policy: CORSPolicy?, isSecure: Bool) -> Bool {
     let fields = fields
     guard fields.contains(.origin) else { return true }
     if let policy { return policy.allows(self) }
     guard fields.count(of: .origin) == 1, let origin = fields.first(.origin), let host = fields.first(.host),
       let colon = origin.firstIndex(of: UInt8(ascii: ":")), colon + 3 <= origin.count
     else { return false }
+    if isSecure, !origin.extracting(first: colon).equalsIgnoringASCIICase("https") { return false }
     let authority = origin.extracting(droppingFirst: colon)
     return authority.hasPrefix("://") && authority.extracting(droppingFirst: 3).equalsIgnoringASCIICase(host)
   }
