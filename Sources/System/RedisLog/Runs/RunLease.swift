@@ -86,7 +86,7 @@ package final class RunLease {
         let ofRun = [keys.owner(of: run), keys.meta(of: run), keys.events(of: run), keys.news(of: run)]
         command.begin(RedisScript.drop, keys: ofRun)
         command.append { token.write(to: &$0) }
-        command.append(60_000)
+        command.append(min(60_000, store.lifetime))
         command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
       }
     case .held, .over: break
