@@ -218,13 +218,50 @@ extension EndToEnd {
       let tests = try Self.output(["promtool", "test", "rules", "\(Self.folder)/prometheus/fermata_test.yml"])
       #expect(tests.isGood, "\(tests.lines)")
       let alerts = try Self.output(["sed", "-n", "s/^ *- alert: //p", rules]).lines
-      let tried = try Self.output(["sed", "-n", "s/^ *alertname: //p", "\(Self.folder)/prometheus/fermata_test.yml"])
       let page = try Self.output(["cat", "docs/operations.md"]).lines
       #expect(alerts.count > 15)
-      for alert in alerts {
-        #expect(page.contains { $0.hasPrefix("| \(alert) |") }, "\(alert)")
-        #expect(tried.lines.filter { $0 == alert }.count == 2, "\(alert)")
+      for alert in alerts { #expect(page.contains { $0.hasPrefix("| \(alert) |") }, "\(alert)") }
+    }
+
+    @Test func `for each alert a case fires, and one is quiet though all that it selects has samples`() throws {
+      let verdict = try Self.output(["Tests/Packaging/alerts", "\(Self.folder)/prometheus"])
+      #expect(verdict.isGood && verdict.lines.count == 1, "\(verdict.lines)")
+    }
+
+    /// An alert with its cases, and what is wrong with them.
+    @Test(arguments: [
+      ("alertname", "alertname", []),
+      ("exp_alerts: [{ exp_labels: { job: a } }]", "exp_alerts: []", ["no case in which it fires"]),
+      ("exp_alerts: []", "exp_alerts: [{ exp_labels: { job: a } }]", ["no case in which it is quiet"]),
+      ("fermata_up{job=\"a\"}', values: '1x9", "fermata_up{job=\"a\"}', values: '_x9", ["fermata_up"]),
+      ("fermata_up{job=\"a\"}', values: '1x9", "fermata_up{job=\"b\"}', values: '1x9", ["fermata_up{job=\"a\"}"]),
+      ("fermata_low{", "fermata_lower{", ["last_over_time(fermata_low[5m])"]),
+      ("alertname: One", "alertname: Two", ["Two: no such", "Two: no such", "One: no case", "One: no case"]),
+    ])
+    func `a case that proves nothing about an alert is found`(old: String, new: String, faults: [String]) throws {
+      let directory = try ScratchDirectory()
+      directory.write(
+        "a.rules.yml",
+        """
+        groups: [{ name: all, rules: [
+          { alert: One, expr: 'fermata_up{job="a"} == 0 and on (job) max by (job) (rate(fermata_low[5m])) >= 0' } ] }]
+        """)
+      func series(_ up: Int) -> String {
+        """
+        input_series: [{ series: 'fermata_up{job="a"}', values: '\(up)x9' }, { series: 'fermata_low{job="a"}', values: '0x9' }]
+        """
       }
+      let cases = """
+        tests:
+        - { interval: 1m, \(series(0)),
+            alert_rule_test: [{ eval_time: 8m, alertname: One, exp_alerts: [{ exp_labels: { job: a } }] }] }
+        - { interval: 1m, \(series(1)), alert_rule_test: [{ eval_time: 8m, alertname: One, exp_alerts: [] }] }
+        """
+      directory.write("a_test.yml", cases.replacing(old, with: new))
+      let verdict = try Self.output(["Tests/Packaging/alerts", directory.path])
+      #expect(verdict.isGood == faults.isEmpty, "\(verdict.lines)")
+      #expect(faults.isEmpty || verdict.lines.count == faults.count, "\(verdict.lines)")
+      for (line, fault) in zip(verdict.lines, faults) { #expect(line.contains(fault), "\(line)") }
     }
 
     @Test func `the page on running it can be followed`() throws {
