@@ -32,7 +32,8 @@ enum DashboardPage {
     page.split(separator: mark, maxSplits: 1, omittingEmptySubsequences: false).joined(separator: text)
   }
 
-  /// A module without what only separate files need, and without its comments.
+  /// A module without what only separate files need, and without its comments and indentation: no text in it may go on
+  /// in the next line.
   private static func joined(_ module: [UInt8]) -> String {
     var isComment = false
     var out = ""
@@ -48,7 +49,7 @@ enum DashboardPage {
         }
       }
       if text.hasPrefix("//") || line.hasPrefix("import ") || line.hasPrefix("export {") { continue }
-      out += line.hasPrefix("export ") ? line.dropFirst("export ".count) : line
+      out += line.hasPrefix("export ") ? line.dropFirst("export ".count) : text
       out += "\n"
     }
     return out
