@@ -84,17 +84,25 @@ function fill(table, columns, rows, key, cells, empty) {
   const [first, last] = [view.top / HIGHEST - 2, (view.top + SHOWN) / LOWEST + 2];
   const body = table.tBodies[0];
   const old = new Map([...body.rows].map((row) => [row.dataset.key, row]));
+  const names = rows.map(key);
+  const here = new Set(names);
+  // Rows that show nothing any more become others' where they stand.
+  const free = [...old.values()].filter((row) => row.dataset.key && !here.has(row.dataset.key));
   let place = body.firstChild;
   for (const [index, item] of rows.entries()) {
-    const name = key(item);
+    const name = names[index];
     let row = old.get(name);
-    old.delete(name);
     const isNew = !row;
     if (isNew) {
-      row = make("tr");
+      row = free.shift();
+      if (row) old.delete(row.dataset.key);
+      else row = make("tr");
       row.dataset.key = name;
-      for (const column of columns) row.append(make("td", "", [column.n && "n", column.c].filter(Boolean).join(" ")));
+      for (const column of columns.slice(row.cells.length)) {
+        row.append(make("td", "", [column.n && "n", column.c].filter(Boolean).join(" ")));
+      }
     }
+    old.delete(name);
     if (isNew || isAll || (index >= first && index <= last)) {
       cells(item).forEach((value, column) => put(row.cells[column], value, columns[column]));
     }
