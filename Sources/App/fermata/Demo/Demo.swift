@@ -8,8 +8,9 @@ extension Verb {
   static let demo = Verb(
     name: "demo", summary: "see what is lost today and what arrives through the gateway; needs nothing",
     help: """
-      usage: fermata demo [--keep]
+      usage: fermata demo [--https] [--keep]
 
+        --https   the gateway's clients speak HTTP/2 over TLS, with a certificate that is made for it; needs openssl
         --keep    stay up when the show is over, with the commands to try and a page for a browser; Ctrl-C ends it
 
       Starts, on free ports of the loopback interface, a backend that goes on sending after its completion event, and
@@ -20,20 +21,20 @@ extension Verb {
       Colours only on a terminal, and not with NO_COLOR.
 
       \(ExitStatus.help(of: "demo"))
-      """, options: ["--keep"]
+      """, options: ["--https", "--keep"]
   ) { arguments in
     do throws(Arguments.Mistake) {
-      let options = try Arguments(arguments, switches: ["--keep"])
-      return runDemo(keeps: options.has("--keep"))
+      let options = try Arguments(arguments, switches: ["--https", "--keep"])
+      return runDemo(isSecure: options.has("--https"), keeps: options.has("--keep"))
     } catch {
       return misused("demo", error)
     }
   }
 
-  private static func runDemo(keeps: Bool) -> Int32 {
+  private static func runDemo(isSecure: Bool, keeps: Bool) -> Int32 {
     let stage: DemoStage
     do {
-      stage = try DemoStage.build()
+      stage = try DemoStage.build(isSecure: isSecure)
     } catch {
       Terminal.error("fermata demo: \(error)")
       return ExitStatus.failure
@@ -66,7 +67,7 @@ struct Demo {
       """
       backend   \(stage.backend.url)   answers with \(DemoAnswer.events.count) events, \
       \(DemoAnswer.trailing) of them after its completion event
-      gateway   http://\(stage.gateway.address)   flag file \(stage.flagFile)
+      gateway   \(stage.url)   flag file \(stage.flagFile)
 
       """)
     let cast: DemoCast

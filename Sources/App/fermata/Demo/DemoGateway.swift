@@ -2,6 +2,7 @@ import Files
 import Gateway
 import Glibc
 import Loop
+import TLS
 
 /// The gateway as `fermata serve` runs it, on a thread of this process.
 final class DemoGateway: Sendable {
@@ -31,13 +32,17 @@ final class DemoGateway: Sendable {
     let gateway: LoopBound<Reference>
   }
 
-  static func start(configFile: String, flagFile: String, logFile: String) throws -> DemoGateway {
+  /// - Parameter identity: what clients are shown over TLS; `nil`: they come without it.
+  static func start(
+    configFile: String, flagFile: String, logFile: String, identity: TLSIdentity?
+  ) throws -> DemoGateway {
     // Not the caller's variables: the demo shows the same everywhere.
     var sources = SettingSources(environment: [:])
     sources.file = configFile
-    let settings = [
+    var settings = [
       "listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "flags.file": flagFile, "workers": "1", "drain": "1s",
     ]
+    if let identity { (settings["tls.cert"], settings["tls.key"]) = (identity.certificate, identity.key) }
     for (path, value) in settings { sources.override(path, with: value, from: "demo") }
     let configuration = try sources.load().get()
     let log = unsafe open(logFile, O_WRONLY | O_APPEND | O_CLOEXEC)

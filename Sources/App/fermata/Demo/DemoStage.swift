@@ -2,6 +2,7 @@ import Files
 import Harness
 import Loop
 import Processes
+import TLS
 import Time
 
 /// The backend, the gateway and the flag file of the demo, and the thread that its clients live on.
@@ -18,9 +19,17 @@ final class DemoStage: Sendable {
   let gateway: DemoGateway
   let flagFile: String
   private let directory: TemporaryDirectory
+  private let certificates: TestCertificates?
+  /// How clients reach the gateway.
+  private let transport: ClientTransport
   private let clients: ClientLoop
 
-  private init(backend: ScriptedBackend, gateway: DemoGateway, directory: TemporaryDirectory, flagFile: String) throws {
+  private init(
+    backend: ScriptedBackend, gateway: DemoGateway, directory: TemporaryDirectory, flagFile: String,
+    certificates: TestCertificates?
+  ) throws {
+    self.certificates = certificates
+    transport = try certificates.map { try Self.transport(trusting: $0) } ?? ClientTransport()
     self.backend = backend
     self.gateway = gateway
     self.directory = directory
@@ -28,17 +37,28 @@ final class DemoStage: Sendable {
     clients = try ClientLoop.start()
   }
 
-  static func build() throws -> DemoStage {
+  private static func transport(trusting certificates: TestCertificates) throws -> ClientTransport {
+    var settings = TLSClientSettings()
+    (settings.roots, settings.protocols) = (certificates.roots, ["h2"])
+    return ClientTransport(tls: try TLSContext(client: settings), speaksHTTP2: true)
+  }
+
+  /// - Parameter isSecure: whether the gateway is reached over TLS and HTTP/2.
+  static func build(isSecure: Bool) throws -> DemoStage {
     let directory = try TemporaryDirectory(prefix: "fermata-demo")
+    var certificates: TestCertificates?
     do {
+      if isSecure { certificates = try TestCertificates() }
       let flagFile = try directory.write("flags.json", flagText(.legacy))
       let backend = try ScriptedBackend.start(choose: DemoAnswer.choose)
       let gateway = try DemoGateway.start(
         configFile: directory.write("fermata.json5", configText(backend: backend.url)), flagFile: flagFile,
-        logFile: directory.write("gateway.log", ""))
-      return try DemoStage(backend: backend, gateway: gateway, directory: directory, flagFile: flagFile)
+        logFile: directory.write("gateway.log", ""), identity: certificates?.identity())
+      return try DemoStage(
+        backend: backend, gateway: gateway, directory: directory, flagFile: flagFile, certificates: certificates)
     } catch {
       directory.remove()
+      certificates?.remove()
       throw error
     }
   }
@@ -49,18 +69,32 @@ final class DemoStage: Sendable {
     gateway.stop()
     backend.stop()
     directory.remove()
+    certificates?.remove()
+  }
+
+  /// Where clients find the gateway.
+  var url: String { (certificates == nil ? "http://" : "https://") + "\(gateway.address)" }
+
+  /// What is to be done like `client` does, at the gateway.
+  private func behaviour(of client: DemoClient) -> ClientBehaviour {
+    var behaviour = client.behaviour
+    (behaviour.tls, behaviour.speaksHTTP2) = (transport.tls, transport.speaksHTTP2)
+    return behaviour
   }
 
   /// The whole answer, as one client reads it.
   func read(_ client: DemoClient, from place: Place) async -> ClientResult {
-    let address = place == .backend ? backend.address : gateway.address
-    return await clients.fetch(client.request("/answer"), from: address, behaviour: client.behaviour)
+    let request = client.request("/answer")
+    return switch place {
+    case .backend: await clients.fetch(request, from: backend.address, behaviour: client.behaviour)
+    case .gateway: await clients.fetch(request, from: gateway.address, behaviour: behaviour(of: client))
+    }
   }
 
   /// An answer through the gateway that takes a while.
   func open(_ client: DemoClient, pace: Nanoseconds) -> LiveStream {
     let target = "/answer?pace=\(Int(pace.milliseconds))"
-    return clients.open(client.request(target), from: gateway.address, behaviour: client.behaviour)
+    return clients.open(client.request(target), from: gateway.address, behaviour: behaviour(of: client))
   }
 
   /// Replaces the flag file and waits until a new stream follows it.
@@ -71,7 +105,8 @@ final class DemoStage: Sendable {
     let client = flags == .killed ? DemoClient.new : .old
     let expected = flags == .shield ? "shield" : "legacy"
     while SystemClock.now - written < .seconds(5) {
-      let answer = await clients.fetch(client.request("/hello"), from: gateway.address)
+      let answer = await clients.fetch(
+        client.request("/hello"), from: gateway.address, behaviour: behaviour(of: client))
       guard answer.status == 200 else { throw DemoError("the gateway does not answer any more: \(answer.end)") }
       if answer.head.value("X-Stream-Mode") == expected {
         return DemoCast.Switch(time: answer.startedAt - written)
@@ -125,20 +160,21 @@ final class DemoStage: Sendable {
 
   /// Stays up until the process is told to end. The gateway watches the signals, as it always does.
   func waitForInterrupt() {
+    let (curl, tail) = certificates.map { ("curl --cacert \($0.roots)", " --roots \($0.roots)") } ?? ("curl", "")
     Terminal.print(
       """
 
       It stays up until Ctrl-C, with the flag at graceful. In a browser, an old client and fermata-client side by side,
       with buttons to cut, resume, cancel and replace the stream:
 
-        http://\(gateway.address)/
+        \(url)/
 
       In another terminal:
 
         # a client that does not opt in, one that does, and one that checks what it got
-        curl -sN http://\(gateway.address)/answer
-        curl -siN -H 'Prefer: stream-end' http://\(gateway.address)/answer
-        \(Program.invocation) tail http://\(gateway.address)/answer
+        \(curl) -sN \(url)/answer
+        \(curl) -siN -H 'Prefer: stream-end' \(url)/answer
+        \(Program.invocation) tail \(url)/answer\(tail)
 
         # the backend without the gateway
         curl -sN \(backend.url)/answer
