@@ -9,7 +9,7 @@ enum Transport: String, CaseIterable, Sendable {
   case secureHTTP2 = "HTTP/2 over TLS"
 
   /// Has all stream clients and gateways in `body` use it that say nothing else.
-  func carry(_ body: () async throws -> Void) async throws {
+  func carry<Result>(_ body: () async throws -> Result) async throws -> Result {
     var transport = ClientTransport(speaksHTTP2: self != .secure)
     var settings = ["http2": "cleartext"]
     if self != .http2 {
@@ -20,7 +20,7 @@ enum Transport: String, CaseIterable, Sendable {
       tls.protocols = self == .secure ? ["http/1.1"] : ["h2", "http/1.1"]
       transport.tls = try TLSContext(client: tls)
     }
-    try await World.$standardSettings.withValue(settings) {
+    return try await World.$standardSettings.withValue(settings) {
       try await ClientTransport.$standard.withValue(transport) { try await body() }
     }
   }
