@@ -1,13 +1,20 @@
 // Checks the types of all JavaScript, TypeScript and Swift examples in the documentation. Python's are checked by
 // Tests/Clients/Python/test_package.py.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const PAGES = ["docs/clients.md", "docs/migration.md", "Sources/Clients/JavaScript/README.md"];
 const here = path.dirname(fileURLToPath(import.meta.url));
+
+/** All pages of the documentation. */
+function pages(root) {
+  const readmes = readdirSync(path.join(root, "Sources/Clients")).map((name) => `Sources/Clients/${name}/README.md`);
+  const docs = readdirSync(path.join(root, "docs")).filter((name) => name.endsWith(".md"));
+  const all = ["README.md", ...docs.map((name) => `docs/${name}`), ...readmes];
+  return all.filter((page) => existsSync(path.join(root, page)));
+}
 
 /** The blocks of a page in these languages, each with the line where it begins. */
 function blocks(root, page, languages) {
@@ -15,7 +22,7 @@ function blocks(root, page, languages) {
   const found = [...text.matchAll(/^```(\w+)\n([^]*?)^```/gm)].filter(([, language]) => languages.includes(language));
   return found.map(({ 1: language, 2: code, index }) => {
     const line = text.slice(0, index).split("\n").length + 1;
-    return { name: `${path.basename(page, ".md")}-${line}`, language, code };
+    return { name: `${page.replace(/\.md$/, "").replace(/\W/g, "-")}-${line}`, language, code };
   });
 }
 
@@ -60,11 +67,12 @@ function swift(root, all, modules) {
   try {
     const functions = all.map(({ name, code }) => {
       const lines = code.split("\n").filter((line) => !/^import /.test(line));
-      const parameters = code.includes("let stream =") ? "url: URL" : "stream: FermataStream";
-      return `// ${name}\nfunc ${name.replace(/\W/g, "_")}(${parameters}) async throws {\n${lines.join("\n")}\n}\n`;
+      const parameters = `url: URL, body: Data${code.includes("let stream =") ? "" : ", stream: FermataStream"}`;
+      return `// ${name}\n@MainActor func ${name.replace(/\W/g, "_")}(${parameters}) async throws {\n${lines.join("\n")}\n}\n`;
     });
+    const networking = "#if canImport(FoundationNetworking)\n  import FoundationNetworking\n#endif\n";
     const file = path.join(folder, "examples.swift");
-    writeFileSync(file, `import FermataClient\nimport Foundation\n\n${functions.join("\n")}`);
+    writeFileSync(file, `import FermataClient\nimport Foundation\n${networking}\n${functions.join("\n")}`);
     return run("swiftc", ["-typecheck", "-swift-version", "6", "-I", modules, `${here}/globals.swift`, file], root);
   } finally {
     rmSync(folder, { recursive: true });
@@ -73,10 +81,12 @@ function swift(root, all, modules) {
 
 /** @returns what was found out: `name`, and either `isRight` and `detail`, or `missing` */
 export function checkExamples(root) {
+  const all = pages(root);
   const react = "/usr/share/nodejs/@types/react";
-  const ofScripts = PAGES.flatMap((page) => blocks(root, page, ["js", "jsx", "ts", "tsx"]));
-  const ofSwift = PAGES.flatMap((page) => blocks(root, page, ["swift"]));
-  const unknown = PAGES.flatMap((page) => blocks(root, page, ["javascript", "typescript"]));
+  const ofScripts = all.flatMap((page) => blocks(root, page, ["js", "jsx", "ts", "tsx"]));
+  // A line of a manifest is built by Tests/Clients/Swift/package.
+  const ofSwift = all.flatMap((page) => blocks(root, page, ["swift"])).filter(({ code }) => !/^\.package\(/.test(code));
+  const unknown = all.flatMap((page) => blocks(root, page, ["javascript", "typescript"]));
   const modules = path.join(root, ".build/debug/Modules");
   return [
     { name: "every example names its language as the check does", isRight: !unknown.length, detail: "" },

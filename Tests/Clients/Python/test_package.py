@@ -1,5 +1,6 @@
 """What users install: types, metadata, files, and the examples of the README and of docs."""
 
+import glob
 import os
 import re
 import subprocess
@@ -13,11 +14,14 @@ import pytest
 from conftest import LIBRARY, ROOT
 
 DOCS = os.path.join(ROOT, "docs")
-PAGES = [os.path.join(LIBRARY, "README.md"), os.path.join(DOCS, "clients.md"), os.path.join(DOCS, "migration.md")]
+PAGES = [os.path.join(ROOT, "README.md"), *sorted(glob.glob(os.path.join(DOCS, "*.md")))]
+PAGES += sorted(glob.glob(os.path.join(ROOT, "Sources", "Clients", "*", "README.md")))
 EXAMPLES = [
     example
     for page in PAGES
     for example in re.findall(r"```python\n(.*?)```", open(page, encoding="utf-8").read(), re.DOTALL)
+    # A whole program of a user's own, which Tests/RedisLogTests/WorkerTests.swift runs.
+    if not example.startswith('"""An agent run')
 ]
 
 
