@@ -221,14 +221,19 @@ let fuzzers: [Target] =
     fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
+/// With a sanitizer the units below the gateway are tried (`FERMATA_SANITIZE=1`): to build the rest takes longer than all
+/// of their tests.
+let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
+let aboveUnits: Set = ["Gateway", "Matrix", "fermata", "MatrixTests", "DemoTests", "FlagsCommandTests"]
+let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]
+
 let package = Package(
   name: "fermata",
   // Only the client library says on which Apple systems it runs; all else is for Linux.
   platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
-  products: [
-    .executable(name: "fermata", targets: ["fermata"]),
-    .library(name: "FermataClient", targets: ["FermataClient"]),
-  ],
-  targets: sources + testing + clients + running + fuzzers,
+  products: [.library(name: "FermataClient", targets: ["FermataClient"])] + (isSanitized ? [] : executables),
+  targets: isSanitized
+    ? (sources + testing).filter { !aboveUnits.contains($0.name) }
+    : sources + testing + clients + running + fuzzers,
   swiftLanguageModes: [.v6]
 )
