@@ -71,6 +71,18 @@ struct StreamTests {
     FermataClient(transport: transport).stream(try #require(url))
   }
 
+  @Test func `a stream has one consumer, whom a second one does not disturb`() async throws {
+    let stream = try stream(PlayedTransport(["data: a\n\n", "data: b\n\ndata: [DONE]\n\n"]))
+    var first = stream.makeAsyncIterator()
+    #expect(try await first.next() == .event(ServerEvent(data: "a")))
+    for _ in 0..<2 {
+      var second = stream.makeAsyncIterator()
+      let error = await #expect(throws: FermataError.self) { _ = try await second.next() }
+      #expect(error?.code == "already_iterated" && error?.isRetryable == false)
+    }
+    #expect(try await first.next() == .event(ServerEvent(data: "b")))
+  }
+
   @Test func `breaking out of the loop ends the request`() async throws {
     let transport = PlayedTransport(["data: a\n\n", "data: b\n\n"])
     let stream = try stream(transport)

@@ -125,6 +125,23 @@ import Time
     #expect(taken < 40, "\(taken) MiB")
   }
 
+  @Test(arguments: ["GET", "POST"])
+  func `a consumer that pauses has the rest in one answer, and nothing is sent twice`(method: String) async throws {
+    let data = String(repeating: "x", count: 1 << 20)
+    let backend = try ScriptedBackend.start { _ in
+      Script([.head(), .repeated(count: 10, interval: .zero, [.body("data: \(data)\n\n")]), .end])
+    }
+    defer { backend.stop() }
+    let stream = FermataClient().stream(try request(backend.url, method, body: method == "GET" ? nil : "{}"))
+    var iterator = stream.makeAsyncIterator()
+    _ = try await iterator.next()
+    // All of it waits meanwhile, in the two budgets.
+    try await Task.sleep(for: .milliseconds(700))
+    var whole = 1
+    while case .event(let event) = try await iterator.next() { whole += event.data == data ? 1 : 0 }
+    #expect(whole == 10 && backend.requests.count == 1)
+  }
+
   @Test func `a paused stream gives its connection up and goes on behind its last event`() async throws {
     let id = "K4iOEHrIqKEd8FsJcnNBlQ"
     let fields: [Script.Field] = [

@@ -15,7 +15,8 @@ const GROUPS = [["core"], ["parser"], ["index", "eventsource", "react", "store"]
 const TERSER = [
   "--module",
   "--ecma=2020",
-  "--compress=passes=4,reduce_funcs=false,unsafe_arrows,unsafe_methods",
+  "--compress=passes=4,reduce_funcs=false,hoist_funs,keep_fargs=false,pure_getters,unsafe,unsafe_arrows," +
+  "unsafe_methods",
   "--mangle",
   "--format=wrap_func_args=false",
 ];
@@ -38,6 +39,8 @@ function build(place, options) {
       "--mangle-props=^_",
       "--log-level=warning",
       `--outdir=${place}`,
+      // See rules.js.
+      ...(modules[0] === "core" ? ["--define:globalThis.FERMATA_CORE=true"] : []),
       ...options,
     ], { cwd: here });
   }

@@ -21,6 +21,14 @@ test("cancelling in a pause stops the run and reads its end", async () => {
   assert.deepEqual([result.outcome, result.verified, result.error], ["cancelled", true, null]);
 });
 
+test("cancelling when the stream opens sends one DELETE", async () => {
+  const { stream } = open({ onOpen: () => stream.cancel() });
+  await clock.settle();
+  net.calls[0].answer(GRACEFUL).write(token(1));
+  await clock.settle();
+  assert.deepEqual(net.calls.map(({ init }) => init.method), ["GET", "DELETE"]);
+});
+
 test("a run that does not end after cancelling is left after two seconds", async () => {
   const logger = fakeLogger();
   const { stream } = open({ logger });
@@ -126,7 +134,7 @@ test("text, json, events and a readable stream read the same stream", async () =
     await clock.settle();
     const call = calls[0].answer(GRACEFUL);
     call.write(
-      `data: {"t":"a"}\n\nevent: stream_reset\ndata: {"reason":"epoch","streamId":"${ID}"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`,
+      `data: {"t":"a"}\n\nevent: stream_reset\ndata: {"type":"stream_reset","reason":"epoch","streamId":"${ID}"}\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n`,
     );
     call.write(end({ events: 2, lastEventId: "" }));
     call.end();
@@ -269,6 +277,33 @@ test("an id that no field can carry goes by the query, the rest by fields", asyn
     assert.equal(calls[0].url, `${URL}?last_event_id=${sent}`);
     assert.deepEqual([calls[0].headers.get("Last-Event-ID"), calls[0].headers.get("Prefer")], [null, "stream-end"]);
   }
+});
+
+test("large events that come again are left out, too", async () => {
+  const { items } = open();
+  const events = Array.from({ length: 100 }, (_, number) => `id: ${number}\ndata: ${"x".repeat(20_000)}\n\n`).join("");
+  await clock.settle();
+  net.calls[0].answer().write(events);
+  await clock.settle();
+  net.calls[0].break();
+  await clock.advance(1000);
+  net.calls[1].answer().write(`${events}data: [DONE]\n\n`);
+  net.calls[1].end();
+  assert.equal((await items).length, 101);
+});
+
+test("where a stream would go on is where its consumer is, not what was read ahead", async () => {
+  const { fetch, calls } = fakeFetch();
+  const stream = openStream(URL, { fetch, lastEventId: `${ID}.1` });
+  await clock.settle();
+  calls[0].answer(GRACEFUL).write(token(2) + token(3));
+  await clock.settle();
+  const iterator = stream[Symbol.asyncIterator]();
+  assert.equal(stream.lastEventId, `${ID}.1`);
+  await iterator.next();
+  assert.equal(stream.lastEventId, `${ID}.2`);
+  stream.close();
+  assert.equal((await stream.done).lastEventId, `${ID}.2`);
 });
 
 test("half an event of the gateway's is never one, however its body ends", async () => {

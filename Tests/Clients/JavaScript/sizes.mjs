@@ -7,9 +7,9 @@ import { gzipSync } from "node:zlib";
 const PARTS = [
   { name: "core", limit: 6144 },
   { name: "parser", limit: 768 },
-  { name: "index", limit: 8704 },
+  { name: "index", limit: 8896 },
   { name: "eventsource", limit: 7936 },
-  { name: "react", limit: 10496 },
+  { name: "react", limit: 10624 },
 ];
 
 function loaded(file, seen = new Set()) {

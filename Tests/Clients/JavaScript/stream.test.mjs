@@ -97,6 +97,19 @@ test("a stream that lives after the sleep goes on", async () => {
   assert.equal(net.calls.length, 1);
 });
 
+test("a clock that is set back puts the end of a silent stream off by its own time at most", async () => {
+  open();
+  await clock.settle();
+  net.calls[0].answer(GRACEFUL).write(token(1));
+  await clock.settle();
+  clock.setBack(3_600_000);
+  await clock.advance(46000);
+  assert.equal(net.calls[0].init.signal.aborted, false);
+  await clock.advance(46000);
+  assert.equal(net.calls[0].init.signal.aborted, true);
+  assert.equal(net.calls.length, 2);
+});
+
 test("a stream lives as long as it gives signs of life", async () => {
   const { stream } = open();
   await clock.settle();

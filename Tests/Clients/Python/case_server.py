@@ -51,7 +51,9 @@ class Answer:
             await self.pause(self.script.get("stall"))
             if end == "drop":
                 return self.ended(False)
-            self.send_head()
+            # `raw`: the segments bring their own head.
+            if self.framing != "raw":
+                self.send_head()
             for segment in self.script.get("segments", []):
                 if not await self.send(segment):
                     break

@@ -1,5 +1,6 @@
 """What users install: types, metadata, files, and the examples of the README and of docs."""
 
+import ast
 import glob
 import os
 import re
@@ -99,3 +100,23 @@ def test_every_public_name_is_documented(name):
     for member, value in vars(thing).items() if isinstance(thing, type) else ():
         if not member.startswith("_") and (callable(value) or isinstance(value, property)):
             assert (value.__doc__ or "").strip(), f"{name}.{member}"
+
+
+def fields_of_public_classes():
+    """Each field of a public class, and whether a text stands below it: fields keep none while the program runs."""
+    import fermata_client
+
+    for path in glob.glob(os.path.join(LIBRARY, "src/fermata_client/*.py")):
+        with open(path, encoding="utf-8") as file:
+            classes = [node for node in ast.parse(file.read()).body if isinstance(node, ast.ClassDef)]
+        for each in classes:
+            for node, below in zip(each.body, [*each.body[1:], None]):
+                if each.name in fermata_client.__all__ and isinstance(node, ast.AnnAssign):
+                    has_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                    yield f"{each.name}.{node.target.id}", has_text
+
+
+def test_every_public_field_is_documented():
+    fields = dict(fields_of_public_classes())
+    assert len(fields) > 40
+    assert [name for name, has_text in fields.items() if not has_text and "._" not in name] == []

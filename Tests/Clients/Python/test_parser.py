@@ -84,9 +84,14 @@ def test_invalid_utf8_is_replaced_and_nothing_is_lost():
     assert parse([b"data: \xff\xe2\x82\n\n"]) == [("", "\ufffd\ufffd", None)]
 
 
-@pytest.mark.parametrize("value", [b"-1", b"1.5", b" 1 ", b"", b"9" * 400, "\u0663".encode()])
+@pytest.mark.parametrize("value", [b"-1", b"1.5", b" 1 ", b"", "\u0663".encode()])
 def test_a_retry_that_is_no_number_is_ignored(value):
     assert parse([b"retry:" + value + b"\n"]) == []
+
+
+def test_a_retry_is_a_number_however_it_is_written():
+    for value, milliseconds in [(b"0" * 400 + b"300", 300), (b"0", 0), (b"9" * 400, 999_999_999_999_999)]:
+        assert [item.milliseconds for item in EventParser(1000).feed(b"retry:" + value + b"\n")] == [milliseconds]
 
 
 def test_a_clean_end_completes_the_last_event():

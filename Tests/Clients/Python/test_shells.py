@@ -226,6 +226,25 @@ def test_the_callers_client_keeps_its_connection(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_has_one_consumer(server, kind):
+    _, url = start(server, f"{kind}-consumers", {"headers": PLAIN, "segments": [{"text": "data: [DONE]\n\n"}]})
+
+    async def body():
+        async with fc.astream("GET", url) as stream:
+            assert len([message async for message in stream]) == 1
+            with pytest.raises(RuntimeError, match="one consumer"):
+                stream.__aiter__()
+
+    if kind == "sync":
+        with fc.stream("GET", url) as stream:
+            assert len(list(stream)) == 1
+            with pytest.raises(RuntimeError, match="one consumer"):
+                iter(stream)
+    else:
+        run(kind, body)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_more_is_read_than_the_queue_holds(server, kind):
     flood = {"headers": PLAIN, "segments": [{"text": "", "repeat": ["data: " + "x" * 1000 + "\n\n", 30_000]}]}
     _, url = start(server, f"{kind}-flood", flood)

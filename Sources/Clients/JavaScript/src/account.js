@@ -1,7 +1,7 @@
 /**
  * What is known of a stream: how many events came, which was the last, how it ended. Bytes and clocks are elsewhere.
  */
-import { gatewayId, isError, members, terminal } from "./rules.js";
+import { gatewayId, HARD, isAll, isError, members, terminal } from "./rules.js";
 
 /**
  * @typedef {import("./index.js").StreamEvent} StreamEvent
@@ -20,15 +20,16 @@ const COMPLETION_EVENTS = ["complete", "completion", "done"];
 
 /**
  * @param {Settings} options
- * @param {boolean} isFeed
+ * @param {boolean} mayFeed
  * @param {LiveResult} result where the counts are kept
  * @param {(item: StreamEvent | StreamReset) => void} deliver
- * @param {() => void} progress a new event came
+ * @param {(isNew: boolean) => void} progress a new event came; `isNew`: it is a terminal above those before
  * @param {() => void} announced the run has begun
  */
-export function createAccount(options, isFeed, result, deliver, progress, announced) {
+export function createAccount(options, mayFeed, result, deliver, progress, announced) {
   const { order, filterStreamId, completionEvents = COMPLETION_EVENTS } = options;
   const { lastEventId } = result;
+  const isFeed = isAll && mayFeed;
   const given = gatewayId(lastEventId);
   // How many events came before ours: not known if the caller goes on behind an id that has no number.
   let base = given ? +given[2] : lastEventId ? NaN : 0;
@@ -53,42 +54,32 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
   let sorter;
 
   /**
-   * @param {StreamEvent} event
-   * @param {boolean} isNamed
-   */
-  function isEnd(event, isNamed) {
-    const isHinted = isNamed ? event.type === "stream_end" : event.data.includes("stream_end");
-    /** @type {any} */
-    const value = isHinted && members(event);
-    if (value.type !== "stream_end") return false;
-    result.end = value;
-    return true;
-  }
-
-  /**
    * Takes the gateway's own events, which nobody counts.
    * @param {StreamEvent} event
+   * @param {boolean} isNamed
+   * @param {boolean} isPlain then `stream_end` is the only one
    * @returns {boolean | undefined} whether it is one
    */
-  function own(event) {
-    const { type } = event;
-    if (!/^(control|error|stream_reset)$/.test(type)) return;
+  function own(event, isNamed, isPlain) {
+    const kind = isNamed ? event.type : event.data.includes("stream_end") ? "stream_end" : "";
+    if (kind !== "stream_end" && (isPlain || !/^(control|error|stream_reset)$/.test(kind))) return;
     const value = members(event);
-    const isGateways = value.source === "gateway";
-    if (type === "error") {
-      if (isGateways) account._detail = value.error || value;
-      return isGateways;
-    }
-    if (value.streamId !== (foreign || result.streamId)) return;
-    if (type === "stream_reset") reset(value);
-    else {
-      if (!isGateways && value.type !== "prompt_ready") return;
-      if (!isAnnounced && !foreign) {
+    const { type, source, streamId } = value;
+    // A gateway behind the gateway says the same of its own stream.
+    if (!isPlain && streamId && streamId !== (foreign || result.streamId || streamId)) return;
+    const isGateways = source === "gateway";
+    if (kind === "error") return isGateways && (account._detail = value.error || value);
+    if (kind === "control") {
+      if (!streamId || !(isGateways || type === "prompt_ready")) return;
+      if (!(isAnnounced || foreign)) {
         isAnnounced = true;
         deliver(event);
         announced();
       }
-    }
+    } else if (type !== kind) return;
+    else if (kind === "stream_reset") reset(value);
+    else if (foreign) return;
+    else result.end = /** @type {any} */ (value);
     return true;
   }
 
@@ -99,12 +90,9 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
     foreign = null;
     mayRepeat = false;
     recent = [];
-    recentSize =
-      base =
-      counted =
-      highest =
-        0;
-    result.lastEventId = account._terminal = "";
+    recentSize = base = counted = highest = 0;
+    result.lastEventId = "";
+    account._terminal = 0;
     last = undefined;
     isLost = reason === "evicted";
     deliver({ kind: "reset", reason, oldest, streamId: result.streamId || "" });
@@ -132,15 +120,21 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
     counted++;
     result.events++;
     result.lastEventId = event.id;
-    last = event;
     if (!event.id || gatewayId(event.id)) return;
     recent.push(event);
     recentSize += event.data.length;
     // So many are remembered, and so many characters of them.
-    while (recent.length > 256 || recentSize > 1 << 20) {
+    while (recent.length > 256 || recentSize > 1 << 24) {
       recentSize -= /** @type {StreamEvent} */ (recent.shift()).data.length;
     }
   }
+
+  /**
+   * What the terminal says, if nobody else does.
+   * @param {string} otherwise without one
+   */
+  const said = (otherwise) =>
+    account._terminal > HARD ? "upstream_error" : account._terminal ? "completed" : otherwise;
 
   /**
    * @param {boolean} canResume
@@ -148,33 +142,39 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
    */
   function checked(canResume) {
     const { outcome, events, lastEventId: lastId, resumable, reason } = /** @type {any} */ (result.end);
-    if (typeof outcome !== "string") return { outcome: account._terminal ? "completed" : "ended" };
+    if (typeof outcome !== "string") return { outcome: said("ended") };
     const again = resumable === true && canResume;
     // Outcomes of a connection, not of the run.
     if (again && /^(draining|client_stalled|gateway_error)$/.test(outcome)) return { outcome, reason, _again: again };
     const got = base + counted;
-    if (!Number.isInteger(events) || typeof lastId !== "string" || isNaN(got)) return { outcome, reason };
+    const id = result.lastEventId;
     // What goes on behind a given id and brings nothing may not name it.
-    const isLast = lastId === result.lastEventId || (!lastId && !counted);
+    const isLast = (lastId ?? id) === id || (!lastId && !counted);
     const verified = events === got && isLast;
     // These two are the caller's doing, and nothing is asked for again.
     if (verified || /^(cancelled|replaced_by_new_stream)$/.test(outcome)) return { outcome, reason, verified };
+    // Not zero, and known.
+    const isOther = typeof events === "number" && events - got;
+    if (isLast && !isOther) return { outcome, reason };
     // Behind the last id there is nothing more: what is missing came before it.
-    isLost = isLast || events <= got;
+    isLost = isLast || !(events > got);
     const missing = { outcome: "missing_events", reason: `${got} of ${events} events came`, _again: again && !isLost };
     // What failed has failed, whatever is missing beside.
     return outcome === "completed" || missing._again ? missing : { outcome, reason };
   }
 
   const account = {
-    /** @type {"soft" | "hard" | "failed" | ""} */
-    _terminal: "",
+    /** The last word so far: none, soft, hard, or a failure. */
+    _terminal: 0,
     /**
      * What the gateway's `error` event said.
      * @type {any}
      */
     _detail: undefined,
+    /** @type {any} */
     _isRefused: false,
+    /** What comes was left open at a graceful end. */
+    _isTail: false,
 
     /** Loads what only few streams need. */
     async _prepare() {
@@ -193,6 +193,7 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
       const isJoined = isResumed && result.mode === "graceful" && !isFeed;
       const isOther = streamId !== result.streamId;
       result.end = null;
+      account._isTail = false;
       mayRepeat = isResumed;
       foreign = isJoined && isOther ? streamId : null;
       account._isRefused = isJoined && (mode !== "graceful" || !streamId);
@@ -211,23 +212,33 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
      * @param {boolean} isIdentified
      */
     _take(event, isNamed, isIdentified) {
+      if (result.end || account._isRefused) return;
       const isPlain = result.mode !== "graceful";
-      if (result.end || account._isRefused || ((isPlain || !isIdentified) && isEnd(event, isNamed))) return;
-      if (!isPlain && isNamed && !isIdentified && own(event)) return;
-      account._isRefused = !!foreign;
-      if (foreign || isRepeat(event, isIdentified)) return;
+      if ((isPlain || !isIdentified) && own(event, isNamed, isPlain)) return;
+      account._isRefused = foreign;
+      // The gateway ends its events: of what it left open nothing is whole but JSON that says so itself.
+      if (foreign || account._isTail || isRepeat(event, isIdentified)) return;
       count(event);
-      account._terminal = terminal(event, isNamed, completionEvents) || account._terminal;
-      if (sorter) sorter._take(event);
-      else deliver(event);
-      progress();
+      const before = account._terminal;
+      if (!sorter) deliver(event);
+      // What the filter leaves out ends nothing.
+      if (!sorter || sorter._take(event)) {
+        last = event;
+        account._terminal = Math.max(before, terminal(event, isNamed, completionEvents));
+      }
+      progress(before !== account._terminal);
     },
 
     /**
      * A response is over: what was held back comes out, or is nobody's any more.
      * @param {boolean} [isLeft]
      */
-    _release: (isLeft) => (isLeft ? sorter?._reset() : sorter?._flush()),
+    _release(isLeft) {
+      // A stream that came instead of ours and did not say so.
+      account._isRefused ||= foreign;
+      if (isLeft) sorter?._reset();
+      else sorter?._flush();
+    },
 
     /**
      * What a response's end means.
@@ -240,11 +251,11 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
       const terminal = account._terminal;
       const isClean = how === "clean";
       const isPlain = result.mode !== "graceful";
-      const done = { outcome: terminal === "failed" ? "upstream_error" : "completed" };
+      const done = { outcome: said("ended") };
       if (how === "quiet") return done;
-      if (isFeed) return { outcome: "cut", _again: true };
+      if (isFeed) return { outcome: isClean && !canResume ? "ended" : "cut", _again: canResume };
       if (terminal && (isPlain || isClean)) return done;
-      if (terminal && terminal !== "soft") return { ...done, _again: canResume };
+      if (terminal >= HARD) return { ...done, _again: canResume };
       if (isClean && isPlain) return { outcome: isError(last) ? "upstream_error" : "ended" };
       return { outcome: "cut", _again: canResume };
     },
@@ -258,7 +269,7 @@ export function createAccount(options, isFeed, result, deliver, progress, announ
     _nothingMore(outcome, isResumed) {
       if (isLost && (!outcome || outcome === "completed")) return { outcome: "missing_events" };
       if (outcome) return { outcome, verified: true };
-      return { outcome: !isResumed ? "empty" : account._terminal && !isFeed ? "completed" : "ended" };
+      return { outcome: !isResumed ? "empty" : isFeed ? "ended" : said("ended") };
     },
   };
   return account;

@@ -35,6 +35,8 @@ export function createClock() {
     const now = Date.now();
     const isLate = now > firesAt + LATE;
     deadlines.forEach((deadline, name) => {
+      // A clock that was set back puts nothing off by more than its own time.
+      deadline._at = Math.min(deadline._at, now + deadline._delay);
       if (deadline._at > now) return;
       if (isLate && !deadline._hadGrace) {
         deadline._at = now + GRACE;

@@ -2,9 +2,14 @@ import type { FermataStream, StreamEvent, StreamOptions, StreamReset } from "./i
 
 export { FermataStreamError } from "./index.js";
 
-/** Bodies as `fetch` takes them, keys of the caller's own, no logger. An option that can't be meant is not refused. */
-export interface CoreOptions extends Omit<StreamOptions, "logger" | "body" | "idempotencyKey"> {
+/**
+ * Bodies as `fetch` takes them, keys of the caller's own, no logger; for `onDisconnect` the field `X-On-Disconnect` among
+ * the caller's. An option that can't be meant is not refused.
+ */
+export interface CoreOptions extends Omit<StreamOptions, "logger" | "body" | "idempotencyKey" | "onDisconnect"> {
+  /** A function is called for each request that has a body. */
   body?: BodyInit | null | (() => BodyInit | null) | undefined;
+  /** The request may be sent again under this key without doing anything twice. */
   idempotencyKey?: string | undefined;
 }
 

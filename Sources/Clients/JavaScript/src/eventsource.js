@@ -59,14 +59,20 @@ export class FermataEventSource extends EventTarget {
     return {
       /** @param {import("./index.js").OpenInfo} info */
       onOpen: (info) => {
-        this._stream._put({ kind: "state", state: OPEN, type: "open", url: info.url });
+        this._stream._put({ kind: "state", state: OPEN, type: "open", url: info.url, id: this._stream._result.lastEventId });
         if (options.onOpen) options.onOpen(info);
       },
       /** @param {{ attempt: number, delay: number, error: import("./index.js").FermataStreamError }} info */
       onRetry: (info) => {
         const { outcome, status } = info.error;
         const members = { outcome, status, error: info.error };
-        this._stream._put({ kind: "state", state: CONNECTING, type: "error", members });
+        this._stream._put({
+          kind: "state",
+          state: CONNECTING,
+          type: "error",
+          members,
+          id: this._stream._result.lastEventId,
+        });
         if (options.onRetry) options.onRetry(info);
       },
     };

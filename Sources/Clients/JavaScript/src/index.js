@@ -32,7 +32,8 @@ export function openStream(url, options = {}) {
   });
   stream.done.then(prepared._ended);
   watchPage(stream);
-  for (const name of ["lastEventId", "streamId", "mode", "bytesReceived", "eventsReceived"]) {
+  Object.defineProperty(stream, "lastEventId", { get: stream._takenId, enumerable: true });
+  for (const name of ["streamId", "mode", "bytesReceived", "eventsReceived"]) {
     const member = name.replace("Received", "");
     Object.defineProperty(stream, name, { get: () => stream._result[member], enumerable: true });
   }

@@ -8,6 +8,7 @@ export interface ParsedEvent {
   id: string;
 }
 
+/** What a parser is made of. */
 export interface ParserOptions {
   /**
    * Called for each event with data.
@@ -27,6 +28,7 @@ export interface ParserOptions {
   maxEventBytes?: number;
 }
 
+/** A parser of one body. */
 export interface Parser {
   /** The last event id so far. It may be set. */
   lastEventId: string;

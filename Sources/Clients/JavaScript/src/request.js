@@ -1,4 +1,5 @@
 /** What is sent: addresses, fields, bodies. */
+import { isAll } from "./rules.js";
 
 /**
  * @typedef {import("./stream.js").Settings} Settings
@@ -107,11 +108,11 @@ export function createRequests(address, options) {
       if (isResume) headers.delete("Content-Type");
       else {
         const value = typeof body === "function" ? body() : body;
-        init.body = _encode ? _encode(value, headers) : value;
+        init.body = isAll && _encode ? _encode(value, headers) : value;
         if (!isRepeatable) init.duplex = "half";
-        if (idempotencyKey) headers.set("Idempotency-Key", `${idempotencyKey}`);
+        if (idempotencyKey) headers.set("Idempotency-Key", /** @type {string} */ (idempotencyKey));
       }
-      if (onDisconnect) headers.set("X-On-Disconnect", onDisconnect);
+      if (isAll && onDisconnect) headers.set("X-On-Disconnect", onDisconnect);
       say(target, headers, lastEventId);
       return framing
         ? (await framing).watched(target, init.method, track, () => send(target, init))
@@ -148,13 +149,14 @@ export async function refusal({ body }) {
     const reader = body?.getReader();
     const decoder = new TextDecoder();
     let piece;
-    while (reader && text.length < 65536 && !(piece = await reader.read()).done) {
+    // What came before a cut may say enough.
+    while (reader && text.length < 65536 && (piece = await reader.read().catch(() => {})) && !piece.done) {
       text += decoder.decode(piece.value, { stream: true });
     }
     reader?.cancel().catch(() => {});
     const detail = JSON.parse(text);
-    const { code, type, message } = Object(detail.error);
-    return { code: firstText(detail.code, code, type), message: firstText(detail.detail, message), detail };
+    const { code, message } = Object(detail.error);
+    return { code: firstText(detail.code, code), message: firstText(detail.detail, message), detail };
   } catch {
     return text ? { detail: text } : {};
   }

@@ -4,6 +4,9 @@
  * @typedef {import("./index.js").StreamEvent} StreamEvent
  */
 
+/** Whether this is all of the library. The core is built without what only EventSource and pages need. */
+export const isAll = !(/** @type {any} */ (globalThis).FERMATA_CORE);
+
 export const SSE_EVENTS = /* @__PURE__ */ Object.freeze(
   /** @type {const} */ ({
     STATUS: "status",
@@ -49,11 +52,15 @@ export class ServerEvent {
  */
 export function members(event) {
   try {
-    return event.data[0] === "{" ? event.json() : {};
+    return /^\s*\{/.test(event.data) ? event.json() : {};
   } catch {
     return {};
   }
 }
+
+/** What says that the answer is over: 1, or the protocol's last word, or that and a failure. */
+export const HARD = 2;
+const FAILED = 3;
 
 /**
  * Whether an event says that the answer is over. Soft terminals may be followed by others, hard ones are the
@@ -61,14 +68,13 @@ export function members(event) {
  * @param {StreamEvent} event
  * @param {boolean} isNamed
  * @param {readonly string[]} soft types of soft terminals
- * @returns {"soft" | "hard" | "failed" | ""}
+ * @returns {number} 0: it does not
  */
 export function terminal(event, isNamed, soft) {
-  if (event.data === "[DONE]") return "hard";
+  if (event.data === "[DONE]") return HARD;
   const type = isNamed ? event.type : event.data.includes('"type"') && members(event).type;
-  if (type === "response.failed") return "failed";
-  if (/^(message_stop|response\.(completed|incomplete))$/.test(type)) return "hard";
-  return soft.includes(type) ? "soft" : "";
+  if (type === "response.failed") return FAILED;
+  return /^(message_stop|response\.(completed|incomplete))$/.test(type) ? HARD : +soft.includes(type);
 }
 
 /**
@@ -78,7 +84,7 @@ export function terminal(event, isNamed, soft) {
 export function isError(event) {
   if (!event || event.type !== "message") return event?.type === "error";
   const { type, error } = members(event);
-  return type === "error" || Object(error) === error;
+  return type === "error" || error;
 }
 
 /**
@@ -87,16 +93,18 @@ export function isError(event) {
  */
 export const gatewayId = (id) => /^([\w-]{22})\.(\d{1,15})$/.exec(id);
 
-/** @param {number} status */
-export const isWorthAnotherTry = (status) => /^(408|425|429|50[0234])$/.test(`${status}`);
+/** @param {any} status a number */
+export const isWorthAnotherTry = (status) => /^(408|425|429|50[0234])$/.test(status);
 
 /**
- * Reads Retry-After: seconds, or a date.
- * @param {string | null} text
+ * Reads Retry-After: seconds, or a date in one of the three ways of HTTP, of which one names no time zone.
+ * @param {any} text a string, or null
  * @returns {number | undefined} milliseconds
  */
 export function retryAfter(text) {
-  const wait = /^\d+$/.test(`${text}`) ? Number(text) * 1000 : Date.parse(`${text}`) - Date.now();
+  // Others take "1.5" for a date, too.
+  const date = /\d:/.test(text) ? text.replace(/ GMT|$/, " GMT") : "";
+  const wait = /^\d+$/.test(text) ? +text * 1000 : Date.parse(date) - Date.now();
   return isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 

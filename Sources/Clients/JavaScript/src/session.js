@@ -6,7 +6,7 @@ import { createClock, later } from "./clock.js";
 import { createReader } from "./format.js";
 import { createRequests, refusal } from "./request.js";
 import { FermataStreamError, isFailure } from "./result.js";
-import { isWorthAnotherTry, retryAfter, ServerEvent } from "./rules.js";
+import { HARD, isAll, isWorthAnotherTry, retryAfter, ServerEvent } from "./rules.js";
 
 /**
  * @typedef {import("./result.js").Failure} Failure
@@ -29,13 +29,14 @@ const noop = () => {};
  * @param {any} stream gets what can be done with it
  * @param {string | URL} url
  * @param {import("./stream.js").Settings} options
- * @param {boolean} isFeed
+ * @param {boolean} mayFeed
  * @param {Queue} queue
  */
-export function startSession(stream, url, options, isFeed, { _deliver, _room, _flow, _finish }) {
+export function startSession(stream, url, options, mayFeed, { _deliver, _room, _flow, _finish }) {
   const { signal, timeout = Infinity, deadTimeout = "auto", resume = "auto", endWait = 30000, retry = {} } = options;
   const { max = 30000, attempts = 5, retryAfterMax = 120000, random = Math.random } = retry;
   let { base = 1000 } = retry;
+  const isFeed = isAll && mayFeed;
   /** @type {import("./stream.js").LiveResult} */
   const result = stream._result;
   const requests = createRequests(url, options);
@@ -144,7 +145,7 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
   async function answered(response) {
     const { status, headers, body, ok } = response;
     if (status === 204) return conclude(account._nothingMore(headers.get("X-Stream-Outcome"), wasOpen));
-    if (ok && /^text\/event-stream\s*(;|$)/i.test(`${headers.get("Content-Type")}`)) {
+    if (ok && /^text\/event-stream\s*([,;]|$)/i.test(`${headers.get("Content-Type")}`)) {
       clock._clearAll();
       if (!body?.getReader) return { status, code: "no_streaming", _isFinal: true };
       open(response);
@@ -180,10 +181,11 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
     wasOpen = true;
     hasRenewed = false;
     requests._told = headers.get("X-Stream-Resume") || requests._told;
-    if (account._isRefused) return;
+    // Before the caller hears of it, who may cancel then.
+    if (isCancelling && !isResumed) stop();
+    if (isOver || account._isRefused) return;
     become(account._terminal ? "completing" : "open");
     tell("onOpen", { status, url, headers, mode, streamId, attempt: result.attempts, isResumed });
-    if (isCancelling && !isResumed) stop();
   }
 
   /**
@@ -206,12 +208,12 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
     if (isOver) return;
     clock._clearAll();
     const isWhole = piece?.done && !signal.aborted && !track._isBroken;
-    // The gateway ends its events: what it left open was cut, whatever the engine says.
-    format._end(isWhole && !isFeed && !isGraceful());
+    account._isTail = isGraceful();
+    format._end(isWhole && !isFeed);
     account._release();
     if (result.end) released = drain(next);
     else controller.abort();
-    if (account._isRefused) return { message: "another stream came", _isFinal: true };
+    if (account._isRefused) return { message: "another stream", _isFinal: true };
     return conclude(account._verdict(isWhole ? "clean" : "cut", canResume()));
   }
 
@@ -235,7 +237,7 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
           account._take(new ServerEvent(type || "message", data, lastId), !!type, isIdentified);
           // It is taken away by a reset.
           if (!result.lastEventId) lastId = "";
-        } else if (isIdentified) result.lastEventId = id;
+        } else if (isIdentified && !account._isTail) result.lastEventId = id;
       },
       () => {
         const now = Date.now();
@@ -252,14 +254,16 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
   }
 
   /** A new event came: tries are counted anew, and the end is waited for if it was a terminal, or came behind one. */
-  function progress() {
+  function progress(/** @type {boolean} */ isNew) {
     tries = 0;
     clock._clear("late");
     const terminal = account._terminal;
     if (!terminal) return;
     become("completing");
-    if (isFeed) return;
-    const wait = isGraceful() || terminal === "soft" ? endWait : options.hardEndWait ?? 1000;
+    // What follows the last word of a dialect does not put the end off.
+    const isLong = isGraceful() || terminal < HARD;
+    if (isFeed || !(isLong || isNew)) return;
+    const wait = isLong ? endWait : options.hardEndWait ?? 1000;
     clock._set("end", wait, () => over(account._verdict("quiet", false)));
   }
 
@@ -275,7 +279,7 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
   }
 
   function canResume() {
-    if (isFeed) return true;
+    if (isFeed) return requests._isHarmless;
     if (resume === "auto" && isGraceful()) return !!result.streamId;
     return resume !== "off" && requests._isSafe && !!result.lastEventId;
   }
@@ -376,10 +380,8 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
   const onAbort = () => close(signal?.reason);
 
   Object.assign(stream, {
-    url: requests._url.href,
     close,
     wake,
-    _suspend: suspend,
 
     /** Stops the run. Before there is an answer this is only remembered. */
     async cancel() {
@@ -391,6 +393,7 @@ export function startSession(stream, url, options, isFeed, { _deliver, _room, _f
       await stream.done;
     },
   });
+  if (isAll) Object.assign(stream, { url: requests._url.href, _suspend: suspend });
   if (signal?.aborted) return onAbort();
   signal?.addEventListener("abort", onAbort);
   if (timeout < Infinity) totalTimer = later(() => over({ outcome: "timeout" }), timeout);

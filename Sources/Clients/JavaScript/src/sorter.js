@@ -46,20 +46,22 @@ export class Sorter {
     this._holes.clear();
   }
 
-  /** @param {StreamEvent} event */
+  /**
+   * @param {StreamEvent} event
+   * @returns {boolean} false: it is another stream's, and left out
+   */
   _take(event) {
-    if (!this._filter && !this._sorts) return this._deliver(event);
     const { streamId, index } = this._members(event);
     if (this._filter && typeof streamId === "string") {
       this._only = this._only || streamId;
-      if (streamId !== this._only) return;
+      if (streamId !== this._only) return false;
     }
-    if (!this._sorts) return this._deliver(event);
-    if (!Number.isInteger(index) || this._gatewayId(event.id)) {
+    if (this._sorts && Number.isInteger(index) && !this._gatewayId(event.id)) this._sort(event, index);
+    else {
       this._flush();
-      return this._deliver(event);
+      this._deliver(event);
     }
-    this._sort(event, index);
+    return true;
   }
 
   /** All that is held comes out, in order. */

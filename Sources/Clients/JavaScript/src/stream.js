@@ -1,4 +1,5 @@
 /** The stream as its consumer sees it: a queue between what comes and what is taken. */
+import { isAll } from "./rules.js";
 import { startSession } from "./session.js";
 
 /**
@@ -43,7 +44,7 @@ export function createStream(url, options, isFeed = false) {
    * @typedef {{ _item?: any, _next?: Link }} Link
    * @type {Link}
    */
-  let taken = {};
+  let taken = { _item: { id: lastEventId } };
   let last = taken;
   let queued = 0;
   let isOver = false;
@@ -86,7 +87,6 @@ export function createStream(url, options, isFeed = false) {
     state: "connecting",
     done: new Promise((resolve) => (resolveDone = resolve)),
     _result: result,
-    _put: put,
 
     [Symbol.asyncIterator]() {
       if (isConsumed) throw new TypeError("a stream has one consumer");
@@ -104,13 +104,22 @@ export function createStream(url, options, isFeed = false) {
     },
   };
 
+  if (isAll) {
+    stream._put = put;
+    // What waits nobody saw: another stream would go on behind what was taken.
+    stream._takenId = () => (taken === last ? result.lastEventId : taken._item.id || "");
+  }
   startSession(stream, url, options, isFeed, {
     _deliver: put,
     _room: () => (queued < highWater || !queued ? undefined : new Promise((resolve) => (emptied = resolve))),
     _flow: () => emptied(),
 
     _finish(released) {
-      if (result.outcome === "aborted") taken = last;
+      if (result.outcome === "aborted" && taken !== last) {
+        // Nobody saw the rest: the stream is gone on with behind what was taken.
+        result.lastEventId = taken._item.id || "";
+        taken = last;
+      }
       isOver = true;
       resolveDone(Promise.resolve(released).then(() => result));
       arrived();

@@ -8,10 +8,29 @@
   @available(macOS 14, iOS 17, tvOS 17, watchOS 10, visionOS 1, *)
   @Observable @MainActor
   public final class AgentStream {
+    /// How a stream stands, for a view.
     public enum Status: String, Sendable {
-      case idle, connecting, streaming, completing, reconnecting, paused, done, failed, cancelled
+      /// `start` was not called.
+      case idle
+      /// There is no response yet.
+      case connecting
+      /// Events come.
+      case streaming
+      /// The answer is over; what may follow is waited for.
+      case completing
+      /// The connection was lost; a request will be sent again.
+      case reconnecting
+      /// The connection was given up by `pause`.
+      case paused
+      /// It ended as it should.
+      case done
+      /// It is not complete: `error` says why.
+      case failed
+      /// The caller left or stopped the run.
+      case cancelled
     }
 
+    /// How the stream stands.
     public private(set) var status = Status.idle
     /// The events so far: the newest of them, where they are more than `Limits` allows.
     public private(set) var partials: [ServerEvent] = []
@@ -34,12 +53,14 @@
 
     /// What `partials` may hold.
     public struct Limits: Sendable {
+      /// So many events.
       public var events = 10_000
       /// Of their data.
       public var bytes = 10_000_000
       /// The shortest time between two changes.
       public var throttle = Duration.milliseconds(50)
 
+      /// Those above.
       public init() {}
     }
 

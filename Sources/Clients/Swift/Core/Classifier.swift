@@ -56,8 +56,8 @@ struct Classifier {
     let data = block.data ?? ""
     var payload: [String: JSONValue]?
     var kind = block.type
-    // Most events are not parsed: no word of interest is in them.
-    if kind.isEmpty, words.contains(where: { data.utf8Contains($0) }) {
+    // Most events are not parsed: no word of interest is in them, and none that is written with escapes.
+    if kind.isEmpty, words.contains(where: { data.utf8Contains($0) }) || data.utf8Contains("\\u") {
       payload = JSONValue.object(in: data)
       kind = payload?["type"]?.string ?? ""
     }
@@ -67,7 +67,8 @@ struct Classifier {
   private func own(
     _ kind: String, _ parsed: [String: JSONValue]?, _ block: EventParser.Block, _ graceful: Bool, _ streamID: String?
   ) -> Meaning? {
-    let isWanted = kind == "stream_end" || graceful && ["error", "stream_reset", "control"].contains(kind)
+    // The gateway names its events; for `stream_end` the type in the data does, too.
+    let isWanted = kind == "stream_end" || graceful && ["error", "stream_reset", "control"].contains(block.type)
     guard isWanted, !graceful || block.id == nil, let payload = parsed ?? JSONValue.object(in: block.data ?? "")
     else { return nil }
     // A gateway behind the gateway says the same of its own stream: that is one of the backend's events.
@@ -78,8 +79,9 @@ struct Classifier {
     case "error": return payload["source"]?.string == "gateway" ? Meaning(kind: .error, payload: payload) : nil
     case "stream_reset": return type == "stream_reset" ? Meaning(kind: .reset, payload: payload) : nil
     default:
-      let isOurs = type == "prompt_ready" && streamID != nil && payload["streamId"]?.string == streamID
-      return isOurs ? Meaning(kind: .ready, payload: payload) : nil
+      let isOurs = type == "prompt_ready" || payload["source"]?.string == "gateway"
+      let isThis = streamID != nil && payload["streamId"]?.string == streamID
+      return isOurs && isThis ? Meaning(kind: .ready, payload: payload) : nil
     }
   }
 

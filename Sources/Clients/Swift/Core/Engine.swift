@@ -13,6 +13,9 @@ struct Call: Sendable {
   var options: StreamOptions
 }
 
+/// A loop over a stream.
+final class Loop: Sendable {}
+
 /// Runs one stream: reads ahead, keeps its clocks, and gives the consumer what came.
 actor Engine {
   private let call: Call
@@ -21,6 +24,7 @@ actor Engine {
   private let begun: ContinuousClock.Instant
   private var machine: Machine
   private var isStarted = false
+  private var loop: Loop?
   private var current: (exchange: Int, work: Task<Void, Never>)?
   private var timer: (at: Double, task: Task<Void, Never>)?
   private var consumer: CheckedContinuation<Void, Never>?
@@ -72,7 +76,18 @@ actor Engine {
   var bytesReceived: Int { machine.bytes }
   var eventsReceived: Int { machine.books.counted }
 
-  /// The consumer left its loop. A stream that is over may still make its connection reusable.
+  /// Whether this is the consumer, which the first that asks becomes.
+  func isConsumed(by loop: Loop) -> Bool {
+    if self.loop == nil { self.loop = loop }
+    return self.loop === loop
+  }
+
+  /// The consumer left its loop.
+  func leave(_ loop: Loop) {
+    if self.loop == nil || self.loop === loop { leave() }
+  }
+
+  /// The consumer left. A stream that is over may still make its connection reusable.
   func leave() {
     machine.close()
     settle()
@@ -301,12 +316,20 @@ actor Engine {
 package enum HTTPDate {
   package static var now: Double { Date().timeIntervalSince1970 }
 
-  /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`; nil for anything else.
+  /// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT`, or the same in one of the two ways of before:
+  /// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`. Nil for anything else.
   package static func seconds(_ text: String) -> Double? {
-    let parts = text.split { $0 == " " || $0 == ":" || $0 == "," }
+    let isOldest = !text.contains(",")
+    var parts = text.split { " :,-".contains($0) }
+    if isOldest, parts.count == 7 {
+      // The day behind the month, and the year at the end.
+      parts = [parts[0], parts[2], parts[1], parts[6], parts[3], parts[4], parts[5], "GMT"]
+    }
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     guard parts.count == 8, parts[7] == "GMT", let month = months.firstIndex(of: String(parts[2])) else { return nil }
-    let numbers = [parts[1], parts[3], parts[4], parts[5], parts[6]].compactMap { Int($0) }
+    var numbers = [parts[1], parts[3], parts[4], parts[5], parts[6]].compactMap { Int($0) }
+    // Two digits are of the century around 2000, as other parsers have it.
+    if numbers.count == 5, parts[3].count == 2 { numbers[1] += numbers[1] < 70 ? 2000 : 1900 }
     guard numbers.count == 5, (1...31).contains(numbers[0]), (1970...9999).contains(numbers[1]),
       (0...23).contains(numbers[2]), (0...59).contains(numbers[3]), (0...60).contains(numbers[4])
     else { return nil }

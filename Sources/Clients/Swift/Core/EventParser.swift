@@ -21,7 +21,7 @@ package struct EventParser {
   }
 
   private static let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
-  private static let longestRetry = 15
+  private static let retryDigits = 15
 
   private let limit: Int
   private var start: [UInt8]? = []
@@ -143,10 +143,10 @@ package struct EventParser {
       guard !value.contains(0) else { return }
       id = Array(value)
       touched = true
-    } else if name.elementsEqual("retry".utf8), (1...Self.longestRetry).contains(value.count),
-      value.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(String(decoding: value, as: UTF8.self))
-    {
-      items.append(.retry(number))
+    } else if name.elementsEqual("retry".utf8), !value.isEmpty, value.allSatisfy({ (0x30...0x39).contains($0) }) {
+      // A longer number is only larger than any that is kept.
+      let digits = value.drop { $0 == 0x30 }.prefix(Self.retryDigits)
+      items.append(.retry(Int(String(decoding: digits, as: UTF8.self)) ?? 0))
     }
   }
 

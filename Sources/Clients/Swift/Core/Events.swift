@@ -7,6 +7,7 @@ public struct ServerEvent: Sendable, Hashable {
   /// The last event id in force when it came; empty if there is none.
   public var id: String
 
+  /// An event, for tests of a program's own.
   public init(type: String = "message", data: String, id: String = "") {
     self.type = type
     self.data = data
@@ -26,6 +27,8 @@ public struct StreamReset: Sendable, Hashable {
 
 /// What a consumer is given.
 public enum Message: Sendable, Hashable {
+  /// An event of the backend, or the gateway's `prompt_ready`.
   case event(ServerEvent)
+  /// What follows begins anew.
   case reset(StreamReset)
 }

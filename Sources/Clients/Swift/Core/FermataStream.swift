@@ -3,6 +3,7 @@
 /// The loop throws `FermataError` after the last event if the stream is not complete. Leaving the loop, and cancelling
 /// its task, ends the request at once.
 public struct FermataStream: AsyncSequence, Sendable {
+  /// Events and resets.
   public typealias Element = Message
 
   private let engine: Engine
@@ -14,6 +15,7 @@ public struct FermataStream: AsyncSequence, Sendable {
     engine = Engine(Call(method: method, url: url, headers: headers, body: body, options: options), transport)
   }
 
+  /// For one loop: a stream has one consumer.
   public func makeAsyncIterator() -> Iterator { Iterator(Consumer(engine)) }
 
   /// How the stream ended: waits for it.
@@ -57,27 +59,32 @@ public struct FermataStream: AsyncSequence, Sendable {
 
     /// The next message; nil at the end.
     ///
-    /// - Throws: `FermataError` if the stream is not complete, `CancellationError` if the task was cancelled.
+    /// - Throws: `FermataError` if the stream is not complete, or has another iterator (`already_iterated`);
+    ///   `CancellationError` if the task was cancelled.
     public mutating func next() async throws -> Message? { try await consumer.next() }
   }
 
   /// Closes the stream when the loop is left.
   final class Consumer: Sendable {
     private let engine: Engine
+    private let loop = Loop()
 
     init(_ engine: Engine) { self.engine = engine }
 
     deinit {
-      let engine = engine
-      Task { await engine.leave() }
+      let (engine, loop) = (engine, loop)
+      Task { await engine.leave(loop) }
     }
 
     func next() async throws -> Message? {
-      let engine = engine
+      let (engine, loop) = (engine, loop)
+      guard await engine.isConsumed(by: loop) else {
+        throw FermataError(code: "already_iterated", message: "a stream has one consumer", isRetryable: false)
+      }
       let message = await withTaskCancellationHandler {
         await engine.next()
       } onCancel: {
-        Task { await engine.leave() }
+        Task { await engine.leave(loop) }
       }
       if let message { return message }
       try Task.checkCancellation()

@@ -6,14 +6,24 @@
 
 /// Any JSON value.
 public enum JSONValue: Sendable, Hashable, Decodable {
+  /// Nothing.
   case null
+  /// True or false.
   case bool(Bool)
+  /// A whole number that fits.
   case integer(Int)
+  /// Any other number.
   case number(Double)
+  /// A text.
   case string(String)
+  /// Values in a row.
   case array([JSONValue])
+  /// Values by their names.
   case object([String: JSONValue])
 
+  /// Reads any JSON.
+  ///
+  /// - Throws: `DecodingError` if it is none.
   public init(from decoder: any Decoder) throws {
     let value = try decoder.singleValueContainer()
     if value.decodeNil() {
@@ -37,6 +47,14 @@ public enum JSONValue: Sendable, Hashable, Decodable {
   public var string: String? { if case .string(let text) = self { text } else { nil } }
   /// The number, if this is a whole one.
   public var integer: Int? { if case .integer(let number) = self { number } else { nil } }
+  /// The number, if this is one.
+  var double: Double? {
+    switch self {
+    case .integer(let number): Double(number)
+    case .number(let number): number
+    default: nil
+    }
+  }
   /// The members, if this is an object.
   public var object: [String: JSONValue]? { if case .object(let members) = self { members } else { nil } }
 

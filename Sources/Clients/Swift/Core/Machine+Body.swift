@@ -45,7 +45,7 @@ extension Machine {
 
   private mutating func take(_ block: EventParser.Block, _ meaning: Meaning, _ now: Double) {
     guard !isForeign else {
-      finishFallback("the server answered with another stream", 200)
+      finishFallback("the server answered with another stream", nil)
       return
     }
     let event = event(block, block.id ?? books.lastID)
@@ -54,16 +54,18 @@ extension Machine {
     books.counted += 1
     backoff.progress()
     clocks.clear(.late)
+    // What the filter leaves out ends nothing.
+    guard delivery.add(event, meaning, &clocks, now) else { return }
     lastWasError = meaning.isError
-    if delivery.add(event, meaning, &clocks, now) { note(meaning, now) }
+    note(meaning, now)
   }
 
   private mutating func note(_ meaning: Meaning, _ now: Double) {
     if let found = meaning.terminal, terminal != .hard {
       terminal = found
-      failed = meaning.failed
       clocks.clear(.end)
     }
+    failed = failed || meaning.failed
     guard let terminal, !isFeed else { return }
     if !isCompleting {
       isCompleting = true
@@ -87,6 +89,7 @@ extension Machine {
     books.reset(reason: reason)
     terminal = nil
     failed = false
+    lastWasError = false
     detail = nil
     isCompleting = false
     clocks.clear(.end)
@@ -96,7 +99,7 @@ extension Machine {
 
   private mutating func streamEnd(_ end: [String: JSONValue], _ now: Double) {
     guard !isForeign else {
-      finishFallback("the server answered with another stream", 200)
+      finishFallback("the server answered with another stream", nil)
       return
     }
     drains = true
@@ -128,7 +131,7 @@ extension Machine {
     let cut = message.isEmpty ? "the stream was cut" : message
     let how = clean ? "the stream ended without stream_end" : cut
     if isForeign {
-      finishFallback("the server answered with another stream", 200)
+      finishFallback("the server answered with another stream", nil)
     } else if isFeed {
       if !resume(now, Ending(outcome: cutOutcome, reason: how)) {
         finish(clean ? "ended" : cutOutcome, verified: false, how)
@@ -150,7 +153,7 @@ extension Machine {
   var wayOn: Bool? {
     guard options.resume != .off, !isForeign else { return nil }
     let canRepeat = isSafe && !books.lastID.isEmpty
-    if isFeed { return isSafe ? false : nil }
+    if isFeed { return isSafe || options.idempotencyKey != nil ? false : nil }
     guard wasGraceful, let streamID, options.resume != .sameURL else { return canRepeat ? false : nil }
     if options.resume == .automatic || named != nil { return true }
     // A gateway that keeps nothing: its ids mean nothing to the backend.

@@ -19,7 +19,7 @@ extension Machine {
     let isGraceful = head["x-stream-mode"] == "graceful"
     asked401 = false
     if opened, !isFeed, wasGraceful, !isGraceful {
-      finishFallback("the stream came back in another mode", head.status)
+      finishFallback("the stream came back in another mode", nil)
       return
     }
     // At its own address the backend goes on from its own id, in a stream that counts for itself.
@@ -39,7 +39,6 @@ extension Machine {
     opened = true
     parser = EventParser(maximumEventBytes: options.maximumEventBytes)
     dead.response()
-    lastWasError = false
     phase = .body
     expectLife(now)
     expectFirstToken(now)

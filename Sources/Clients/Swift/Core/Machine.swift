@@ -151,7 +151,7 @@ package struct Machine {
     responseHead = head
     clocks.clear(.head)
     self.retryAfter = retryAfter
-    if head.status == 204 || head.status == 205 {
+    if head.status == 204 {
       nothingMore(head)
     } else if head.isEventStream {
       open(head, now)
@@ -186,7 +186,8 @@ package struct Machine {
     case .head: tryAgain(now, nil, message.isEmpty ? "the connection was closed without a response" : message)
     case .refusal: refused(now)
     case .body:
-      if clean { read(parser.finish(), now) }
+      // In a feed a half event comes again; nobody takes it for a whole one.
+      if clean, !isFeed { read(parser.finish(), now) }
       guard phase == .body, exchange == self.exchange else { return }
       bodyOver(now, clean: clean, message, cutOutcome: tooSlow ? "consumer_too_slow" : "cut")
     default: break

@@ -2,7 +2,9 @@
 public enum DeadTimeout: Sendable, Hashable {
   /// Derived from the server's comments.
   case automatic
+  /// So long.
   case after(Duration)
+  /// It may last for ever.
   case off
 }
 
@@ -19,26 +21,61 @@ public struct RetryPolicy: Sendable {
   /// A number from 0 to 1, for the jitter.
   public var random: @Sendable () -> Double = { Double.random(in: 0...1) }
 
+  /// The values above.
   public init() {}
 }
 
 /// The settings of a stream.
 public struct StreamOptions: Sendable {
-  public enum Profile: Sendable { case answer, feed }
-  public enum OptIn: Sendable { case header, query, off }
-  public enum Resume: Sendable { case automatic, named, sameURL, off }
-  public enum Order: Sendable { case arrival, index }
+  /// What kind of stream it is.
+  public enum Profile: Sendable {
+    /// One run, which has an end.
+    case answer
+    /// It has no end and is always reconnected, as EventSource does.
+    case feed
+  }
+  /// How the gateway is asked for `stream_end`.
+  public enum OptIn: Sendable {
+    /// By the field `Prefer: stream-end`.
+    case header
+    /// By the query: `stream_end=1`.
+    case query
+    /// Not at all.
+    case off
+  }
+  /// Where a stream that was cut goes on.
+  public enum Resume: Sendable {
+    /// Kept runs at `streamPath`, others at their own address if the method is GET and there is an id.
+    case automatic
+    /// Kept runs only where the server names the path in `X-Stream-Resume`.
+    case named
+    /// Always at its own address.
+    case sameURL
+    /// Nowhere.
+    case off
+  }
+  /// In which order events are delivered.
+  public enum Order: Sendable {
+    /// As they come.
+    case arrival
+    /// By the integer member `index` of their JSON.
+    case index
+  }
+  /// Which events are left out by the `streamId` in their JSON.
   public enum Filter: Sendable, Hashable {
-    case off, first
+    /// None.
+    case off
+    /// Those that name another stream than the first that is named.
+    case first
+    /// Those that name another stream than this one.
     case only(String)
   }
 
-  /// `answer`: one run, which has an end. `feed`: no end, always reconnected, as EventSource does.
+  /// Whether it has an end.
   public var profile: Profile = .answer
-  /// `header` sends `Prefer: stream-end`; `query` adds `stream_end=1`.
+  /// How the gateway is asked for `stream_end`.
   public var optIn: OptIn = .header
-  /// `automatic`: kept runs at `streamPath`, plain GET streams with ids at their own address. `named`: kept runs only
-  /// where the server names the path in `X-Stream-Resume`. `sameURL`: always at the stream's own address.
+  /// Where it goes on when it was cut.
   public var resume: Resume = .automatic
   /// Where a gateway's stream is resumed, at the request's origin; `{id}` stands for the stream's id. Without one it is
   /// the path that the server names in `X-Stream-Resume`, or `/fermata/streams/{id}`.
@@ -79,6 +116,7 @@ public struct StreamOptions: Sendable {
   public var drainWait: Duration = .seconds(1)
   /// The longest time for the whole stream.
   public var timeout: Duration?
+  /// When a request is sent again.
   public var retry = RetryPolicy()
   /// The largest event, in bytes.
   public var maximumEventBytes = 16 << 20
@@ -86,17 +124,30 @@ public struct StreamOptions: Sendable {
   public var maximumQueuedBytes = 1 << 20
   /// Delivers the gateway's own events, too, in their place: for programs that show a stream.
   package var deliversGatewayEvents = false
+  /// Is told what happens.
   public var logger: (any StreamLogger)?
 
+  /// The values above.
   public init() {}
 }
 
 /// Receives constant messages, with the data beside them. Never headers, bodies or addresses.
 public protocol StreamLogger: Sendable {
+  /// Takes one line; called from any thread.
   func log(_ level: StreamLogLevel, _ message: String, _ metadata: [String: String])
 }
 
-public enum StreamLogLevel: Sendable { case debug, info, warning, error }
+/// How much a line of the log matters.
+public enum StreamLogLevel: Sendable {
+  /// What the caller did itself.
+  case debug
+  /// What goes well.
+  case info
+  /// What went wrong and may be mended by itself.
+  case warning
+  /// What failed.
+  case error
+}
 
 extension Duration {
   var inSeconds: Double {

@@ -106,7 +106,8 @@ package struct Head {
 
   /// A 2xx answer of the right type.
   var isEventStream: Bool {
-    let kind = (self["content-type"] ?? "").prefix { $0 != ";" }
+    // A field that came twice may stand there in one, by commas.
+    let kind = (self["content-type"] ?? "").prefix { $0 != ";" && $0 != "," }
     return (200..<300).contains(status) && String(kind).trimmed.lowercased() == "text/event-stream"
   }
 
@@ -135,7 +136,9 @@ struct Refusal {
   var document: JSONValue?
 
   init(_ body: [UInt8]) {
-    guard let members = JSONValue.object(in: String(decoding: body.prefix(Self.limit), as: UTF8.self)) else { return }
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    let text = body.prefix(Self.limit).dropFirst(body.starts(with: mark) ? mark.count : 0)
+    guard let members = JSONValue.object(in: String(decoding: text, as: UTF8.self)) else { return }
     document = .object(members)
     let inner = members["error"]?.object ?? [:]
     for candidate in [members["code"], inner["code"]] where code == nil {

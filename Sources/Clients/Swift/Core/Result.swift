@@ -13,6 +13,7 @@ public struct FermataError: Error, Sendable, CustomStringConvertible {
   /// Whether the same request may succeed later.
   public var isRetryable: Bool
 
+  /// The code and the message.
   public var description: String { "\(code): \(message)" }
 }
 
@@ -49,8 +50,11 @@ public struct StreamResult: Sendable {
 
 /// A response began.
 public struct StreamInfo: Sendable, Hashable {
+  /// The HTTP status.
   public var status: Int
+  /// The gateway's id of the stream (`X-Stream-Id`).
   public var streamID: String?
+  /// `graceful`, `legacy`, `shield`; nil from a server that is no gateway.
   public var mode: String?
   /// 1 for the first request.
   public var attempt: Int
@@ -58,6 +62,7 @@ public struct StreamInfo: Sendable, Hashable {
 
 /// What a stream does.
 public enum StreamState: Sendable {
+  /// A response began.
   case opened(StreamInfo)
   /// A request will be sent again after this time.
   case reconnecting(after: Duration, error: FermataError)
@@ -67,6 +72,7 @@ public enum StreamState: Sendable {
   case completing
   /// The connection was given up by `pause`.
   case paused
+  /// It is over: there is a result.
   case closed
 }
 

@@ -9,11 +9,16 @@ public protocol StreamTransport: Sendable {
 
 /// One request.
 public struct TransportRequest: Sendable {
+  /// In capital letters.
   public var method: String
+  /// The whole address.
   public var url: String
+  /// All fields that are to be sent.
   public var headers: [(name: String, value: String)]
+  /// Nil for none.
   public var body: [UInt8]?
 
+  /// A request.
   public init(method: String, url: String, headers: [(name: String, value: String)], body: [UInt8]? = nil) {
     self.method = method
     self.url = url
@@ -24,7 +29,9 @@ public struct TransportRequest: Sendable {
 
 /// A response whose body is still coming.
 public protocol TransportResponse: Sendable {
+  /// The HTTP status.
   var status: Int { get }
+  /// All fields, as they came.
   var headers: [(name: String, value: String)] { get }
 
   /// The next piece of the body; nil when its framing is complete. Cancelling the task ends the wait.
@@ -38,12 +45,14 @@ public protocol TransportResponse: Sendable {
 
 /// There is no response, or its body was cut.
 public struct TransportError: Error, Sendable {
+  /// A sentence for people. Never an address: it may hold a token.
   public var message: String
   /// More was received than the transport may hold, because the consumer was too slow.
   public var isOverflow: Bool
   /// Asking again can't help: the address is none.
   public var isFinal: Bool
 
+  /// An error.
   public init(_ message: String, isOverflow: Bool = false, isFinal: Bool = false) {
     self.message = message
     self.isOverflow = isOverflow

@@ -32,6 +32,7 @@ public final class URLSessionTransport: StreamTransport {
 
   deinit { session.finishTasksAndInvalidate() }
 
+  /// Sends a request; redirects are followed here.
   public func send(_ request: TransportRequest) async throws -> any TransportResponse {
     var request = request
     for _ in 0...Redirect.limit {
@@ -121,6 +122,8 @@ private final class SessionDelegate: NSObject, URLSessionDataDelegate, @unchecke
 
   func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
     let exchange = lock.withLock { exchanges.removeValue(forKey: task.taskIdentifier) }
+    // Linux does not tell of a redirect that leads nowhere.
+    if error == nil, exchange?.status == 0, let response = task.response { exchange?.received(response) }
     exchange?.ended(error)
   }
 }
@@ -137,6 +140,12 @@ private final class URLSessionExchange: TransportResponse, @unchecked Sendable {
   }
 
   private static let suspendAt = URLSessionTransport.maximumReceivedBytes / 8
+  #if canImport(FoundationNetworking)
+    // There a task that goes on after a pause sends its request again, and mixes the two answers.
+    private static let suspends = false
+  #else
+    private static let suspends = true
+  #endif
   private let task: URLSessionTask
   private let lock = NSLock()
   private var state = State()
@@ -164,7 +173,7 @@ private final class URLSessionExchange: TransportResponse, @unchecked Sendable {
         // Linux reads on whatever one does: there is no other way to stop it.
         state.end = .failure(TransportError("the consumer was too slow", isOverflow: true))
         task.cancel()
-      } else if state.bytes > Self.suspendAt, !state.isSuspended {
+      } else if Self.suspends, state.bytes > Self.suspendAt, !state.isSuspended {
         state.isSuspended = true
         task.suspend()
       }

@@ -51,7 +51,8 @@ function optionsOf(job, notices) {
   const options = { method: job.method, retry: {}, onLate: () => notices.push("late") };
   if (job.body !== undefined) options.body = job.body;
   if (job.headers) options.headers = job.headers;
-  if (job.dynamicHeaders) options.headers = (attempt) => [...(job.headers || []), job.dynamicHeaders[attempt - 1]];
+  const { dynamicHeaders: dynamic } = job;
+  if (dynamic) options.headers = (attempt) => [...(job.headers || []), dynamic[Math.min(attempt, dynamic.length) - 1]];
   for (const name of SAME) if (given[name] !== undefined) options[name] = given[name];
   for (const [name, ours] of Object.entries(TIMES)) if (given[name] !== undefined) options[ours] = given[name];
   for (const [name, ours] of Object.entries(RETRIES)) if (given[name] !== undefined) options.retry[ours] = given[name];

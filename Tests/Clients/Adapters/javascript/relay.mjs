@@ -23,7 +23,8 @@ export function streamsIn(bytes) {
     if (/^transfer-encoding: *chunked/im.test(head)) {
       for (let isLast = false; !isLast && at < bytes.length;) {
         const line = bytes.indexOf("\r\n", at);
-        const chunk = line < 0 ? 0 : parseInt(bytes.subarray(at, line).toString("latin1"), 16);
+        // What is no chunk is the last.
+        const chunk = line < 0 ? 0 : parseInt(bytes.subarray(at, line).toString("latin1"), 16) || 0;
         if (line < 0) at = bytes.length;
         else {
           size += Math.max(0, Math.min(chunk, bytes.length - line - 2));
@@ -36,6 +37,8 @@ export function streamsIn(bytes) {
       size = Math.min(Number(length), bytes.length - at);
       at += size;
     }
+    // How much comes of what is packed the page alone knows.
+    if (/^content-encoding: *gzip/im.test(head)) size = 0;
     if (status === 200 && /^content-type: *text\/event-stream/im.test(head)) streams.push(size);
   }
   return streams;

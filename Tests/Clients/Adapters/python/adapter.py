@@ -55,13 +55,13 @@ RETRY = {"retryBaseMs": "base", "retryMaxMs": "max", "retryAfterMaxMs": "retry_a
 
 
 def arguments(job, notices):
-    given = job["options"]
+    given = job.get("options") or {}
     retry = {name: given[key] / 1000 for key, name in RETRY.items() if key in given}
     if "maxRetries" in given:
         retry["attempts"] = given["maxRetries"]
     settings = {name: given[key] / 1000 for key, name in SECONDS.items() if key in given}
     settings.update({name: given[key] for key, name in PLAIN.items() if key in given})
-    headers = [tuple(pair) for pair in job.get("headers", [])]
+    headers = [tuple(pair) for pair in job.get("headers") or []]
     dynamic = job.get("dynamicHeaders")
 
     def fresh(attempt):

@@ -24,7 +24,7 @@ struct Job: Decodable {
   var body: String?
   var headers: [[String]]?
   var dynamicHeaders: [[String]]?
-  var options: [String: JSONValue]
+  var options: [String: JSONValue]?
   var actions: [Action]?
   var consumerDelayMs: Double?
 }
@@ -64,7 +64,7 @@ extension JSONValue {
 
 func options(of job: Job) -> StreamOptions {
   var options = StreamOptions()
-  let given = job.options
+  let given = job.options ?? [:]
   func time(_ name: String, _ set: (Duration) -> Void) {
     if let duration = given[name]?.duration { set(duration) }
   }

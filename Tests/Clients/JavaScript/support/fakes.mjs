@@ -44,6 +44,11 @@ export function fakeClock() {
       }
       await settle();
     },
+    /** Somebody sets the clock back; timers do not look at it. */
+    setBack(time) {
+      now -= time;
+      for (const timer of timers.values()) timer.at -= time;
+    },
     restore() {
       Object.assign(globalThis, { setTimeout: real.setTimeout, clearTimeout: real.clearTimeout });
       Date.now = real.now;

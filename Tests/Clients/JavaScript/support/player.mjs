@@ -113,7 +113,8 @@ export async function play(exchanges, { deletes = [{}], allow = ALLOW, allowHead
     const whole = segments.reduce((sum, segment) => sum + payload(segment).length, 0);
     if (framing === "length") lines.push(`Content-Length: ${exchange.length ?? whole}`);
     if (!keep) lines.push("Connection: close");
-    socket.write(Buffer.from(`${lines.join("\r\n")}\r\n${allow}\r\n`, "latin1"));
+    // `raw`: the segments bring their own head.
+    if (framing !== "raw") socket.write(Buffer.from(`${lines.join("\r\n")}\r\n${allow}\r\n`, "latin1"));
     const put = (piece) => {
       const isTaken = !isChunked
         ? socket.write(piece)

@@ -21,6 +21,7 @@ from ._requests import HeadersInput, RequestPlan
 from ._result import StreamResult
 from ._shell import (
     CANCEL_TIMEOUT,
+    FINAL_ERRORS,
     READ_SIZE_HINT,
     Call,
     Handlers,
@@ -264,7 +265,7 @@ class _Engine:
             )
             response = await client.send(request, stream=True, follow_redirects=True)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            self._over(number, False, describe(error))
+            self._over(number, False, describe(error), isinstance(error, FINAL_ERRORS))
             return
         await self._read(response, number)
 
@@ -292,8 +293,8 @@ class _Engine:
                     await response.aclose()
         self._over(number, clean, message)
 
-    def _over(self, number: int, clean: bool, message: str) -> None:
-        self.machine.over(number, time.monotonic(), clean, message)
+    def _over(self, number: int, clean: bool, message: str, is_final: bool = False) -> None:
+        self.machine.over(number, time.monotonic(), clean, message, is_final)
         self._settle()
 
     async def _wants_more(self, number: int) -> bool:
@@ -373,6 +374,7 @@ class AsyncStream:
 
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
+        self._is_consumed = False
 
     async def __aenter__(self) -> "AsyncStream":
         self._engine.start()
@@ -384,7 +386,13 @@ class AsyncStream:
         await self.aclose()
 
     def __aiter__(self) -> AsyncIterator[Message]:
-        """Events and resets. Raises FermataError after the last one if the stream is not complete."""
+        """Events and resets, once. Raises FermataError after the last one if the stream is not complete.
+
+        Raises RuntimeError at a second loop: a stream has one consumer.
+        """
+        if self._is_consumed:
+            raise RuntimeError("a stream has one consumer, and is iterated once")
+        self._is_consumed = True
         return _Messages(self)
 
     def __del__(self) -> None:

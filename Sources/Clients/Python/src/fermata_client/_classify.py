@@ -29,6 +29,13 @@ class Meaning:
         """The backend reports an error."""
 
 
+def whole_number(value: Any) -> Optional[int]:
+    """The number, if it is a whole one: JSON does not tell 1.0 from 1."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def json_object(text: str) -> Optional[Dict[str, Any]]:
     """The JSON object that the text is, or None. Never raises."""
     if not text.lstrip()[:1] == "{":
@@ -46,14 +53,15 @@ class Classifier:
     def __init__(self, completion_events: FrozenSet[str]) -> None:
         self._soft = completion_events
         words = sorted(completion_events | HARD | {"stream_end", "error"})
-        self._interesting = re.compile("|".join(re.escape(json.dumps(word)) for word in words))
+        self._interesting = re.compile("|".join(re.escape(json.dumps(word, ensure_ascii=False)) for word in words))
 
     def classify(self, block: Block, graceful: bool, stream_id: Optional[str]) -> Meaning:
         """Says what a block with data is. `stream_id` is the one of the response."""
         data = block.data or ""
         payload: Optional[Dict[str, Any]] = None
         kind = block.type
-        if not kind and self._interesting.search(data):
+        # A word may be written with escapes.
+        if not kind and ("\\u" in data or self._interesting.search(data)):
             payload = json_object(data)
             named = payload.get("type") if payload else None
             kind = named if isinstance(named, str) else ""
@@ -69,7 +77,8 @@ class Classifier:
         graceful: bool,
         stream_id: Optional[str],
     ) -> Optional[Meaning]:
-        wanted = kind == "stream_end" or (graceful and kind in ("error", "stream_reset", "control"))
+        # The gateway names its events; for `stream_end` the type in the data does, too.
+        wanted = kind == "stream_end" or (graceful and block.type in ("error", "stream_reset", "control"))
         if not wanted or (graceful and block.id is not None):
             return None
         payload = payload if payload is not None else json_object(data)
@@ -85,8 +94,8 @@ class Classifier:
             return Meaning("error", payload) if payload.get("source") == "gateway" else None
         if kind == "stream_reset":
             return Meaning("reset", payload) if payload.get("type") == "stream_reset" else None
-        ready = payload.get("type") == "prompt_ready" and stream_id is not None and payload.get("streamId") == stream_id
-        return Meaning("ready", payload) if ready else None
+        ours = payload.get("type") == "prompt_ready" or payload.get("source") == "gateway"
+        return Meaning("ready", payload) if ours and stream_id is not None and about == stream_id else None
 
     def _backend(self, kind: str, payload: Optional[Dict[str, Any]], data: str) -> Meaning:
         meaning = Meaning("event", payload)

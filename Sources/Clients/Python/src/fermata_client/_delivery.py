@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Deque, Optional, Tuple
 
-from ._classify import GATEWAY_ID, Meaning, json_object
+from ._classify import GATEWAY_ID, Meaning, json_object, whole_number
 from ._clocks import Clocks
 from ._events import Message, ServerEvent, StreamReset
 from ._options import StreamOptions
@@ -61,10 +61,10 @@ class Delivery:
                     self._newest_id = event.id
                     return False
         self._newest_id = event.id
-        index = payload.get("index") if payload and self._order else None
+        index = whole_number(payload.get("index")) if payload and self._order else None
         if self._order is None or meaning.kind != "event":
             self._put(event)
-        elif isinstance(index, int) and not isinstance(index, bool) and not GATEWAY_ID.fullmatch(event.id):
+        elif index is not None and not GATEWAY_ID.fullmatch(event.id):
             self._add_in_order(event, index, now)
         else:
             self.release(now)

@@ -215,7 +215,7 @@ class Machine:
         head = self._head = Head(status, fields)
         self._clocks.clear("head")
         self._retry_after = head.retry_after(wall_clock)
-        if status in (204, 205):
+        if status == 204:
             self._nothing(head)
         elif head.is_event_stream:
             self._open(now, head)
@@ -240,16 +240,26 @@ class Machine:
                 self._expect_life(now)
                 self._delivery.fill(now)
 
-    def over(self, exchange: int, now: float, clean: bool, message: str = "") -> None:
-        """The response ended: with its framing complete (`clean`), or cut. Or no response came at all."""
+    def over(self, exchange: int, now: float, clean: bool, message: str = "", is_final: bool = False) -> None:
+        """The response ended: with its framing complete (`clean`), or cut. Or no response came at all.
+
+        `is_final`: none will come, however often one asks.
+        """
         if exchange != self.exchange:
             return
-        if self.phase is Phase.HEAD:
+        if self.phase is Phase.HEAD and is_final:
+            self._clocks.clear("head")
+            if self._fallback is None:
+                self._finish("no_stream", False, message)
+            else:
+                self._finish_fallback(message, None)
+        elif self.phase is Phase.HEAD:
             self._try_again_or_end(now, None, message or "the connection was closed without a response")
         elif self.phase is Phase.REFUSAL:
             self._refused(now)
         elif self.phase is Phase.BODY:
-            if clean:
+            # In a feed a half event comes again; nobody takes it for a whole one.
+            if clean and not self._feed:
                 self._items(self._parser.finish(), now)
             if self.phase is Phase.BODY and exchange == self.exchange:
                 self._body_over(now, clean)
@@ -327,7 +337,7 @@ class Machine:
         resumes = self._opened
         self._asked_401 = False
         if resumes and not self._feed and self._was_graceful and not graceful:
-            self._finish_fallback("the stream came back in another mode", head.status)
+            self._finish_fallback("the stream came back in another mode", None)
             return
         self._foreign = resumes and self._was_graceful and not self._feed and stream_id != self.stream_id
         if resumes:
@@ -341,7 +351,6 @@ class Machine:
         self._opened = True
         self._parser = EventParser(self.options.max_event_bytes)
         self._dead.response()
-        self._last_was_error = False
         self.phase = Phase.BODY
         self._expect_life(now)
         self._expect_first_token(now)
@@ -447,7 +456,7 @@ class Machine:
 
     def _event(self, block: Block, meaning: Meaning, now: float) -> None:
         if self._foreign:
-            self._finish_fallback("the server answered with another stream", 200)
+            self._finish_fallback("the server answered with another stream", None)
             return
         identifier = self._books.last_id if block.id is None else block.id
         event = ServerEvent(block.type or "message", block.data or "", identifier)
@@ -457,15 +466,16 @@ class Machine:
         self._books.counted += 1
         self._backoff.progress()
         self._clocks.clear("late")
-        self._last_was_error = meaning.is_error
+        # What the filter leaves out ends nothing.
         if self._delivery.add(event, meaning, now):
+            self._last_was_error = meaning.is_error
             self._note_terminal(meaning, now)
 
     def _note_terminal(self, meaning: Meaning, now: float) -> None:
         if meaning.terminal and self._terminal != "hard":
             self._terminal = meaning.terminal
-            self._failed = meaning.failed
             self._clocks.clear("end")
+        self._failed = self._failed or meaning.failed
         if self._terminal is None or self._feed:
             return
         self._set_state("completing")
@@ -484,7 +494,7 @@ class Machine:
                 self._named = self._candidate_named
             self.stream_id, self.mode = self._candidate, "graceful"
         self._books.reset(reason)
-        self._terminal, self._failed, self._detail = None, False, None
+        self._terminal, self._failed, self._last_was_error, self._detail = None, False, False, None
         self._clocks.clear("end")
         self._set_state("open")
         reset = StreamReset(reason, oldest if isinstance(oldest, str) else None, self.stream_id or "")
@@ -493,7 +503,7 @@ class Machine:
 
     def _stream_end(self, end: Dict[str, Any], now: float) -> None:
         if self._foreign:
-            self._finish_fallback("the server answered with another stream", 200)
+            self._finish_fallback("the server answered with another stream", None)
             return
         self.drains = True
         self._end = end
@@ -519,7 +529,7 @@ class Machine:
         self._delivery.release(now)
         how = "ended without its end" if clean else "was cut"
         if self._foreign:
-            self._finish_fallback("the server answered with another stream", 200)
+            self._finish_fallback("the server answered with another stream", None)
         elif self._cancelling and not (self._terminal and (clean or not self._graceful)):
             # `cancelled` is the server's word: that the run ended so nobody said, so one that was cut is asked for it.
             untold = Ending("aborted", "the run was cancelled, the server did not say how it ended")
@@ -575,7 +585,7 @@ class Machine:
         if mode == "off" or self._foreign:
             return None
         if self._feed:
-            return False if self._method in SAFE_METHODS else None
+            return False if self._method in SAFE_METHODS or self._key else None
         if mode == "auto" and self._was_graceful and self.stream_id:
             return True
         return False if self._method in SAFE_METHODS and self._books.last_id else None

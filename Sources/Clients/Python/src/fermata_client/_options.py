@@ -71,6 +71,7 @@ class StreamOptions:
     timeout: Optional[float] = None
     """The longest time for the whole stream."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """When a request is sent again."""
     max_event_bytes: int = 16 * 1024 * 1024
     """The largest event."""
     high_water: int = 1024 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Optional, Union
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LONGEST_RETRY_DIGITS = 15
+RETRY_DIGITS = 15
 
 
 class _LimitExceeded(Exception):
@@ -160,8 +160,9 @@ class EventParser:
             if b"\0" not in value:
                 self._id = value
                 self._touched = True
-        elif name == b"retry" and value.isdigit() and len(value) <= LONGEST_RETRY_DIGITS:
-            items.append(Retry(int(value)))
+        elif name == b"retry" and value.isdigit():
+            # A longer number is only larger than any that is kept.
+            items.append(Retry(int(value.lstrip(b"0")[:RETRY_DIGITS] or b"0")))
 
     def _dispatch(self, items: List[Item]) -> None:
         self._size = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Deque, Dict, Optional, Tuple
 
-from ._classify import GATEWAY_ID
+from ._classify import GATEWAY_ID, whole_number
 from ._events import ServerEvent
 
 REMEMBERED = 256
@@ -71,15 +71,12 @@ class Books:
 
     def agreement(self, end: Dict[str, Any]) -> str:
         """Compares stream_end with what came: ``agrees``, ``fewer``, ``differs`` or ``unknown``."""
-        events, last = end.get("events"), end.get("lastEventId")
+        events, last = whole_number(end.get("events")), end.get("lastEventId")
         total = self.total
-        known = isinstance(events, int) and not isinstance(events, bool) and total is not None
-        if known and total is not None and total < events:  # type: ignore[operator]
-            return "fewer"
-        if known and total != events:
-            return "differs"
+        if events is not None and total is not None and total != events:
+            return "fewer" if total < events else "differs"
         if isinstance(last, str) and last != self.last_id:
             # A stream that continued after a given id and brought nothing may not name it.
             if not (last == "" and self.counted == 0 and self.last_id == self._given):
                 return "differs"
-        return "agrees" if known else "unknown"
+        return "agrees" if events is not None and total is not None else "unknown"

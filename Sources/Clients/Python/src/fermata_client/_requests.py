@@ -93,7 +93,8 @@ class Head:
     @property
     def is_event_stream(self) -> bool:
         """A 2xx answer of the right type."""
-        kind = (self.get("content-type") or "").split(";")[0].strip().lower()
+        # A field that came twice may stand there in one, by commas.
+        kind = re.split("[;,]", self.get("content-type") or "")[0].strip().lower()
         return 200 <= self.status < 300 and kind == "text/event-stream"
 
     def retry_after(self, wall_clock: float) -> Optional[float]:
@@ -111,7 +112,7 @@ class Head:
 
 def refusal_code(body: bytes) -> Tuple[Optional[str], Optional[str], Optional[object]]:
     """The code, the message and the document of a refusal (problem+json, or ``{"error": {"code": ...}}``)."""
-    document = json_object(body[:REFUSAL_LIMIT].decode("utf-8", "replace"))
+    document = json_object(body[:REFUSAL_LIMIT].decode("utf-8-sig", "replace"))
     if document is None:
         return None, None, None
     error = document.get("error")

@@ -92,8 +92,11 @@ class OpenInfo:
     """A response began."""
 
     status: int
+    """The HTTP status."""
     stream_id: Optional[str]
+    """The gateway's id of the stream (``X-Stream-Id``)."""
     mode: Optional[str]
+    """``graceful``, ``legacy``, ``shield``; None from a server that is no gateway."""
     attempt: int
     """1 for the first request."""
 

@@ -159,6 +159,10 @@ def wrapped_call(response: httpx.Response, options: Optional[StreamOptions], han
     return Call(request.method, str(request.url), None, None, None, options, handlers or Handlers(), sent, None, None)
 
 
+# Asking again can't help where a redirect leads nowhere.
+FINAL_ERRORS = (httpx.TooManyRedirects, httpx.UnsupportedProtocol)
+
+
 def describe(error: BaseException) -> str:
     """A sentence about an error of httpx. Never an address: it may hold a token."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -18,6 +18,7 @@ from ._requests import HeadersInput, RequestPlan
 from ._result import StreamResult
 from ._shell import (
     CANCEL_TIMEOUT,
+    FINAL_ERRORS,
     READ_SIZE_HINT,
     Call,
     Handlers,
@@ -244,8 +245,8 @@ class _Engine:
             )
             response = client.send(request, stream=True, follow_redirects=True)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            reason = describe(error)
-            self._input(lambda now: self.machine.over(exchange.number, now, False, reason))
+            reason, is_final = describe(error), isinstance(error, FINAL_ERRORS)
+            self._input(lambda now: self.machine.over(exchange.number, now, False, reason, is_final))
             return
         self._read(response, exchange)
 
@@ -337,6 +338,7 @@ class SyncStream:
 
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
+        self._is_consumed = False
 
     def __enter__(self) -> "SyncStream":
         self._engine.start()
@@ -348,7 +350,13 @@ class SyncStream:
         self.close()
 
     def __iter__(self) -> Iterator[Message]:
-        """Events and resets. Raises FermataError after the last one if the stream is not complete."""
+        """Events and resets, once. Raises FermataError after the last one if the stream is not complete.
+
+        Raises RuntimeError at a second loop: a stream has one consumer.
+        """
+        if self._is_consumed:
+            raise RuntimeError("a stream has one consumer, and is iterated once")
+        self._is_consumed = True
         return _Messages(self)
 
     def __del__(self) -> None:
