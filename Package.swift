@@ -112,9 +112,19 @@ let sources: [Target] = [
   system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS"]),
 
   app(
+    "Configuration",
+    [
+      "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "TLS", "Files", "Processes",
+      "RedisLog",
+    ]),
+  app(
+    "Upstreams", ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"], settings: dataPath),
+  app(
     "Gateway",
     [
-      "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "TLS",
+      "Configuration", "Upstreams", "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs",
+      "Loop",
+      "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
     ], settings: dataPath),
   app("Harness", ["Bytes", "Time", "HTTP", "Loop", "Sockets", "TLS", "HTTP2", "Processes"]),
@@ -129,7 +139,8 @@ let sources: [Target] = [
   program(
     "fermata",
     [
-      "CBuild", "CEpoll", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets", "TLS", "Processes",
+      "CBuild", "CEpoll", "Configuration", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets",
+      "TLS", "Processes",
       "Bytes", "HTTP", "Streams", "HTTP2",
       "FermataClientCore", "Matrix",
     ], resources: demoPage + dashboardPage),
@@ -163,6 +174,9 @@ let testing: [Target] = [
     ]),
   tests("HarnessTests", ["Harness", "Bytes", "Time", "Loop", "Sockets"]),
   tests("JSONTests", ["JSON", "Time", "EventSamples"]),
+  tests(
+    "ConfigurationTests",
+    ["Configuration", "Flags", "Harness", "HTTP", "JSON", "Loop", "Streams", "TLS", "Telemetry", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests(
     "MatrixTests", ["fermata", "Matrix", "Files", "Harness", "JSON", "Processes", "Streams", "Time"],
@@ -189,8 +203,10 @@ let running: [Target] = [
   tests(
     "GatewayTests",
     [
-      "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Runs", "SSE", "Streams", "Telemetry",
-      "Time", "StoreConformance",
+      "Configuration", "Upstreams", "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Runs",
+      "SSE", "Streams",
+      "Telemetry",
+      "Time", "StoreConformance", "EventSamples",
     ]),
   tests(
     "EndToEndTests",
@@ -224,7 +240,10 @@ let fuzzers: [Target] =
 /// With a sanitizer the units below the gateway are tried (`FERMATA_SANITIZE=1`): to build the rest takes longer than all
 /// of their tests.
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
-let aboveUnits: Set = ["Gateway", "Matrix", "fermata", "MatrixTests", "DemoTests", "FlagsCommandTests"]
+let aboveUnits: Set = [
+  "Configuration", "ConfigurationTests", "Upstreams", "Gateway", "Matrix", "fermata", "MatrixTests", "DemoTests",
+  "FlagsCommandTests",
+]
 let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]
 
 let package = Package(

@@ -26,10 +26,12 @@ KEY = "stream-closing"
 OWN_RULE = {"if": [{"sem_ver": [{"var": "version"}, "<", "2.3.0"]}, "shield", {"$ref": "rollout:" + KEY}]}
 START = ["rollout", "start", "--variant", "graceful", "--internal", "qa-1", "--internal", "é", "--internal-header",
          "x-internal=1", "--min-duration", "0s", "--min-streams", "0", "--min-identities", "0"]
+# Stands for the revision in which the rollout was aborted.
+ABORTED = "ABORTED"
 STEPS = [
     START, ["rollout", "advance"], ["rollout", "allow", "add", "key-7"], ["rollout", "advance"], ["kill"], ["enable"],
     ["kill", "--hard"], ["enable"], ["rollout", "hold"], ["rollout", "resume"], ["rollout", "advance"],
-    ["rollout", "abort"], ["rollout", "resume", "--ack", "1"], ["rollout", "plan", "--plan", "1,10,60,100"],
+    ["rollout", "abort"], ["rollout", "resume", "--ack", ABORTED], ["rollout", "plan", "--plan", "1,10,60,100"],
     ["rollout", "advance"], ["rollout", "advance"], ["rollout", "advance"], ["rollout", "finish"], ["rollout", "clear"],
     ["set", "--default", "shield"], ["revert", "3"],
 ]
@@ -139,13 +141,17 @@ def main():
             steps = [[word.replace("é", "e") for word in step] if with_rule else step for step in STEPS]
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(document(generation, with_rule), file)
+            aborted = None
             for step in steps:
+                step = [aborted if word == ABORTED else word for word in step]
                 run = subprocess.run(
                     [options.program, "flags", *step, "--file", path, "--reason", "test", "--json"],
                     stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
                 if run.returncode != 0:
                     print(f"{step} ended with {run.returncode}: {run.stdout.decode()}")
                     return 1
+                if step[-1] == "abort":
+                    aborted = str(json.loads(run.stdout)["data"]["revision"])
                 files += 1
                 differences += compare(options.program, path, clients, step)
     samples, refusals = compare_evaluators(options.program, generation)

@@ -36,6 +36,28 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a refused client has its answer and a clean end, whenever its request comes`() async throws {
+      try await World.with(Self.setup(["limits.connections": "1"])) { world in
+        let open = try RawConnection(to: world.gateway.address)
+        open.send(Self.stream)
+        #expect(open.receives("data: 1"))
+        for milliseconds in [0, 0, 0, 1, 5, 30] {
+          let late = try RawConnection(to: world.gateway.address)
+          try await Task.sleep(for: .milliseconds(milliseconds))
+          late.send(Self.stream)
+          #expect(late.response()?.status == 503, "after \(milliseconds) ms")
+          #expect(late.rest().isEmpty)
+          #expect(late.end == .finished, "after \(milliseconds) ms")
+          late.close()
+        }
+        // Those that never leave have no place but their own: the next ones are answered all the same.
+        let silent = try (0..<100).map { _ in try RawConnection(to: world.gateway.address) }
+        for connection in silent { #expect(connection.response()?.status == 503) }
+        #expect(await Self.use("client_connections", world) == 1)
+        for connection in silent + [open] { connection.close() }
+      }
+    }
+
     @Test func `connections that linger count, and go first`() async throws {
       let setup = World.Setup(settings: ["limits.connections": "20", "workers": "1"])
       try await World.with(setup) { world in

@@ -39,6 +39,22 @@ extension EndToEnd {
       return came
     }
 
+    @Test func `readers that take nothing make room for others`() async throws {
+      try await World.with("graceful", Script([.end])) { world in
+        let silent = try (0..<16).map { _ in try RawConnection(to: world.gateway.admin, receiveBuffer: 2048) }
+        for reader in silent { reader.send("GET /dashboard/events HTTP/1.1\r\nHost: localhost\r\n\r\n") }
+        let isFull = await eventually { await world.gateway.ask("/dashboard/events?sort=age").status == 503 }
+        #expect(isFull)
+        let isFree = await eventually(within: .seconds(40)) {
+          guard let next = try? Self.follow(world.gateway) else { return false }
+          defer { next.close() }
+          return next.receives("200 OK", seconds: 1)
+        }
+        #expect(isFree)
+        for reader in silent { reader.close() }
+      }
+    }
+
     @Test func `its numbers are those of all workers`() async throws {
       let configuration = #"{ upstream: "UPSTREAM", workers: 2 }"#
       try await World.with(World.Setup(variant: "graceful", configuration: configuration)) { world in

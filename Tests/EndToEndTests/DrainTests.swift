@@ -67,6 +67,61 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: ["false", "true"])
+    func `a request that has no answer when a drain's time is over is told so, and may be tried elsewhere`(
+      runs: String
+    ) async throws {
+      let configuration = """
+        {
+          upstreams: { main: { url: "UPSTREAM" } },
+          routes: [{ name: "all", upstreams: "main", runs: \(runs) }],
+        }
+        """
+      let setup = World.Setup(
+        variant: "graceful", settings: ["drain": "300ms"], configuration: configuration
+      ) { _ in Script([.stall]) }
+      try await World.with(setup) { world in
+        let connection = try RawConnection(to: world.gateway.address)
+        connection.send("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
+        #expect(await eventually { await world.gateway.metric("fermata_streams_waiting") == 1 })
+        world.gateway.signal(15)
+        let refusal = try #require(connection.response(seconds: 5))
+        #expect(refusal.status == 503 && refusal.text.contains(#""code":"draining""#), "\(refusal.text)")
+        #expect(refusal.head.value("Retry-After") == "1")
+        #expect(connection.rest().isEmpty && connection.end == .finished)
+        connection.close()
+        #expect(await world.gateway.exit(within: .seconds(5)) == .code(0))
+      }
+    }
+
+    @Test func `runs go on in a drain for as long as runs.drain says, other streams for drain`() async throws {
+      let configuration = """
+        {
+          upstreams: { main: { url: "UPSTREAM" } },
+          routes: [
+            { name: "kept", path: "/kept", upstreams: "main", runs: true },
+            { name: "all", path: "/*", upstreams: "main" },
+          ],
+        }
+        """
+      let setup = World.Setup(
+        variant: "graceful", settings: ["drain": "300ms", "runs.drain": "4s"], configuration: configuration
+      ) { request in
+        request.path == "/kept"
+          ? Script([.head(), .event(nil, "1"), .pause(.seconds(2)), .event("complete", "2"), .end])
+          : Script([.head(), .event(nil, "1"), .stall])
+      }
+      try await World.with(setup) { world in
+        let (kept, plain) = (world.openNew("/kept"), world.openNew("/plain"))
+        for stream in [kept, plain] { #expect(await stream.receives("data: 1\n\n")) }
+        world.gateway.signal(15)
+        #expect(await plain.result().outcome == "draining")
+        let whole = await kept.result()
+        #expect(whole.outcome == "completed" && whole.payloads == ["1", "2"])
+        #expect(await world.gateway.exit(within: .seconds(5)) == .code(0))
+      }
+    }
+
     @Test func `a drain without streams is over at once, and a second signal ends any drain at once`() async throws {
       try await World.with(World.Setup(settings: ["drain": "30s"])) { world in
         world.gateway.signal(15)

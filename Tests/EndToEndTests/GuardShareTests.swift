@@ -167,6 +167,36 @@ extension EndToEnd {
       return treated.count + streams.count
     }
 
+    @Test func `a rollout does not begin while Redis has a kill, though no gateway is asked`() async throws {
+      let redis = try await RedisProcess()
+      try await Self.with(redis.url) { pair in
+        #expect(await pair.areConnected())
+        // No state file is beside this one: only Redis can tell.
+        let elsewhere = try ScratchDirectory()
+        elsewhere.write("flags.json", FlagFile.document("legacy", version: "1"))
+        func start(_ reason: String) async throws -> (exit: ChildProcess.Exit?, text: String) {
+          let words = [
+            "flags", "rollout", "start", "--variant", "graceful", "--reason", reason, "--dry-run", "--file",
+            elsewhere["flags.json"], "--config", pair.world.flags.directory["fermata.json5"],
+          ]
+          let run = try await Task.detached { try Program.run(words) }.value
+          return (run.exit, run.output + run.errors)
+        }
+        #expect(try await Self.kill(pair.one)["shared"]?["status"] == "connected")
+        #expect(await pair.get(["legacy", "legacy"]))
+        let killed = try await start("killed")
+        #expect(killed.exit == .code(6) && killed.text.contains("the guard of gateways at redis://"), "\(killed.text)")
+        #expect(try await Self.kill(pair.other, "/unkill")["killed"] == false)
+        #expect(await pair.get(["graceful", "graceful"]))
+        let lifted = try await start("lifted")
+        #expect(lifted.exit == .code(0), "\(lifted.text)")
+        #expect(lifted.text.contains("only the flag file and redis://"), "\(lifted.text)")
+        redis.kill()
+        let blind = try await start("blind")
+        #expect(blind.exit == .code(0) && blind.text.contains("could not be asked: "), "\(blind.text)")
+      }
+    }
+
     @Test func `what all have counted is judged together, and a client at two gateways is one`() async throws {
       let redis = try await RedisProcess()
       defer { redis.kill() }

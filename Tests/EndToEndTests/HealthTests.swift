@@ -75,26 +75,43 @@ extension EndToEnd {
       }
     }
 
-    @Test func `with readyWhen upstreams a route without any is told`() async throws {
+    @Test func `a route without any upstream that may be asked is told`() async throws {
       let settings = """
         {
-          upstreams: { a: { url: "http://127.0.0.1:9", health: { failures: 1, ejection: "60s" } } }, workers: 1,
+          upstreams: {
+            a: { url: "http://127.0.0.1:9", health: { failures: 1, ejection: "60s" } }, b: { url: "http://127.0.0.1:9" },
+          },
+          workers: 1,
           admin: { readyWhen: "upstreams" },
-          routes: [{ name: "chat", path: "/*", upstreams: "a", gate: "firstEvent" }],
+          routes: [
+            { name: "both", path: "/both", upstreams: ["a", "b"] },
+            { name: "chat", path: "/*", upstreams: "a", gate: "firstEvent" },
+          ],
         }
         """
+      func left(_ gateway: GatewayProcess, _ route: String) async -> Double? {
+        let samples = (try? await gateway.metrics())?.samples ?? []
+        return samples.first { $0.name == "fermata_route_upstreams_available" && $0.labels == ["route": route] }?.value
+      }
       let directory = try ScratchDirectory()
       directory.write("fermata.json5", settings)
       let clients = try ClientLoop.start()
       let gateway = try await GatewayProcess.start(
         ["--config", directory["fermata.json5"]], environment: ["FERMATA_WORKERS": "1"], clients: clients)
       #expect(await gateway.ask("/readyz").status == 200)
+      #expect(await left(gateway, "chat") == 1)
+      #expect(await left(gateway, "both") == 2)
       for _ in 0..<3 { _ = await clients.fetch(ClientRequest("GET", "/x"), from: gateway.address) }
       let ready = await gateway.ask("/readyz")
       let told = try JSONValue(parsing: ready.body)
       #expect(ready.status == 503 && told["status"] == "no_upstream" && told["routes"] == ["chat"], "\(ready.text)")
       let asked = try Program.run(["health", "--ready", "--admin", "\(gateway.admin)"])
       #expect(asked.exit == .code(1) && asked.output.contains("chat"))
+      #expect(await left(gateway, "chat") == 0)
+      #expect(await left(gateway, "both") == 1)
+      #expect(await left(gateway, "none") == nil, "no route has no upstreams")
+      let top = try Program.run(["top", "--admin", "\(gateway.admin)", "--once"])
+      #expect(top.output.contains("! Route chat: none of its backends is well.") && !top.output.contains("Route both"))
       #expect(await gateway.ask("/healthz").status == 200)
       gateway.signal(15)
       #expect(await gateway.exit(within: .seconds(8)) == .code(0))

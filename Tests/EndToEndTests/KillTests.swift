@@ -81,10 +81,38 @@ extension EndToEnd {
         let again = try JSONValue(parsing: await world.gateway.ask("/kill", method: "POST").body)
         #expect(again["alreadyApplied"] == true && again["kill"]?["actor"] == "ann")
         try await Self.expectShown(world)
-        let lifted = try JSONValue(parsing: await world.gateway.ask("/unkill", method: "POST").body)
+        let lifted = try JSONValue(
+          parsing: await world.gateway.ask("/unkill?reason=it%20is%20over&actor=ben", method: "POST").body)
         #expect(lifted["killed"] == false && lifted["effect"] == "configured")
         #expect(await world.fetchNew().mode == "graceful")
         #expect(world.gateway.log("killed").count == 1 && world.gateway.log("kill_lifted").count == 1)
+        let line = world.gateway.log("kill_lifted").first
+        #expect(line?["reason"] == "it is over" && line?["actor"] == "ben" && line?["byAnotherGateway"] == false)
+      }
+    }
+
+    @Test func `a kill never weakens one that is in force`() async throws {
+      try await World.with(World.Setup(variant: "graceful")) { world in
+        func ask(_ path: String) async throws -> JSONValue {
+          try JSONValue(parsing: await world.gateway.ask(path, method: "POST").body)
+        }
+        #expect(try await ask("/kill?hard=1&reason=leak")["kill"]?["hard"] == true)
+        let again = try await ask("/kill?reason=softer&actor=ben")
+        #expect(again["kill"]?["hard"] == true && again["kill"]?["reason"] == "leak")
+        #expect(again["harderStays"] == true && again["toWeaken"] == "POST /unkill, then POST /kill")
+        #expect(await world.gateway.metric("fermata_kill", ["source": "operator"]) == 2)
+        #expect(await eventually { world.gateway.log("kill_stays").first?["reason"] == "softer" })
+        _ = try await ask("/unkill")
+        let soft = try await ask("/kill")
+        #expect(soft["kill"]?["hard"] == false && soft["harderStays"] == nil)
+        // The other way round it is what was asked for.
+        #expect(try await ask("/kill?hard=False")["kill"]?["hard"] == false)
+        for spelling in ["hard=1", "hard", "hard=Yes"] {
+          #expect(try await ask("/kill?\(spelling)")["kill"]?["hard"] == true, "\(spelling)")
+          _ = try await ask("/unkill")
+        }
+        #expect(try await ask("/kill?hard=true")["kill"]?["hard"] == true)
+        #expect(await world.gateway.metric("fermata_kill", ["source": "operator"]) == 2)
       }
     }
 
@@ -125,6 +153,14 @@ extension EndToEnd {
         _ = await gateway.exit(within: .seconds(5))
       }
       #expect(state.text("stream-closing.guard")?.contains("\"kill\":null") == true)
+      // What can't be read may have been a kill.
+      state.write("stream-closing.guard", "{\"kill\":")
+      let last = try await GatewayProcess.start(
+        ["--upstream", backend.url, "--flags", flags.path], environment: ["STATE_DIRECTORY": state.path],
+        clients: clients)
+      #expect(last.log("guard_state_unreadable").first?["file"] == .string(state["stream-closing.guard"]))
+      last.signal(9)
+      _ = await last.exit(within: .seconds(5))
       clients.stop()
       backend.stop()
     }

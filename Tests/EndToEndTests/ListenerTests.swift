@@ -81,6 +81,13 @@ extension EndToEnd {
       try await World.with(Self.setup()) { world in
         let result = await world.clients.fetch(ClientRequest("GET", "/"), from: world.gateway.address)
         #expect(result.status == 400 && result.text.contains("https://"))
+        let id = try #require(result.head.value("X-Request-Id"))
+        #expect(
+          await eventually {
+            world.gateway.log("request_done").contains {
+              $0["requestId"]?.string == id && $0["code"]?.string == "plain_http"
+            }
+          })
         #expect(world.backend.requests.isEmpty)
       }
     }

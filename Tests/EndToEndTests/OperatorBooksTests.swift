@@ -97,6 +97,55 @@ extension EndToEnd {
       #expect(isGood && lines.contains { $0.contains("the process may open 300 descriptors only") }, "\(lines)")
     }
 
+    /// The fewest descriptors with two workers and a listener.
+    private static let fewest = 96
+
+    @Test(arguments: ["serve", "check", "check --quiet"])
+    func `a process that could open too few descriptors for anybody says how many it needs`(verb: String) throws {
+      let upstream = "--workers 2 --upstream http://127.0.0.1:9"
+      func run(_ limit: Int) throws -> (lines: [String], isGood: Bool) {
+        let line = "ulimit -n \(limit); exec \"$0\" \(verb) \(upstream) 2>&1"
+        return try Packaging.output(["sh", "-c", line, Program.path])
+      }
+      for limit in [12, 40, Self.fewest - 1] {
+        let (lines, isGood) = try run(limit)
+        let text = "the process may open \(limit) descriptors, and needs \(Self.fewest) to serve anybody with 2 workers"
+        #expect(!isGood && lines.count == 1 && lines.first?.contains(text) == true, "\(limit): \(lines)")
+      }
+      if verb != "serve" { #expect(try run(Self.fewest).isGood) }
+    }
+
+    /// Clients take what they can get: open streams first, then connections that are refused or wait.
+    @Test(arguments: [fewest, 128, 160], [0, 5000])
+    func `operators are answered when clients have used up the descriptors`(
+      descriptors: Int, configured: Int
+    ) async throws {
+      let script = Script([.head(), .event(nil, "1"), .pause(.seconds(60)), .end])
+      var setup = World.Setup(settings: ["workers": "2", "limits.connections": "\(configured)"]) { _ in script }
+      setup.descriptors = descriptors
+      try await World.with(setup) { world in
+        var held: [RawConnection] = []
+        for _ in 0..<150 {
+          let connection = try RawConnection(to: world.gateway.address)
+          connection.send("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n")
+          held.append(connection)
+        }
+        #expect(await eventually { world.gateway.log("request_done").contains { $0["code"]?.string == "overload" } })
+        for _ in 0..<20 {
+          let asked = try (0..<4).map { _ in try RawConnection(to: world.gateway.admin) }
+          for (connection, path) in zip(asked, ["/healthz", "/readyz", "/metrics", "/streams"]) {
+            connection.send("GET \(path) HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            #expect(connection.response(seconds: 3)?.status == 200, "\(path)")
+          }
+        }
+        let metrics = try await world.gateway.metrics()
+        #expect(metrics.value("ai_stream_connections_active") >= 8)
+        #expect(metrics.value("process_open_fds") < metrics.value("process_max_fds"))
+        for connection in held { connection.reset() }
+        #expect(await eventually { await world.gateway.metric("ai_stream_connections_active") == 0 })
+      }
+    }
+
     @Test(arguments: [
       (["srve"], "did you mean \"serve\"?"), (["serve", "--upstrem", "x"], "did you mean --upstream?"),
       (["check", "--config", "/x.json5"], "/x.json5: no such file"),

@@ -96,5 +96,22 @@ extension EndToEnd {
         }
       }
     }
+
+    @Test func `a repeat that comes while a run without a stream is forgotten is never told that there is none`()
+      async throws
+    {
+      try await Replicas.with(Replicas.Setup { _ in Script([.pause(.milliseconds(40)), .cut]) }) { replicas in
+        var statuses: [Int: Int] = [:]
+        for round in 1...30 {
+          var streams: [LiveStream] = []
+          for _ in 0..<30 {
+            streams.append(post("/", "k-\(round)", of: replicas.world.gateway, replicas))
+            try? await Task.sleep(for: .milliseconds(2))
+          }
+          for stream in streams { statuses[await stream.result().status, default: 0] += 1 }
+        }
+        #expect(statuses.keys.allSatisfy { [502, 503].contains($0) }, "\(statuses)")
+      }
+    }
   }
 }

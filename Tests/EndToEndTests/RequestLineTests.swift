@@ -105,6 +105,21 @@ extension EndToEnd {
         let id = try #require(answer.head.value("X-Request-Id"))
         #expect(id != "mine" && answer.head.value("X-Stream-Id") == id)
         #expect(seen.lines.withLock { $0 } == ["\(id) \(id)"])
+        // Nobody asked for an event stream, and one came.
+        let unasked = await world.fetch("/", fields: [])
+        let other = try #require(unasked.head.value("X-Stream-Id"))
+        #expect(seen.lines.withLock { $0.last } == "\(other) \(other)")
+      }
+      for (said, expected) in [
+        (#"removeHeaders: ["X-Stream-Id"]"#, "ID none"), (#"removeHeaders: ["X-Request-Id"]"#, "none ID"),
+        (#"headers: { "X-Stream-Id": "own" }"#, "ID own"),
+      ] {
+        let other = Self.routes.replacing("url: \"UPSTREAM\"", with: "url: \"UPSTREAM\", \(said)")
+        #expect(other != Self.routes)
+        try await World.with(World.Setup(variant: "graceful", configuration: other, script: script)) { world in
+          let id = try #require(await world.fetch("/").head.value("X-Request-Id"))
+          #expect(seen.lines.withLock { $0.last } == expected.replacing("ID", with: id))
+        }
       }
       let trusting = Self.routes.replacing(
         "upstreams: { main", with: "trustedProxies: [\"127.0.0.1\"], upstreams: { main")

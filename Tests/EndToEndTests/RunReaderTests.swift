@@ -47,6 +47,31 @@ extension EndToEnd {
       }
     }
 
+    @Test(arguments: [false, true])
+    func `of a client's readers on different loops the last is not taken for an older one`(isStored: Bool) async throws
+    {
+      let count = 200
+      let redis = isStored ? try await RedisProcess() : nil
+      defer { redis?.kill() }
+      let runs = redis.map { "runs: { redis: { url: \"\($0.url)\" } }," } ?? ""
+      var setup = World.Setup(
+        variant: "graceful",
+        configuration: """
+          { upstreams: { main: { url: "UPSTREAM" } }, \(runs)
+            routes: [{ name: "all", upstreams: ["main"],
+              runs: { onDisconnect: "continue" \(isStored ? ", store: \"redis\"" : "") } }] }
+          """, script: { _ in Self.numbered(count, every: .zero) })
+      setup.settings["workers"] = "4"
+      try await World.with(setup) { world in
+        for round in 1...200 {
+          let result = await world.fetchNew("/x", fields: [.signedIn, .clientStream("tab")])
+          #expect(result.payloads == Self.expected(count), "\(round): \(result.text.suffix(400))")
+          guard result.payloads == Self.expected(count) else { return }
+        }
+        #expect(world.backend.requests.count == 1)
+      }
+    }
+
     @Test func `many readers on all loops read one run, and one backend is asked`() async throws {
       let script = Self.numbered(100, every: .milliseconds(5))
       let setup = RunWorld.setup("{ onDisconnect: \"continue\" }", workers: 4, script: { _ in script })

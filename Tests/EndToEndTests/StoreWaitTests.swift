@@ -64,7 +64,7 @@ extension EndToEnd {
 
     private static func configuration(_ url: String, upstream: String, prefix: String) -> String {
       """
-      { upstreams: { \(upstream): { url: "UPSTREAM/\(upstream)" } }, drain: "8s",
+      { upstreams: { \(upstream): { url: "UPSTREAM/\(upstream)" } },
         runs: { redis: { url: "\(url)", commandTimeout: "10s", lease: "2s", prefix: "\(prefix)" } },
         routes: [{ name: "\(upstream)", path: "/*", upstreams: ["\(upstream)"], runs: { store: "redis" } }] }
       """
@@ -75,7 +75,9 @@ extension EndToEnd {
       let redis = try await RedisProcess()
       defer { redis.kill() }
       let before = Self.configuration(redis.url, upstream: "two", prefix: "ai:")
-      try await World.with(World.Setup(variant: "graceful", configuration: before, script: Self.script)) { world in
+      let setup = World.Setup(
+        variant: "graceful", settings: ["drain": "8s"], configuration: before, script: Self.script)
+      try await World.with(setup) { world in
         let finished = await world.send(Self.post("/run", "old"))
         let id = try #require(finished.events.first { $0.id != nil }?.id)
         #expect(finished.payloads == ["two", "end"])

@@ -188,19 +188,25 @@ extension EndToEnd {
       }
     }
 
-    @Test(arguments: ["stream", "plain", "run"])
-    func `a client that takes its answer slowly has all of it, to the end`(kind: String) async throws {
+    @Test(arguments: ["stream", "plain", "run"], [false, true])
+    func `a client that takes its answer slowly has all of it, to the end`(
+      kind: String, usesUnixSocket: Bool
+    ) async throws {
+      let folder = try ScratchDirectory()
+      let path = folder["front.sock"]
       let size = 3 << 20
       let head = kind == "plain" ? Self.plain : Script.Step.head()
       let event = Script.event(nil, String(repeating: "x", count: 65_536))
       let script = Script([head, .repeated(count: size / 65_536, interval: .zero, [.body(event)]), .end])
       let text = """
         { upstreams: { main: { url: "UPSTREAM" } }, limits: { stallTimeout: "1s" },
-          stream: { clientStall: "1s", linger: "1s" },
+          stream: { clientStall: "1s", linger: "1s" }, listeners: [{ address: "unix:\(path)" }],
           routes: [{ name: "r", upstreams: "main", runs: \(kind == "run" ? "{}" : "false") }] }
         """
       try await World.with(World.Setup(variant: "graceful", configuration: text) { _ in script }) { world in
-        let connection = try RawConnection(to: world.gateway.address, receiveBuffer: 16_384)
+        let connection =
+          try usesUnixSocket
+          ? RawConnection(toUnixSocket: path) : RawConnection(to: world.gateway.address, receiveBuffer: 16_384)
         connection.send("GET / HTTP/1.1\r\nHost: h\r\nPrefer: stream-end\r\nConnection: close\r\n\r\n")
         var taken = 0
         for _ in 0..<50 {

@@ -95,6 +95,8 @@ extension EndToEnd {
           #expect(failed["status"]?["code"]?.integer == 2 && good["status"]?["code"] == nil)
           #expect(failed["attributes"]?["error.type"]?.string == "connect_failed" && failed["kind"]?.integer == 3)
           #expect(good["events"]?.array?.first?["name"]?.string == "head")
+          #expect(good["attributes"]?["fermata.upstream"]?.string == "main")
+          #expect(good["attributes"]?["server.address"]?.string == "127.0.0.1")
           #expect(seen.traces.withLock { $0 } == ["00-\(Self.trace)-\(good["spanId"]?.string ?? "")-01"])
           _ = await stream.result()
           #expect(await eventually { collector.spans.count == 4 })
@@ -137,6 +139,19 @@ extension EndToEnd {
           let told = seen.traces.withLock { $0 }
           #expect(told.last == quiet && told.dropLast().allSatisfy { $0.hasPrefix("00-") && $0.hasSuffix("-01") })
           #expect(Set(told.dropLast().map { String($0.dropFirst(3).prefix(32)) }) == traces)
+        })
+    }
+
+    @Test func `a backend's own refusal is an error of its attempt and of the request`() async throws {
+      try await Self.with(
+        script: { _ in Script([.head(Script.Head(status: 500)), .end]) },
+        { world, collector in
+          _ = await world.fetch("/one", fields: [Self.given])
+          #expect(await eventually { collector.spans.count == 2 })
+          for span in collector.spans {
+            #expect(span["status"]?["code"]?.integer == 2)
+            #expect(span["attributes"]?["error.type"]?.string == "500", "\(span.text())")
+          }
         })
     }
 

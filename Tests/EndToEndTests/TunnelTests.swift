@@ -79,6 +79,21 @@ extension EndToEnd {
       #expect(got == bytes, "\(got.count) of \(bytes.count)", sourceLocation: sourceLocation)
     }
 
+    @Test func `a WebSocket that no backend has agreed to when a drain's time is over is refused`() async throws {
+      try await Stage.with { stage in
+        let client = try stage.dial()
+        client.send(Self.opening + "\r\n")
+        let server = try #require(stage.backend.accept())
+        #expect(server.receives("\r\n\r\n"))
+        stage.gateway.signal(15)
+        let refusal = try #require(client.response())
+        #expect(refusal.status == 503 && refusal.text.contains(#""code":"draining""#), "\(refusal.text)")
+        #expect(client.rest().isEmpty && client.end == .finished)
+        client.close()
+        #expect(await stage.gateway.exit(within: .seconds(8)) == .code(0))
+      }
+    }
+
     @Test func `a WebSocket that is opened late is no event stream, and says nothing of a length`() async throws {
       let route = #"websocket: true, gate: "firstToken", commitAfter: "100ms", commitInLegacy: true"#
       try await Stage.with(route) { stage in
@@ -137,6 +152,8 @@ extension EndToEnd {
         let isOver = await eventually { await stage.ends("client") == 1 }
         #expect(isOver)
         #expect(await stage.gateway.metric("fermata_tunnels") == 0)
+        // The line comes by a pipe of its own, the number by a connection.
+        #expect(await eventually { !stage.gateway.log("request_done").isEmpty })
         let line = try #require(stage.gateway.log("request_done").first)
         #expect(line["status"]?.integer == 101 && line["reason"]?.string == "tunnel: client")
         #expect(line["bytesIn"]?.integer == 1 + 125 + 65_536 + (1 << 20))

@@ -77,6 +77,14 @@ extension EndToEnd {
         #expect(world.gateway.log("attempt_failed").map { $0["reason"]?.string } == ["timed_out", "budget_spent"])
         #expect(await Self.state("a", world) == "ejected")
         #expect(await Self.state("b", world) == "available")
+        let metrics = try await world.gateway.metrics()
+        func attempts(_ labels: [String: String]) -> Double {
+          metrics.value("fermata_upstream_attempts_total", labels)
+        }
+        #expect(attempts(["upstream": "a", "result": "timed_out", "phase": "head"]) == 1)
+        #expect(attempts(["result": "timed_out"]) == 1 && attempts(["upstream": "b", "result": "budget_spent"]) == 1)
+        #expect(metrics.value("fermata_upstream_ejections_total", ["upstream": "a"]) == 1)
+        #expect(metrics.value("fermata_upstream_ejections_total") == 1)
       }
     }
 
@@ -189,6 +197,41 @@ extension EndToEnd {
         #expect(Self.asked("a", world) == 2)
         let check = world.backend.requests.first { $0.path == "/a/healthz" }
         #expect(check?.head.value("User-Agent") == "fermata-health-check" && check?.method == "GET")
+        let metrics = try await world.gateway.metrics()
+        func checks(_ name: String, _ result: String) -> Double {
+          metrics.value("fermata_upstream_checks_total", ["upstream": name, "result": result])
+        }
+        #expect(checks("a", "passed") >= 4 && checks("a", "failed") >= 2)
+        #expect(checks("b", "passed") >= 4 && checks("b", "failed") == 0)
+      }
+    }
+
+    @Test func `connections to a backend are counted while they are busy, kept and closed`() async throws {
+      let script = Script([.head(), Waterfall.token("1"), .pause(.milliseconds(400)), .event(nil, "[DONE]"), .end])
+      let text = """
+        {
+          upstreams: { a: { url: "UPSTREAM/a", idleTimeout: "700ms" } },
+          stream: { dialect: "openai" }, routes: [{ name: "r", upstreams: "a" }],
+        }
+        """
+      try await World.with(World.Setup(settings: ["workers": "1"], configuration: text) { _ in script }) { world in
+        func isCounted(busy: Double, idle: Double) async -> Bool {
+          await eventually {
+            guard let metrics = try? await world.gateway.metrics() else { return false }
+            return [("busy", busy), ("idle", idle)].allSatisfy { state, count in
+              metrics.value("fermata_upstream_connections", ["upstream": "a", "state": state]) == count
+            }
+          }
+        }
+        #expect(await isCounted(busy: 0, idle: 0))
+        let streams = [world.openNew("/x"), world.openNew("/x")]
+        #expect(await isCounted(busy: 2, idle: 0))
+        for stream in streams { _ = await stream.result() }
+        #expect(await isCounted(busy: 0, idle: 2))
+        let third = world.openNew("/x")
+        #expect(await isCounted(busy: 1, idle: 1))
+        third.hangUp()
+        #expect(await isCounted(busy: 0, idle: 0), "one was dropped with its client, the other grew old")
       }
     }
 

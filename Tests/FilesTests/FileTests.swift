@@ -161,6 +161,9 @@ import Time
     #expect(try readFile(directory["log"], limit: 100).bytes.text == "one\ntwo\n")
     symlink("log", directory["link"])
     #expect(throws: FileError.symbolicLink(path: directory["link"])) { try appendLine(directory["link"], []) }
+    // Nor does a FIFO without a reader hang the writer.
+    mkfifo(directory["pipe"], 0o600)
+    #expect(throws: FileError.self) { try appendLine(directory["pipe"], [1]) }
   }
 
   @Test func `paths are taken apart`() {

@@ -1,4 +1,5 @@
 import Files
+import Flags
 import JSON
 import Processes
 import Testing
@@ -114,7 +115,60 @@ extension `fermata flags` {
       #expect(try bench.change("rollout", "abort").exit == 0)
       #expect(try !bench.run("rollout", "status").text.contains("by force"))
       let again = try bench.change("rollout", "start", "--variant", "graceful")
-      #expect(again.json["error"]?["nextAction"] == "fermata flags rollout resume --ack")
+      #expect(again.json["error"]?["nextAction"] == "fermata flags rollout resume --ack 5 --admin URL")
+      #expect(try bench.run("rollout", "status").text.contains("fermata flags rollout resume --ack 5 --admin URL"))
+      for wrong in ["99999", "abc"] {
+        #expect(try bench.change("rollout", "resume", "--ack", wrong).code == "wrong_revision")
+      }
+      #expect(try bench.change("rollout", "resume", "--ack", "5").code == "not_checked")
+    }
+
+    @Test func `a revert that gives more clients the variant is told as what is forced`() throws {
+      #expect(try bench.change("rollout", "start", "--variant", "graceful").exit == 0)
+      #expect(try bench.change("rollout", "advance", "--to", "p3", "--force").data["revision"] == 3)
+      let back = try bench.change("revert", "2")
+      #expect(back.exit == 0 && back.json["warnings"] == [], "\(back.text)")
+      let forward = try bench.change("revert", "3")
+      #expect(forward.exit == 0 && forward.text.contains("revision 3 gives 25 % of the clients"), "\(forward.text)")
+      let line = try bench.run("log", "--json").data.array?.last
+      #expect(line?["forced"] == ["conditions_skipped"] && line?["toRevision"] == 5)
+    }
+
+    @Test func `conditions that are made easier on the way are told as what is forced`() throws {
+      #expect(try bench.change("rollout", "start", "--variant", "graceful", "--internal", "qa").exit == 0)
+      #expect(try bench.change("rollout", "advance", "--force").exit == 0)
+      let harder = try bench.change("rollout", "plan", "--min-streams", "200")
+      #expect(harder.data["rollout"]?["forced"] == ["no_evidence"], "\(harder.text)")
+      let easier = try bench.change("rollout", "plan", "--min-streams", "0", "--min-identities", "0")
+      #expect(easier.data["rollout"]?["forced"] == ["no_evidence", "conditions_eased"], "\(easier.text)")
+      #expect(try bench.run("log", "--json").data.array?.last?["forced"] == ["conditions_eased"])
+      #expect(
+        try bench.run("rollout", "status").text.contains("by force although not met: no_evidence, conditions_eased"))
+    }
+
+    @Test func `the next steps are whole commands, with the flag where there are several`() throws {
+      var document = try bench.document()
+      document[path: ["flags", "other"]] = document[path: ["flags", "stream-closing"]]
+      try AtomicFile.replace(bench.file, with: FlagEdit.file(document))
+      func next() throws -> String { try bench.run("rollout", "status", "other").lines.last ?? "" }
+      #expect(try next() == "  next: fermata flags rollout start other --variant VARIANT")
+      #expect(try bench.change("rollout", "start", "other", "--variant", "graceful").exit == 0)
+      #expect(
+        try next().hasPrefix(
+          "  next: fermata flags rollout advance other --admin URL, fermata flags rollout hold other"))
+      #expect(try bench.change("rollout", "abort", "other").exit == 0)
+      let revision = try bench.run("show", "other", "--json").data["revision"]?.integer ?? 0
+      #expect(try next() == "  next: fermata flags rollout resume other --ack \(revision) --admin URL")
+      #expect(try bench.change("kill", "other").exit == 0)
+      #expect(try next() == "  next: fermata flags enable other")
+    }
+
+    @Test func `more clients than can be told apart are never asked for`() throws {
+      let start = ["rollout", "start", "--variant", "graceful", "--reason", "test", "--min-identities"]
+      let many = try bench.run(start + ["65", "--json"])
+      #expect(many.exit == 2 && many.text.contains("could never be met") && many.text.contains("64 at most"))
+      #expect(try bench.run(start + ["64"]).exit == 0)
+      #expect(try bench.change("rollout", "plan", "--min-identities", "65").code == "usage")
     }
 
     @Test func `a rollout goes from start to finish`() throws {

@@ -71,6 +71,21 @@ extension `fermata flags` {
       #expect(other.text.contains("bucket 0 of 1") && other.text.hasPrefix("b  TARGETING_MATCH"))
     }
 
+    @Test func `what a variant means for a client is told with its capability`() throws {
+      _ = try bench.change("set", "--default", "graceful")
+      func closing(_ words: String...) throws -> String {
+        try bench.run(["eval", "--explain", "--json"] + words).data["closing"]?.string ?? ""
+      }
+      #expect(try closing("-H", "Prefer: stream-end") == "its streams are graceful: it understands stream_end")
+      #expect(try closing("-c", "capability=none") == "its streams are legacy: it does not understand stream_end")
+      let unsaid = try closing("--key", "x")
+      #expect(
+        unsaid.hasPrefix("its streams are legacy unless") && unsaid.contains("-H \"Prefer: stream-end\""), "\(unsaid)")
+      _ = try bench.change("kill")
+      #expect(try closing("-H", "Prefer: stream-end").contains("legacy"))
+      #expect(try bench.run("eval", "--explain").text.contains("\n  its streams are legacy"))
+    }
+
     @Test func `a difference names who changes`() throws {
       let text =
         #"{"flags":{"f":{"state":"ENABLED","variants":{"a":1,"b":2},"targeting":{"fractional":[["a",5],["b",95]]}}}}"#
@@ -119,6 +134,30 @@ extension `fermata flags` {
         #expect(!isSaid("x-region"))
       }
       #expect(try bench.run("lint", file, "--config", "/nonexistent.json5").exit == 3)
+    }
+
+    @Test func `what a route sets and a certificate's name are nothing to warn of`() throws {
+      let configuration = try bench.write(
+        "fermata.json5",
+        """
+        { upstreams: { app: { url: "http://127.0.0.1:9" } }, identity: { certificate: "subject" },
+          routes: [ { name: "chat", upstreams: "app", flagAttributes: { product: "chat", tenant: "acme" } } ] }
+        """)
+      let file = try bench.write(
+        "rules.json",
+        """
+        { "flags": { "f": { "state": "ENABLED", "variants": { "a": "a", "b": "b" }, "defaultVariant": "b",
+          "targeting": { "if": [ { "==": [ { "var": "product" }, "chat" ] }, "a",
+            { "==": [ { "var": "tenant" }, "acme" ] }, "a", { "==": [ { "var": "colour" }, "red" ] }, "b",
+            { "fractional": [["a", 1], ["b", 1]] } ] } } }, "metadata": { "fractional": "v2" } }
+        """)
+      for verb in [["lint", file], ["eval", "--file", file]] {
+        let answer = try bench.run(verb + ["--config", configuration, "--json"])
+        let warnings = (answer.json["warnings"]?.array ?? []).compactMap(\.string)
+        let surroundings = warnings.filter { $0.contains("looks at") || $0.contains("tell clients apart") }
+        #expect(answer.exit == 0 && surroundings.count == 1, "\(answer.text)")
+        #expect(surroundings.first?.contains("\"colour\", which no route sets") == true)
+      }
     }
   }
 }

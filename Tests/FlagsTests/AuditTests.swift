@@ -92,7 +92,7 @@ import Time
     let before = AuditedFile(hash: "five", revision: 5, lineHash: hash(whole[5]))
     #expect(before.disagreement(with: lines.dropLast()) == nil)
     #expect(file.disagreement(with: lines.dropLast()) == nil)
-    #expect(file.disagreement(with: lines.dropLast(2)) == .linesAreCut)
+    #expect(file.disagreement(with: lines.dropLast(2)) == .changeHasNoLines)
     #expect(file.disagreement(with: lines.dropLast(3)) == .linesAreCut)
     #expect(file.disagreement(with: []) == .logIsGone)
     let edited = AuditedFile(hash: "seven", revision: 6, lineHash: file.lineHash)
@@ -101,6 +101,68 @@ import Time
     #expect(AuditedFile(hash: "x", revision: 1, lineHash: "").disagreement(with: []) == nil)
     #expect(
       AuditedFile(hash: "x", revision: 9, lineHash: "").disagreement(with: lines) == .fileIsChanged(knownHash: "six"))
+  }
+
+  @Test func `what was written last is missed, whatever the file says`() {
+    let lines = whole
+    let last = AuditChain.last(of: lines)
+    for lineHash in ["", "x"] {
+      let file = AuditedFile(hash: "", revision: 5, lineHash: lineHash, written: last)
+      #expect(file.disagreement(with: lines) == nil)
+      #expect(file.disagreement(with: lines.dropLast()) == .linesAreCut)
+      #expect(file.disagreement(with: []) == .logIsGone)
+      #expect(file.unfinishedChange(in: lines.dropLast()) == nil)
+      let rotated = record(.rotated, 5).line(after: last)
+      #expect(file.disagreement(with: [rotated.text]) == nil)
+      #expect(file.disagreement(with: [record(.rotated, 5).line(after: .init(sequence: 6, hash: "x")).text]) != nil)
+    }
+    #expect(AuditedFile(hash: "", revision: 5, lineHash: "").unfinishedChange(in: lines.dropLast())?["seq"] == 7)
+  }
+
+  @Test func `a file in a shorter form is what an urgent change made of it, and no other`() {
+    var intent = record(.intent, 6)
+    (intent.fileHashBefore, intent.fileHashAfter, intent.fileHashesInPlace) = ("five", "six", ["compact", "bare"])
+    let lines = whole + [intent.line(after: AuditChain.last(of: whole)).text]
+    for (hash, isKnown) in [("five", true), ("six", true), ("compact", true), ("bare", true), ("other", false)] {
+      let file = AuditedFile(hash: hash, revision: 6, lineHash: AuditChain.last(of: whole).hash)
+      #expect((file.disagreement(with: lines) == nil) == isKnown, "\(hash)")
+      #expect((file.unfinishedChange(in: lines) != nil) == (isKnown && hash != "five"), "\(hash)")
+    }
+  }
+
+  @Test(arguments: [
+    (2, "changed"), (2, "taken out"), (2, "garbage"), (2, "empty object"), (7, "changed"), (7, "garbage"),
+    (0, "taken out"),
+  ])
+  func `what a later line tells of is no fault any more, and the next lines are good`(_ index: Int, _ what: String) {
+    var lines = whole
+    switch what {
+    case "changed": lines[index] = lines[index].replacing("ann@host", with: "bob@host")
+    case "taken out": lines.remove(at: index)
+    case "empty object": lines[index] = "{}"
+    default: lines[index] = "garbage"
+    }
+    let breaks = AuditChain.verify(lines).filter(\.isBreak)
+    #expect(!breaks.isEmpty)
+    let untold = lines + [record(.found, 5).line(after: AuditChain.last(of: lines)).text]
+    #expect(AuditChain.verify(untold).filter(\.isBreak) == breaks)
+    var found = record(.found, 5)
+    found.problems = breaks
+    lines.append(found.line(after: AuditChain.last(of: lines)).text)
+    lines.append(record(.intent, 6).line(after: AuditChain.last(of: lines)).text)
+    lines.append(record(.commit, 6).line(after: AuditChain.last(of: lines)).text)
+    let after = AuditChain.verify(lines).filter { !$0.isUnfinished }
+    let told = "(line \(lines.count - 2) tells of it)"
+    #expect(after.filter(\.isBreak).isEmpty, "\(after)")
+    #expect(after.allSatisfy { $0.description.contains(told) }, "\(after)")
+    // Another change of the same line is another one, and what tells of it must be unchanged itself.
+    if what == "changed" {
+      var again = lines
+      again[index] = again[index].replacing("bob@host", with: "eve@host")
+      #expect(AuditChain.verify(again).contains { $0.isBreak && $0.line == index + 1 })
+    }
+    lines[lines.count - 3] = lines[lines.count - 3].replacing("ann@host", with: "eve@host")
+    #expect(AuditChain.verify(lines).contains { $0.isBreak && $0.line != lines.count - 2 })
   }
 
   @Test func `a rotated log is whole, and a wrong beginning is not`() {

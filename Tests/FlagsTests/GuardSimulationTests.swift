@@ -51,7 +51,10 @@ private struct RolloutPlay {
     return nil
   }
 
-  func trips(of runs: Int) -> Int { (0..<runs).count { tripsAt(UInt64($0) * 7919 + 1) != nil } }
+  func trips(of runs: Int) -> Int { looks(of: runs).count }
+
+  /// The looks at which it acted, in order.
+  func looks(of runs: Int) -> [Int] { (0..<runs).compactMap { tripsAt(UInt64($0) * 7919 + 1) }.sorted() }
 
   private struct Player {
     var hash: Int
@@ -96,7 +99,10 @@ private struct Dice {
 
 /// `FERMATA_GUARD_RUNS` makes the plays as many as the table in docs/operations.md has.
 @Suite struct `Guard, played for an hour` {
-  private let runs = ProcessInfo.processInfo.environment["FERMATA_GUARD_RUNS"].flatMap { Int($0) } ?? 5
+  private static let wanted = ProcessInfo.processInfo.environment["FERMATA_GUARD_RUNS"].flatMap { Int($0) }
+  private let runs = Self.wanted ?? 5
+  /// What the table's figures are of.
+  private static let tableRuns = 1000
 
   @Test func `without a fault it does not act`() {
     let plays = [
@@ -121,5 +127,69 @@ private struct Dice {
       let trips = play.trips(of: runs)
       #expect(Double(trips) >= part * Double(runs), "\(trips) of \(runs): \(play)")
     }
+  }
+
+  /// The rows of the table, by the words that they have there.
+  private static let rows: [(words: String, plays: [RolloutPlay])] = [
+    (
+      "no fault, 500 clients, 5 % or 50 % in, 0.1 % truncated",
+      [
+        RolloutPlay(metric: .truncation, share: 0.05, base: 0.001),
+        RolloutPlay(metric: .truncation, share: 0.5, base: 0.001),
+      ]
+    ),
+    ("no fault, 500 clients, 50 % in, 20 % of streams left early", [RolloutPlay(share: 0.5, base: 0.2)]),
+    (
+      "no fault, 5,000 clients, 1 % in, 5 % or 20 % left early",
+      [RolloutPlay(clients: 5000, share: 0.01), RolloutPlay(clients: 5000, share: 0.01, base: 0.2)]
+    ),
+    (
+      "no fault, 60 clients of which one makes half of the traffic, 50 % in, 20 % left early",
+      [RolloutPlay(clients: 60, share: 0.5, base: 0.2, whale: 0.5)]
+    ),
+    (
+      "no fault, 24 clients, 50 % in, 5 % or 20 % left early",
+      [RolloutPlay(clients: 24, share: 0.5), RolloutPlay(clients: 24, share: 0.5, base: 0.2)]
+    ),
+    ("no fault, 100 clients, 25 % in, 20 % left early", [RolloutPlay(clients: 100, base: 0.2)]),
+    (
+      "5 points more truncated (0.1 % before), 25 % or 5 % in",
+      [
+        RolloutPlay(metric: .truncation, base: 0.001, harm: 0.05),
+        RolloutPlay(metric: .truncation, share: 0.05, base: 0.001, harm: 0.05),
+      ]
+    ),
+    (
+      "2 points more truncated, 25 % or 5 % in",
+      [
+        RolloutPlay(metric: .truncation, base: 0.001, harm: 0.02),
+        RolloutPlay(metric: .truncation, share: 0.05, base: 0.001, harm: 0.02),
+      ]
+    ),
+    (
+      "5 or 10 points more left early (5 % before), 25 % in", [RolloutPlay(harm: 0.05), RolloutPlay(harm: 0.1)]
+    ),
+    (
+      "5 or 10 points more left early (20 % before), 25 % in",
+      [RolloutPlay(base: 0.2, harm: 0.05), RolloutPlay(base: 0.2, harm: 0.1)]
+    ),
+  ]
+
+  /// Prints each row as the table has it, and with as many hours as the table is of, compares both. The last rows come
+  /// first: what is found ends an hour early.
+  @Test(.enabled(if: Self.wanted != nil), arguments: Self.rows.indices.reversed()) func `the table is what was played`(
+    _ index: Int
+  ) throws {
+    let (words, plays) = Self.rows[index]
+    let looks = plays.map { $0.looks(of: runs) }
+    let counts = looks.map { String($0.count) }.joined(separator: " and ")
+    let medians = looks.map { $0.isEmpty ? "none" : String($0[$0.count / 2]) }.joined(separator: " and ")
+    let row = "| \(words) | \(counts) | \(plays[0].harm > 0 ? medians + " " : "")|"
+    print("of \(runs) hours: \(row)")
+    fflush(nil)
+    guard runs == Self.tableRuns else { return }
+    let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+    let page = try String(contentsOf: root.appending(path: "docs/operations.md"), encoding: .utf8)
+    #expect(page.contains(row), "\(row)")
   }
 }

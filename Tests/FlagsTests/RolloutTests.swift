@@ -41,6 +41,12 @@ import Time
     return evidence
   }
 
+  /// The rollout as it is read from the file of that revision.
+  private func written(_ rollout: Rollout, as revision: Int) throws -> Rollout {
+    let document = FlagEdit.revised(FlagEdit.setRollout(rollout, of: "stream-closing", in: Self.base), to: revision)
+    return try #require(try Rollout(of: "stream-closing", in: document))
+  }
+
   private func code(_ body: () throws -> Rollout) -> String? {
     do {
       _ = try body()
@@ -128,11 +134,48 @@ import Time
   @Test func `every condition says what is there, what is needed and how long it takes`() throws {
     let first = try fresh().advanced(evidence: evidence(.pass), isForced: false, at: start)
     let criteria = first.criteria(evidence(.notEnough, streams: 34, identities: 4), at: later(30))
-    #expect(criteria.map(\.isMet) == [false, false, false, false, true])
-    #expect(criteria[0].description == "30 s of at least 1 min, 30 s to go")
-    #expect(criteria[1].description == "34 of 100 treated streams, about 59 s to go at this rate")
-    #expect(criteria[2].description == "4 of 8 treated identities, about 30 s to go at this rate")
-    #expect(criteria[3].description == "the guard says not_enough")
+    #expect(criteria.map(\.isMet) == [true, true, true, true, false, false, false, false, true])
+    #expect(criteria[4].description == "30 s of at least 1 min, 30 s to go")
+    #expect(criteria[5].description == "34 of 100 treated streams, about 59 s to go at this rate")
+    #expect(criteria[6].description == "4 of 8 treated identities, about 30 s to go at this rate")
+    #expect(criteria[7].description == "the guard says not_enough")
+    do throws(RolloutRefusal) {
+      _ = try first.advanced(evidence: evidence(.notEnough, streams: 34), isForced: false, at: later(30))
+      Issue.record("it was not refused")
+    } catch {
+      #expect(error.description.contains("30 s to go; 34 of 100") && error.description.contains("not_enough"))
+    }
+  }
+
+  @Test func `a phase is not left while something is stopped, the internal one too, and force writes down what`() throws
+  {
+    let good = evidence(.pass)
+    var (tripped, killed, draining) = (good, good, good)
+    tripped.trips = [.init(gateway: "http://g", revision: "11", effect: .hold)]
+    killed.killed = ["http://g"]
+    draining.draining = ["http://g"]
+    for rollout in [fresh(), try fresh().advanced(to: "p2", evidence: nil, isForced: true, at: start)] {
+      #expect(code { try rollout.advanced(evidence: good, isForced: false, at: later(61)) } == nil)
+      for (stopped, word, text) in [
+        (tripped, "latched", "the guard of http://g holds revision 11"), (killed, "killed", "http://g is killed"),
+        (draining, "draining", "http://g is draining: it takes no new streams"),
+      ] {
+        #expect(code { try rollout.advanced(evidence: stopped, isForced: false, at: later(61)) } == word)
+        #expect(try rollout.advanced(evidence: stopped, isForced: true, at: later(61)).forced == [word])
+        #expect(rollout.criteria(stopped, at: later(61)).first { !$0.isMet }?.description == text)
+      }
+      let held = try rollout.held("odd", at: start).criteria(good, isEnabled: false, at: later(61))
+      #expect(held.filter { !$0.isMet }.map(\.code) == ["held", "killed"])
+    }
+  }
+
+  @Test func `no more clients are asked for than can be told apart`() throws {
+    var first = try fresh().advanced(evidence: evidence(.pass), isForced: false, at: start)
+    first.phases[first.index].minIdentities = 100
+    let many = evidence(.pass, identities: 64)
+    #expect(code { try first.advanced(evidence: many, isForced: false, at: later(61)) } == nil)
+    let few = code { try first.advanced(evidence: evidence(.pass, identities: 63), isForced: false, at: later(61)) }
+    #expect(few == "too_few_identities")
   }
 
   @Test(arguments: [
@@ -177,8 +220,25 @@ import Time
     let held = try running.held("x", at: later(5))
     #expect(try resumed(held, nil, "").phase.name == "p3" && resumed(held, nil, "").since == later(20))
     #expect(code { try resumed(held, nil, "17") } == "not_acknowledged")
-    let aborted = running.aborted("x", dropsInternal: false, at: later(5))
-    #expect(try resumed(aborted, "17", nil).phase.name == "p1")
+    // Aborted in revision 14: its number is checked, and so is the guard's where that has acted too.
+    let aborted = try written(running.aborted("x", dropsInternal: false, at: later(5)), as: 14)
+    for wrong in ["99999", "abc", "13", "014", ""] {
+      #expect(code { try resumed(aborted, wrong, "") } == "wrong_revision")
+      #expect(code { try resumed(aborted, wrong, nil) } == "wrong_revision")
+    }
+    #expect(code { try resumed(aborted, "14", nil) } == "not_checked")
+    #expect(code { try resumed(aborted, "14", "11") } == "wrong_revision")
+    #expect(try resumed(aborted, "14", "").phase.name == "p1" && resumed(aborted, "11", "11").phase.name == "p1")
+    #expect(try resumed(aborted, "14", "").abortRevision == nil)
+    #expect(try written(aborted, as: 20).abortRevision == 14, "the number stays through later changes")
+    #expect(aborted.availableActions == ["resume --ack 14"])
+    var asksNothing = aborted
+    asksNothing.phases = RolloutPhase.plan(minSeconds: 0, minStreams: 0, minIdentities: 0)
+    #expect(try resumed(asksNothing, "14", nil).phase.name == "p1")
+    // Nothing gets past the internal phase by an acknowledgement.
+    #expect(try resumed(fresh(), "17", "17").phase.name == "internal")
+    let early = try written(fresh().aborted("x", dropsInternal: false, at: later(5)), as: 3)
+    #expect(try resumed(early, "3", "").phase.name == "internal")
     var finished = running
     finished.status = .finished
     #expect(code { try resumed(finished, "17", "17") } == "finished")

@@ -48,6 +48,31 @@ import Time
     #expect(store.exchange(with: &other) == nil && other.wish == nil)
   }
 
+  /// One exchange in which "hard" is harder than anything else.
+  private func exchange(_ store: inout Store, _ word: inout SharedWord) -> String? {
+    let offer = word.offer()
+    if offer.number > store.entry.number { store.entry = offer }
+    return word.take(store.entry, isSame: ==, isHarder: { $0 == "hard" && $1 != "hard" })
+  }
+
+  @Test func `who does not know of a harder word does not weaken it`() {
+    var (store, one, other) = (Store(), SharedWord(), SharedWord())
+    one.set("hard")
+    #expect(exchange(&store, &one) == nil)
+    other.set("soft")
+    #expect(exchange(&store, &other) == "hard" && other.wish == nil)
+    // A store that was lost, and first told by the one that knew less.
+    store = Store(entry: .init(number: store.entry.number, text: "soft"))
+    #expect(exchange(&store, &one) == nil && one.text == "hard")
+    #expect(exchange(&store, &one) == nil && store.entry.text == "hard")
+    #expect(exchange(&store, &other) == nil || other.text == "hard")
+    // Who lifts it and begins anew knows what he does.
+    one.set("")
+    one.set("soft")
+    _ = exchange(&store, &one)
+    #expect(store.entry.text == "soft" && exchange(&store, &other) == "soft")
+  }
+
   @Test func `what is lifted while the store is away does not lift what others put in force meanwhile`() {
     var (store, one, other) = (Store(), SharedWord(), SharedWord())
     one.set("kill")

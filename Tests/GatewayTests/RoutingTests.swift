@@ -1,10 +1,13 @@
+import Configuration
 import Gateway
 import HTTP
+import Streams
 import Testing
+import Time
 
 @Suite struct RoutingTests {
   static let settings = try? Settings(
-    ConfigurationTests.decode(
+    Configuration(
       """
       {
         upstreams: { a: { url: "http://a" } },
@@ -73,5 +76,23 @@ import Testing
 
   @Test func `OPTIONS that is no preflight is a request like others`() throws {
     #expect(try Self.match(.options, "/v1/messages")?.route.settings.name == "v1")
+  }
+
+  @Test func `an upstream's time limits go over its route's`() throws {
+    let configuration = try Configuration(
+      """
+      {
+        upstreams: {
+          slow: { url: "http://a", timeouts: { connect: "9s", firstToken: "2m" }, weight: 5 },
+          quick: { url: "http://b" },
+        },
+        routes: [{ name: "r", upstreams: [[{ name: "quick", weight: 2 }, "slow"]], timeouts: { head: "1s" } }],
+      }
+      """)
+    #expect(configuration.upstreams.map(\.connectTimeout) == [.seconds(9), .seconds(5)])
+    let candidates = Settings(configuration).routes[0].candidates
+    #expect(candidates.map(\.upstream) == [1, 0] && candidates.map(\.weight) == [2, 5])
+    #expect(candidates.map(\.tier) == [0, 0] && candidates.allSatisfy { $0.timeouts.head == .seconds(1) })
+    #expect(candidates.map(\.timeouts.firstToken) == [.seconds(35), .seconds(120)])
   }
 }

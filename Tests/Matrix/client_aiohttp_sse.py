@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from matrix_adapter import serve, unavailable
+from matrix_adapter import only_http1, serve, trusted, unavailable
 
 try:
     from importlib.metadata import version
@@ -28,6 +28,7 @@ async def read(job, answer):
             raise Over
 
     opened = []
+    secured = {"ssl": trusted(job)} if job.get("roots") else {}
     timeout = aiohttp.ClientTimeout(total=job["deadlineMs"] / 1000)
     source = sse.EventSource(
         job["url"],
@@ -37,12 +38,13 @@ async def read(job, answer):
         on_error=ended,
         on_open=lambda: opened.append(1),
         timeout=timeout,
+        **secured,
     )
     try:
         async with source:
             async for event in source:
                 answer.event(event.type, event.last_event_id, event.data)
-                await asyncio.sleep((job.get("readDelayMs") or 0) / 1000)
+                await asyncio.sleep(((job.get("readDelayMs") or 0) + (job.pop("stallMs", None) or 0)) / 1000)
                 if event.type == "stream_end" or (job.get("resume") and event.type == "complete"):
                     break
     except Over:
@@ -52,6 +54,7 @@ async def read(job, answer):
 
 
 def run(job, answer):
+    only_http1(job)
     asyncio.run(read(job, answer))
 
 

@@ -1,6 +1,6 @@
 """Anthropic's SDK: the texts of a message."""
 
-from matrix_adapter import Unsupported, pause, serve, unavailable
+from matrix_adapter import Unsupported, pause, serve, speaks_http2, trusted, unavailable
 
 try:
     import anthropic
@@ -17,6 +17,7 @@ def run(job, answer):
         max_retries=0,
         timeout=job["deadlineMs"] / 1000,
         default_headers=job["headers"],
+        http_client=anthropic.DefaultHttpxClient(http2=speaks_http2(job), verify=trusted(job)),
     )
     try:
         stream = client.messages.create(

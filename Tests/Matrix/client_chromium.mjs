@@ -1,6 +1,7 @@
 // Clients in a headless Chromium: client_chromium.mjs eventsource|fetch. The page is of another origin than the gateway. It
 // takes jobs from this program and gives it what it saw, a few at a time: a browser allows six connections to an origin.
 import { spawnSync } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
@@ -9,6 +10,7 @@ import { startBrowser } from "../Clients/JavaScript/support/chromium.mjs";
 import { serve } from "./matrix_adapter.mjs";
 
 const AT_ONCE = 5;
+const START_LIMIT = 15000;
 const [, , kind] = process.argv;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 if (!existsSync("/usr/bin/chromium") || spawnSync("chromedriver", ["--version"]).error) {
@@ -18,7 +20,7 @@ if (!existsSync("/usr/bin/chromium") || spawnSync("chromedriver", ["--version"])
 const version = spawnSync("/usr/bin/chromium", ["--version"]).stdout.toString().split(" ")[1] ?? "";
 
 const waiting = [];
-const open = new Map();
+const running = new Map();
 let pollers = [];
 let next = 0;
 
@@ -44,8 +46,8 @@ const server = createServer((request, response) => {
     request.on("data", (piece) => pieces.push(piece));
     request.on("end", () => {
       const { ticket, ...answer } = JSON.parse(Buffer.concat(pieces).toString());
-      open.get(ticket)?.(answer);
-      open.delete(ticket);
+      running.get(ticket)?.(answer);
+      running.delete(ticket);
       response.writeHead(204).end();
     });
     return undefined;
@@ -58,13 +60,37 @@ const server = createServer((request, response) => {
   }
 });
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-const browser = await startBrowser();
-await browser.do("POST", "/url", { url: `http://127.0.0.1:${server.address().port}/` });
+// The one certificate, by its key, that the browser may take without knowing who signed it.
+const certificate = process.env.FERMATA_MATRIX_CERTIFICATE;
+const key = certificate && new X509Certificate(readFileSync(certificate)).publicKey;
+const hash = key && createHash("sha256").update(key.export({ type: "spki", format: "der" })).digest("base64");
+const flags = hash ? [`--ignore-certificate-errors-spki-list=${hash}`] : [];
+
+/** A browser whose page asks for jobs; null where that takes too long. */
+async function open() {
+  const late = new Promise((resolve) => setTimeout(resolve, START_LIMIT, null));
+  const starting = startBrowser(flags).then(async (browser) => {
+    await browser.do("POST", "/url", { url: `http://127.0.0.1:${server.address().port}/` });
+    while (pollers.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    return browser;
+  });
+  const browser = await Promise.race([starting, late]);
+  // One that comes after all is of no use.
+  if (!browser) starting.then((late) => late.stop()).catch(() => {});
+  return browser;
+}
+
+let browser = null;
+for (let attempt = 1; !browser && attempt <= 3; attempt += 1) {
+  browser = await open();
+  if (!browser) console.error(`attempt ${attempt}: no page asked for jobs in ${START_LIMIT} ms`);
+}
+if (!browser) process.exit(1);
 
 const run = (job) =>
   new Promise((resolve) => {
     next += 1;
-    open.set(next, resolve);
+    running.set(next, resolve);
     waiting.push({ ...job, ticket: next });
     hand();
   });

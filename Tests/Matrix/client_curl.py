@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 
-from matrix_adapter import serve, unavailable
+from matrix_adapter import pause, serve, speaks_http2, unavailable
 
 curl = shutil.which("curl") or unavailable("curl is not installed")
 version = subprocess.run([curl, "--version"], capture_output=True, text=True).stdout.split()[1]
@@ -36,16 +36,23 @@ def run(job, answer):
 
         raise Unsupported
     command = [curl, "-sSN", "--max-time", str(job["deadlineMs"] / 1000), "-w", "%{stderr}%{http_code}"]
+    if job.get("roots"):
+        command += ["--cacert", job["roots"], "--http2" if speaks_http2(job) else "--http1.1"]
     if job.get("readDelayMs"):
         command += ["--limit-rate", "4M"]
     if job["method"] != "GET":
         command += ["-X", job["method"], "--data", job.get("body") or ""]
     for name, value in job["headers"].items():
         command += ["-H", f"{name}: {value}"]
-    done = subprocess.run(command + [job["url"]], capture_output=True)
-    for type, id, data in events_of(done.stdout.decode("utf-8", "replace")):
+    done = subprocess.Popen(command + [job["url"]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    # A pipe that nobody reads from stops curl.
+    first = done.stdout.read(1) if job.get("stallMs") else b""
+    job["readDelayMs"] = 0
+    pause(job)
+    rest, said = done.communicate()
+    for type, id, data in events_of((first + rest).decode("utf-8", "replace")):
         answer.event(type, id, data)
-    said = done.stderr.decode()
+    said = said.decode()
     answer.status = int(said.strip()[-3:] or 0)
     if answer.status >= 400:
         answer.events = []

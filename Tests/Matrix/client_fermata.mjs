@@ -9,5 +9,8 @@ import { serve } from "./matrix_adapter.mjs";
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const { version } = JSON.parse(readFileSync(`${root}/Sources/Clients/JavaScript/package.json`));
 
-await serve("fermata-client (JavaScript)", version, (job) => run(job, openStream, "header"));
+// fetch of Node speaks HTTP/1.1 only.
+await serve("fermata-client (JavaScript)", version, async (job) =>
+  job.http === "2" ? { unsupported: true } : run(job, openStream, "header"),
+);
 process.exit(0);

@@ -3,11 +3,12 @@
 import os
 import sys
 
-from matrix_adapter import pause, serve, unavailable
+from matrix_adapter import pause, serve, speaks_http2, trusted, unavailable
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../Sources/Clients/Python/src"))
 try:
     import fermata_client as fc
+    import httpx
 except ImportError as caught:
     unavailable(caught)
 
@@ -24,11 +25,13 @@ def run(job, answer):
     options = fc.StreamOptions(
         retry=retry, opt_in="header" if job["capability"] == "stream-end" else "off", head_timeout=8
     )
+    client = httpx.Client(http2=True, verify=trusted(job)) if speaks_http2(job) else None
     with fc.stream(
         job["method"],
         job["url"],
         content=job.get("body"),
         headers=fresh,
+        client=client,
         options=options,
         last_event_id=job.get("lastEventId") or "",
     ) as stream:
@@ -42,6 +45,8 @@ def run(job, answer):
         except fc.FermataError:
             pass
         result = stream.result
+    if client:
+        client.close()
     answer.outcome = result.outcome
     if result.error is not None:
         answer.status = result.error.status

@@ -1,6 +1,6 @@
 """httpx-sse on httpx."""
 
-from matrix_adapter import Unsupported, pause, serve, unavailable
+from matrix_adapter import Unsupported, pause, serve, speaks_http2, trusted, unavailable
 
 try:
     from importlib.metadata import version
@@ -14,7 +14,8 @@ except ImportError as caught:
 def run(job, answer):
     if job.get("resume"):
         raise Unsupported
-    with httpx.Client(timeout=job["deadlineMs"] / 1000, trust_env=False) as client:
+    limit = job["deadlineMs"] / 1000
+    with httpx.Client(timeout=limit, trust_env=False, http2=speaks_http2(job), verify=trusted(job)) as client:
         with connect_sse(client, job["method"], job["url"], headers=job["headers"], content=job.get("body")) as source:
             answer.status = source.response.status_code
             if answer.status == 204:

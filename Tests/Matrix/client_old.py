@@ -3,14 +3,18 @@
 import http.client
 from urllib.parse import urlsplit
 
-from matrix_adapter import Unsupported, pause, serve
+from matrix_adapter import Unsupported, only_http1, pause, serve, trusted
 
 
 def run(job, answer):
     if job.get("resume") or job.get("lastEventId"):
         raise Unsupported
-    url = urlsplit(job["url"])
-    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=job["deadlineMs"] / 1000)
+    only_http1(job)
+    url, limit = urlsplit(job["url"]), job["deadlineMs"] / 1000
+    if job.get("roots"):
+        connection = http.client.HTTPSConnection(url.hostname, url.port, timeout=limit, context=trusted(job))
+    else:
+        connection = http.client.HTTPConnection(url.hostname, url.port, timeout=limit)
     connection.request(job["method"], url.path, job.get("body"), job["headers"])
     response = connection.getresponse()
     answer.status = response.status

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from matrix_adapter import pause, serve, unavailable
+from matrix_adapter import only_http1, pause, serve, unavailable
 
 try:
     from importlib.metadata import version
@@ -27,8 +27,10 @@ def run(job, answer):
         if not job.get("resume") and source.ready_state != CLOSED:
             raise Over
 
+    only_http1(job)
     session = requests.Session()
     session.trust_env = False
+    session.verify = job.get("roots") or True
     opened = []
     attempts = 5 if job.get("resume") else 0
     source = EventSource(

@@ -1,6 +1,6 @@
 """sseclient-py on requests."""
 
-from matrix_adapter import Unsupported, pause, serve, unavailable
+from matrix_adapter import Unsupported, only_http1, pause, serve, unavailable
 
 try:
     from importlib.metadata import version
@@ -14,8 +14,10 @@ except ImportError as caught:
 def run(job, answer):
     if job.get("resume"):
         raise Unsupported
+    only_http1(job)
     session = requests.Session()
     session.trust_env = False
+    session.verify = job.get("roots") or True
     headers = {"Accept": "text/event-stream", **job["headers"]}
     response = session.get(job["url"], headers=headers, stream=True, timeout=job["deadlineMs"] / 1000)
     answer.status = response.status_code

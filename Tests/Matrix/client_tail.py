@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from matrix_adapter import Unsupported, outcome_of, serve
+from matrix_adapter import Unsupported, outcome_of, pause, serve
 
 program = sys.argv[1]
 version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()[1]
@@ -18,11 +18,19 @@ def run(job, answer):
         command += ["-H", f"{name}: {value}"]
     if job["method"] == "POST":
         command += ["--data", job.get("body") or ""]
-    done = subprocess.run(
-        command + [job["url"]], capture_output=True, text=True, timeout=job["deadlineMs"] / 1000
-    )
+    if job.get("roots"):
+        command += ["--roots", job["roots"]]
+    done = subprocess.Popen(command + [job["url"]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+    # A pipe that nobody reads from stops it.
+    first = done.stdout.read(1) if job.get("stallMs") else b""
+    pause(job)
+    try:
+        rest, _ = done.communicate(timeout=job["deadlineMs"] / 1000)
+    except subprocess.TimeoutExpired:
+        done.kill()
+        raise
     id = ""
-    for line in done.stdout.splitlines():
+    for line in (first + rest).decode().splitlines():
         event = json.loads(line)
         if "conclusion" in event:
             kind, text = event["conclusion"], event["text"]

@@ -25,7 +25,8 @@ export async function run(job, openStream, optIn) {
     for await (const item of stream) {
       if (item.kind === "reset") events.push(["@reset", "", item.reason]);
       else events.push([item.type, item.id, item.data]);
-      if (job.readDelayMs) await new Promise((resolve) => setTimeout(resolve, job.readDelayMs));
+      const pause = (job.readDelayMs ?? 0) + (events.length === 1 ? job.stallMs ?? 0 : 0);
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     }
   } catch {
     // The result has it.

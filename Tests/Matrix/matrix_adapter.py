@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -15,9 +16,29 @@ class Unsupported(Exception):
     """The client has no such ability."""
 
 
+class Missing(Exception):
+    """What the job needs is not there on this machine."""
+
+
 def pause(job):
-    """What a slow reader does after each event."""
+    """What a slow reader does after each event, and one that stops for a while after its first."""
     time.sleep((job.get("readDelayMs") or 0) / 1000)
+    time.sleep((job.pop("stallMs", None) or 0) / 1000)
+
+
+def trusted(job):
+    """What checks the gateway's certificate. Without TLS the system's certificates need not be read."""
+    return ssl.create_default_context(cafile=job["roots"]) if job.get("roots") else False
+
+
+def only_http1(job):
+    """For clients that can't speak HTTP/2."""
+    if job.get("http") == "2":
+        raise Unsupported
+
+
+def speaks_http2(job):
+    return job.get("http") == "2"
 
 
 class Answer:
@@ -77,6 +98,8 @@ def serve(name, version, run):
             run(job, answer)
         except Unsupported:
             result["unsupported"] = True
+        except Missing as caught:
+            result["missing"] = str(caught)
         except Exception as caught:
             answer.fail(caught)
         result.update(answer.object())

@@ -6,8 +6,8 @@ import Time
 
 /// The verb, with clients that lie.
 @Suite(.serialized) struct MatrixCommandTests {
-  private static func liar(_ kind: String) -> [String] {
-    ["--adapter", "liar=python3 \(MatrixRun.root)/Tests/MatrixTests/liar.py \(kind)", "--transport", "h1"]
+  private static func liar(_ kind: String, over transport: String = "h1") -> [String] {
+    ["--adapter", "liar=python3 \(MatrixRun.root)/Tests/MatrixTests/liar.py \(kind)", "--transport", transport]
   }
 
   @Test func `a client that drops the last event is named, with status 1`() throws {
@@ -24,6 +24,20 @@ import Time
     for mode in ["legacy", "graceful"] {
       #expect(run.text.contains("liar/\(mode)/h1/B02: FAIL instead of ok: the answer ended upstream_truncated"))
     }
+  }
+
+  @Test func `a client that falls back to HTTP 1.1 without a word is named, with status 1`() throws {
+    let run = try MatrixRun.run(Self.liar("falls", over: "h2,tls") + ["--behaviour", "B01", "--mode", "graceful"])
+    #expect(run.exit == .code(1), "\(run.text)")
+    let complaint = "the gateway was spoken to in http/1.1 over TLS instead of h2 over TLS"
+    #expect(run.text.contains("liar/graceful/h2/B01: FAIL instead of ok: \(complaint)"), "\(run.text)")
+    #expect(!run.text.contains("liar/graceful/tls/B01:"), "\(run.text)")
+  }
+
+  @Test func `a load goes over every transport, and the gateway logs what each of them speaks`() throws {
+    let run = try MatrixRun.run(["--load", "60"])
+    #expect(run.exit == .code(0) && run.text.contains("as promised"), "\(run.text)")
+    #expect(run.text.contains("over 12 h1, 12 tls, 8 h2, 8 nginx, 8 haproxy"), "\(run.text)")
   }
 
   @Test func `a program that says that it has no such ability is n/a, which has to be expected`() throws {

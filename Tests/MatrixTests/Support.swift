@@ -37,11 +37,12 @@ struct PlayedCell {
   var gateway: GatewayWitness
 
   /// - Parameter client: of which dialect and view; the client sees the whole truth.
-  init(_ id: String, _ mode: Mode = .graceful, client: MatrixClient = MatrixClient(adapter: "it", command: ["it"]))
-    throws
-  {
+  init(
+    _ id: String, _ mode: Mode = .graceful, client: MatrixClient = MatrixClient(adapter: "it", command: ["it"]),
+    over transport: MatrixTransport = .direct
+  ) throws {
     let behaviour = try #require(Behaviour.named(id))
-    judge = Judge(client: client, variant: mode, behaviour: behaviour)
+    judge = Judge(client: client, variant: mode, behaviour: behaviour, over: transport)
     var seen = ClientWitness(end: .closed)
     seen.events = judge.truth
     let outcome = behaviour.outcome?.rawValue ?? "completed"
@@ -58,6 +59,7 @@ struct PlayedCell {
     var stream = GatewayWitness.Stream(id: "S", mode: judge.mode.rawValue)
     stream.outcome = outcome
     stream.events = judge.truth.count
+    stream.wire = transport.wire
     gateway = GatewayWitness(streams: [stream])
   }
 

@@ -5,7 +5,10 @@ import Testing
 
 /// What three witnesses of a cell come to.
 @Suite struct VerdictTests {
-  static let streams = Behaviour.all.filter { $0.outcome != nil && $0.action == .none }.map(\.id)
+  /// Those of which a client gets everything.
+  static let streams = Behaviour.all.filter { behaviour in
+    behaviour.outcome != nil && behaviour.outcome != .clientStalled && behaviour.action == .none
+  }.map(\.id)
 
   @Test(arguments: streams) func `a client that saw stream_end and every event is ok`(behaviour: String) throws {
     #expect(try PlayedCell(behaviour).finding == Finding(.ok))
@@ -84,6 +87,40 @@ import Testing
     #expect(cell.finding.fault == .witness)
   }
 
+  @Test(arguments: MatrixTransport.all.filter { !$0.isBare })
+  func `a client that speaks something else than its transport is found`(transport: MatrixTransport) throws {
+    var cell = try PlayedCell("B01", over: transport)
+    #expect(cell.finding == Finding(.ok))
+    for wire in [MatrixTransport.Wire.plain, .secure, .http2] where wire != transport.wire {
+      cell.gateway.streams[0].wire = wire
+      #expect(cell.finding.verdict == .failed && cell.finding.fault == .witness, "\(cell.finding)")
+    }
+  }
+
+  @Test func `the gateway's log says what was spoken`() {
+    #expect(MatrixTransport.Wire(version: nil, applicationProtocol: nil) == .plain)
+    #expect(MatrixTransport.Wire(version: "TLSv1.3", applicationProtocol: "http/1.1") == .secure)
+    #expect(MatrixTransport.Wire(version: "TLSv1.2", applicationProtocol: nil) == .secure)
+    #expect(MatrixTransport.Wire(version: "TLSv1.3", applicationProtocol: "h2") == .http2)
+  }
+
+  @Test(arguments: Mode.allCases) func `a reader that stopped may lack the end, and has to see that it does`(mode: Mode)
+    throws
+  {
+    var cell = try PlayedCell("B26", mode)
+    cell.client.events = Array(cell.judge.truth.prefix(3))
+    (cell.client.end, cell.client.error) = (.error, "reset")
+    #expect(cell.finding == Finding(.own, "reset"))
+    var whole = cell
+    (whole.client.end, whole.client.error) = (.closed, nil)
+    #expect(whole.finding.fault == .unseen)
+    var other = cell
+    other.client.events.remove(at: 1)
+    #expect(other.finding.fault == .misread)
+    cell.gateway.streams[0].outcome = "client_gone"
+    #expect(cell.finding.fault == .witness)
+  }
+
   @Test func `an id that is not the event's number is found`() throws {
     var cell = try PlayedCell("B01")
     cell.client.events[1].id = "S.7"
@@ -101,6 +138,25 @@ import Testing
     #expect(cell.finding == Finding(.ok))
     cell.client.events.removeLast()
     #expect(cell.finding.fault == .lost)
+  }
+
+  @Test(arguments: Mode.allCases)
+  func `where the gateway can't know the terminal, it does not say that the answer is whole`(mode: Mode) throws {
+    let client = try #require(
+      MatrixClient.all(
+        parsing: "[{ id: \"m\", name: \"M\", command: [\"x\"], dialect: \"mcp\", view: \"texts\", optIn: \"never\" }]"
+      ).first)
+    var cell = try PlayedCell("B09", mode, client: client)
+    #expect(cell.judge.mode == (mode == .graceful ? .legacy : mode))
+    cell.client.events = ["word1 ", "word2 "].map { ReceivedEvent(data: $0) }
+    #expect(cell.finding.fault == .witness)
+    for outcome in ["incomplete", "client_gone"] {
+      cell.gateway.streams[0].outcome = outcome
+      #expect(cell.finding == Finding(.ok))
+    }
+    // Nothing is held back, so that what comes behind the response stays there.
+    let late = try PlayedCell("B01", mode, client: client).judge.truth
+    #expect(late.count == 5 && late[2].data.contains("result"))
   }
 
   @Test func `the status is the truth where there is no stream`() throws {

@@ -31,7 +31,8 @@ import Time
       test.run(for: .milliseconds(200))
       if isDown { server.kill() }
       test.run(for: .milliseconds(200))
-      (client, connection, follower, watch, log) = (made, made.store.redis, made.follower, made.cancelWatch, madeLog)
+      (client, connection, follower) = (made, made.store.connection, made.follower)
+      (watch, log) = (made.cancelWatch, madeLog)
       madeLog.close()
       made.close()
     }

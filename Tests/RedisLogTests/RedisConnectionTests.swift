@@ -172,13 +172,12 @@ import Time
     defer { redis.close() }
     redis.start()
     test.run(until: { redis.isReady })
-    try server.cli("CLIENT", "PAUSE", "2000")
-    let begin = test.loop.readClock()
+    // Much longer than the test: a command that waited for it would be answered well. What does not write goes on.
+    try server.cli("CLIENT", "PAUSE", "60000", "WRITE")
     var answer = KeptReply.null
     redis.send("SET", "k", "v") { answer = $0 }
     test.run(until: { answer != .null })
     #expect(answer == .failure(.timedOut))
-    #expect(test.loop.readClock() - begin < .milliseconds(1500))
     test.run(until: { redis.isReady })
     answer = .null
     redis.send("PING") { answer = $0 }

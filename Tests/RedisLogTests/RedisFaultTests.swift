@@ -31,8 +31,11 @@ import Testing
     #expect(RedisServerInfo().refusal(allowsCluster: false) == nil)
     #expect(info("redis_mode:standalone", "role:slave").refusal(allowsCluster: true)?.contains("replica") == true)
     let node = info("redis_mode:cluster", "role:master")
-    #expect(node.refusal(allowsCluster: false)?.contains("Cluster") == true && node.isUnsupported)
+    #expect(node.refusal(allowsCluster: false)?.contains("Cluster") == true && node.isUnsupported(as: .primary))
     #expect(node.refusal(allowsCluster: true) == nil)
+    #expect(node.refusal(as: .node, allowsCluster: false) == nil && !node.isUnsupported(as: .node))
+    #expect(info("redis_mode:cluster", "role:slave").refusal(as: .node, allowsCluster: false) == nil)
+    #expect(master.refusal(as: .node, allowsCluster: true)?.contains("no node") == true)
     #expect(info("redis_mode:sentinel").refusal(allowsCluster: true)?.contains("Sentinel") == true)
   }
 
@@ -42,7 +45,7 @@ import Testing
   ])
   func `a server that is too old is refused at the start`(release: String, isGood: Bool) {
     let server = info("redis_version:\(release)\r\nredis_mode:standalone", "role:master")
-    #expect((server.refusal(allowsCluster: true) == nil) == isGood && server.isUnsupported == !isGood)
+    #expect((server.refusal(allowsCluster: true) == nil) == isGood && server.isUnsupported(as: .primary) == !isGood)
     #expect(isGood || server.refusal(allowsCluster: false)?.contains("6.2") == true)
   }
 

@@ -106,7 +106,7 @@ import Time
     test.run(until: { reader.blocks.count == 3 })
     // Redis has lost its data; its next batch begins with what the reader has.
     try server.cli("FLUSHALL")
-    try server.cli("CLIENT", "KILL", "ID", String(try #require(owner.store.redis.clientID)))
+    try server.cli("CLIENT", "KILL", "ID", String(try #require(owner.store.connection?.clientID)))
     append(4...6, to: log)
     test.run(until: { reader.blocks.count >= 6 })
     #expect(try server.cli("XLEN", "ai:run:run-1:events") == "1")

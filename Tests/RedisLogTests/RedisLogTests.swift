@@ -215,7 +215,7 @@ import Time
     test.run(until: { visible(log).count == 5 })
     server.kill()
     // Longer than commands are taken for.
-    test.run(until: { !redis.hasRoom })
+    test.run(until: { !redis.hasRoom(for: "k") })
     append(6...6, to: log)
     test.run(for: .milliseconds(300))
     #expect(visible(log).count == 5)

@@ -170,13 +170,24 @@ indirect enum KeptReply: Equatable {
   }
 }
 
-extension RedisConnection {
+extension RedisLink {
   /// Sends words and keeps the answer.
   func send(_ words: String..., timeout: Nanoseconds? = nil, into: @escaping (KeptReply) -> Void) {
-    send(timeout: timeout) { command in
+    send(to: KeptAnswer(into), tag: 0, timeout: timeout, mayWait: false) { command in
       for word in words { command.append(word) }
-    } completion: {
-      into(KeptReply($0))
     }
   }
+}
+
+private final class KeptAnswer: RedisReceiver {
+  private let body: (KeptReply) -> Void
+
+  init(_ body: @escaping (KeptReply) -> Void) { self.body = body }
+
+  func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) { body(KeptReply(result)) }
+}
+
+extension RunRecords {
+  /// To the one server that it is about.
+  var connection: RedisConnection? { redis as? RedisConnection }
 }

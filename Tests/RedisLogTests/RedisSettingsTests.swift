@@ -23,6 +23,20 @@ struct RedisSettingsTests {
     #expect("\(three)" == "rediss+sentinel://m@a:1,[::1]:26380,10.0.0.3:26379/5")
   }
 
+  @Test func `a URL names servers of a cluster, and the same cluster is known by any of them`() throws {
+    let one = try RedisSettings(url: "redis+cluster://a")
+    #expect(one.cluster == [RedisAddress(host: "a", port: 6379)] && one.usesHashTags && !one.usesTLS)
+    let three = try RedisSettings(url: "rediss+cluster://app:word@a:1,[::1]:2,b/0")
+    #expect(three.addresses.map(\.description) == ["a:1", "[::1]:2", "b:6379"] && three.usesTLS)
+    #expect(three.user == "app" && three.password == "word")
+    #expect("\(three)" == "rediss+cluster://app:***@a:1,[::1]:2,b:6379/0")
+    #expect(one.isSamePlace(as: try RedisSettings(url: "redis+cluster://b,a")))
+    for other in ["redis+cluster://b", "redis://a", "rediss+cluster://a", "redis+sentinel://m@a:6379"] {
+      #expect(!one.isSamePlace(as: try RedisSettings(url: other)), "\(other)")
+      #expect(!(try RedisSettings(url: other)).isSamePlace(as: one), "\(other)")
+    }
+  }
+
   @Test func `the same group under one more Sentinel is the same place, another group is not`() throws {
     let first = try RedisSettings(url: "redis+sentinel://m@a,b")
     #expect(first.isSamePlace(as: try RedisSettings(url: "redis+sentinel://m@b,c")))
@@ -37,6 +51,8 @@ struct RedisSettingsTests {
       ("redis+sentinel://a:26379", RedisURLError.primary), ("redis+sentinel://@a", .primary),
       ("redis+sentinel://u:p@a", .primary), ("redis+sentinel://m@", .host), ("redis+sentinel://m@a,", .host),
       ("redis+sentinel://m@a,,b", .host), ("redis+sentinel://m@a:0", .port), ("redis+sentinel://m@a,b:x", .port),
+      ("redis+cluster://a/1", .clusterDatabase), ("redis+cluster://", .host), ("redis+cluster://a,", .host),
+      ("redis+cluster://u@a", .credentials), ("redis+cluster://a:0", .port), ("redis+clusters://a", .scheme),
       ("redis+sentinel://m@a/x", .database), ("redis+sentinel://m@a?x", .extra), ("redis+sentinels://m@a", .scheme),
       ("http://x", .scheme), ("redis:/x", .scheme), ("REDIS://x", .scheme), ("redis://", .host),
       ("redis://:6379", .host), ("redis://a b", .host), ("redis://h\u{0}", .host), ("redis://h:0", .port),

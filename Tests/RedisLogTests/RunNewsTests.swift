@@ -48,6 +48,22 @@ import Time
     return Int(line.drop { $0 != "=" }.dropFirst().prefix { $0.isNumber }) ?? 0
   }
 
+  /// Appends an event to each log, and another one, until events come to all readers while the log is not read: from then
+  /// on the channels tell all that is new.
+  ///
+  /// - Returns: the number of the last event.
+  private func appendUntilTold(to logs: [RedisLog], _ readers: [FeedRecorder]) throws -> Int {
+    for number in 1...100 {
+      let before = try calls("xrange")
+      for log in logs { append(number...number, to: log) }
+      test.run(until: { readers.allSatisfy { $0.blocks.count == number } })
+      if try calls("xrange") == before { return number }
+    }
+    throw NeverTold()
+  }
+
+  private struct NeverTold: Error {}
+
   @Test func `events come in order with the end, while nothing blocks and the log is hardly read`() throws {
     let (owner, other) = (client(), client())
     defer { for client in [owner, other] { client.close() } }
@@ -57,19 +73,19 @@ import Time
     for (name, reader) in zip(runs, readers) {
       _ = other.follower.follow(RunID(name)!, source: .gateway, handler: reader)
     }
-    try server.cli("config", "resetstat")
-    test.run(until: { (try? calls("subscribe")) == 50 })
+    let first = try appendUntilTold(to: logs, readers)
     let before = try calls("xrange")
-    for number in 1...100 {
+    let last = first + 100
+    for number in first + 1...last {
       for log in logs { append(number...number, to: log) }
       if number % 10 == 0 { test.run(until: { readers.allSatisfy { $0.blocks.count == number } }) }
     }
     for log in logs { log.finish(end) }
     test.run(until: { readers.allSatisfy { $0.end == end } })
-    for reader in readers { #expect(reader.blocks == (1...100).map(block)) }
+    for reader in readers { #expect(reader.blocks == (1...last).map(block)) }
     #expect(try calls("xread") == 0)
-    // Each has looked once when its channel opened.
-    #expect(try calls("xrange") - before <= 100)
+    // On a busy machine one may look whether it has missed something.
+    #expect(try calls("xrange") - before <= 50)
     #expect(try calls("evalsha") > calls("eval"))
     for log in logs { log.close() }
   }
@@ -80,10 +96,9 @@ import Time
     let reader = FeedRecorder()
     _ = other.follower.follow(run, source: .gateway, handler: reader)
     let log = makeLog(owner)
-    append(1...1, to: log)
-    test.run(until: { reader.blocks.count == 1 })
+    let first = try appendUntilTold(to: [log], [reader])
     let before = try calls("xrange")
-    append(2...4000, to: log)
+    append(first + 1...4000, to: log)
     log.finish(end)
     test.run(until: { reader.end != nil })
     #expect(reader.blocks == (1...4000).map(block))

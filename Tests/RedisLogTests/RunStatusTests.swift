@@ -126,4 +126,19 @@ import Time
     #expect(!newer.wasTaken)
     taken.leave()
   }
+
+  @Test func `what one node does not tell of gateways leaves the others known`() throws {
+    var settings = RedisSettings()
+    settings.port = server.port
+    settings.usesHashTags = true
+    let client = RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
+    defer { client.close() }
+    for place in ["here", "hidden"] { try server.cli("SET", client.store.keys.gateway(place), "1") }
+    // As a node that is away: its keys, and no others, can't be read.
+    try server.cli("ACL", "SETUSER", "default", "resetkeys", "~*here", "~*gone")
+    var living: [String: Bool]?
+    client.store.living(["here", "hidden", "gone"]) { living = $0 }
+    test.run(until: { living != nil })
+    #expect(living == ["here": true, "gone": false])
+  }
 }

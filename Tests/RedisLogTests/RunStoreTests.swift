@@ -1,4 +1,5 @@
 import Bytes
+import Loop
 import RedisLog
 import Runs
 import SSE
@@ -103,6 +104,56 @@ struct RunKeysTests {
     for round in 0..<20 {
       try server.cli("CLIENT", "KILL", "TYPE", "normal")
       #expect(try wait { store.lookup(run, $0) }.state?.meta == meta(1), "\(round)")
+    }
+  }
+
+  @Test func `a claim outlives connections that are cut again and again, for as long as one command may take`() throws {
+    let store = store()
+    defer { store.redis.close() }
+    var claim: Result<RunClaim, RedisError>?
+    func cut() throws {
+      // Redis takes the command, answers nothing, and cuts.
+      test.run(until: { store.redis.isReady && store.redis.pendingCommands > 0 || claim != nil })
+      test.run(for: .milliseconds(20))
+      try server.cli("CLIENT", "KILL", "TYPE", "normal")
+      test.run(until: { !store.redis.isReady || claim != nil })
+    }
+    // First the loop's lease is asked for before the claim, then the claim alone.
+    for _ in 0..<2 {
+      try server.cli("CLIENT", "PAUSE", "60000", "WRITE")
+      claim = nil
+      store.claim(run, token: token(1), meta: meta(1)) { claim = $0 }
+      for _ in 0..<4 { try cut() }
+      #expect(claim == nil)
+      try server.cli("CLIENT", "UNPAUSE")
+      test.run(until: { claim != nil })
+      #expect(claim == .success(.mine))
+    }
+  }
+
+  @Test func `a claim whose time is over fails when the connection is cut once more`() throws {
+    var limits = RedisConnection.Limits()
+    limits.command = .milliseconds(900)
+    for isHeld in [false, true] {
+      let store = RunRecords(redis: test.connection(server.port, limits: limits), settings: RedisSettings())
+      defer { store.redis.close() }
+      if isHeld { _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) } }
+      try server.cli("CLIENT", "PAUSE", "60000", "WRITE")
+      var claim: Result<RunClaim, RedisError>?
+      let begin = test.loop.readClock()
+      store.claim(run, token: token(1), meta: meta(1)) { claim = $0 }
+      var cuts = 0
+      while claim == nil, cuts < 100 {
+        test.run(for: .milliseconds(100))
+        try server.cli("CLIENT", "KILL", "TYPE", "normal")
+        cuts += 1
+      }
+      try server.cli("CLIENT", "UNPAUSE")
+      guard case .failure(.connectionLost) = claim else {
+        Issue.record("\(String(describing: claim))")
+        continue
+      }
+      #expect(test.loop.readClock() - begin >= limits.command && cuts > 2)
     }
   }
 

@@ -165,7 +165,7 @@ private final class Sentinels {
     sentinels.signal(0, SIGKILL)
     test.run(for: .seconds(3))
     #expect(client.isReady && client.counts.losses <= 1)
-    client.store.redis.drop(because: "a test")
+    client.store.connection?.drop(because: "a test")
     test.run(until: { client.isReady })
     #expect(port(client, test) == primary.port)
   }

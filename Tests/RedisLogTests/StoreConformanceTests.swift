@@ -9,13 +9,25 @@ import Time
 @Suite(.enabled(if: RedisServer.isAvailable), .serialized) struct StoreConformanceTests {
   @Test(arguments: StorePromise.allCases, [false, true])
   func `Redis keeps what a store must promise`(promise: StorePromise, usesHashTags: Bool) throws {
-    let test = try TestLoop()
     let server = try RedisServer()
+    var settings = RedisSettings()
+    settings.port = server.port
+    settings.usesHashTags = usesHashTags
+    try play(promise, with: settings)
+  }
+
+  @Test func `a Redis Cluster keeps what a store must promise`() throws {
+    for promise in StorePromise.allCases {
+      let cluster = try ClusterServers()
+      try play(promise, with: try cluster.settings())
+    }
+  }
+
+  private func play(_ promise: StorePromise, with settings: RedisSettings) throws {
+    let test = try TestLoop()
     let stores = ["a", "b"].map { name in
-      var settings = RedisSettings()
-      settings.port = server.port
+      var settings = settings
       settings.clientName = name
-      settings.usesHashTags = usesHashTags
       return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
     }
     defer { for store in stores { store.close() } }
@@ -28,6 +40,6 @@ import Time
         }, limit: .seconds(10))
       return isSo
     }
-    #expect(trial.faults(of: promise) == [])
+    #expect(trial.faults(of: promise) == [], "\(promise)")
   }
 }

@@ -101,7 +101,7 @@ import Time
     settings.lease = .milliseconds(500)
     let store = RunRecords(redis: test.connection(server.port, greeting: greeting), settings: settings)
     defer { store.redis.close() }
-    #expect(store.redis.server == RedisServerInfo())
+    #expect(store.connection?.server == RedisServerInfo())
     var result = try claim(run, store)
     #expect(result != .success(.mine))
     test.run(for: .milliseconds(600))
@@ -251,7 +251,7 @@ import Time
     let store = store(server)
     defer { store.redis.close() }
     #expect(try claim(run, store) == .success(.mine))
-    let first = store.redis.clientID
+    let first = store.connection?.clientID
     try server.cli("REPLICAOF", "127.0.0.1", String(master.port))
     let refused = try wait { store.requestCancel(run, $0) }
     guard case .failure = refused else {
@@ -263,7 +263,7 @@ import Time
     #expect(store.redis.counts.errors[.readOnly] ?? 0 >= 1)
     try server.cli("REPLICAOF", "NO", "ONE")
     test.run(until: { store.redis.isReady })
-    #expect(store.redis.clientID != first)
+    #expect(store.connection?.clientID != first)
     #expect(try wait { store.requestCancel(run, $0) }.isSuccess)
   }
 

@@ -52,6 +52,13 @@ struct TimeLimitTests {
     #expect(StreamClock.Verdict.clientStalled.ending == nil)
   }
 
+  @Test func `the limit behind a sentence is read back`() {
+    for limit in TimeLimit.allCases { #expect(TimeLimit(endingOf: limit.ending("it took too long")) == limit) }
+    for text in ["", "the backend ended", "strange (stream.nothing)", ")", "a (stream.idle) b"] {
+      #expect(TimeLimit(endingOf: text) == nil)
+    }
+  }
+
   @Test func `a peer that takes a little is slow, one that takes nothing is stalled`() {
     var watch = SendWatch()
     #expect(!watch.isStalled(for: .seconds(30), at: at(100)))

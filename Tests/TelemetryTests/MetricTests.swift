@@ -171,6 +171,52 @@ func line(_ start: String, in text: String) -> String? {
     #expect(String(decoding: out.toArray(), as: UTF8.self) == golden)
   }
 
+  private enum End: MetricLabel {
+    case done
+    case timedOut(Int)
+
+    static let allCases = [done, timedOut(1), timedOut(2)]
+    var labelIndex: Int { if case .timedOut(let phase) = self { phase } else { 0 } }
+    var labelText: String { labelIndex == 0 ? "done" : "\"timed\" out" }
+    var companion: LabelCompanion? {
+      if case .timedOut(let phase) = self { LabelCompanion("phase", "\\\(phase)") } else { nil }
+    }
+  }
+
+  @Test func `series that were never used, or never come, can be left out, and a label can have one beside it`() {
+    var define = RegistryBuilder()
+    let rare: Family<Counter, Mode> = define.counters("rare_total", "R.", by: "mode", showsUnused: false)
+    let ends: OpenFamily<Counter, End> = define.counters("ends_total", "E.", open: "name", by: "end")
+    define.leaveOut(.timedOut(2), of: ends)
+    let waits: OpenFamily<Histogram, Mode> = define.histograms("waits", "W.", open: "name", by: "mode", bounds: [1])
+    let shard = MetricShard(define.build())
+    let end = shard.resolve(ends, "x")
+    let wait = shard.resolve(waits, "x")
+    _ = shard.resolve(waits, "y")
+    _ = shard.resolve(ends, "hidden", showsUnused: false)
+    #expect(!exposition(shard.snapshot()).contains("rare_total{"))
+    shard.increment(rare[.shield])
+    shard.increment(end[.timedOut(1)])
+    shard.observe(wait[.shield], 5)
+    let golden = #"""
+      # HELP rare_total R.
+      # TYPE rare_total counter
+      rare_total{mode="shield"} 1
+      # HELP ends_total E.
+      # TYPE ends_total counter
+      ends_total{name="x",end="done"} 0
+      ends_total{name="x",end="\"timed\" out",phase="\\1"} 1
+      # HELP waits W.
+      # TYPE waits histogram
+      waits_bucket{name="x",mode="shield",le="1"} 0
+      waits_bucket{name="x",mode="shield",le="+Inf"} 1
+      waits_sum{name="x",mode="shield"} 5
+      waits_count{name="x",mode="shield"} 1
+
+      """#
+    #expect(exposition(shard.snapshot()) == golden)
+  }
+
   @Test func `the exposition is the golden text`() {
     var define = RegistryBuilder()
     let opened = define.counter("opened_total", "A \\ and a\nline.")

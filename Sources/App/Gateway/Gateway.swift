@@ -1,4 +1,5 @@
 import Bytes
+package import Configuration
 package import Files
 import Flags
 import HTTP
@@ -43,6 +44,8 @@ package final class Gateway {
   var snapshots: [Int: MetricSnapshot] = [:]
   /// What each worker held when it was last asked: connections, and bytes that wait for clients.
   var held: [Int: (connections: Int, queued: Int)] = [:]
+  /// What each worker last knew of the routes' backends.
+  var standings: [Int: RouteStandings] = [:]
   /// Where spans wait for the exporter; `nil` where there is no collector.
   let spans: SpanSink?
   private var exporter: SpanExporter?
@@ -218,7 +221,7 @@ package final class Gateway {
     let limits = settings.configuration.limits
     return ConnectionLimits(
       descriptors: Host.raiseDescriptorLimit(), clients: limits.connections, upstreams: limits.upstreamConnections,
-      loops: settings.configuration.workers)
+      loops: settings.configuration.workers, listeners: settings.configuration.places.count)
   }
 
   private func watchSignals() throws(StartError) {
@@ -350,7 +353,7 @@ package final class Gateway {
   package func drain() {
     guard !isDraining else { return stop() }
     isDraining = true
-    let (delay, end) = (settings.configuration.drainDelay, settings.configuration.drain)
+    let (delay, end) = (settings.configuration.drainDelay, settings.configuration.drainOfRuns)
     drainEnd = loop.readClock() + delay + end
     log.write(.info, "draining", at: loop.wallTime()) { line in
       line.field("seconds", end.seconds)
@@ -374,8 +377,13 @@ package final class Gateway {
         mailbox.post { bound.value.workerIsEmpty() }
       }
     }
-    let end = settings.configuration.drain
-    let jitter = Nanoseconds(min(end.value / 4, Nanoseconds.seconds(2).value))
+    let (drain, end) = (settings.configuration.drain, settings.configuration.drainOfRuns)
+    let jitter = Nanoseconds(min(drain.value / 4, Nanoseconds.seconds(2).value))
+    if drain < end {
+      after(drain) { [unowned self] in
+        for worker in workers { worker.endStreams(jitter: jitter, sparesRuns: true) }
+      }
+    }
     after(end) { [unowned self] in
       for worker in workers { worker.endStreams(jitter: jitter) }
     }

@@ -1,3 +1,4 @@
+import Configuration
 import Loop
 import Processes
 import Sockets

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 package import Loop
 import Processes
@@ -6,6 +7,7 @@ import SSE
 import Sockets
 import Streams
 package import Telemetry
+package import Upstreams
 
 /// What everything on one event loop may use: the loop itself, buffers that are shared, the dialer, the loop's counters,
 /// its log and its ids. It knows no client, backend, run or flag, so whatever lives on a loop can hold it.

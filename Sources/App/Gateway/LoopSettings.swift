@@ -1,3 +1,4 @@
+import Configuration
 import Streams
 import Time
 
@@ -7,8 +8,8 @@ final class LoopSettings {
   let shared: Settings
   /// One for each of the configuration's upstreams, in their order.
   let pools: [UpstreamPool]
-  /// By the identity of the route: one of another configuration has none here.
-  private let poolsByRoute: [ObjectIdentifier: [UpstreamPool]]
+  /// Of each route's candidates, in the order of the routes.
+  private let poolsByRoute: [[UpstreamPool]]
 
   /// - Parameters:
   ///   - kept: pools of earlier settings; those whose upstream has not changed are used further.
@@ -21,26 +22,29 @@ final class LoopSettings {
       return make(upstream)
     }
     self.pools = pools
-    poolsByRoute = Dictionary(
-      shared.routes.map { route in (ObjectIdentifier(route), route.candidates.map { pools[$0.upstream] }) },
-      uniquingKeysWith: { first, _ in first })
+    poolsByRoute = shared.routes.map { route in route.candidates.map { pools[$0.upstream] } }
   }
 
   /// Of a loop that has no pools yet.
   init(withoutPools shared: Settings) {
     self.shared = shared
     pools = []
-    poolsByRoute = [:]
+    poolsByRoute = []
   }
 
   var configuration: Configuration { shared.configuration }
 
-  /// The pools of the route's candidates, in their order.
-  func pools(of route: Route) -> [UpstreamPool] { poolsByRoute[ObjectIdentifier(route)] ?? [] }
+  /// The pools of the route's candidates, in their order. A route of another configuration has none here.
+  func pools(of route: Route) -> [UpstreamPool] {
+    let place = route.place
+    guard place < poolsByRoute.count, shared.routes[place] === route else { return [] }
+    return poolsByRoute[place]
+  }
 
   /// The route's candidates in the order in which they are tried now.
-  func order(of route: Route, at now: MonotonicTime) -> [Int] {
-    let pools = pools(of: route)
+  ///
+  /// - Parameter pools: what `pools(of:)` gives for it.
+  func order(of route: Route, among pools: [UpstreamPool], at now: MonotonicTime) -> [Int] {
     guard pools.count > 1 else { return route.fileOrder }
     let candidates = zip(route.candidates, pools).enumerated().map { index, member in
       let (candidate, pool) = member

@@ -1,3 +1,4 @@
+package import Configuration
 package import HTTP
 import Loop
 package import Sockets
@@ -5,6 +6,7 @@ import Streams
 package import TLS
 import Telemetry
 package import Time
+import Upstreams
 
 /// One event loop with its listener and its clients, put together from parts that know each other only as far as they
 /// must; see the picture in docs/architecture.md.
@@ -51,7 +53,7 @@ package final class Worker {
     self.tails = tails
     self.exchanges = exchanges
     clients = ClientRoster(
-      settings, limit: limits.clients, books: books, context: context, tickets: tickets,
+      settings, limits: limits, books: books, context: context, tickets: tickets,
       makeExchange: { exchanges.make($0, for: $1) }, makeClient: ClientMaker.make,
       somebodyLeft: { links.worker?.settleDrain() })
     listeners = ClientListeners(clients)
@@ -142,8 +144,10 @@ package final class Worker {
 
   /// The drain time is over: open streams end with `draining`, spread over `jitter` so that clients don't all come
   /// back at once.
-  package func endStreams(jitter: Nanoseconds) {
-    clients.endStreams(jitter: jitter, .draining, reason: EndReason.shuttingDown.text)
+  ///
+  /// - Parameter sparesRuns: those that read runs go on.
+  package func endStreams(jitter: Nanoseconds, sparesRuns: Bool = false) {
+    clients.endStreams(jitter: jitter, sparesRuns: sparesRuns, .draining, reason: EndReason.shuttingDown.text)
   }
 
   /// Ends the runs that nobody reads too.

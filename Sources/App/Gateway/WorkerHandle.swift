@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import Flags
 import Loop
@@ -75,8 +76,8 @@ final class WorkerHandle {
     thread.mailbox.post { [worker] in worker.value.drain(completion) }
   }
 
-  func endStreams(jitter: Nanoseconds) {
-    thread.mailbox.post { [worker] in worker.value.endStreams(jitter: jitter) }
+  func endStreams(jitter: Nanoseconds, sparesRuns: Bool = false) {
+    thread.mailbox.post { [worker] in worker.value.endStreams(jitter: jitter, sparesRuns: sparesRuns) }
   }
 
   func endRuns() {

@@ -2,7 +2,28 @@ internal import Bytes
 package import Loop
 internal import Sockets
 internal import Synchronization
+package import TLS
 internal import Time
+
+/// How a relay speaks TLS on both of its sides.
+package struct RelaySecurity: Sendable {
+  let near: TLSContext
+  let far: TLSClientSettings
+
+  /// - Parameters:
+  ///   - near: the server that clients see.
+  ///   - far: how the server behind is reached. What it is asked to speak is what each client has agreed on.
+  package init(near: TLSContext, far: TLSClientSettings) {
+    (self.near, self.far) = (near, far)
+  }
+
+  /// For a client that has agreed on this.
+  func context(speaking applicationProtocol: String) -> TLSContext? {
+    var settings = far
+    settings.protocols = applicationProtocol.isEmpty ? [] : [applicationProtocol]
+    return try? TLSContext(client: settings)
+  }
+}
 
 /// A relay between clients and a server that breaks one connection behind a text of the server's, once, as a network
 /// does. All other connections are passed on.
@@ -21,11 +42,14 @@ package final class CuttingRelay: Sendable {
   /// - Parameters:
   ///   - server: where connections lead.
   ///   - text: the first connection on which the server sends it is reset behind it.
-  package static func start(to server: SocketAddress, cuttingBehind text: String) throws -> CuttingRelay {
+  ///   - security: for TLS on both sides; the text is looked for inside.
+  package static func start(
+    to server: SocketAddress, cuttingBehind text: String, over security: RelaySecurity? = nil
+  ) throws -> CuttingRelay {
     let started = Mutex<Result<(SocketAddress, LoopBound<RelayHub>), any Error>?>(nil)
     let thread = try LoopThread.start(name: "relay") { loop in
       let result = Result { () throws -> (SocketAddress, LoopBound<RelayHub>) in
-        let hub = RelayHub(loop: loop, server: server, mark: Array(text.utf8))
+        let hub = RelayHub(loop: loop, server: server, mark: Array(text.utf8), security: security)
         return (try hub.listen(), LoopBound(hub, loop: loop))
       }
       started.withLock { $0 = result }
@@ -52,27 +76,52 @@ private final class RelayHub {
   private let server: SocketAddress
   /// Empty once it was found.
   var mark: [UInt8]
+  private let security: RelaySecurity?
+  private static let patience = Nanoseconds.seconds(5)
   private var listener: Listener?
   private var ends: [RelayEnd] = []
   private lazy var dialer = Dialer(loop: loop)
 
-  init(loop: EventLoop, server: SocketAddress, mark: [UInt8]) {
-    (self.loop, self.server, self.mark) = (loop, server, mark)
+  init(loop: EventLoop, server: SocketAddress, mark: [UInt8], security: RelaySecurity?) {
+    (self.loop, self.server, self.mark, self.security) = (loop, server, mark, security)
   }
 
   func listen() throws -> SocketAddress {
     let listener = try Listener(loop: loop, address: .loopback(port: 0)) { [unowned self] client in
-      dialer.connect(host: server.host, port: server.port, timeout: .seconds(5)) { [unowned self] result in
-        guard case .success(let server) = result else { return client.close() }
-        let (near, far) = (RelayEnd(client, hub: self), RelayEnd(server, hub: self))
-        (near.other, far.other, far.isServer) = (far, near, true)
-        ends += [near, far]
-        near.start()
-        far.start()
+      guard let security else { return dial { [unowned self] in join(client, $0) } }
+      TLSConnection.accept(over: client, context: security.near, timeout: Self.patience) { [unowned self] result in
+        if case .success(let client) = result { dial(for: client, security) }
       }
     }
     self.listener = listener
     return listener.localAddress
+  }
+
+  private func dial(_ completion: @escaping (TCPConnection?) -> Void) {
+    dialer.connect(host: server.host, port: server.port, timeout: Self.patience) { result in
+      completion(try? result.get())
+    }
+  }
+
+  private func dial(for client: TLSConnection, _ security: RelaySecurity) {
+    dial { [unowned self] server in
+      guard let server, let context = security.context(speaking: client.applicationProtocol) else {
+        server?.close()
+        return client.close()
+      }
+      TLSConnection.connect(over: server, context: context, serverName: "localhost", timeout: Self.patience) {
+        [unowned self] result in join(client, try? result.get())
+      }
+    }
+  }
+
+  private func join(_ client: any Connection, _ server: (any Connection)?) {
+    guard let server else { return client.close() }
+    let (near, far) = (RelayEnd(client, hub: self), RelayEnd(server, hub: self))
+    (near.other, far.other, far.isServer) = (far, near, true)
+    ends += [near, far]
+    near.start()
+    far.start()
   }
 
   func stop() {
@@ -85,14 +134,14 @@ private final class RelayHub {
 
 /// One side of a connection that is passed on.
 private final class RelayEnd: ConnectionHandler {
-  private let connection: TCPConnection
+  private let connection: any Connection
   private unowned let hub: RelayHub
   weak var other: RelayEnd?
   var isServer = false
   /// What came last, as far as the mark may have begun in it.
   private var tail: [UInt8] = []
 
-  init(_ connection: TCPConnection, hub: RelayHub) {
+  init(_ connection: any Connection, hub: RelayHub) {
     (self.connection, self.hub) = (connection, hub)
   }
 

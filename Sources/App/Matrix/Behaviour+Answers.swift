@@ -93,7 +93,7 @@ extension Behaviour {
   ]
 
   /// Before a cut, until clients have read what came: a browser drops what its page has not read of a response that fails.
-  private static let toRead = Script.Step.pause(.milliseconds(300))
+  static let toRead = Script.Step.pause(.milliseconds(300))
 
   /// The head, what the dialect opens with, and the first pieces of content.
   static func begun(_ dialect: MatrixDialect, tokens: Int) -> Play {

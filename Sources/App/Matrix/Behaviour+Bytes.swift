@@ -30,6 +30,21 @@ extension Behaviour {
       return play
     },
     Behaviour(
+      "B26", "a reader that stops",
+      why: "Who takes nothing at all must not hold a backend and memory forever; it is cut, and must see that.",
+      outcome: .clientStalled, sign: .cut, route: #"upstreams: "main", stream: { clientStall: "300ms" }"#,
+      stall: 3000, patience: 15, needs: [.stall]
+    ) { dialect in
+      var play = Play()
+      play.say(dialect.opening + [dialect.token(1)], pause: .milliseconds(100))
+      // More than the buffers of all kernels on the way hold.
+      let piece = String(repeating: "y", count: 32_000)
+      play.repeat((1...8).map { dialect.content("\($0) \(piece)") }, times: 100)
+      play.say(dialect.completion)
+      play.then(.end)
+      return play
+    },
+    Behaviour(
       "B18", "CR, LF, CRLF, a byte order mark, split at every byte",
       why: "The format allows three line ends, and TCP any split.", outcome: .completed, sign: .end
     ) { dialect in

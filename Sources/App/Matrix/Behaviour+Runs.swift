@@ -6,6 +6,9 @@ extension Behaviour {
   private static let kept =
     #"upstreams: "main", runs: { onDisconnect: "grace=10" }, stream: { retry: "50ms" }"#
 
+  private static let stored =
+    #"upstreams: "main", runs: { store: "redis", whenStoreFails: "refuse", onDisconnect: "grace=10" }"#
+
   private static let small =
     #"upstreams: "main", runs: { limit: "64KiB" }, stream: { eventLimit: "64KiB" }"#
 
@@ -13,9 +16,14 @@ extension Behaviour {
   /// came before.
   private static func tooLarge(_ dialect: MatrixDialect, bytes: Int) -> Play {
     var play = opened(dialect)
-    play.then(.pause(.milliseconds(100)))
+    play.then(toRead)
     let large = dialect.content(String(repeating: "z", count: bytes))
-    if bytes > 65_536 { play.sayLater([large]) } else { play.say([large]) }
+    if bytes > 65_536 {
+      play.sayLater([large])
+    } else {
+      play.say([large])
+      play.then(toRead)
+    }
     play.sayLater([large])
     play.then(.stall)
     return play
@@ -36,7 +44,9 @@ extension Behaviour {
       isSmoke: true, outcome: .completed, sign: .end, action: .cutClient(behind: "word3"), route: kept, needs: [.resume]
     ) { dialect in
       var play = Play()
-      play.say((1...6).map(dialect.token), pause: .milliseconds(40))
+      play.say((1...2).map(dialect.token), pause: .milliseconds(40))
+      play.then(toRead)
+      play.say((3...6).map(dialect.token), pause: .milliseconds(40))
       play.say(dialect.completion)
       play.then(.end)
       return play
@@ -84,6 +94,18 @@ extension Behaviour {
       why: "Memory has an end; a client that is cut for it must not take the rest for the whole.",
       outcome: .runTooLarge, sign: .cut, route: small, needs: [.keyed]
     ) { dialect in tooLarge(dialect, bytes: 50_000) },
+    Behaviour(
+      "B27", "the store of runs is lost",
+      why: "Where runs must be kept and can't be any more, the gateway ends them: that is no end of the answer.",
+      outcome: .gatewayError, sign: .cut, action: .loseStore, route: stored, patience: 14, needs: [.keyed]
+    ) { dialect in
+      var play = opened(dialect)
+      // As with the flag. What can't be stored is not handed to readers.
+      play.then(.pause(.milliseconds(5000)))
+      play.sayLater([dialect.token(3)])
+      play.then(.stall)
+      return play
+    },
     Behaviour(
       "B20", "the same Idempotency-Key twice", why: "Who asks twice must get one answer, and pay for one.",
       outcome: .completed, sign: .end, action: .ask, route: kept, needs: [.keyed]

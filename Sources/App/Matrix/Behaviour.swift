@@ -35,9 +35,11 @@ package struct Behaviour: Sendable {
     case drain
     /// The flag of the cell's own gateway is killed.
     case kill
+    /// The Redis in which the cell's own gateway keeps runs is killed.
+    case loseStore
 
     /// Whether the gateway can serve no other cell meanwhile.
-    package var needsOwnGateway: Bool { self == .drain || self == .kill }
+    package var needsOwnGateway: Bool { self == .drain || self == .kill || self == .loseStore }
   }
 
   /// Of the form `B01`.
@@ -61,6 +63,8 @@ package struct Behaviour: Sendable {
   package let optsInAlways: Bool
   /// Milliseconds that the client waits after each event.
   package let readDelay: Int
+  /// Milliseconds for which the client takes nothing after its first event.
+  package let stall: Int
   /// Seconds that a client may take.
   package let patience: Int
   /// What a client must be able to do; others are not asked.
@@ -71,12 +75,12 @@ package struct Behaviour: Sendable {
     _ id: String, _ title: String, why: String, isSmoke: Bool = false, isRace: Bool = false, outcome: Outcome?,
     sign: Sign,
     requests: Int = 1, action: Action = .none, route: String = Behaviour.plainRoute, optsInAlways: Bool = false,
-    readDelay: Int = 0, patience: Int = 8, needs: Set<Ability> = [],
+    readDelay: Int = 0, stall: Int = 0, patience: Int = 8, needs: Set<Ability> = [],
     script: @escaping @Sendable (MatrixDialect) -> Play
   ) {
     (self.id, self.title, self.why, self.isSmoke, self.isRace) = (id, title, why, isSmoke, isRace)
     (self.outcome, self.sign, self.requests, self.action) = (outcome, sign, requests, action)
-    (self.optsInAlways, self.patience) = (optsInAlways, patience)
+    (self.optsInAlways, self.patience, self.stall) = (optsInAlways, patience, stall)
     (self.route, self.readDelay, self.needs, self.script) = (route, readDelay, needs, script)
   }
 
@@ -107,6 +111,8 @@ package enum Ability: String, CaseIterable, Sendable {
   case keyed
   /// Can read slowly.
   case slow
+  /// Reads nothing while its user takes nothing.
+  case stall
   /// Is a page, which may read what its browser lets it.
   case page
 }

@@ -9,18 +9,21 @@ package struct CellResult: Sendable {
   package let client: ClientWitness?
   package let backend: BackendWitness?
   package let gateway: GatewayWitness?
+  /// Whether the client may leave before the end of the response.
+  package let mayLeaveFirst: Bool
   /// Why it is not expected to be `ok`.
   package let reason: String?
   package let link: String?
 
   package init(
     _ cell: CellID, _ finding: Finding, isFlaky: Bool = false, milliseconds: Int = 0, client: ClientWitness? = nil,
-    backend: BackendWitness? = nil, gateway: GatewayWitness? = nil, expectations: Expectations
+    backend: BackendWitness? = nil, gateway: GatewayWitness? = nil, mayLeaveFirst: Bool = false,
+    expectations: Expectations
   ) {
     self.cell = cell
     self.finding = isFlaky ? Finding(.failed, fault: finding.fault, finding.note) : finding
     (self.isFlaky, self.milliseconds) = (isFlaky, milliseconds)
-    (self.client, self.backend, self.gateway) = (client, backend, gateway)
+    (self.client, self.backend, self.gateway, self.mayLeaveFirst) = (client, backend, gateway, mayLeaveFirst)
     expected = expectations.verdict(of: cell)
     reason = expectations[cell]?.reason
     link = expectations[cell]?.link

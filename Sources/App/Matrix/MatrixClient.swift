@@ -33,6 +33,8 @@ package struct MatrixClient: Sendable, Equatable {
   package let abilities: Set<Ability>
   /// Whether it hangs up at the completion event.
   package let leavesAtCompletion: Bool
+  /// Whether it may leave before the end of the response: at completion, or at the terminal of its dialect.
+  package var mayLeaveFirst: Bool { leavesAtCompletion || dialect != .generic }
   /// Whether one process answers any number of jobs, several at a time.
   package let isShared: Bool
 

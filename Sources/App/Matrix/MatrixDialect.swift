@@ -9,6 +9,11 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
   case openai
   /// Anthropic's messages.
   case anthropic
+  /// MCP's streamable HTTP: a call of a tool, its notifications, and its response.
+  case mcp
+
+  /// Whether the gateway knows its terminal. Otherwise a clean end is `incomplete` to it, and shield holds nothing back.
+  var isKnownToGateway: Bool { self != .mcp }
 
   /// What comes before the first content.
   var opening: [ReceivedEvent] {
@@ -31,6 +36,7 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
     case .generic: [ReceivedEvent(type: "complete", data: #"{"type":"complete"}"#)]
     case .openai: [ReceivedEvent(data: "[DONE]")]
     case .anthropic: [typed("content_block_stop", #""index":0"#), typed("message_stop", "")]
+    case .mcp: [ReceivedEvent(data: #"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":false}}"#)]
     }
   }
 
@@ -46,6 +52,8 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
     case .generic: return ReceivedEvent(type: "error", data: "{\(error)}")
     case .openai: return ReceivedEvent(data: "{\(error)}")
     case .anthropic: return typed("error", error)
+    case .mcp:
+      return ReceivedEvent(data: #"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"overloaded"}}"#)
     }
   }
 
@@ -59,6 +67,7 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
     case .generic: return event.data
     case .openai: return data["choices"]?.array?.first?["delta"]?["content"]?.string
     case .anthropic: return data["delta"]?["text"]?.string
+    case .mcp: return data["params"]?["data"]?.string
     }
   }
 
@@ -73,6 +82,9 @@ package enum MatrixDialect: String, CaseIterable, Sendable {
           + #"[{"index":0,"delta":{"content":"\#(text)"}}]}"#)
     case .anthropic:
       typed("content_block_delta", #""index":0,"delta":{"type":"text_delta","text":"\#(text)"}"#)
+    case .mcp:
+      ReceivedEvent(
+        data: #"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"\#(text)"}}"#)
     }
   }
 

@@ -58,20 +58,36 @@ struct WitnessText {
 
   init(_ result: CellResult) { self.result = result }
 
+  /// Of clients that take only a part.
+  private let leaves: Set<String?> = [Outcome.clientGone.rawValue, Outcome.clientStalled.rawValue]
+
+  // Of a client that leaves at the end, it is chance whether the end or its leaving is seen first.
+  private static let race = "ended or left"
+  private let raced: Set<String?> = [
+    Outcome.clientGone.rawValue, Outcome.completed.rawValue, Outcome.incomplete.rawValue,
+  ]
+
+  private func end(_ text: String) -> String {
+    result.mayLeaveFirst && ["clean", "unfinished"].contains(text) ? Self.race : text
+  }
+
   var object: JSONObject {
     var object = JSONObject()
     object["client"] = result.client.map { .object(client($0)) }
     object["backend"] = result.backend.map {
-      ["requests": JSONValue($0.requests), "ends": .array($0.ends.map { .string($0) })]
+      ["requests": JSONValue($0.requests), "ends": .array($0.ends.map { .string(end($0)) })]
     }
     object["gateway"] = result.gateway.map { gateway in
       .array(
         gateway.streams.map { stream in
-          [
-            "mode": .string(stream.mode), "outcome": stream.outcome.map { .string($0) } ?? .null,
-            "reason": .string(stream.reason),
+          let isRace = result.mayLeaveFirst && raced.contains(stream.outcome)
+          return [
+            "mode": .string(stream.mode),
+            "outcome": isRace ? .string(Self.race) : stream.outcome.map { .string($0) } ?? .null,
+            "reason": .string(isRace ? "" : stream.reason),
+            "protocol": stream.wire.map { .string($0.rawValue) } ?? .null,
             // How much was on its way to a client that left differs from run to run.
-            "events": stream.outcome == Outcome.clientGone.rawValue ? .null : JSONValue(stream.events),
+            "events": isRace || leaves.contains(stream.outcome) ? .null : JSONValue(stream.events),
           ]
         })
     }
@@ -85,7 +101,9 @@ struct WitnessText {
     object["status"] = seen.status.map { JSONValue($0) }
     object["reconnects"] = JSONValue(seen.reconnects)
     object["sawOutcome"] = seen.sawOutcome.map { .string($0) }
-    object["events"] = .string(types(of: seen.events))
+    let hasStalled = result.gateway?.streams.last?.outcome == Outcome.clientStalled.rawValue
+    // How much came before the cut differs from run to run.
+    object["events"] = .string(hasStalled ? "some" : types(of: seen.events))
     return object
   }
 
@@ -98,7 +116,7 @@ struct WitnessText {
     return runs.map { $0.count == 1 ? $0.type : "\($0.type) ×\($0.count)" }.joined(separator: ", ")
   }
 
-  /// The text with `…` for ids of streams, addresses of memory and ports.
+  /// The text with `…` for ids and numbers of streams, addresses of memory and ports.
   func steady(_ text: String) -> String {
     var text = text
     for stream in result.gateway?.streams ?? [] where !stream.id.isEmpty {
@@ -106,6 +124,8 @@ struct WitnessText {
     }
     text.replace(/(127\.0\.0\.1|localhost|port[ =:]+)(['"]?[,:] ?(port=)?)?\d{2,5}/) { "\($0.1)" }
     text.replace(/0x[0-9a-f]{6,}/, with: "0x…")
+    // Streams have numbers in their paths.
+    text.replace(/\/n\d+\b/, with: "/n…")
     text.replace(/\b\d+(\.\d+)? ?(ms|milliseconds|seconds)\b/, with: "… $2")
     return String(text.prefix(300))
   }

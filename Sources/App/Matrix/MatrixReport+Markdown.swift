@@ -14,14 +14,15 @@ extension MatrixReport {
       logged.
 
       `ok`: the truth was seen and nothing was lost. `ok*`: the truth was seen as this client can tell it: an exception, a
-      cut. `blind`: the client can't see it; the footnote says why. `n/a`: the client has no such ability. Cells of a
-      transport that is not in the table's row head were played directly over HTTP/1.1.
+      cut. `blind`: the client can't see it; the footnote says why. `n/a`: the client has no such ability. A row
+      whose head names no transport was played directly over HTTP/1.1. `tls` is HTTP/1.1 over TLS, `h2` is HTTP/2 over
+      TLS; the gateway's log had to show that the client spoke just that. `bare` is without the gateway.
 
       Date: \(startedAt.prefix(10))
       """
     let columns = behaviours.map { "| \($0.id)\($0.isSmoke ? "+" : "") | \($0.title) | \($0.why) |" }
     let what =
-      "## Columns\n\nThose with + are played behind other proxies too.\n\n"
+      "## Columns\n\nThose with + are played over TLS, over HTTP/2 and behind other proxies too.\n\n"
       + "| | what the backend does | why it matters |\n| --- | --- | --- |\n" + columns.joined(separator: "\n")
     return ([head] + tables + [what, notes.text]).filter { !$0.isEmpty }.joined(separator: "\n\n") + "\n"
   }

@@ -33,5 +33,12 @@ package struct Play: Sendable {
     sent += events
   }
 
+  /// Sends the events again and again, as fast as they are taken.
+  mutating func `repeat`(_ events: [ReceivedEvent], times: Int) {
+    let round = events.map { Script.Step.event($0.type == "message" ? nil : $0.type, $0.data, id: $0.id) }
+    steps.append(.repeated(count: times, interval: .zero, round))
+    for _ in 0..<times { sent += events }
+  }
+
   mutating func then(_ step: Script.Step) { steps.append(step) }
 }

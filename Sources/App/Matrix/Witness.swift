@@ -68,6 +68,8 @@ package struct GatewayWitness: Sendable, Equatable {
     package var outcome: String?
     package var reason = ""
     package var events = 0
+    /// What was spoken with the client; `nil` while it is open.
+    package var wire: MatrixTransport.Wire?
 
     package init(id: String, mode: String) { (self.id, self.mode) = (id, mode) }
   }

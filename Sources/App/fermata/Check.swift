@@ -1,3 +1,4 @@
+import Configuration
 import Gateway
 import Loop
 import Time
@@ -36,6 +37,10 @@ extension Verb {
     if let fault = FlagSnapshot.fault(of: configuration.flags) {
       Terminal.error(fault)
       return ExitStatus.invalidFile
+    }
+    if let fault = Surroundings.descriptorFault(configuration) {
+      Terminal.error("fermata check: \(fault)")
+      return ExitStatus.failure
     }
     if isQuiet { return ExitStatus.success }
     warn(of: configuration)

@@ -26,6 +26,7 @@ enum ExitStatus {
     Row("serve", usage, "the command line is wrong"),
     Row("serve", invalidFile, "the configuration or a file that it names is wrong"),
     Row("check", success, "\"fermata serve\" would take it; there may be warnings"),
+    Row("check", failure, "the process may open too few descriptors to serve"),
     Row("check", usage, "the command line is wrong"),
     Row("check", invalidFile, "the configuration or a file that it names is wrong"),
     Row("health", success, "the gateway is alive; with --ready: it takes clients"),

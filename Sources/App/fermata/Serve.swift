@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import Gateway
 import Glibc
@@ -77,6 +78,11 @@ private struct Server {
     case .failure(let error):
       Terminal.error(error.description)
       return ExitStatus.invalidFile
+    }
+    // Before anything is opened: libevent has only words of its own for what is missing then.
+    if let fault = Surroundings.descriptorFault(configuration) {
+      Terminal.error("fermata serve: \(fault)")
+      return ExitStatus.failure
     }
     if let warning = LibeventRelease.installed.warning { Terminal.error("fermata: warning: \(warning)") }
     let isForJournal =

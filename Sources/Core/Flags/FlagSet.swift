@@ -37,7 +37,7 @@ package final class FlagSet: Sendable {
   ) throws(FlagFileError) {
     let parsed: JSONDocument
     do {
-      parsed = try JSONDocument(parsing: text, limits: Self.limits)
+      parsed = try JSONDocument(parsing: text, limits: .flagFile)
     } catch {
       var fault = FlagFault(JSONPointer(), error.message)
       fault.position = error.position
@@ -98,9 +98,6 @@ package final class FlagSet: Sendable {
   var hasPlainVersion: Bool {
     version.unicodeScalars.count <= Self.nameLimit && version.unicodeScalars.allSatisfy(Self.isPrintable)
   }
-
-  /// The file's limits: 1 MiB, and rules of the deepest kind inside flags inside the file.
-  static let limits = JSONLimits(bytes: 1 << 20, depth: RuleLimits.depth + 8)
 
   /// What holds without a file: `stream-closing` is `legacy` for everybody.
   package static let builtIn = withoutFile(giving: "legacy")

@@ -3,9 +3,9 @@ internal import FoundationEssentials
 /// A parsed JSON text that still knows where each value stands.
 package struct JSONDocument: Sendable {
   package let value: JSONValue
-  private let text: [UInt8]
-  private let dialect: JSONDialect
-  private let limits: JSONLimits
+  let text: [UInt8]
+  let dialect: JSONDialect
+  let limits: JSONLimits
 
   /// - Throws: the first place where `text` is not valid, is beyond the limits, or names a member twice.
   package init(

@@ -17,6 +17,20 @@ extension JSONValue {
     return writer.bytes
   }
 
+  /// The same where another text goes on around it.
+  ///
+  /// - Parameters:
+  ///   - indent: levels of two spaces that the lines after the first begin with.
+  ///   - kept: a value, object or array, that is written as `bytes` wherever it stands inside.
+  func serialized(
+    _ layout: JSONLayout, indent: Int, keeping kept: JSONValue = .null, as bytes: ArraySlice<UInt8> = []
+  ) -> [UInt8] {
+    var writer = JSONWriter(layout: layout)
+    if kept.object != nil || kept.array != nil { writer.kept = (kept, bytes) }
+    writer.write(self, indent: indent)
+    return writer.bytes
+  }
+
   package func text(_ layout: JSONLayout = .compact) -> String {
     String(decoding: serialized(layout), as: UTF8.self)
   }
@@ -31,10 +45,18 @@ extension JSONValue {
 private struct JSONWriter {
   let layout: JSONLayout
   var bytes: [UInt8] = []
+  /// What has bytes already.
+  var kept: (value: JSONValue, bytes: ArraySlice<UInt8>)?
 
   private static let lineWidth = 100
 
+  init(layout: JSONLayout) { self.layout = layout }
+
   mutating func write(_ value: JSONValue, indent: Int) {
+    if let kept, kept.value == value {
+      bytes += kept.bytes
+      return
+    }
     switch value {
     case .null: append("null")
     case .bool(let value): append(value ? "true" : "false")

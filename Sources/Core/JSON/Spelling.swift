@@ -11,18 +11,19 @@ package enum Spelling {
     return best?.name
   }
 
-  /// Levenshtein's distance, one row at a time.
+  /// How many letters have to be put in, taken out, changed, or swapped with their neighbour (the optimal string
+  /// alignment distance), one row at a time.
   private static func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-    var row = Array(0...right.count)
+    var (before, last) = ([Int](), Array(0...right.count))
     for (i, byte) in left.enumerated() {
-      var diagonal = row[0]
-      row[0] = i + 1
+      var row = [i + 1]
       for (j, other) in right.enumerated() {
-        let substituted = diagonal + (byte == other ? 0 : 1)
-        diagonal = row[j + 1]
-        row[j + 1] = min(substituted, row[j] + 1, row[j + 1] + 1)
+        var distance = min(last[j] + (byte == other ? 0 : 1), row[j] + 1, last[j + 1] + 1)
+        if i > 0, j > 0, byte == right[j - 1], left[i - 1] == other { distance = min(distance, before[j - 1] + 1) }
+        row.append(distance)
       }
+      (before, last) = (last, row)
     }
-    return row[right.count]
+    return last[right.count]
   }
 }

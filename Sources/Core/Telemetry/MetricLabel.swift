@@ -7,6 +7,19 @@ package protocol MetricLabel: CaseIterable, Sendable {
   var labelIndex: Int { get }
   /// The label's value in the exposition.
   var labelText: String { get }
+  /// A label of another name that series of this value have beside it; `nil`: none.
+  var companion: LabelCompanion? { get }
+}
+
+/// A label that only some values of another label have. To Prometheus a label that is missing is an empty one.
+package struct LabelCompanion: Sendable {
+  let name: String
+  let text: String
+
+  package init(_ name: String, _ text: String) {
+    self.name = name
+    self.text = text
+  }
 }
 
 extension MetricLabel where Self: RawRepresentable, RawValue == Int {
@@ -15,6 +28,7 @@ extension MetricLabel where Self: RawRepresentable, RawValue == Int {
 
 extension MetricLabel {
   package var labelText: String { "\(self)" }
+  package var companion: LabelCompanion? { nil }
 }
 
 extension MetricLabel where Self: RawRepresentable, RawValue == String {

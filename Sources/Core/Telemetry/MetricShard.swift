@@ -38,10 +38,14 @@ package final class MetricShard {
 
   /// The series of one value of an open label. Resolved once for a stream or an upstream, then used as often as
   /// wanted, **on this shard only**.
+  ///
+  /// - Parameter showsUnused: whether the series are there before they have a number that is not 0.
   package func resolve<Handle, each Label: MetricLabel>(
-    _ family: OpenFamily<Handle, repeat each Label>, _ value: String
+    _ family: OpenFamily<Handle, repeat each Label>, _ value: String, showsUnused: Bool = true
   ) -> Family<Handle, repeat each Label> {
-    family.family(slot: openNames[family.open].slot(of: value))
+    let slot = openNames[family.open].slot(of: value)
+    if !showsUnused { openNames[family.open].hidesUnused.insert(slot) }
+    return family.family(slot: slot)
   }
 
   package func value(_ counter: Counter) -> Int { counts[counter.index] }
@@ -67,6 +71,8 @@ package final class MetricShard {
 struct OpenNames: Sendable {
   private(set) var names: [String] = []
   private var slots: [String: Int] = [:]
+  /// Places whose series are not shown while they are 0.
+  var hidesUnused: Set<Int> = []
 
   static let other = openLabelValueLimit
 
@@ -115,7 +121,7 @@ package struct MetricSnapshot: Sendable {
   /// Adds the numbers of another shard of the same registry.
   package mutating func merge(_ other: MetricSnapshot) {
     precondition(other.counts.count == counts.count && other.reals.count == reals.count)
-    for metric in registry.metrics where metric.aliasScale == nil {
+    for metric in registry.metrics {
       guard let open = metric.open else {
         for series in metric.combinations.indices { add(metric, series, from: other, series) }
         continue
@@ -124,6 +130,7 @@ package struct MetricSnapshot: Sendable {
       for slot in other.openNames[open.number].usedSlots {
         let name = other.openNames[open.number].name(slot)
         let target = slot == OpenNames.other ? slot : openNames[open.number].slot(of: name)
+        if other.openNames[open.number].hidesUnused.contains(slot) { openNames[open.number].hidesUnused.insert(target) }
         for series in 0..<width { add(metric, target * width + series, from: other, slot * width + series) }
       }
     }

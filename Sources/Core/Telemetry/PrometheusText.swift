@@ -3,7 +3,7 @@ package import Bytes
 /// Writes a snapshot in the text exposition format, version 0.0.4.
 ///
 /// Metrics stand in the order of their definition, series in label order, open labels by name: two scrapes of the
-/// same state are the same bytes.
+/// same state are the same bytes. A metric without series has its header all the same.
 package enum PrometheusText {
   package static let contentType: StaticString = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -11,7 +11,8 @@ package enum PrometheusText {
     for metric in snapshot.registry.metrics {
       writeHeader(metric, to: &out)
       guard let open = metric.open else {
-        for (series, labels) in metric.combinations.enumerated() {
+        for (series, labels) in metric.combinations.enumerated()
+        where metric.showsUnused || snapshot.isUsed(metric, series) {
           writeSeries(metric, series, labels, snapshot, to: &out)
         }
         continue
@@ -46,8 +47,10 @@ package enum PrometheusText {
     for slot in names.usedSlots.sorted(by: { names.name($0) < names.name($1) }) {
       // `other` shows up only when something had to be put there.
       if slot == OpenNames.other && names.names.count < openLabelValueLimit { continue }
+      let showsUnused = metric.showsUnused && !names.hidesUnused.contains(slot)
       let front = open.name + "=\"" + escaped(names.name(slot)) + "\""
-      for (series, labels) in metric.combinations.enumerated() {
+      for (series, labels) in metric.combinations.enumerated()
+      where !metric.leftOut.contains(series) && (showsUnused || snapshot.isUsed(metric, slot * width + series)) {
         let text = labels.isEmpty ? front : front + "," + labels
         writeSeries(metric, slot * width + series, text, snapshot, to: &out)
       }
@@ -89,7 +92,6 @@ package enum PrometheusText {
     to out: inout ByteBuffer
   ) {
     var count = 0
-    let scale = metric.aliasScale ?? 1
     for bucket in 0...histogram.bounds.count {
       count += snapshot.counts[histogram.firstBucket + bucket]
       out.append(metric.name)
@@ -100,13 +102,13 @@ package enum PrometheusText {
       }
       out.append("le=\"")
       let bound = histogram.bounds.lowerBound + bucket
-      append(bucket < histogram.bounds.count ? snapshot.registry.bounds[bound] * scale : .infinity, to: &out)
+      append(bucket < histogram.bounds.count ? snapshot.registry.bounds[bound] : .infinity, to: &out)
       out.append("\"} ")
       out.append(decimal: count)
       out.append(UInt8(ascii: "\n"))
     }
     writeName(metric.name, "_sum", labels, to: &out)
-    append(snapshot.reals[histogram.sum] * scale, to: &out)
+    append(snapshot.reals[histogram.sum], to: &out)
     out.append(UInt8(ascii: "\n"))
     writeName(metric.name, "_count", labels, to: &out)
     out.append(decimal: count)
@@ -149,5 +151,19 @@ package enum PrometheusText {
       }
     }
     return result
+  }
+}
+
+extension MetricSnapshot {
+  /// Whether a series of the metric has a number that is not 0.
+  fileprivate func isUsed(_ metric: MetricDefinition, _ series: Int) -> Bool {
+    let layout = metric.layout
+    switch metric.kind {
+    case .counter: return counts[layout.countStart + series] != 0
+    case .gauge: return reals[layout.realStart + series] != 0
+    case .histogram:
+      let start = layout.countStart + series * layout.bucketCount
+      return counts[start..<start + layout.bucketCount].contains { $0 != 0 }
+    }
   }
 }

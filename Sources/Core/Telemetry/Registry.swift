@@ -59,8 +59,10 @@ struct MetricDefinition: Sendable {
   let open: OpenLabel?
   /// The fixed labels of each combination as text: `mode="legacy",result="acked"`; one empty text without labels.
   let combinations: [String]
-  /// Another name of a metric that is defined before it, whose numbers it shows times this; `nil`: it has its own.
-  var aliasScale: Double?
+  /// Whether a series is there before it has counted anything.
+  let showsUnused: Bool
+  /// Combinations that never come.
+  var leftOut: Set<Int> = []
 
   var seriesCount: Int { combinations.count * (open == nil ? 1 : openLabelValueLimit + 1) }
 }
@@ -100,10 +102,12 @@ package struct RegistryBuilder {
   }
 
   /// - Parameter labels: the names of the labels, one for each type of the result.
+  /// - Parameter showsUnused: whether a series is there before it has counted anything. Rates miss what the first
+  ///   scrape of a series brings, so this is for details only: no alert asks for them.
   package mutating func counters<each Label: MetricLabel>(
-    _ name: StaticString, _ help: StaticString, by labels: String...
+    _ name: StaticString, _ help: StaticString, by labels: String..., showsUnused: Bool = true
   ) -> Family<Counter, repeat each Label> {
-    family(name, help, .counter, labels)
+    family(name, help, .counter, labels, showsUnused: showsUnused)
   }
 
   package mutating func gauges<each Label: MetricLabel>(
@@ -133,44 +137,51 @@ package struct RegistryBuilder {
     openFamily(name, help, .gauge(merge), open, labels)
   }
 
+  /// A series is there from its first value on: one that is never observed would be two dozen lines of zeros.
   package mutating func histograms<each Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, open: String, by labels: String..., bounds: [Double]
   ) -> OpenFamily<Histogram, repeat each Label> {
-    openFamily(name, help, .histogram, open, labels, bounds: bounds)
+    openFamily(name, help, .histogram, open, labels, bounds: bounds, showsUnused: false)
+  }
+
+  /// The combination `labels` of a family never comes, and is not written.
+  package mutating func leaveOut<each Label: MetricLabel>(
+    _ labels: repeat each Label, of family: OpenFamily<Counter, repeat each Label>
+  ) {
+    var series = 0
+    var position = 0
+    for value in repeat each labels {
+      series += family.strides.values[position] * value.labelIndex
+      position += 1
+    }
+    let place = metrics.firstIndex { metric in
+      guard case .counter = metric.kind else { return false }
+      return metric.layout.countStart == family.layout.countStart
+    }
+    guard let place else { preconditionFailure("a family of another registry") }
+    metrics[place].leftOut.insert(series)
   }
 }
 
 extension RegistryBuilder {
-  /// Another name for a histogram, with its values and bounds times `scale`. It takes no room of its own.
-  package mutating func alias<each Label: MetricLabel>(
-    _ name: StaticString, _ help: StaticString, of family: OpenFamily<Histogram, repeat each Label>, scale: Double
-  ) {
-    let name = "\(name)"
-    precondition(MetricName.isMetric(name) && !metrics.contains { $0.name == name }, "not a new metric name")
-    guard let target = metrics.first(where: { $0.layout.countStart == family.layout.countStart && $0.kind.isHistogram })
-    else { preconditionFailure("the metric that an alias stands for is defined before it") }
-    metrics.append(
-      MetricDefinition(
-        name: name, help: "\(help)", kind: target.kind, layout: target.layout, open: target.open,
-        combinations: target.combinations, aliasScale: scale))
-  }
-
   private mutating func family<Handle, each Label: MetricLabel>(
-    _ name: StaticString, _ help: StaticString, _ kind: MetricKind, _ labels: [String], bounds: [Double] = []
+    _ name: StaticString, _ help: StaticString, _ kind: MetricKind, _ labels: [String], bounds: [Double] = [],
+    showsUnused: Bool = true
   ) -> Family<Handle, repeat each Label> {
     let (texts, strides) = combine(labels, (repeat (each Label).self))
-    let layout = add(name, help, kind, combinations: texts, bounds: bounds)
+    let layout = add(name, help, kind, combinations: texts, bounds: bounds, showsUnused: showsUnused)
     return Family(layout: layout, strides: strides, firstSeries: 0)
   }
 
   private mutating func openFamily<Handle, each Label: MetricLabel>(
     _ name: StaticString, _ help: StaticString, _ kind: MetricKind, _ open: String, _ labels: [String],
-    bounds: [Double] = []
+    bounds: [Double] = [], showsUnused: Bool = true
   ) -> OpenFamily<Handle, repeat each Label> {
     let (texts, strides) = combine(labels, (repeat (each Label).self))
     let label = OpenLabel(name: open, number: openLabels)
     openLabels += 1
-    let layout = add(name, help, kind, open: label, combinations: texts, bounds: bounds)
+    let layout = add(
+      name, help, kind, open: label, combinations: texts, bounds: bounds, showsUnused: showsUnused)
     return OpenFamily(layout: layout, strides: strides, open: label.number, seriesPerValue: texts.count)
   }
 
@@ -188,7 +199,7 @@ extension RegistryBuilder {
     for (name, texts) in zip(names, values) {
       precondition(MetricName.isLabel(name), "not a label name")
       combinations = combinations.flatMap { front in
-        texts.map { (front.isEmpty ? "" : front + ",") + name + "=\"" + PrometheusText.escaped($0) + "\"" }
+        texts.map { (front.isEmpty ? "" : front + ",") + name + "=\"" + $0 + "\"" }
       }
     }
     var strides = LabelStrides()
@@ -200,16 +211,20 @@ extension RegistryBuilder {
     return (combinations, strides)
   }
 
+  /// What stands between the quotes of a label, escaped; a companion's name and text follow there.
   private static func texts<Label: MetricLabel>(of type: Label.Type) -> [String] {
     Label.allCases.enumerated().map { place, value in
       precondition(value.labelIndex == place, "labelIndex must count the cases in order")
-      return value.labelText
+      let text = PrometheusText.escaped(value.labelText)
+      guard let companion = value.companion else { return text }
+      precondition(MetricName.isLabel(companion.name), "not a label name")
+      return text + "\"," + companion.name + "=\"" + PrometheusText.escaped(companion.text)
     }
   }
 
   private mutating func add(
     _ name: StaticString, _ help: StaticString, _ kind: MetricKind, open: OpenLabel? = nil,
-    combinations: [String] = [""], bounds added: [Double] = []
+    combinations: [String] = [""], bounds added: [Double] = [], showsUnused: Bool = true
   ) -> SeriesLayout {
     let name = "\(name)"
     precondition(MetricName.isMetric(name), "not a metric name")
@@ -218,7 +233,8 @@ extension RegistryBuilder {
     let layout = SeriesLayout(
       countStart: countPlaces, realStart: realPlaces, bounds: bounds.count..<bounds.count + added.count)
     let metric = MetricDefinition(
-      name: name, help: "\(help)", kind: kind, layout: layout, open: open, combinations: combinations)
+      name: name, help: "\(help)", kind: kind, layout: layout, open: open, combinations: combinations,
+      showsUnused: showsUnused)
     switch kind {
     case .counter: countPlaces += metric.seriesCount
     case .gauge: realPlaces += metric.seriesCount

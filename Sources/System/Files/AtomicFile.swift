@@ -46,7 +46,8 @@ package enum AtomicFile {
 
   /// Hidden and unlike what any tool reads, in the same directory because a rename does not cross file systems.
   private static func temporaryPath(for path: String) -> String {
-    let unique = "\(getpid()).\(UInt64.random(in: .min ... .max))"
+    // Short, because it stands in messages.
+    let unique = "\(getpid()).\(String(UInt32.random(in: .min ... .max), radix: 36))"
     return "\(FilePath.directory(of: path))/.\(FilePath.name(of: path)).\(unique).tmp"
   }
 

@@ -31,7 +31,13 @@ package struct FileLock: ~Copyable {
       return try access.open(path, O_RDWR)
     } catch {
       guard case .permissionDenied = error else { throw error }
-      return try Descriptor(path, O_RDONLY | O_NOFOLLOW)
+      let denied = error
+      do throws(FileError) {
+        return try Descriptor(path, O_RDONLY | O_NOFOLLOW)
+      } catch .notFound {
+        // There is none, and none may be made.
+        throw denied
+      }
     }
   }
 
@@ -86,6 +92,7 @@ package struct FileLock: ~Copyable {
 /// - Parameter access: mode and group of a new file; without it only its owner may read it.
 package func appendLine(_ path: String, _ bytes: [UInt8], access: SharedAccess? = nil) throws(FileError) {
   let file = try open(path, access)
+  guard FileStat(try file.status()).isRegularFile else { throw .notAFile(path: path) }
   let size = try file.status().st_size
   do throws(FileError) {
     try file.write(bytes.span)
@@ -97,7 +104,9 @@ package func appendLine(_ path: String, _ bytes: [UInt8], access: SharedAccess? 
   try file.synchronize()
 }
 
+/// Non-blocking, so that a FIFO put in the file's place does not hang the writer.
 private func open(_ path: String, _ access: SharedAccess?) throws(FileError) -> Descriptor {
-  guard let access else { return try Descriptor(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, mode: 0o600) }
-  return try access.open(path, O_WRONLY | O_APPEND)
+  let flags = O_WRONLY | O_APPEND | O_NONBLOCK
+  guard let access else { return try Descriptor(path, flags | O_CREAT | O_NOFOLLOW, mode: 0o600) }
+  return try access.open(path, flags)
 }

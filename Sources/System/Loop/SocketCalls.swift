@@ -92,12 +92,17 @@ package enum SocketCalls {
     return Int(count)
   }
 
-  /// Bytes that the peer's kernel has acknowledged since the connection was made; 0 where the kernel doesn't say.
+  /// Bytes that the peer's kernel has acknowledged since the connection was made.
+  ///
+  /// A Unix socket has no such number: there it is a large one less what the peer has not read yet, which grows too as the
+  /// peer reads, but falls as bytes are sent.
   package static func acknowledgedBytes(of descriptor: Int32) -> UInt64 {
     unsafe withUnsafeTemporaryAllocation(byteCount: tcpInfoLength, alignment: 8) { buffer in
       var length = socklen_t(tcpInfoLength)
       let result = unsafe getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, buffer.baseAddress, &length)
-      guard result == 0, Int(length) >= tcpInfoLength else { return 0 }
+      guard result == 0, Int(length) >= tcpInfoLength else {
+        return 1 << 40 - UInt64(max(0, unacknowledgedBytes(of: descriptor)))
+      }
       return unsafe buffer.load(fromByteOffset: acknowledgedOffset, as: UInt64.self)
     }
   }

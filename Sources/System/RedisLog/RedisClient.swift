@@ -6,12 +6,10 @@ package import TLS
 /// channels.
 package final class RedisClient {
   package let loop: EventLoop
-  package private(set) var settings: RedisSettings
+  package var settings: RedisSettings { connections.settings }
   package let store: RunRecords
-  private let dialer: Dialer
-  private var transport: any RedisTransport
+  private let connections: RedisConnections
 
-  private var connections: [RedisConnection]
   private var madeFollower: RedisFollower?
   private var madeChannels: RedisChannels?
   private var madeCancelWatch: CancelWatch?
@@ -22,36 +20,26 @@ package final class RedisClient {
   /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
   package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
     self.loop = loop
-    self.settings = settings
-    self.dialer = dialer
-    transport = Self.makeTransport(settings, dialer, tls)
-    let redis = Self.makeConnection("commands", loop: loop, transport: transport, settings: settings)
-    store = RunRecords(redis: redis, settings: settings)
-    connections = [redis]
-    followMoves()
+    connections = RedisConnections("commands", dialer: dialer, settings: settings, tls: tls)
+    store = RunRecords(redis: connections.commands, settings: settings)
   }
 
-  /// Another server is the primary now: what is sent to the former one would be lost.
-  private func followMoves() {
-    transport.onMove = { [weak self] in
-      guard let self else { return }
-      for connection in connections { connection.moveOn(because: RedisClient.moved) }
-    }
-  }
-
-  static let moved = "Sentinel names another primary"
+  /// Connections that it has, or tries to have.
+  package var connectionCount: Int { connections.count }
 
   /// Runs that are written elsewhere.
   package var follower: RedisFollower {
     if let madeFollower { return madeFollower }
-    let follower = RedisFollower(store: store, blocking: makeConnection("blocking"), channels: channels)
+    // Of a cluster no command may name keys of several slots: there each run is read for itself.
+    let blocking = settings.cluster == nil ? connections.make("blocking") : nil
+    let follower = RedisFollower(store: store, blocking: blocking, channels: channels)
     madeFollower = follower
     return follower
   }
 
   package var channels: RedisChannels {
     if let madeChannels { return madeChannels }
-    let channels = RedisChannels(redis: makeConnection("channels"))
+    let channels = RedisChannels(redis: connections.make("channels"))
     madeChannels = channels
     return channels
   }
@@ -101,11 +89,7 @@ package final class RedisClient {
   }
 
   /// What has happened on all its connections.
-  package var counts: RedisConnection.Counts {
-    connections.reduce(into: RedisConnection.Counts()) { sum, connection in
-      sum.add(connection.counts)
-    }
-  }
+  package var counts: RedisConnection.Counts { connections.counts }
 
   /// Connects, so that the first run does not have to wait for it.
   package func start() { store.redis.start() }
@@ -118,63 +102,10 @@ package final class RedisClient {
     madeStatusBoard?.close()
     madeChannels?.close()
     madeFollower?.close()
-    for connection in connections { connection.close() }
-    transport.close()
+    connections.close()
   }
 
   /// Takes over another account, other time limits and another trust for the same Redis: for all connections, those of
   /// runs that are going on too.
-  package func adopt(_ wanted: RedisSettings, tls: TLSContext?) {
-    settings = settings.withAccount(of: wanted)
-    transport.close()
-    transport = Self.makeTransport(settings, dialer, tls)
-    followMoves()
-    for connection in connections {
-      connection.limits = Self.limits(settings)
-      var greeting = connection.greeting
-      greeting.user = settings.user
-      greeting.password = settings.password
-      connection.adopt(greeting, over: transport)
-    }
-  }
-
-  static func makeTransport(
-    _ settings: RedisSettings, _ dialer: Dialer, _ tls: TLSContext?
-  ) -> any RedisTransport {
-    func reach(_ address: RedisAddress) -> any RedisTransport {
-      guard let tls else { return PlainRedisTransport(dialer: dialer, host: address.host, port: address.port) }
-      return EncryptedRedisTransport(dialer: dialer, host: address.host, port: address.port, context: tls)
-    }
-    guard let sentinel = settings.sentinel else {
-      return reach(RedisAddress(host: settings.host, port: settings.port))
-    }
-    return SentinelTransport(
-      loop: dialer.loop, sentinel: sentinel, clientName: settings.clientName, reach: reach)
-  }
-
-  static func limits(_ settings: RedisSettings) -> RedisConnection.Limits {
-    var limits = RedisConnection.Limits()
-    limits.connect = settings.connectTimeout
-    limits.command = settings.commandTimeout
-    return limits
-  }
-
-  private func makeConnection(_ purpose: String) -> RedisConnection {
-    let connection = Self.makeConnection(purpose, loop: loop, transport: transport, settings: settings)
-    connections.append(connection)
-    return connection
-  }
-
-  static func makeConnection(
-    _ purpose: String, loop: EventLoop, transport: any RedisTransport, settings: RedisSettings
-  ) -> RedisConnection {
-    var greeting = RedisConnection.Greeting()
-    greeting.user = settings.user
-    greeting.password = settings.password
-    greeting.database = settings.database
-    // Redis takes no spaces in a name.
-    greeting.name = settings.clientName.isEmpty ? "" : "\(settings.clientName)-\(purpose)"
-    greeting.allowsCluster = settings.usesHashTags
-    return RedisConnection(loop: loop, transport: transport, greeting: greeting, limits: limits(settings))
-  }
+  package func adopt(_ wanted: RedisSettings, tls: TLSContext?) { connections.adopt(wanted, tls: tls) }
 }

@@ -38,9 +38,7 @@ package final class RedisProbe {
 
   private func look() {
     let redis = client.store.redis
-    if redis.server.isUnsupported {
-      refusal = redis.server.refusal(as: .primary, allowsCluster: client.settings.usesHashTags)
-    }
+    refusal = redis.refusal
     let isOver = redis.isReady || redis.counts.failures > 0 || client.loop.readClock() >= end
     if isOver { client.loop.stop() } else { lookAgain() }
   }

@@ -21,11 +21,14 @@ package struct SentinelSettings: Equatable, Sendable {
 
 /// Where Redis is and how it is used. Prints without its password.
 package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
-  /// With Sentinel: the first of them.
+  /// With Sentinel or of a cluster: the first of them.
   package var host = "127.0.0.1"
   package var port: UInt16 = 6379
   /// Who is asked where Redis is; `nil` when it is at `host` and `port`.
   package var sentinel: SentinelSettings?
+  /// Servers of a Redis Cluster, never empty; `nil` when it is no cluster. Then `host` and `port` are the first's, the
+  /// database is 0, and hash tags are used.
+  package var cluster: [RedisAddress]?
   /// For Redis and for the Sentinels.
   package var usesTLS = false
   package var user: String?
@@ -58,14 +61,18 @@ package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
   /// Whether both name the same data on the same server, whatever account they use.
   package func isSamePlace(as other: RedisSettings) -> Bool {
     guard usesTLS == other.usesTLS, database == other.database else { return false }
-    guard let sentinel else { return other.sentinel == nil && host == other.host && port == other.port }
+    // Of a cluster too some servers may be named here and others there.
+    if let cluster { return other.cluster?.contains { cluster.contains($0) } ?? false }
+    guard let sentinel else {
+      return other.sentinel == nil && other.cluster == nil && host == other.host && port == other.port
+    }
     // Of a group's Sentinels some may be named here and others there; the name alone says little: most use the usual one.
     guard let others = other.sentinel, sentinel.primary == others.primary else { return false }
     return sentinel.addresses.contains { others.addresses.contains($0) }
   }
 
-  /// Everybody who is to be found: Redis, or the Sentinels.
-  package var addresses: [RedisAddress] { sentinel?.addresses ?? [RedisAddress(host: host, port: port)] }
+  /// Everybody who is to be found: Redis, the Sentinels, or the servers of the cluster.
+  package var addresses: [RedisAddress] { sentinel?.addresses ?? cluster ?? [RedisAddress(host: host, port: port)] }
 
   /// The same with another's account and time limits of a connection.
   package func withAccount(of other: RedisSettings) -> RedisSettings {
@@ -86,6 +93,7 @@ package struct RedisSettings: Equatable, Sendable, CustomStringConvertible {
       return "\(scheme)+sentinel://\(sentinel.primary)@\(places)/\(database)"
     }
     let account = user == nil && password == nil ? "" : "\(user ?? ""):***@"
+    if let cluster { return "\(scheme)+cluster://\(account)\(cluster.map(\.description).joined(separator: ","))/0" }
     return "\(scheme)://\(account)\(RedisAddress(host: host, port: port))/\(database)"
   }
 }

@@ -13,12 +13,16 @@ package struct RedisAddress: Hashable, Sendable, CustomStringConvertible {
 
 /// What is wrong with the URL of a Redis. Holds nothing of the URL, which may hold a password.
 package enum RedisURLError: String, Error, Sendable, CustomStringConvertible {
-  case scheme = "must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://"
+  case scheme = """
+    must begin with redis://, redis+sentinel:// or redis+cluster://, or over TLS with rediss://, rediss+sentinel:// or \
+    rediss+cluster://
+    """
   case credentials = "the user and password before @ are not valid; write special characters as %XX"
   case primary = "before @ stands the name of the primary that the Sentinels watch: letters, digits, '.', '-' and '_'"
   case host = "the host is missing or not valid"
   case port = "the port is not a number from 1 to 65535"
   case database = "the path must be a database number, as in /0"
+  case clusterDatabase = "a Redis Cluster has no database but 0"
   case extra = "a query or a fragment is not allowed"
 
   package var description: String { rawValue }
@@ -26,7 +30,8 @@ package enum RedisURLError: String, Error, Sendable, CustomStringConvertible {
 
 extension RedisSettings {
   /// Reads `redis://[[user]:password@]host[:port][/database]`, or
-  /// `redis+sentinel://primary@host[:port][,host[:port]…][/database]`; `rediss` for TLS.
+  /// `redis+sentinel://primary@host[:port][,host[:port]…][/database]`, or
+  /// `redis+cluster://[[user]:password@]host[:port][,host[:port]…]`; `rediss` for TLS.
   package init(url: String) throws(RedisURLError) {
     self.init()
     let bytes = Array(url.utf8)
@@ -46,18 +51,27 @@ extension RedisSettings {
     let at = rest.lastIndex(of: "@")
     let account = at.map { rest[..<$0] }
     if let at { rest = rest[rest.index(after: at)...] }
-    if scheme.isSentinel {
+    if scheme.kind == .sentinel {
       try readSentinels(account, rest)
       return
     }
     if let account { try readCredentials(account) }
+    if scheme.kind == .cluster {
+      guard database == 0 else { throw .clusterDatabase }
+      let servers = try Self.addresses(rest, usualPort: port)
+      (host, port, cluster, usesHashTags) = (servers[0].host, servers[0].port, servers, true)
+      return
+    }
     let address = try Self.address(rest, usualPort: port)
     (host, port) = (address.host, address.port)
   }
 
-  private static let schemes: [(text: String, usesTLS: Bool, isSentinel: Bool)] = [
-    ("redis://", false, false), ("rediss://", true, false),
-    ("redis+sentinel://", false, true), ("rediss+sentinel://", true, true),
+  private enum Kind { case server, sentinel, cluster }
+
+  private static let schemes: [(text: String, usesTLS: Bool, kind: Kind)] = [
+    ("redis://", false, .server), ("rediss://", true, .server),
+    ("redis+sentinel://", false, .sentinel), ("rediss+sentinel://", true, .sentinel),
+    ("redis+cluster://", false, .cluster), ("rediss+cluster://", true, .cluster),
   ]
 
   private mutating func readDatabase(_ text: Substring) throws(RedisURLError) {
@@ -78,12 +92,18 @@ extension RedisSettings {
   private mutating func readSentinels(_ name: Substring?, _ places: Substring) throws(RedisURLError) {
     let isName = name?.utf8.allSatisfy { Self.isNameCharacter($0) } ?? false
     guard let name, isName, !name.isEmpty else { throw .primary }
-    var addresses: [RedisAddress] = []
-    for place in places.split(separator: ",", omittingEmptySubsequences: false) {
-      addresses.append(try Self.address(place, usualPort: SentinelSettings.usualPort))
-    }
+    let addresses = try Self.addresses(places, usualPort: SentinelSettings.usualPort)
     sentinel = SentinelSettings(primary: String(name), addresses: addresses)
     (host, port) = (addresses[0].host, addresses[0].port)
+  }
+
+  /// - Returns: at least one.
+  private static func addresses(_ places: Substring, usualPort: UInt16) throws(RedisURLError) -> [RedisAddress] {
+    var addresses: [RedisAddress] = []
+    for place in places.split(separator: ",", omittingEmptySubsequences: false) {
+      addresses.append(try address(place, usualPort: usualPort))
+    }
+    return addresses
   }
 
   private static func address(_ text: Substring, usualPort: UInt16) throws(RedisURLError) -> RedisAddress {

@@ -25,8 +25,9 @@ package final class LingeringClose {
   /// How long the peer may acknowledge nothing, or say nothing once it has everything.
   private let timeout: Nanoseconds
   private var end: MonotonicTime
-  /// What the peer had acknowledged when that was last looked at; `nil` before the first look.
-  private var acknowledged: UInt64?
+  /// What the peer had acknowledged, less what the socket had not taken, when that was last looked at; `nil` before the
+  /// first look.
+  private var acknowledged: Int64?
   private let resets: Bool
   private var completion: ((CloseResult) -> Void)?
   private var handle: DeadlineHandle?
@@ -121,7 +122,7 @@ extension LingeringClose: DeadlineMember {
   /// Whether the peer has taken something since this was last asked, or was not asked before. Then it has its time again.
   private func hasProgressed(at now: MonotonicTime) -> Bool {
     let before = acknowledged
-    let known = connection.acknowledgedBytes
+    let known = Int64(clamping: connection.acknowledgedBytes) - Int64(connection.queuedBytes)
     acknowledged = known
     if let before, known <= before { return false }
     end = now + timeout

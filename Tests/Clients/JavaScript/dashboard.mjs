@@ -207,7 +207,7 @@ const SCENES = {
       assert.deepEqual([main[1], main[4], main[6]], ["5", "9", "17"]);
       assert.ok(seen.routes.some(([route]) => route === name), JSON.stringify(seen.routes));
       assert.equal(await execute("return window.hit === undefined"), true);
-      assert.match(seen.wrong, /Route main: 9 of 12 streams ended badly/);
+      assert.match(seen.wrong, /Route main: 9 of 12 answers were bad/);
       for (const [size, width, height] of [["phone", 360, 640], ["desktop", 1400, 900]]) {
         await cdp("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: size === "phone" });
         for (const scheme of ["light", "dark"]) {
@@ -243,6 +243,72 @@ const SCENES = {
       await until("the end", look, ({ ended }) => ended[0]?.[1]?.includes("upstream_truncated"), 60);
       for (const { close } of [stream, other, cut]) close();
     } finally {
+      await gateway.stop();
+    }
+  },
+
+  "a stream opens to its attempts; what backends answered, their last fault and the limit of an end are shown": async () => {
+    const closed = createServer();
+    await new Promise((resolve) => closed.listen(0, "127.0.0.1", resolve));
+    const down = `http://127.0.0.1:${closed.address().port}`;
+    await new Promise((resolve) => closed.close(resolve));
+    const gateway = await startGateway({
+      upstreams: { down: { url: down }, up: { url: upstream } },
+      routes: [{ name: "main", upstreams: ["down", "up"], stream: { idle: "4s" } }],
+    });
+    const stream = open(`${gateway.url}/some/path?how=hang`);
+    try {
+      await show(gateway);
+      await until("the stream", look, ({ streams }) => streams[0]?.[10] === "open");
+      await execute(`document.querySelector("#streams-table button.plain").click()`);
+      const facts = await execute(`return Object.fromEntries([...document.querySelectorAll("#one-list dt")]
+        .map((name) => [name.textContent, name.nextSibling.textContent]))`);
+      await picture("one");
+      assert.match(facts["Attempt 1"], /^down: connect failed after \d+ ms$/);
+      assert.equal(facts["Attempt 2"], "up: answered");
+      assert.equal(facts.Path, "/some/path");
+      assert.match(facts["First event"], /^after /);
+      await execute(`document.querySelector("#one button").click()`);
+      const seen = await until("the end", look, ({ ended }) => ended[0]?.[1]?.includes("idle_timeout"), 120);
+      assert.equal(seen.ended[0][9], "stream.idle");
+      const [first, second] = seen.backends;
+      assert.match(first[9], /^\d\d:\d\d:\d\d connect failed /);
+      assert.equal(first[8], "\u2013");
+      assert.match(second[8], /^200: 1$/);
+      assert.match(second[9], /idle timeout/);
+      assert.equal(seen.routes[0][7], "200: 1");
+      assert.deepEqual(await execute(`return [...document.querySelectorAll("#rollout-list dt")].slice(-2).map(({ textContent }) => textContent)`),
+        ["This phase", "Legacy streams since the start"]);
+    } finally {
+      stream.close();
+      await gateway.stop();
+    }
+  },
+
+  "an outage is told: a backend that answers 500, requests that find no backend": async () => {
+    const failing = createServer((_, response) => response.writeHead(500).end("no"));
+    await new Promise((resolve) => failing.listen(0, "127.0.0.1", resolve));
+    const closed = createServer();
+    await new Promise((resolve) => closed.listen(0, "127.0.0.1", resolve));
+    const down = `http://127.0.0.1:${closed.address().port}`;
+    await new Promise((resolve) => closed.close(resolve));
+    const gateway = await startGateway({
+      upstreams: { failing: { url: `http://127.0.0.1:${failing.address().port}` }, down: { url: down } },
+      routes: [{ name: "f", path: "/f", upstreams: "failing" }, { name: "d", path: "/*", upstreams: "down" }],
+    });
+    try {
+      for (let count = 0; count < 40; count++) {
+        assert.equal(await status(`${gateway.url}/f`), 500);
+        assert.ok((await status(`${gateway.url}/d`)) >= 502);
+      }
+      await show(gateway);
+      const seen = await until("what is wrong", look, ({ wrong }) => /Backend failing/.test(wrong));
+      assert.match(seen.wrong, /Backend failing answered 500 to 40 of 40 requests/);
+      assert.match(seen.wrong, /Route d: 40 of 40 answers were bad/);
+      assert.doesNotMatch(seen.wrong, /Route f/);
+      assert.deepEqual(seen.routes.find(([route]) => route === "d").slice(3, 5), ["0.0 %", "40"]);
+    } finally {
+      failing.close();
       await gateway.stop();
     }
   },

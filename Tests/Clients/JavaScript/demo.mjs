@@ -135,11 +135,31 @@ const SCENES = {
   },
 };
 
+/** At the width of a phone nothing stands beside the page, and what it says can be read. */
+async function checkPhone() {
+  const size = { width: 360, height: 800, deviceScaleFactor: 1, mobile: true };
+  await browser.do("POST", "/goog/cdp/execute", { cmd: "Emulation.setDeviceMetricsOverride", params: size });
+  await open("pace=20");
+  await press("start");
+  await until("the end", ({ ours: [one] }) => one?.status === "done");
+  const [width, narrowest, overlaps] = await execute(`
+    const boxes = (selector) => [...document.querySelectorAll(selector)].map((each) => each.getBoundingClientRect());
+    const buttons = boxes("button");
+    return [document.documentElement.scrollWidth, Math.min(...boxes("dd").map(({ width }) => width)),
+      buttons.some((one) => buttons.some((other) => one !== other && one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom))];`);
+  await browser.do("POST", "/goog/cdp/execute", { cmd: "Emulation.clearDeviceMetricsOverride", params: {} });
+  assert.ok(width <= 360, `the page is ${width} wide`);
+  assert.ok(narrowest > 120, `a fact is ${narrowest} wide`);
+  assert.equal(overlaps, false, "buttons lie on each other");
+}
+
 try {
   const isReactHere = existsSync("/usr/share/nodejs/react-dom/umd/react-dom.production.min.js");
   for (const [kind, query] of [["React", "pace=60"], ["no React", "pace=60&plain"]]) {
     if (kind === "React" && !isReactHere) continue;
-    for (const [name, play] of Object.entries(SCENES)) {
+    const scenes = kind === "React" ? SCENES : { ...SCENES, "at the width of a phone": checkPhone };
+    for (const [name, play] of Object.entries(scenes)) {
       let problem = "";
       try {
         await open(query);

@@ -71,6 +71,14 @@ step("types are strict for the newest TypeScript", deno, [
   `${library}/src/core.js`,
 ]);
 
+// Its reference is made of them: deno doc --html --output=FOLDER src/*.d.ts
+const declarations = readdirSync(path.join(library, "src")).filter((name) => name.endsWith(".d.ts"));
+step("every public name and member has a comment", deno, [
+  "doc",
+  "--lint",
+  ...declarations.map((name) => path.join(library, "src", name)),
+]);
+
 const packed = mkdtempSync(path.join(tmpdir(), "fermata-pack-"));
 const place = path.join(packed, "node_modules/fermata-client");
 const modules = readdirSync(path.join(library, "src"));

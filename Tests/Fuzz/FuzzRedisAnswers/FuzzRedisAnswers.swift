@@ -12,7 +12,8 @@ import Time
 /// - nothing traps, and no number overflows;
 /// - each question is answered once, by an answer or by a failure;
 /// - what is followed comes in order, each block once, and nothing comes behind the end;
-/// - the result does not depend on how the bytes are cut, as far as the blocks go.
+/// - the result does not depend on how the bytes are cut, as far as the blocks go;
+/// - the same bytes, as a server of a cluster might send them, answer each question once too.
 @c(LLVMFuzzerTestOneInput)
 func fuzzRedisAnswers(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   let input = Array(UnsafeBufferPointer(start: data, count: size))
@@ -21,6 +22,7 @@ func fuzzRedisAnswers(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   var pieces = PieceLengths(seed: input)
   let cut = Conversation(on: loop).play(input) { _ in pieces.next() }
   precondition(whole == cut, "the cut changes what is read: \(whole) \(cut)")
+  Conversation(on: loop).playCluster(input) { _ in pieces.next() }
   return 0
 }
 
@@ -67,6 +69,30 @@ final class Conversation {
     LastTurns(of: loop).run()
     precondition(answered == asked, "\(answered) answers to \(asked) questions")
     return recorder.blocks
+  }
+
+  /// What it answers may lead to other servers, of which none is there.
+  func playCluster(_ input: [UInt8], pieceLength: (Int) -> Int) {
+    let first = RedisAddress(host: "a", port: 1)
+    var greeting = RedisConnection.Greeting()
+    greeting.peer = .node
+    let cluster = RedisCluster(
+      loop: loop, seeds: [first], greeting: greeting, limits: RedisConnection.Limits()
+    ) { [transport] in $0 == first ? transport : FakeTransport() }
+    var settings = RedisSettings()
+    settings.usesHashTags = true
+    let store = RunRecords(redis: cluster, settings: settings)
+    cluster.start()
+    askEverything(of: store)
+    transport.connect(on: loop)
+    let half = input.count / 2
+    deliver(input[..<half], to: transport, pieceLength)
+    askEverything(of: store)
+    deliver(input[half...], to: transport, pieceLength)
+    store.close()
+    cluster.close()
+    LastTurns(of: loop).run()
+    precondition(answered == asked, "\(answered) answers to \(asked) questions of a cluster")
   }
 
   private func deliver(_ input: ArraySlice<UInt8>, to transport: FakeTransport, _ pieceLength: (Int) -> Int) {

@@ -3,6 +3,7 @@ import Gateway
 import Loop
 import Sockets
 import Time
+import Upstreams
 
 /// Backends without sockets: each connection is made in the next turn of the loop, or refused where a test says so.
 final class PlayedBackends: BackendDialer {

@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import Flags
 import Gateway
@@ -37,7 +38,7 @@ final class PlayedGateway {
     self.clock = other?.clock ?? clock
     loop = try EventLoop(clock: self.clock)
     backends = PlayedBackends(loop: loop)
-    let decoded = try ConfigurationTests.decode(configuration)
+    let decoded = try Configuration(configuration)
     hub = other?.hub ?? RunHub(decoded, identitySeed: 1)
     peers = other?.peers ?? LoopPeers()
     let log = WorkerLog(writer: Self.silence, level: .error)
@@ -199,7 +200,7 @@ final class PlayedGateway {
   }
 
   /// There is a new configuration.
-  func adopt(_ configuration: String) throws { worker.adopt(Settings(try ConfigurationTests.decode(configuration))) }
+  func adopt(_ configuration: String) throws { worker.adopt(Settings(try Configuration(configuration))) }
 
   func drain(_ completion: @escaping () -> Void = {}) { worker.drain(completion) }
   func endStreams() { worker.endStreams(jitter: .zero) }

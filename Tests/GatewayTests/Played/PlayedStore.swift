@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import Gateway
 import Loop
 import Runs
@@ -374,6 +375,7 @@ final class PlayedStores: RunStores {
   init(_ truth: PlayedTruth?, loop: EventLoop) { played = truth.map { PlayedStore($0, loop: loop) } }
 
   var store: (any RunStore)? { played }
+  var connectionCount: Int { 0 }
   func adopt(_ settings: RedisRunSettings?) {}
   func count() {}
   func close() { played?.close() }

@@ -67,13 +67,16 @@ package final class GatewayProcess: Sendable {
 
   /// Starts the program on free ports and waits until it says that it accepts connections.
   ///
-  /// - Parameter arguments: of `fermata serve`, beyond the listeners.
+  /// - Parameters:
+  ///   - arguments: of `fermata serve`, beyond the listeners.
+  ///   - descriptors: how many it may open; `nil`: as many as this process.
   package static func start(
     _ arguments: [String], environment: [String: String] = [:], listen: String = "127.0.0.1:0",
-    admin adminAddress: String = "127.0.0.1:0", clients: ClientLoop
+    admin adminAddress: String = "127.0.0.1:0", descriptors: Int? = nil, clients: ClientLoop
   ) async throws -> GatewayProcess {
     let directory = try ScratchDirectory()
-    let words = [Program.path, "serve", "--listen", listen, "--admin", adminAddress] + arguments
+    let limit = descriptors.map { ["sh", "-c", "ulimit -n \($0); exec \"$0\" \"$@\""] } ?? []
+    let words = limit + [Program.path, "serve", "--listen", listen, "--admin", adminAddress] + arguments
     // Hundreds of processes would leave hundreds of coverage profiles.
     var variables = ["FERMATA_WORKERS": "2", "FERMATA_DRAIN": "3s", "LLVM_PROFILE_FILE": "/dev/null"]
     variables.merge(environment) { _, new in new }

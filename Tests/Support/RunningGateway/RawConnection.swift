@@ -26,8 +26,7 @@ package final class RawConnection {
 
   /// - Parameter receiveBuffer: bytes that the kernel takes ahead of the reader.
   package init(to address: SocketAddress, receiveBuffer: Int32? = nil) throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard descriptor >= 0 else { throw SupportError("no socket: errno \(errno)") }
+    descriptor = try Self.socket(AF_INET)
     if var size = receiveBuffer {
       setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
@@ -35,15 +34,35 @@ package final class RawConnection {
     name.sin_family = sa_family_t(AF_INET)
     name.sin_port = address.port.bigEndian
     name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    try Self.connect(descriptor, to: &name, called: "\(address)")
+  }
+
+  /// - Parameter path: of a Unix socket, at most 107 bytes.
+  package init(toUnixSocket path: String) throws {
+    descriptor = try Self.socket(AF_UNIX)
+    var name = sockaddr_un()
+    name.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+    try Self.connect(descriptor, to: &name, called: path)
+  }
+
+  private static func socket(_ family: Int32) throws -> Int32 {
+    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue), 0)
+    guard descriptor >= 0 else { throw SupportError("no socket: errno \(errno)") }
+    return descriptor
+  }
+
+  /// Connects, or closes the descriptor.
+  private static func connect<Name>(_ descriptor: Int32, to name: inout Name, called text: String) throws {
     let result = withUnsafePointer(to: &name) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Name>.size))
       }
     }
-    guard result == 0 else {
-      Glibc.close(descriptor)
-      throw SupportError("can't connect to \(address): errno \(errno)")
-    }
+    guard result != 0 else { return }
+    let code = errno
+    Glibc.close(descriptor)
+    throw SupportError("can't connect to \(text): errno \(code)")
   }
 
   fileprivate init(descriptor: Int32) { self.descriptor = descriptor }

@@ -22,6 +22,8 @@ package struct World: Sendable {
     package var configuration: String?
     /// Makes the backend one of https.
     package var tls: TLSServerSettings?
+    /// How many descriptors the gateway may open; `nil`: as many as this process.
+    package var descriptors: Int?
     package var script: @Sendable (RecordedRequest) -> Script = ScriptedBackend.byQuery
 
     package init(
@@ -73,7 +75,8 @@ package struct World: Sendable {
     }
     do {
       gateway = try await GatewayProcess.start(
-        arguments, environment: Self.variables(Self.standardSettings.merging(setup.settings) { $1 }), clients: clients)
+        arguments, environment: Self.variables(Self.standardSettings.merging(setup.settings) { $1 }),
+        descriptors: setup.descriptors, clients: clients)
     } catch {
       backend.stop()
       clients.stop()

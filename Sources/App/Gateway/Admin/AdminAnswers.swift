@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import Flags
 import HTTP
 import JSON
@@ -13,7 +14,7 @@ import Time
 extension Gateway {
   func answerAdmin(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
     if request.path == "/kill" || request.path == "/unkill" { return answerKill(request, respond) }
-    if let stream = StopRequest.stream(in: request.path) { return answerStop(of: stream, request, respond) }
+    if let stream = StopPath.stream(in: request.path) { return answerStop(of: stream, request, respond) }
     guard request.method == .get || request.method == .head else {
       return respond(
         StopRequest.refused(405, "only GET is offered here; POST is for /kill, /unkill and /streams/ID/stop"))
@@ -33,11 +34,8 @@ extension Gateway {
     case "/dashboard/events": answerDashboardEvents(request, respond)
     case "/config": respond(.json(configurationDocument.text(.pretty)))
     case "/":
-      let paths = [
-        "/healthz", "/readyz", "/metrics", "/streams", "/runs", "/upstreams", "/config", "/clients", "/flags", "/kill",
-        "/unkill", "/dashboard", "/dashboard/events",
-      ]
-      respond(.json(JSONValue.object(["paths": .array(paths.map { .string($0) })]).text()))
+      let paths = AdminRequestCounts.paths.map { JSONValue.string($0) }
+      respond(.json(JSONValue.object(["paths": .array(paths)]).text()))
     default: respond(.json(status: 404, #"{"error":"unknown path; GET / lists them"}"#))
     }
   }
@@ -73,13 +71,7 @@ extension Gateway {
   func shadowDocument(_ snapshots: [MetricSnapshot]) -> JSONValue {
     guard var all = snapshots.first else { return .null }
     for other in snapshots.dropFirst() { all.merge(other) }
-    return [
-      "streams": JSONValue(all.value(metrics.shadowStreams)),
-      "streamsWithTrailingEvents": JSONValue(all.value(metrics.shadowTrailingStreams)),
-      "trailingEvents": JSONValue(all.value(metrics.shadowTrailingEvents)),
-      "clientsThatLeftEarly": JSONValue(all.value(metrics.shadowLeftEarly)),
-      "truncationsToldAsCut": JSONValue(all.value(metrics.shadowTruncations)),
-    ]
+    return ShadowTally(metrics) { all.value($0) }.json
   }
 
   private func flagsDocument(_ workers: [WorkerFlags]) -> JSONValue {
@@ -93,6 +85,7 @@ extension Gateway {
     object["ageSeconds"] = JSONValue(Int((loop.wallTime().milliseconds - snapshot.loadedAt.milliseconds) / 1000))
     object["killed"] = .bool(killInForce != nil)
     object["kill"] = killDocument
+    object["draining"] = .bool(isDraining)
     object["fault"] = flags.fault.map { .string($0) } ?? .null
     object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null
     object["flags"] = snapshot.flagSet.document["flags"] ?? [:]

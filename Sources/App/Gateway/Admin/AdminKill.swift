@@ -68,20 +68,26 @@ extension Gateway {
     }
     let query = AdminQuery(request.query)
     let isKill = request.path == "/kill"
-    let isHard = ["1", "true"].contains(query["hard"])
-    let wanted = OperatorKill(
-      isHard: isHard, at: loop.wallTime(), actor: query["actor"] ?? "", reason: query["reason"] ?? "")
-    let isNew = guardKeeper.setKill(isKill ? wanted : nil)
+    // Who writes the parameter means it, in whatever spelling.
+    let isHard = query["hard"].map { !["0", "false", "no", "off"].contains($0.lowercased()) } ?? false
+    let word = OperatorWord(actor: query["actor"] ?? "", reason: query["reason"] ?? "")
+    let wanted = OperatorKill(isHard: isHard, at: loop.wallTime(), actor: word.actor, reason: word.reason)
+    let change = isKill ? guardKeeper.setKill(wanted) : guardKeeper.liftKill(word)
     // A worker takes its letters in order: when it answers, the kill is in force there.
-    gather({ $0.decider.recall }, then: { respond(.json(self.killAnswer($0, isNew: isNew).text())) })
+    gather({ $0.decider.recall }, then: { respond(.json(self.killAnswer($0, change).text())) })
   }
 
-  private func killAnswer(_ workers: [Recall], isNew: Bool) -> JSONValue {
+  private func killAnswer(_ workers: [Recall], _ change: GuardKeeper.KillChange) -> JSONValue {
     var object: JSONObject = [
-      "killed": .bool(guardKeeper.kill != nil), "alreadyApplied": .bool(!isNew), "workers": JSONValue(workers.count),
+      "killed": .bool(guardKeeper.kill != nil), "alreadyApplied": .bool(change != .done),
+      "workers": JSONValue(workers.count),
       "inForce": .bool(workers.count == self.workers.count && workers.allSatisfy { $0 >= guardKeeper.override.recall }),
       "kept": .bool(guardKeeper.stateFile != nil && guardKeeper.stateFault == nil),
     ]
+    if change == .harderStays {
+      object["harderStays"] = true
+      object["toWeaken"] = "POST /unkill, then POST /kill"
+    }
     if let fault = guardKeeper.stateFault { object["keptFault"] = .string(fault) }
     object["shared"] = guardShare?.standing ?? .null
     object["kill"] = guardKeeper.kill?.json ?? .null

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Sockets
@@ -16,6 +17,8 @@ final class AdminServer {
   private var listener: Listener?
   private var connections: [ObjectIdentifier: AdminConnection] = [:]
   private var accepted = 0
+  /// What was asked so far.
+  fileprivate(set) var requests = AdminRequestCounts()
 
   /// More than this many at once are refused: nobody's dashboard needs them.
   private static let limit = 64
@@ -144,6 +147,8 @@ protocol AdminStream: AnyObject {
   var whenGone: (() -> Void)? { get set }
   /// Bytes that wait for the reader.
   var queuedBytes: Int { get }
+  /// Whether the reader's kernel has everything.
+  var hasTakenAll: Bool { get }
   func send(_ out: borrowing ByteBuffer)
   /// Sends what is last, and closes.
   func end(_ out: borrowing ByteBuffer)
@@ -177,49 +182,50 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember, AdminStr
       guard case .complete(let head, _) = try parser.parse(input.bytes) else { return }
       answer(head)
     } catch {
-      var out = ByteBuffer()
-      ErrorResponse(error).writeLast(into: &out)
-      finish(out)
+      refuse(ErrorResponse(error), on: nil)
     }
   }
 
   /// There are too many, and all of them wait for answers.
   func refuse() {
     isAnswering = true
+    refuse(
+      ErrorResponse(status: 503, code: "overloaded", message: "the admin listener has too many connections"), on: nil)
+  }
+
+  /// - Parameter path: of the request, if one was read.
+  private func refuse(_ response: consuming ErrorResponse, on path: String?) {
+    server.requests.answered(response.draft.status, on: path)
     var out = ByteBuffer()
-    ErrorResponse(status: 503, code: "overloaded", message: "the admin listener has too many connections")
-      .writeLast(into: &out)
+    response.writeLast(into: &out)
     finish(out)
   }
 
   private func answer(_ head: consuming RequestHead) {
     isAnswering = true
+    let path = head.target.pathString
     if let host = head.host, !server.isKnown(host) {
-      var out = ByteBuffer()
-      ErrorResponse(
-        status: 421, code: "misdirected_request",
-        message: "the admin listener is asked by address, as localhost, or by a name in admin.hosts"
-      ).writeLast(into: &out)
-      return finish(out)
+      return refuse(
+        ErrorResponse(
+          status: 421, code: "misdirected_request",
+          message: "the admin listener is asked by address, as localhost, or by a name in admin.hosts"), on: path)
     }
     let received = head.fields
     let credentials = received.firstIndex(of: .authorization).map { [UInt8](copying: received.value(at: $0)) }
-    let path = head.target.pathString
     // The page itself has nothing secret in it, and asks for the token.
     let role = server.role(of: credentials) ?? (path == "/dashboard" ? .read : nil)
     guard let role else {
       var fields = Fields()
       fields.append(.wwwAuthenticate, literal: "Bearer")
-      var out = ByteBuffer()
-      ErrorResponse(
-        status: 401, code: "unauthorized", message: "the admin listener asks for its token", fields: fields
-      ).writeLast(into: &out)
-      return finish(out)
+      return refuse(
+        ErrorResponse(
+          status: 401, code: "unauthorized", message: "the admin listener asks for its token", fields: fields),
+        on: path)
     }
     guard role >= AdminRole.needed(for: head.method, path) else {
       return write(
-        .json(status: 403, #"{"error":"this token does not allow it: admin.token does"}"#), isHead: head.method == .head
-      )
+        .json(status: 403, #"{"error":"this token does not allow it: admin.token does"}"#), to: path,
+        isHead: head.method == .head)
     }
     let request = AdminRequest(
       method: head.method, path: path, query: head.target.queryString ?? "",
@@ -228,7 +234,7 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember, AdminStr
         String(name.unicodeScalars.filter { (0x20...0x7E).contains($0.value) }.prefix(64).map(Character.init))
       })
     let isHead = head.method == .head
-    server.handler(request) { [weak self] response in self?.write(response, isHead: isHead) }
+    server.handler(request) { [weak self] response in self?.write(response, to: path, isHead: isHead) }
   }
 
   /// What browsers say of where a request comes from (Fetch, 3.2; Fetch Metadata, 2.3); other programs say nothing.
@@ -240,8 +246,9 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember, AdminStr
     return origin == "http://" + String(decoding: [UInt8](copying: host), as: UTF8.self)
   }
 
-  private func write(_ response: AdminResponse, isHead: Bool) {
+  private func write(_ response: AdminResponse, to path: String, isHead: Bool) {
     guard !connection.isClosed else { return }
+    server.requests.answered(response.status, on: path)
     var draft = ResponseDraft(status: response.status)
     draft.append("Content-Type", response.contentType)
     draft.append("Cache-Control", "no-store")
@@ -275,6 +282,7 @@ private final class AdminConnection: ConnectionHandler, DeadlineMember, AdminStr
   // MARK: AdminStream
 
   var queuedBytes: Int { connection.queuedBytes }
+  var hasTakenAll: Bool { connection.sendProgress.isComplete }
 
   func send(_ out: borrowing ByteBuffer) {
     guard isStreaming, !connection.isClosed else { return }

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import JSON
 import Loop
 import Runs
@@ -44,12 +45,8 @@ extension Gateway {
     guard silent.isEmpty else { return respond(Self.refusal(silent)) }
     guard settings.configuration.admin.readyWhen == .upstreams else { return respond(readiness(routesOut: [])) }
     gather(
-      { Set($0.routesOut()) },
-      then: { [unowned self] answers in
-        // One worker that may ask a backend is enough: the others learn from it in a moment.
-        let common = answers.dropFirst().reduce(answers.first ?? []) { $0.intersection($1) }
-        respond(readiness(routesOut: common.sorted()))
-      })
+      { $0.routeStandings() },
+      then: { [unowned self] answers in respond(readiness(routesOut: RouteStandings.folded(answers).out)) })
   }
 
   private func readiness(routesOut: [String]) -> AdminResponse {
@@ -77,16 +74,5 @@ extension Gateway {
     PrometheusText.write(
       "fermata_worker_last_seen_seconds", "gauge", "Seconds since the worker's event loop was seen at work.",
       workers.map { ([("worker", "\($0.index)")], max(0, (now - $0.lastSeen).seconds)) }, to: &out)
-  }
-}
-
-extension Worker {
-  /// The routes none of whose backends may be asked now.
-  func routesOut() -> [String] {
-    let now = context.loop.readClock()
-    return settings.shared.routes.filter { route in
-      let pools = settings.pools(of: route)
-      return !pools.isEmpty && pools.allSatisfy { $0.health.state(at: now).label != .available }
-    }.map(\.settings.name)
   }
 }

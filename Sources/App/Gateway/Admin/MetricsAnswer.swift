@@ -1,10 +1,12 @@
 import Bytes
+import Configuration
 import Files
 import Flags
 import Loop
 import Processes
 import Telemetry
 import Time
+import Upstreams
 
 /// `/metrics`: what the workers have counted, and what the main thread itself knows.
 extension Gateway {
@@ -13,13 +15,15 @@ extension Gateway {
       {
         (
           index: $0.context.index, census: $0.books.census.take(), metrics: $0.snapshot(),
-          connections: $0.clients.connections + $0.upstreams.count, queued: $0.clients.queuedBytes
+          connections: $0.clients.descriptors + $0.upstreams.count + $0.runs.storeConnections,
+          queued: $0.clients.queuedBytes, standings: $0.routeStandings()
         )
       },
       each: { [unowned self] in
         censusKeeper.take([$0.census])
         snapshots[$0.index] = $0.metrics
         held[$0.index] = ($0.connections, $0.queued)
+        standings[$0.index] = $0.standings
       },
       then: { [unowned self] _ in respond(metricsText()) })
   }
@@ -92,6 +96,7 @@ extension Gateway {
         to: &out)
     }
     gauge("fermata_draining", "Whether the process takes no new streams.", isDraining ? 1 : 0)
+    appendRouteSeries(to: &out)
     appendHealthSeries(to: &out)
     appendProcessSeries(to: &out)
   }
@@ -139,6 +144,9 @@ extension Gateway {
     write("process_max_fds", "gauge", "Descriptors that may be open.", Double(Host.descriptorLimit))
     appendSelfCheck(to: &out)
     appendLogSeries(to: &out)
+    PrometheusText.write(
+      "fermata_admin_requests_total", "counter", "Requests to the operators' listener, by path and status.",
+      (admin?.requests ?? AdminRequestCounts()).samples, to: &out)
   }
 
   private func appendSelfCheck(to out: inout ByteBuffer) {

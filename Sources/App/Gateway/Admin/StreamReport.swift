@@ -13,10 +13,26 @@ struct StreamReport: Sendable {
   let client: String
   let path: String
   let upstream: String?
+  /// Attempts that gave no good response, in their order.
+  let attempts: [Attempt]
+  /// From the request to the head of the answer, in milliseconds.
+  let head: Double?
+  /// From the request to the first event that bears data, in milliseconds.
+  let firstEvent: Double?
   /// Since the request came.
   let age: Double
   let worker: Int
   var stream: OpenPart?
+
+  struct Attempt: Sendable {
+    let upstream: String
+    let reason: String
+    let milliseconds: Int
+
+    var json: JSONValue {
+      ["upstream": .string(upstream), "reason": .string(reason), "milliseconds": JSONValue(milliseconds)]
+    }
+  }
 
   /// What only a stream has.
   struct OpenPart: Sendable {
@@ -51,6 +67,9 @@ struct StreamReport: Sendable {
     object["client"] = .string(client)
     object["path"] = .string(path)
     object["upstream"] = upstream.map { .string($0) } ?? .null
+    object["attempts"] = .array(attempts.map(\.json))
+    object["headMilliseconds"] = head.map { .number($0.rounded()) } ?? .null
+    object["firstEventMilliseconds"] = firstEvent.map { .number($0.rounded()) } ?? .null
     object["ageMilliseconds"] = .number(age)
     object["worker"] = JSONValue(worker)
     return .object(object)
@@ -103,6 +122,14 @@ extension ClientRoster {
     let record = exchange.record
     return StreamReport(
       request: record.id, trace: record.trace?.description, route: exchange.routeName ?? "", client: record.client,
-      path: record.path, upstream: record.upstream, age: (now - record.openedAt).milliseconds, worker: context.index)
+      path: record.path, upstream: record.upstream,
+      attempts: record.attempts.map {
+        .init(
+          upstream: $0.upstream, reason: $0.report.fault.status.map { "status \($0)" } ?? $0.report.fault.reason,
+          milliseconds: $0.report.milliseconds)
+      },
+      head: record.headAt.map { ($0 - record.openedAt).milliseconds },
+      firstEvent: record.firstEventAt.map { ($0 - record.openedAt).milliseconds },
+      age: (now - record.openedAt).milliseconds, worker: context.index)
   }
 }

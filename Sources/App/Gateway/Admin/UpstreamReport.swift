@@ -1,3 +1,4 @@
+import Configuration
 import HTTP
 import JSON
 import Loop
@@ -16,6 +17,11 @@ struct UpstreamReport: Sendable {
   let idle: Int
   /// Until it is asked again; `nil` when it may be asked now, or when its checks decide.
   let comesBackIn: Nanoseconds?
+  /// Of its answers, good or not.
+  let statuses: StatusCounts
+  let lastFault: LastFault?
+  /// When the worker last saw its state change.
+  let changedAt: WallTime?
 
   /// The backends in the order of the configuration, each with what every worker knows of it.
   static func document(_ reports: [[UpstreamReport]]) -> JSONValue {
@@ -48,6 +54,9 @@ struct UpstreamReport: Sendable {
     object["coolDowns"] = JSONValue(counts.coolDowns)
     object["checksPassed"] = JSONValue(counts.checksPassed)
     object["checksFailed"] = JSONValue(counts.checksFailed)
+    object["answers"] = statuses.json
+    object["lastFault"] = lastFault?.json ?? .null
+    object["stateSince"] = changedAt.map { .string($0.rfc3339) } ?? .null
     return .object(object)
   }
 }
@@ -65,7 +74,14 @@ extension Worker {
       return UpstreamReport(
         worker: context.index, name: pool.settings.name, url: pool.settings.url.description, state: state,
         counts: pool.health.counts, failuresInRow: pool.health.failuresInRow, busy: pool.busy, idle: pool.idleCount,
-        comesBackIn: back.map { $0 - now })
+        comesBackIn: back.map { $0 - now }, statuses: pool.statuses, lastFault: pool.lastFault,
+        changedAt: pool.changedAt)
     }
+  }
+}
+
+extension LastFault {
+  var json: JSONValue {
+    ["at": .string(at.rfc3339), "reason": .string(word), "detail": detail.map { .string($0) } ?? .null]
   }
 }

@@ -41,6 +41,8 @@ package protocol ClientExchange: AnyObject {
   func clientBrokeFraming(status: Int, code: String) -> Fields
   /// Ends the event stream, if there is one, though its backend has not.
   func finishStream(_ outcome: Outcome, reason: String)
+  /// Nothing is waited for any longer: without an answer on its way, the client is told that the gateway shuts down.
+  func drainIsOver()
   /// Looks at the clocks.
   ///
   /// - Returns: when to look again; `nil` when the exchange is over.

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Sockets
@@ -55,17 +56,21 @@ final class ClientHandshakes {
 
   /// - Parameters:
   ///   - tickets: shared by all loops.
+  ///   - plain: notes a request that came without TLS; its answer carries these fields.
   ///   - linger: closes a connection with care.
-  init(context: LoopContext, tickets: TicketKeys, linger: @escaping (TCPConnection) -> Void) {
+  init(
+    context: LoopContext, tickets: TicketKeys, plain: @escaping (TCPConnection) -> Fields,
+    linger: @escaping (TCPConnection) -> Void
+  ) {
     self.context = context
     budget = HandshakeBudget(loop: context.loop)
-    var answer = ByteBuffer()
-    ErrorResponse(
-      status: 400, code: "plain_http", message: "this port speaks TLS: the URL must begin with https://"
-    ).writeLast(into: &answer)
-    let bytes = answer.toArray()
     terms = TLSAcceptTerms(budget: budget, tickets: tickets) { connection in
-      connection.write(bytes.span)
+      var answer = ByteBuffer()
+      ErrorResponse(
+        status: 400, code: "plain_http", message: "this port speaks TLS: the URL must begin with https://",
+        fields: plain(connection)
+      ).writeLast(into: &answer)
+      connection.write(answer.span)
       // Closed at once it would reset the connection for what was not read, and the answer might be lost.
       linger(connection)
     }

@@ -1,3 +1,4 @@
+import Configuration
 import HTTP2
 import Sockets
 import TLS

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import HTTP2
 import Loop
@@ -18,6 +19,9 @@ final class ClientRoster {
 
   let context: LoopContext
   let room: ClientRoom
+  /// Connections for which there was no room, while they take their answer. They count among no clients, and the oldest
+  /// leaves for the next.
+  private let refused: ClientRoom
   let books: StreamBooks
   /// What is in force now.
   var settings: Settings
@@ -27,13 +31,14 @@ final class ClientRoster {
   /// Makes what serves a request.
   private let makeExchange: MakeExchange
   private let makeClient: MakeClient
-  let handshakes: ClientHandshakes
+  private(set) lazy var handshakes = makeHandshakes()
+  private let tickets: TicketKeys
   private let proxyHeaders: ProxyHeaders
   /// Called after a connection has left, while the loop drains.
   private let somebodyLeft: () -> Void
 
   init(
-    _ settings: Settings, limit: Int, books: StreamBooks, context: LoopContext, tickets: TicketKeys,
+    _ settings: Settings, limits: ConnectionLimits, books: StreamBooks, context: LoopContext, tickets: TicketKeys,
     makeExchange: @escaping MakeExchange, makeClient: @escaping MakeClient,
     somebodyLeft: @escaping () -> Void
   ) {
@@ -43,18 +48,25 @@ final class ClientRoster {
     self.makeExchange = makeExchange
     self.makeClient = makeClient
     self.somebodyLeft = somebodyLeft
-    let room = ClientRoom(limit: limit)
-    self.room = room
-    handshakes = ClientHandshakes(context: context, tickets: tickets) { connection in
+    self.tickets = tickets
+    room = ClientRoom(limit: limits.clients)
+    refused = ClientRoom(limit: limits.refused)
+    proxyHeaders = ProxyHeaders(context: context)
+  }
+
+  private func makeHandshakes() -> ClientHandshakes {
+    ClientHandshakes(context: context, tickets: tickets) { [unowned self] connection in
+      context.refused(.badRequest, 400, "plain_http", from: logged(connection))
+    } linger: { [context, room, somebodyLeft] connection in
       // A drain waits for those that linger.
       room.linger(connection, timeout: Self.plainLinger, resets: false) { _ in
         if context.isDraining { somebodyLeft() }
       }
     }
-    proxyHeaders = ProxyHeaders(context: context)
   }
 
-  /// How long a client has to take what it is told that speaks plain HTTP on a port for TLS.
+  /// How long a client has to take what it is told that speaks plain HTTP on a port for TLS, or for which there is no
+  /// room.
   private static let plainLinger = Nanoseconds.seconds(2)
 
   var limits: LimitSettings { settings.configuration.limits }
@@ -68,6 +80,8 @@ final class ClientRoster {
   var openTunnels = 0
   /// Connections, also those that linger.
   var connections: Int { clients.count + room.lingeringCount + beginning }
+  /// Connections with those that were refused and take their answer.
+  var descriptors: Int { connections + refused.lingeringCount }
   /// Connections of which no request can be read yet.
   private var beginning: Int { handshakes.count + proxyHeaders.count }
 
@@ -164,7 +178,9 @@ final class ClientRoster {
     ErrorResponse(status: 503, code: "overload", message: "too many connections", fields: fields)
       .writeLast(into: &answer)
     connection.write(answer.span)
-    connection.close()
+    // Its request is here, or on its way: a close that leaves it unread is a reset, and the answer may be lost.
+    guard refused.admitsClient(beside: 0) else { return connection.close() }
+    refused.linger(connection, timeout: Self.plainLinger, resets: false) { _ in }
   }
 
   private func logged(_ connection: any Connection) -> String {
@@ -230,13 +246,17 @@ final class ClientRoster {
     for client in clients { client.retire() }
   }
 
-  /// Ends the event streams that are open towards clients, each after a delay of its own, so that clients don't all come
-  /// back at once.
-  func endStreams(jitter: Nanoseconds, _ outcome: Outcome, reason: String) {
+  /// Ends the event streams that are open towards clients, and refuses the requests that have no answer yet, each after
+  /// a delay of its own, so that clients don't all come back at once.
+  ///
+  /// - Parameter sparesRuns: the streams that read runs go on.
+  func endStreams(jitter: Nanoseconds, sparesRuns: Bool, _ outcome: Outcome, reason: String) {
     forEachTunnel { tunnel in later(within: jitter) { [weak tunnel] in tunnel?.goAway(.drain) } }
     forEachExchange { exchange, _ in
-      guard exchange.stream != nil else { return }
-      later(within: jitter) { [weak exchange] in exchange?.finishStream(outcome, reason: reason) }
+      guard exchange.stream != nil || exchange.isWaiting, !sparesRuns || !exchange.record.run.isRead else { return }
+      later(within: jitter) { [weak exchange] in
+        if exchange?.stream != nil { exchange?.finishStream(outcome, reason: reason) } else { exchange?.drainIsOver() }
+      }
     }
   }
 
@@ -252,6 +272,7 @@ final class ClientRoster {
     proxyHeaders.cancelAll()
     for client in clients { client.abandon() }
     room.endLingering()
+    refused.endLingering()
   }
 
   // MARK: - What backends are told

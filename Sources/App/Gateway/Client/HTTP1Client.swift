@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Sockets
@@ -139,7 +140,10 @@ final class HTTP1Client: Client, ConnectionHandler, TurnMember {
 
   private func readBody(_ input: InputBuffer, from offset: Int) {
     do {
-      let decoded = try input.decode(from: offset, with: &body)
+      // Out of its framing, in place.
+      let decoded = try input.withMutableBytes { bytes throws(HTTP1Error) in
+        try body.decode(&bytes, from: offset)
+      }
       if !decoded.payload.isEmpty { exchange?.requestBodyReceived(input, decoded.payload) }
       if let fault = decoded.fault { return bodyIsBroken(fault) }
       guard decoded.isComplete, machine.inputUse == .body else { return }

@@ -69,5 +69,6 @@ final class RedirectExchange: ClientExchange {
   func clientGone() {}
   func clientBrokeFraming(status: Int, code: String) -> Fields { Fields() }
   func finishStream(_ outcome: Outcome, reason: String) {}
+  func drainIsOver() {}
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? { nil }
 }

@@ -13,6 +13,8 @@ struct BadEnd: Sendable {
   let mode: String
   let outcome: String
   let reason: String
+  /// The setting whose time was over, if that ended it.
+  let limit: String?
   let trace: String?
   let request: String
   let upstream: String
@@ -44,7 +46,7 @@ final class BadEnds {
     let end = BadEnd(
       number: endCount, at: now, stream: stream.id.description, route: stream.route, mode: stream.mode.rawValue,
       outcome: outcome.rawValue, reason: reason.utf8.count <= 200 ? reason : String(reason.prefix(200)),
-      trace: stream.record?.trace?.description,
+      limit: TimeLimit(endingOf: reason)?.rawValue, trace: stream.record?.trace?.description,
       request: stream.record?.id ?? "", upstream: stream.record?.upstream ?? "", events: stream.events,
       bytes: stream.bodyBytes, milliseconds: milliseconds, worker: worker)
     if place < ends.count { ends[place] = end } else { ends.append(end) }

@@ -22,6 +22,7 @@ final class Dashboard {
   private let page: WebPage?
   private(set) var readers: [DashboardReader] = []
   var history = DashboardHistory()
+  private(set) var backends = BackendHistory()
   private(set) var ends: [BadEnd] = []
   /// The number of the last bad end that each worker has told.
   private(set) var lastEnds: [Int: Int] = [:]
@@ -64,6 +65,7 @@ final class Dashboard {
       history.add(
         sums, open: open, waiting: waiting, at: WallTime(milliseconds: now.milliseconds - 1000 * Int64(back)))
     }
+    backends.add(views, at: loop.readClock())
     return sums
   }
 
@@ -132,7 +134,7 @@ final class DashboardReader {
   }
 
   func isStalled(at now: MonotonicTime, limit: Nanoseconds) -> Bool {
-    if stream.queuedBytes == 0 { caughtUpAt = now }
+    if stream.hasTakenAll { caughtUpAt = now }
     return now - caughtUpAt > limit
   }
 

@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import Flags
 import HTTP
@@ -62,10 +63,12 @@ extension Gateway {
   }
 
   private func sharedSections(_ views: [WorkerView]) -> [(name: String, text: String)] {
+    let backends = Self.backends(views)
     let sections: [(String, JSONValue)] = [
-      ("state", stateSection(views)), ("wrong", .array(conditions(views))), ("routes", routesSection(views)),
-      ("backends", .array(Self.backends(views))), ("ended", .array(dashboard.ends.map(\.json))),
-      ("runs", RunReport.document(views.map(\.runs))), ("rollout", rolloutSection), ("config", configurationDocument),
+      ("state", stateSection(views)), ("wrong", .array(conditions(views, backends))), ("routes", routesSection(views)),
+      ("backends", .array(backends)), ("ended", .array(dashboard.ends.map(\.json))),
+      ("runs", RunReport.document(views.map(\.runs))), ("rollout", rolloutSection(views)),
+      ("config", configurationDocument),
     ]
     return sections.map { (name: $0.0, text: $0.1.text()) }
   }
@@ -96,12 +99,12 @@ extension Gateway {
           "route": .string(name), "open": JSONValue(views.reduce(0) { $0 + ($1.open[name] ?? 0) }),
           "waiting": JSONValue(views.reduce(0) { $0 + ($1.waiting[name] ?? 0) }), "opened": JSONValue(sum.opened),
           "judged": JSONValue(recent.judged), "bad": JSONValue(recent.bad), "badTotal": JSONValue(sum.bad),
-          "firstEventP95": recent.firstEventP95.map { .number($0.rounded()) } ?? .null,
+          "firstEventP95": recent.firstEventP95.map { .number($0.rounded()) } ?? .null, "answers": sum.statuses.json,
         ]
       })
   }
 
-  private static func backends(_ views: [WorkerView]) -> [JSONValue] {
+  static func backends(_ views: [WorkerView]) -> [JSONValue] {
     guard let names = views.first?.upstreams.map(\.name) else { return [] }
     let all = views.flatMap(\.upstreams)
     return names.map { name in
@@ -116,6 +119,11 @@ extension Gateway {
       let back = out.compactMap(\.comesBackIn).max()
       object["backInSeconds"] = back.map { .number(max(0, $0.seconds).rounded()) } ?? .null
       func sum(_ pick: (UpstreamReport) -> Int) -> JSONValue { JSONValue(own.reduce(0) { $0 + pick($1) }) }
+      object["since"] = out.compactMap(\.changedAt).min { $0 < $1 }.map { .string($0.rfc3339) } ?? .null
+      object["lastFault"] = own.compactMap(\.lastFault).max { $0.at < $1.at }?.json ?? .null
+      var statuses = StatusCounts()
+      for report in own { statuses.add(report.statuses) }
+      object["answers"] = statuses.json
       object["busy"] = sum(\.busy)
       object["idle"] = sum(\.idle)
       object["successes"] = sum(\.counts.successes)
@@ -136,51 +144,14 @@ extension Gateway {
     ]
   }
 
-  private var rolloutSection: JSONValue {
-    [
+  private func rolloutSection(_ views: [WorkerView]) -> JSONValue {
+    var shadow = ShadowTally()
+    for view in views { shadow.add(view.shadow) }
+    return [
       "version": .string(flags.current.version), "loadedAt": .string(flags.current.loadedAt.rfc3339),
       "fault": flags.fault.map { .string($0) } ?? .null, "kill": killDocument, "guard": guardKeeper.report,
+      "shadow": shadow.json,
     ]
-  }
-
-  // MARK: What is wrong
-
-  /// What an operator should look at, in sentences, each with the section that shows it.
-  private func conditions(_ views: [WorkerView]) -> [JSONValue] {
-    var found: [JSONValue] = []
-    func add(_ text: String, _ place: String) { found.append(["text": .string(text), "place": .string(place)]) }
-    for worker in silentWorkers(for: Self.readinessLimit) {
-      add("Worker \(worker.index) has been silent for \(Int(worker.age.seconds)) s: its clients hang.", "state")
-    }
-    if views.count < workers.count { add("\(workers.count - views.count) worker(s) did not answer in time.", "state") }
-    if isDraining { add("The gateway is draining: it ends when its streams have.", "state") }
-    for (name, sum) in dashboardSums.sorted(by: { $0.key < $1.key }) {
-      let recent = dashboard.history.recent(name, sum)
-      guard recent.bad > 0, recent.judged < 20 || recent.bad * 20 > recent.judged else { continue }
-      add("Route \(name): \(recent.bad) of \(recent.judged) streams ended badly in the last 5 minutes.", "ended")
-    }
-    for backend in Self.backends(views) where backend["state"]?.string != "available" {
-      let name = backend["name"]?.string ?? ""
-      add("Backend \(name) is not asked by \(backend["out"]?.integer ?? 0) of \(views.count) workers.", "backends")
-    }
-    for fault in standingFaults { add(fault.text, fault.place) }
-    return found
-  }
-
-  private var standingFaults: [(text: String, place: String)] {
-    var found: [(text: String, place: String)] = []
-    if let fault = flags.fault { found.append(("The flag file was refused: \(fault)", "rollout")) }
-    if let kill = killInForce { found.append(("The new closing is taken back \(kill).", "rollout")) }
-    if guardKeeper.machine.effect != .none { found.append(("The guard has acted on the rollout.", "rollout")) }
-    if configurationReloadFailed { found.append(("The last reload of the configuration was refused.", "config")) }
-    if !restartNeeds.isEmpty {
-      let paths = restartNeeds.map(\.path).joined(separator: ", ")
-      found.append(("Settings wait for a restart: \(paths).", "config"))
-    }
-    if hub.store.fault != nil { found.append(("Redis is away: runs are not kept.", "runs")) }
-    let dropped = logWriter.counts.dropped
-    if dropped > 0 { found.append(("\(dropped) log lines were lost: nobody reads the log fast enough.", "state")) }
-    return found
   }
 }
 
@@ -188,7 +159,8 @@ extension BadEnd {
   fileprivate var json: JSONValue {
     [
       "at": .string(at.rfc3339), "id": .string(stream), "route": .string(route), "mode": .string(mode),
-      "outcome": .string(outcome), "reason": .string(reason), "trace": trace.map { .string($0) } ?? .null,
+      "outcome": .string(outcome), "reason": .string(reason), "limit": limit.map { .string($0) } ?? .null,
+      "trace": trace.map { .string($0) } ?? .null,
       "request": .string(request), "upstream": .string(upstream), "events": .number(Double(events)),
       "bytes": .number(Double(bytes)), "ms": .number(milliseconds.rounded()),
       "worker": JSONValue(worker),
@@ -204,6 +176,9 @@ extension StreamReport {
       "client": .string(client), "age": .number(age.rounded()), "silence": .number((stream?.silence ?? 0).rounded()),
       "events": .number(Double(stream?.events ?? 0)), "bytes": .number(Double(stream?.bytes ?? 0)),
       "queued": JSONValue(stream?.queued ?? 0), "worker": JSONValue(worker),
+      "paused": .bool(stream?.isPaused ?? false), "path": .string(path),
+      "head": head.map { .number($0.rounded()) } ?? .null,
+      "first": firstEvent.map { .number($0.rounded()) } ?? .null, "attempts": .array(attempts.map(\.json)),
     ]
   }
 }

@@ -12,6 +12,10 @@ package struct RouteTally: Sendable, Equatable {
   /// Streams that are over and say something about the route: not those that somebody stopped or a client left.
   package var judged = 0
   package var bad = 0
+  /// Requests that a later tier than the first answered.
+  package var failovers = 0
+  /// Of all answers, whoever gave them.
+  package var statuses = StatusCounts()
   /// How many first events came within each of `bounds`, each counted once.
   package var firstEvents = [Int](repeating: 0, count: bounds.count + 1)
 
@@ -24,10 +28,20 @@ package struct RouteTally: Sendable, Equatable {
     if outcome.isBad { bad += count }
   }
 
+  /// So many requests had this answer of the gateway's own.
+  mutating func refused(_ status: StatusLabel, count: Int) {
+    // They have no stream, and are as bad for their clients as one that ends badly.
+    guard [.badGateway, .unavailable, .gatewayTimeout].contains(status) else { return }
+    judged += count
+    bad += count
+  }
+
   package mutating func add(_ other: RouteTally) {
     opened += other.opened
     judged += other.judged
     bad += other.bad
+    failovers += other.failovers
+    statuses.add(other.statuses)
     for index in firstEvents.indices { firstEvents[index] += other.firstEvents[index] }
   }
 
@@ -37,6 +51,8 @@ package struct RouteTally: Sendable, Equatable {
     rest.opened -= earlier.opened
     rest.judged -= earlier.judged
     rest.bad -= earlier.bad
+    rest.failovers -= earlier.failovers
+    rest.statuses = statuses.since(earlier.statuses)
     for index in firstEvents.indices { rest.firstEvents[index] -= earlier.firstEvents[index] }
     return rest
   }

@@ -1,3 +1,4 @@
+import Configuration
 import HTTP
 import JSON
 import Loop
@@ -7,13 +8,6 @@ import Telemetry
 
 /// `POST /streams/ID/stop`: an operator ends an open stream.
 enum StopRequest {
-  /// The stream's id in a path of that form.
-  static func stream(in path: String) -> String? {
-    guard path.hasPrefix("/streams/"), path.hasSuffix("/stop") else { return nil }
-    let id = path.dropFirst("/streams/".count).dropLast("/stop".count)
-    return id.isEmpty || id.contains("/") ? nil : String(id)
-  }
-
   static func refused(_ status: Int, _ reason: String) -> AdminResponse {
     .json(status: status, JSONValue.object(["error": .string(reason)]).text())
   }

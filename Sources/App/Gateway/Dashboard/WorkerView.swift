@@ -41,12 +41,14 @@ struct WorkerView: Sendable {
   var waiting: [String: Int] = [:]
   var clients = 0
   var routes: [String: RouteTally] = [:]
+  var shadow = ShadowTally()
   var ends: [BadEnd] = []
   /// For each choice the streams that it takes from this loop, in order.
   var streams: [StreamChoice: [StreamReport]] = [:]
   /// How many streams each choice's text fits.
   var matches: [StreamChoice: Int] = [:]
   var upstreams: [UpstreamReport] = []
+  var standings = RouteStandings()
   var runs = RunList()
 }
 
@@ -60,8 +62,10 @@ extension Worker {
     view.clients = clients.openConnections
     clients.gather(into: &view, choices)
     view.routes = context.routes.tallies(open: view.open)
-    guard !choices.isEmpty else { return view }
     view.upstreams = describeUpstreams()
+    view.standings = routeStandings()
+    guard !choices.isEmpty else { return view }
+    view.shadow = books.shadow
     view.runs = runs.describe(limit: StreamChoice.limit)
     return view
   }
@@ -70,8 +74,8 @@ extension Worker {
 extension ClientRoster {
   fileprivate func gather(into view: inout WorkerView, _ choices: [StreamChoice]) {
     let now = context.loop.readClock()
-    typealias Candidate = (exchange: any ClientExchange, stream: ClientDelivery, queued: Int, rank: Double)
-    var candidates = [[Candidate]](repeating: [], count: choices.count)
+    typealias Candidate = (exchange: any ClientExchange, stream: ClientDelivery, queued: Int)
+    var chosen = choices.map { _ in Largest<Candidate>(limit: StreamChoice.limit) }
     forEachExchange { exchange, client in
       guard let stream = exchange.stream else {
         if exchange.isWaiting { view.waiting[exchange.routeName ?? "", default: 0] += 1 }
@@ -80,13 +84,12 @@ extension ClientRoster {
       view.open[stream.route, default: 0] += 1
       for (index, choice) in choices.enumerated() where stream.fits(choice.text) {
         let queued = client.queuedBytes
-        candidates[index].append((exchange, stream, queued, stream.rank(choice.order, queued: queued, at: now)))
+        chosen[index].add((exchange, stream, queued), rank: stream.rank(choice.order, queued: queued, at: now))
       }
     }
     for (index, choice) in choices.enumerated() {
-      view.matches[choice] = candidates[index].count
-      candidates[index].sort { $0.rank > $1.rank }
-      view.streams[choice] = candidates[index].prefix(StreamChoice.limit).map {
+      view.matches[choice] = chosen[index].offered
+      view.streams[choice] = chosen[index].sorted().map {
         describe($0.exchange, $0.stream, queued: $0.queued, at: now)
       }
     }

@@ -1,8 +1,10 @@
+import Configuration
 import HTTP
 import Loop
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// One backend that is asked: the way to it, how far it has come, and what its pool's books say of it.
 struct Attempt: ~Copyable {
@@ -39,7 +41,7 @@ struct Attempt: ~Copyable {
   ) {
     let timeline = timeline
     let now = context.loop.now
-    pool.attemptFailed(fault, of: request, timeline: timeline, at: now)
+    pool.attemptFailed(fault, in: phase, of: request, timeline: timeline, at: now)
     context.routes.passed(limit, on: route.settings.name)
     context.attempts.failed(
       fault, in: phase, of: pool.settings.name, on: route.settings.name, limit: limit, after: now - timeline.startedAt,

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import SSE
@@ -6,6 +7,7 @@ import Sockets
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// One request on its way to a good response: tries the route's backends in their order, and hands the first that is
 /// good over to its owner.
@@ -73,7 +75,7 @@ final class Dispatch: UpstreamRequest {
     switch step {
     case .attempt(let index):
       let pool = search.pools[index]
-      search.record.asks(pool.settings.name, tier: route.candidates[index].tier)
+      search.record.asks(pool.settings.name, at: pool.settings.url.host, tier: route.candidates[index].tier)
       pool.attemptBegan()
       start(on: pool)
     case .exhausted:
@@ -116,8 +118,7 @@ final class Dispatch: UpstreamRequest {
     search.waterfall.entered(.head, at: now)
     upstream.serve(self)
     context.upstreamHead.removeAll()
-    attempt?.pool.write(
-      search.request, from: search.forwarded, of: search.record, stream: search.stream, into: &context.upstreamHead)
+    attempt?.pool.writeHead(for: search, into: &context.upstreamHead)
     if search.opening != nil { context.upstreamHead.addUpgrade() }
     context.upstreamHead.withSpan { upstream.send($0) }
     guard let body else { return upstream.requestWasSent() }

@@ -1,6 +1,7 @@
 import HTTP
 import Loop
 import Sockets
+import Upstreams
 
 /// The requester of a good response: it learns of the response and receives the body.
 protocol DispatchOwner: ResponseSink {

@@ -1,3 +1,4 @@
+import Configuration
 import HTTP
 import Loop
 import Runs
@@ -119,7 +120,7 @@ extension Exchange {
   private func routeOfShared(_ meta: RunMeta) -> Route? {
     let routes = settings.shared.routes.filter { route in
       guard let runs = route.settings.runs else { return false }
-      return meta.source == .worker ? runs.isFedByWorkers : runs.store == .redis
+      return meta.source == .worker ? runs.isFedByWorkers : runs.isStored
     }
     return routes.first { $0.settings.name == meta.route } ?? routes.first
   }

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Runs
@@ -6,6 +7,7 @@ import Sockets
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// One request of a client: finds the route, has a backend or a run found, and gives the request to whoever answers it.
 ///
@@ -74,7 +76,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   func begin() {
     guard let request else { return }
     if context.isDraining, client.wasServed {
-      return refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
+      return refuseAtDrain()
     }
     if request.fields.wentThrough(ViaName.own) {
       return refuse(.loopDetected, 508, "loop_detected", "the request has come back to the gateway that passed it on")
@@ -271,6 +273,14 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   /// Ends the event stream, if there is one, though the backend has not.
   func finishStream(_ outcome: Outcome, reason: String) { machine.answerer?.finish(outcome, reason: reason) }
+
+  func drainIsOver() {
+    if isWaiting { refuseAtDrain() }
+  }
+
+  private func refuseAtDrain() {
+    refuse(.draining, 503, "draining", "the gateway is shutting down; try again", retryAfter: 1)
+  }
 
   // MARK: - The client
 

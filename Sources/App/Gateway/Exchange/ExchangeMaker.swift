@@ -1,5 +1,6 @@
 import HTTP
 import Streams
+import Upstreams
 
 /// Makes the exchanges of one loop, of the parts that they are given.
 ///

@@ -2,6 +2,7 @@ import Bytes
 import HTTP
 import Loop
 import Streams
+import Upstreams
 
 /// A response of which nobody knows yet: its gate holds its body until it is good.
 ///

@@ -1,8 +1,10 @@
+import Configuration
 import HTTP
 import Loop
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// A backend's response that is no event stream, on its way to the client as it is.
 final class RelayedResponse: BackendResponder {

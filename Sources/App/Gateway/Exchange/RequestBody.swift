@@ -2,6 +2,7 @@ import Bytes
 import HTTP
 import Loop
 import Streams
+import Upstreams
 
 /// A request's body on its way to backends: what has come of it is kept while it still has to be sent to one.
 final class RequestBody {

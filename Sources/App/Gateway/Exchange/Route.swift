@@ -1,4 +1,5 @@
 import Bytes
+package import Configuration
 package import HTTP
 package import Streams
 import Time
@@ -17,6 +18,8 @@ package struct RouteCandidate: Sendable, Equatable {
 /// A route made ready: what each request that it serves shares.
 package final class Route: Sendable {
   package let settings: RouteSettings
+  /// Its index in ``Settings/routes``.
+  let place: Int
   package let candidates: [RouteCandidate]
   /// The candidates' indexes.
   let fileOrder: [Int]
@@ -29,8 +32,9 @@ package final class Route: Sendable {
   /// Bytes of a request's body that are kept for another attempt. Where there can be none, none are.
   var replayLimit: Int { policy.isTransparent ? 0 : settings.replayLimit }
 
-  init(_ settings: RouteSettings, candidates: [RouteCandidate], capabilityHeader: String?) {
+  init(_ settings: RouteSettings, at place: Int, candidates: [RouteCandidate], capabilityHeader: String?) {
     self.settings = settings
+    self.place = place
     self.candidates = candidates
     self.capabilityHeader = settings.capabilityHeader ?? capabilityHeader
     fileOrder = Array(candidates.indices)
@@ -102,7 +106,7 @@ package final class Settings: Sendable {
     runPolicies = Self.runPolicies(configuration)
     let indexes = Dictionary(
       configuration.upstreams.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
-    routes = configuration.routes.map { route in
+    routes = configuration.routes.enumerated().map { place, route in
       let candidates = route.upstreams.compactMap { member in
         indexes[member.name].map { index in
           let upstream = configuration.upstreams[index]
@@ -111,7 +115,7 @@ package final class Settings: Sendable {
             timeouts: upstream.timeouts.resolved(over: route.waterfall.timeouts))
         }
       }
-      return Route(route, candidates: candidates, capabilityHeader: configuration.capability.header)
+      return Route(route, at: place, candidates: candidates, capabilityHeader: configuration.capability.header)
     }
   }
 

@@ -2,6 +2,7 @@ import HTTP
 import Loop
 import Streams
 import Time
+import Upstreams
 
 /// Reads on what a backend sends after its legacy client left at the completion event, for the shadow alone: how much
 /// clients miss shows only there. Bounded in time, bytes and number.

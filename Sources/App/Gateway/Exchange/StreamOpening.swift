@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import Flags
 import HTTP
 import SSE
@@ -29,8 +30,7 @@ final class StreamOpening {
     }
     prefersStreamEnd = prefers == true
     flagVersion = decider.flagVersion
-    decision = decider.decide(
-      for: request, capability: capability, route: route, identity: settings.configuration.identity)
+    decision = decider.decide(for: request, capability: capability, route: route, settings: settings)
     mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
     let lastID = mode == .graceful ? RunRequest.lastEventID(of: request) : nil
     backendID = lastID.flatMap { EventID(parsing: $0.span) == nil ? $0 : nil } ?? []

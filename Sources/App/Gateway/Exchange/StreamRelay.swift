@@ -1,9 +1,11 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// A backend's event stream on its direct way to the one client that asked for it: a `BackendFeed` and a
 /// `ClientDelivery`.

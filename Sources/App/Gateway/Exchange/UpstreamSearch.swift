@@ -16,6 +16,8 @@ final class UpstreamSearch {
   let settings: LoopSettings
   /// Of the route's candidates, in their order.
   let pools: [UpstreamPool]
+  /// Whether the request's `Accept` names event streams.
+  let acceptsStream: Bool
   var waterfall: Waterfall
   var hasSentContinue = false
   /// Whether the backend takes the request's body.
@@ -36,16 +38,18 @@ final class UpstreamSearch {
     self.record = record
     self.stream = stream
     self.settings = settings
-    pools = settings.pools(of: route)
+    let pools = settings.pools(of: route)
+    self.pools = pools
+    acceptsStream = request.fields.containsElement(.accept, named: "text/event-stream")
     // Who opens a WebSocket gets one or a refusal, whatever else it would take.
-    let acceptsStream = opening == nil && request.fields.containsElement(.accept, named: "text/event-stream")
+    let takesStream = opening == nil && acceptsStream
     waterfall = Waterfall(
-      order: settings.order(of: route, at: now), policy: route.policy,
+      order: settings.order(of: route, among: pools, at: now), policy: route.policy,
       request: AttemptRequest(
-        effect: request.method.effect, expectsStream: request.method != .head && acceptsStream),
+        effect: request.method.effect, expectsStream: request.method != .head && takesStream),
       mayReplay: body?.mayBeReplayed ?? true, awaitsClient: !(body?.isComplete ?? true), startedAt: now)
     waterfall.acceptsAnswer =
-      acceptsStream && request.fields.containsElement(.accept, named: "application/json")
+      takesStream && request.fields.containsElement(.accept, named: "application/json")
   }
 
   /// Whether a stream is asked for shows in the bodies of some requests only.

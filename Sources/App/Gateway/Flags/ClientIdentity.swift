@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import Flags
 import HTTP
 import Streams

@@ -21,6 +21,12 @@ package struct ClosingOverride: Equatable, Sendable {
   var recall: Recall { max(kill, isRolledBack ? .announced : .none) }
 }
 
+/// Who asked for something by the operators' listener, and why.
+struct OperatorWord {
+  var actor: String
+  var reason: String
+}
+
 /// A kill by `POST /kill`. It is in force until it is lifted, across restarts too where the state file can be written.
 struct OperatorKill: Equatable, Sendable {
   /// Whether streams that are open end the old way too.

@@ -1,3 +1,4 @@
+package import Configuration
 import Files
 package import Flags
 import Streams

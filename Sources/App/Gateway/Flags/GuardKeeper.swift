@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import Flags
 import JSON
@@ -87,7 +88,13 @@ final class GuardKeeper {
     let saved = settings.stateFiles.lazy.compactMap { path in
       (try? readFile(path, limit: 1 << 16).bytes).flatMap { try? JSONValue(parsing: $0) }
     }
-    guard let saved = saved.first else { return }
+    guard let saved = saved.first else {
+      // What it took back is forgotten; nobody should have to guess that.
+      for path in settings.stateFiles where (try? FileStat(path)) != nil {
+        log.write(.error, "guard_state_unreadable", at: loop.wallTime()) { $0.field("file", path) }
+      }
+      return
+    }
     machine.restore(saved)
     kill = OperatorKill(saved["kill"])
     shared = saved["shared"] ?? .null
@@ -100,23 +107,55 @@ final class GuardKeeper {
     ClosingOverride(isRolledBack: machine.effect == .rollback, kill: kill?.recall ?? .none)
   }
 
-  /// Takes the new closing back, or lifts that (`nil`).
-  ///
-  /// - Returns: whether anything is different now.
-  func setKill(_ wanted: OperatorKill?) -> Bool {
-    guard wanted?.isHard != kill?.isHard else { return false }
-    put(wanted, isOthers: false)
-    onDecision(.kill(wanted))
-    save()
-    return true
+  /// What became of an operator's wish.
+  enum KillChange {
+    case done, alreadySo
+    /// A kill for open streams too is in force, and a weaker one changes nothing about it.
+    case harderStays
   }
 
-  private func put(_ wanted: OperatorKill?, isOthers: Bool) {
+  /// Takes the new closing back. A kill never weakens one that is in force.
+  func setKill(_ wanted: OperatorKill) -> KillChange {
+    if let kill, kill.isHard, !wanted.isHard {
+      report(wanted, event: "kill_stays")
+      return .harderStays
+    }
+    guard wanted.isHard != kill?.isHard else { return .alreadySo }
+    put(wanted)
+    decided()
+    return .done
+  }
+
+  /// Lifts an operator's kill.
+  ///
+  /// - Parameter word: who lifts it, and why.
+  func liftKill(_ word: OperatorWord) -> KillChange {
+    guard kill != nil else { return .alreadySo }
+    lift(word)
+    decided()
+    return .done
+  }
+
+  private func decided() {
+    onDecision(.kill(kill))
+    save()
+  }
+
+  private func put(_ wanted: OperatorKill, isOthers: Bool = false) {
     kill = wanted
-    if let wanted {
-      report(wanted, event: "killed", isOthers: isOthers)
-    } else {
-      log.write(.warning, "kill_lifted", at: loop.wallTime()) { $0.field("byAnotherGateway", isOthers) }
+    report(wanted, event: "killed", isOthers: isOthers)
+    onChange(override)
+  }
+
+  /// - Parameter word: `nil` when another gateway was asked, whose log has it.
+  private func lift(_ word: OperatorWord?) {
+    kill = nil
+    log.write(.warning, "kill_lifted", at: loop.wallTime()) { line in
+      if let word {
+        line.field("actor", word.actor)
+        line.field("reason", word.reason)
+      }
+      line.field("byAnotherGateway", word == nil)
     }
     onChange(override)
   }
@@ -215,7 +254,8 @@ final class GuardKeeper {
     log.write(.error, event, at: loop.wallTime()) { line in
       line.field("actor", kill.actor)
       line.field("reason", kill.reason)
-      line.field("effect", kill.isHard ? "open streams end the old way too" : "new streams are legacy")
+      let isHard = kill.isHard || self.kill?.isHard == true
+      line.field("effect", isHard ? "open streams end the old way too" : "new streams are legacy")
       if isOthers { line.field("byAnotherGateway", true) }
     }
   }
@@ -278,7 +318,7 @@ extension GuardKeeper {
   /// - Returns: whether anything is different now.
   func adopt(_ wanted: OperatorKill?) -> Bool {
     guard wanted?.isHard != kill?.isHard else { return false }
-    put(wanted, isOthers: true)
+    if let wanted { put(wanted, isOthers: true) } else { lift(nil) }
     return true
   }
 

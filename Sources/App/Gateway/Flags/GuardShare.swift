@@ -1,3 +1,4 @@
+import Configuration
 import Flags
 import JSON
 import Loop
@@ -113,15 +114,27 @@ final class GuardShare {
     // A flag file that acknowledges the trip opens the latch for all whose file it is.
     if let tripped = GuardMachine.Latch(text: latch.text), keeper.acknowledges(tripped) { latch.set("") }
     exchange(
-      "kill", \.kill, isSame: Self.isSameKill, isReadable: { OperatorKill(text: $0) != nil },
+      "kill", \.kill, isSame: Self.isSameKill, isHarder: Self.isHarderKill,
+      isReadable: { OperatorKill(text: $0) != nil },
       adopt: { $0.adoptKill($1) })
     exchange(
-      "latch", \.latch, isSame: Self.isSameLatch, isReadable: { GuardMachine.Latch(text: $0) != nil },
+      "latch", \.latch, isSame: Self.isSameLatch, isHarder: Self.isHarderLatch,
+      isReadable: { GuardMachine.Latch(text: $0) != nil },
       adopt: { $0.adoptLatch($1) })
   }
 
   private static func isSameKill(_ one: String, _ other: String) -> Bool {
     OperatorKill(text: one)?.isHard == OperatorKill(text: other)?.isHard
+  }
+
+  private static func isHarderKill(_ one: String, _ other: String) -> Bool {
+    guard let one = OperatorKill(text: one), let other = OperatorKill(text: other) else { return false }
+    return one.isHard && !other.isHard
+  }
+
+  private static func isHarderLatch(_ one: String, _ other: String) -> Bool {
+    guard let one = GuardMachine.Latch(text: one), let other = GuardMachine.Latch(text: other) else { return false }
+    return one.effect == .rollback && other.effect == .hold
   }
 
   private static func isSameLatch(_ one: String, _ other: String) -> Bool {
@@ -133,7 +146,8 @@ final class GuardShare {
 
   private func exchange(
     _ name: String, _ word: ReferenceWritableKeyPath<GuardShare, SharedWord>,
-    isSame: @escaping (String, String) -> Bool, isReadable: @escaping (String) -> Bool,
+    isSame: @escaping (String, String) -> Bool, isHarder: @escaping (String, String) -> Bool,
+    isReadable: @escaping (String) -> Bool,
     adopt: @escaping (GuardShare, String) -> Void
   ) {
     guard asking.insert(name).inserted else { return }
@@ -143,7 +157,7 @@ final class GuardShare {
       asking.remove(name)
       guard let entry = entry(of: result, name, isReadable) else { return self[keyPath: word].fail() }
       let before = self[keyPath: word]
-      let news = self[keyPath: word].take(entry, isSame: isSame)
+      let news = self[keyPath: word].take(entry, isSame: isSame, isHarder: isHarder)
       if let news { adopt(self, news) }
       guard self[keyPath: word] != before || news != nil else { return }
       keeper.shared = state

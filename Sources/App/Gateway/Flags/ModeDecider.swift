@@ -1,3 +1,4 @@
+import Configuration
 import Flags
 import HTTP
 import Loop
@@ -39,14 +40,14 @@ final class ModeDecider {
 
   /// Evaluates the flag for a request, and counts the result.
   func decide(
-    for request: borrowing RequestHead, capability: Capability, route: Route, identity: IdentitySettings
+    for request: borrowing RequestHead, capability: Capability, route: Route, settings: LoopSettings
   ) -> ModeDecision {
     if let fixed = flags.fixed {
       let (variant, reason) = count(fixed)
       return ModeDecision(variant: variant, reason: reason, clientKey: nil)
     }
     let client = ClientIdentity.context(
-      of: request, capability: capability, route: route, settings: identity,
+      of: request, capability: capability, route: route, settings: settings.configuration.identity,
       seconds: context.loop.wallTime().milliseconds / 1000)
     if client.targetingKey == nil { context.shard.increment(context.metrics.evaluationsWithoutKey) }
     let decision = flags.decide(in: client)

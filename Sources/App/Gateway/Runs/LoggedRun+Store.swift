@@ -1,3 +1,4 @@
+import Configuration
 import Runs
 import Streams
 import Telemetry

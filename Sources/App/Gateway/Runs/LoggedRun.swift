@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Runs
@@ -89,7 +90,7 @@ final class LoggedRun {
   var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
   /// Whether other replicas have it too.
-  var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.store == .redis || home != .anotherLoop }
+  var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.isStored || home != .anotherLoop }
   /// Whether it needs that way to the store.
   func uses(_ store: any RunStore) -> Bool { ownership?.uses(store) ?? false || source?.uses(store) ?? false }
   /// Whether the run is over and its end record is stored. A store that is unreachable is not waited for.

@@ -1,3 +1,4 @@
+import Configuration
 import Loop
 import Runs
 import SSE

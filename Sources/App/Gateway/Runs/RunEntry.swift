@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Runs
@@ -6,6 +7,7 @@ import SSE
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.
 final class RunEntry {
@@ -76,7 +78,7 @@ final class RunEntry {
   }
 
   /// Whether the request's body has to be here before a run is opened: it is compared, or the store is asked first.
-  private var needsBody: Bool { asked.comparesBodies || settings.store == .redis }
+  private var needsBody: Bool { asked.comparesBodies || settings.isStored }
 
   // MARK: - The request's body
 
@@ -117,7 +119,7 @@ final class RunEntry {
     var request = asked.forAdmission
     request.digest = digest
     request.mayBeginAnew = head.method == .get && (opening.mode == .graceful || asked.lastStream == nil)
-    request.isStored = settings.store == .redis
+    request.isStored = settings.isStored
     request.hasStore = store != nil
     request.goesOnWithoutStore = settings.whenStoreFails == .degrade
     if let store { request.lease = store.lease }
@@ -374,8 +376,10 @@ final class RunEntry {
   private func makeReader(_ run: LoggedRun, _ head: RequestHead) -> RunReader {
     let isGraceful =
       asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
+    var wish = asked.wish
+    wish.mayAskAgain = admission != nil && asked.key != nil
     let reader = RunReader(
-      run: run, wish: asked.wish, host: exchange, request: head,
+      run: run, wish: wish, host: exchange, request: head,
       opening: isGraceful ? opening.stayingGraceful : opening, runs: runs, books: exchange.streams.books)
     self.reader = reader
     runs.enter(reader)

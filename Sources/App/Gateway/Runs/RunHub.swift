@@ -1,3 +1,4 @@
+package import Configuration
 import Runs
 import Streams
 import Synchronization
@@ -16,6 +17,8 @@ package final class RunHub: Sendable {
   let stored: StoredRuns
   /// Of the hashes of clients' identities that the census counts by.
   let identitySeed: UInt64
+  /// How often a client has taken its own name for its stream.
+  private let takes = Atomic<UInt64>(0)
   private let standings = Mutex<[Int: StoreStanding]>([:])
 
   package init(_ configuration: Configuration, identitySeed: UInt64) {
@@ -26,6 +29,10 @@ package final class RunHub: Sendable {
     unread = UnreadRuns(limit: configuration.runs.unread, share: configuration.runs.unreadPerPrincipal)
     stored = StoredRuns(limit: configuration.runs.stored, share: configuration.runs.storedPerPrincipal)
   }
+
+  /// A number for a reader that takes its client's own name for its stream: higher than that of each that came before, on
+  /// whatever loop.
+  func nextTake() -> UInt64 { takes.add(1, ordering: .relaxed).newValue }
 
   /// Bytes that the runs of all loops hold.
   package var memoryInUse: Int { budget.used }

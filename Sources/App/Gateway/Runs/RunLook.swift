@@ -1,3 +1,4 @@
+import Configuration
 import JSON
 import Loop
 import Runs
@@ -19,7 +20,7 @@ final class RunLook {
   init(at place: RunPlace, among runs: RunRoster, _ answer: @escaping (RunSummary?) -> Void) {
     self.place = place
     self.runs = runs
-    store = place.settings.store == .redis ? runs.store : nil
+    store = place.settings.isStored ? runs.store : nil
     self.answer = answer
   }
 

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Runs
@@ -125,7 +126,7 @@ final class RunReader: RunClient {
     case .reset where mode != .graceful:
       // A client that can't be told would take what follows for what comes next.
       context.shard.increment(context.metrics.resumes[.refused])
-      return runFailed(.gone)
+      return refuse(.gone)
     case .reset(let reason, let oldest):
       position = run.log.start
       reset = makeReset(reason, oldest)
@@ -189,6 +190,11 @@ final class RunReader: RunClient {
   }
 
   func runFailed(_ failure: RunFailure) {
+    // It came while a run that turned out to have no stream was being forgotten.
+    if case .gone = failure, wish.mayAskAgain { refuse(.noStream) } else { refuse(failure) }
+  }
+
+  private func refuse(_ failure: RunFailure) {
     guard state == .waiting else { return }
     leave()
     host.runFailed(failure)

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import Loop
 import Runs
 import SSE
@@ -15,7 +16,7 @@ package final class RunRoster: RunHost {
   private var runs: [StreamID: LoggedRun] = [:]
   private var ended = EndedRuns()
   /// Readers by their client's own names for its stream.
-  private var named: [Digest: [any RunClient]] = [:]
+  private var named: [Digest: [(reader: any RunClient, take: UInt64)]] = [:]
   private var askedForRoom: MonotonicTime?
   /// For the logs of this loop.
   private let pool = SegmentPool()
@@ -81,6 +82,8 @@ package final class RunRoster: RunHost {
 
   /// Brings what is known of the store into the numbers, just before they are read.
   func countStore() { stores.count() }
+  /// Connections to stores.
+  var storeConnections: Int { stores.connectionCount }
 
   /// There is a new configuration.
   func adopt(_ settings: Settings) {
@@ -142,7 +145,7 @@ package final class RunRoster: RunHost {
       identity: place.identity, log: log, isImmediate: true,
       source: CopySource(of: place, peers: peers, context: context),
       policy: .cancel, route: place.route, settings: place.settings, host: self)
-    if place.settings.store == .redis, let store = store ?? self.store,
+    if place.settings.isStored, let store = store ?? self.store,
       let id = RunID(place.identity.stream.description)
     {
       copy.notice = RunNotice(id: id, store: store)
@@ -156,26 +159,31 @@ package final class RunRoster: RunHost {
     let stream = place.identity.stream
     peers.ask(place.worker) { $0[stream]?.end(.cancelled, reason: reason) }
     // For those who look at the key: it says that somebody wanted it.
-    guard place.settings.store == .redis, let id = RunID(stream.description) else { return }
+    guard place.settings.isStored, let id = RunID(stream.description) else { return }
     store?.requestCancel(id) { _ in }
   }
 
   /// Enters a reader under its client's own name for its stream, if it has one.
   func enter(_ reader: any RunClient) {
-    if let name = reader.wish.clientStream { named[name, default: []].append(reader) }
+    if let name = reader.wish.clientStream { named[name, default: []].append((reader, hub.nextTake())) }
   }
 
   func forget(_ reader: any RunClient) {
     guard let name = reader.wish.clientStream, var readers = named.removeValue(forKey: name) else { return }
-    readers.removeAll { $0 === reader }
+    readers.removeAll { $0.reader === reader }
     if !readers.isEmpty { named[name] = readers }
   }
 
-  /// Ends the streams of all readers that have the client's own name for its stream, but `reader`'s.
-  func replaceReaders(of clientStream: Digest, with reader: (any RunClient)?) {
-    for other in named[clientStream] ?? [] where other !== reader { other.clientStreamWasTaken() }
-    guard reader != nil else { return }
-    peers.askOthers(than: context.index) { $0.replaceReaders(of: clientStream, with: nil) }
+  /// Ends the streams of all readers that took the client's own name for its stream before `reader` did.
+  func replaceReaders(of clientStream: Digest, with reader: any RunClient) {
+    guard let take = named[clientStream]?.first(where: { $0.reader === reader })?.take else { return }
+    endReaders(of: clientStream, before: take)
+    // When they hear of it, the client's next reader may be there already.
+    peers.askOthers(than: context.index) { $0.endReaders(of: clientStream, before: take) }
+  }
+
+  private func endReaders(of clientStream: Digest, before take: UInt64) {
+    for (other, earlier) in named[clientStream] ?? [] where earlier < take { other.clientStreamWasTaken() }
   }
 
   /// Forgets runs that are over and that nobody reads until there is room, those of principals that hold more than their

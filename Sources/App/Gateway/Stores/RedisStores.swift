@@ -1,3 +1,4 @@
+import Configuration
 import Loop
 import RedisLog
 import Runs
@@ -31,6 +32,10 @@ final class RedisStores: RunStores {
   }
 
   var store: (any RunStore)? { client }
+
+  var connectionCount: Int {
+    (current?.connectionCount ?? 0) + retired.reduce(0) { $0 + $1.client.connectionCount }
+  }
 
   /// Made when it is first asked for; another one after a reload that names another place or other keys.
   private var client: RedisClient? {

@@ -1,3 +1,4 @@
+import Configuration
 import Files
 import JSON
 import Loop

@@ -138,8 +138,9 @@ package struct GatewayMetrics: Sendable {
     streams = MetricTable(
       define.counters(
         "fermata_streams_total", "Event streams opened, by mode and by how the capability was found.", by: "mode",
-        "source"))
-    outcomes = MetricTable(define.counters("fermata_outcomes_total", "How event streams ended.", by: "mode", "outcome"))
+        "source", showsUnused: false))
+    outcomes = MetricTable(
+      define.counters("fermata_outcomes_total", "How event streams ended.", by: "mode", "outcome", showsUnused: false))
     closes = MetricTable(
       define.counters(
         "fermata_close_total", "How closes went, as the client's side shows.", by: "mode", "result"))
@@ -177,21 +178,22 @@ package struct GatewayMetrics: Sendable {
     upstreamConnects = define.counter("fermata_upstream_connects_total", "Connections made to backends.")
     tlsHandshakes = define.counters(
       "fermata_tls_handshakes_total", "Handshakes with clients that are over, by how they went.", by: "result",
-      "version", "resumed")
+      "version", "resumed", showsUnused: false)
     proxyHeaders = MetricRow(
       define.counters(
         "fermata_proxy_headers_total", "Client connections that had to begin with a PROXY header, by what came of it.",
-        by: "result"))
+        by: "result", showsUnused: false))
     tunnels = define.gauge("fermata_tunnels", "WebSockets open now.")
     tunnelEnds = MetricRow(
-      define.counters("fermata_tunnels_total", "WebSockets that are over, by what ended them.", by: "end"))
+      define.counters(
+        "fermata_tunnels_total", "WebSockets that are over, by what ended them.", by: "end", showsUnused: false))
     upstreamReuses = define.counter("fermata_upstream_reuses_total", "Requests sent on a kept connection.")
     upstreamRetries = define.counter(
       "fermata_upstream_retries_total", "Requests sent again because a kept connection had died.")
     evaluations = MetricTable(
       define.counters(
         "fermata_flag_evaluations_total", "Decisions of the flag stream-closing, by what it gave and why.",
-        by: "variant", "reason"))
+        by: "variant", "reason", showsUnused: false))
     evaluationsWithoutKey = define.counter(
       "fermata_flag_evaluations_without_key_total", "Flag evaluations of clients without a stable identity.")
     identityStreams = MetricRow(

@@ -20,7 +20,7 @@ package struct RedisMetrics: Sendable {
     losses = define.counter("fermata_redis_connections_lost_total", "Connections to Redis that were lost.")
     errors = define.counters(
       "fermata_redis_errors_total", "Commands that Redis answered with an error, by the error's first word.",
-      by: "error")
+      by: "error", showsUnused: false)
     storeLosses = define.counter(
       "fermata_run_store_lost_total", "Runs that could not be kept in Redis, or not be followed there.")
   }

@@ -26,7 +26,7 @@ extension RequestRecord {
 
   /// Who brought the end of an answer about that is no event stream.
   var closer: Closer {
-    status == 499 ? .client : end.closer ?? (origin == .upstream ? .backend : .gateway)
+    status == 499 && origin == .gateway ? .client : end.closer ?? (origin == .upstream ? .backend : .gateway)
   }
 
   /// The same for a request that has become an event stream, at the end of that.

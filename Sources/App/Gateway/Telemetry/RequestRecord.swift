@@ -143,16 +143,22 @@ package final class RequestRecord {
 
   /// Puts the request's ids into a head for a backend that is complete.
   ///
-  /// - Parameter stream: the id of the event stream that it may become; `nil` where it can't.
-  func addIDs(_ stream: StreamID?, to head: inout ByteBuffer) {
+  /// - Parameters:
+  ///   - ofRequest: whether the request's own is wanted.
+  ///   - stream: the id of the event stream that it may become; `nil` where that is not wanted.
+  func addIDs(ofRequest: Bool, stream: StreamID?, to head: inout ByteBuffer) {
     head.truncate(to: head.count - 2)
-    head.append("X-Request-Id: " as StaticString)
-    writeID(to: &head)
-    if let stream {
-      head.append("\r\nX-Stream-Id: " as StaticString)
-      stream.write(to: &head)
+    if ofRequest {
+      head.append("X-Request-Id: " as StaticString)
+      writeID(to: &head)
+      head.append("\r\n" as StaticString)
     }
-    head.append("\r\n\r\n" as StaticString)
+    if let stream {
+      head.append("X-Stream-Id: " as StaticString)
+      stream.write(to: &head)
+      head.append("\r\n" as StaticString)
+    }
+    head.append("\r\n" as StaticString)
   }
 
   // MARK: - What happens
@@ -160,14 +166,16 @@ package final class RequestRecord {
   func answered(_ status: Int, by origin: ResponseOrigin, at now: MonotonicTime) {
     self.status = status
     self.origin = origin
-    headAt = now
+    // 499 is nobody's answer.
+    headAt = status == 499 ? nil : now
   }
 
-  func asks(_ upstream: String, tier: Int) {
+  /// - Parameter host: of the upstream's URL.
+  func asks(_ upstream: String, at host: String, tier: Int) {
     self.upstream = upstream
     self.tier = tier
     backendID = []
-    spans?.attemptBegan(on: upstream)
+    spans?.attemptBegan(on: upstream, at: host)
   }
 
   func attemptFailed(_ report: AttemptReport) {

@@ -37,7 +37,7 @@ final class RouteBooks {
   }
 
   func answered(_ status: Int, by origin: ResponseOrigin, on route: String?) {
-    shard.increment(self[route].responses[origin, StatusLabel(status)])
+    shard.increment(self[route].responses[origin, StatusLabel(status, by: origin)])
   }
 
   func passed(_ limit: TimeLimit?, on route: String?) {
@@ -57,6 +57,12 @@ final class RouteBooks {
       var tally = RouteTally()
       for outcome in Outcome.allCases { tally.ended(outcome, count: shard.value(numbers.outcomes[outcome])) }
       tally.opened += open[name] ?? 0
+      tally.failovers = shard.value(numbers.failovers)
+      for label in StatusLabel.allCases {
+        let own = shard.value(numbers.responses[.gateway, label])
+        tally.refused(label, count: own)
+        tally.statuses[label] = own + shard.value(numbers.responses[.upstream, label])
+      }
       tally.firstEvents = shard.buckets(of: numbers.firstEvent)
       // Names beyond those that metrics tell apart have their numbers in common.
       if tally != RouteTally() { tallies[shard.name(metrics.outcomes, name)] = tally }
@@ -121,14 +127,16 @@ final class RouteNumbers {
 
   fileprivate init(route: String, _ metrics: RouteMetrics, _ shard: MetricShard) {
     responses = MetricTable(shard.resolve(metrics.responses, route))
-    outcomes = MetricRow(shard.resolve(metrics.outcomes, route))
+    // What no route serves is refused, or waits until that: it has no streams.
+    let isRoute = route != RouteBooks.unrouted
+    outcomes = MetricRow(shard.resolve(metrics.outcomes, route, showsUnused: isRoute))
     limits = MetricRow(shard.resolve(metrics.limits, route))
-    failovers = shard.resolve(metrics.failovers, route)[]
-    open = shard.resolve(metrics.open, route)[]
+    failovers = shard.resolve(metrics.failovers, route, showsUnused: isRoute)[]
+    open = shard.resolve(metrics.open, route, showsUnused: isRoute)[]
     waiting = shard.resolve(metrics.waiting, route)[]
-    paused = shard.resolve(metrics.paused, route)[]
-    queued = shard.resolve(metrics.queued, route)[]
-    silence = shard.resolve(metrics.silence, route)[]
+    paused = shard.resolve(metrics.paused, route, showsUnused: isRoute)[]
+    queued = shard.resolve(metrics.queued, route, showsUnused: isRoute)[]
+    silence = shard.resolve(metrics.silence, route, showsUnused: isRoute)[]
     firstEvent = shard.resolve(metrics.firstEvent, route)[]
     duration = shard.resolve(metrics.duration, route)[]
   }

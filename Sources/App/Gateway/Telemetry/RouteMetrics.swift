@@ -30,7 +30,8 @@ package enum StatusLabel: String, MetricLabel, CaseIterable {
   case gatewayTimeout = "504"
   case otherServerError = "5xx"
 
-  package init(_ status: Int) {
+  /// - Parameter origin: 499 is the gateway's own word for a client that left; of a backend it is any other 4xx.
+  package init(_ status: Int, by origin: ResponseOrigin) {
     switch status {
     case 200: self = .ok
     case 204: self = .noContent
@@ -44,7 +45,7 @@ package enum StatusLabel: String, MetricLabel, CaseIterable {
     case 409: self = .conflict
     case 413: self = .tooLarge
     case 429: self = .tooMany
-    case 499: self = .clientLeft
+    case 499 where origin == .gateway: self = .clientLeft
     case ..<500: self = .otherClientError
     case 500: self = .serverError
     case 502: self = .badGateway
@@ -102,6 +103,7 @@ package struct RouteMetrics: Sendable {
     responses = define.counters(
       "fermata_responses_total", "Answers to requests, by who gave them and their status.", open: "route", by: "origin",
       "code")
+    define.leaveOut(.upstream, .clientLeft, of: responses)
     outcomes = define.counters(
       "fermata_route_outcomes_total", "How event streams ended.", open: "route", by: "outcome")
     limits = define.counters(

@@ -165,6 +165,8 @@ final class StreamBooks {
   }
 
   /// The shadow's books: what graceful would have saved.
+  var shadow: ShadowTally { ShadowTally(metrics) { shard.value($0) } }
+
   private func countShadow(_ stream: ClientDelivery, _ outcome: Outcome) {
     shard.increment(metrics.shadowStreams)
     let trailing = stream.eventsAfterCompletion

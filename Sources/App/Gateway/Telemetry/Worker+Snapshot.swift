@@ -1,6 +1,7 @@
 import Loop
 import Streams
 import Telemetry
+import Upstreams
 
 extension Worker {
   /// The counters of this loop with the gauges of this moment.

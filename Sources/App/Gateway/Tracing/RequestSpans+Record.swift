@@ -48,7 +48,7 @@ extension RequestRecord {
     span.set("http.request.method", method.name)
     span.set("url.path", path)
     span.set("http.response.status_code", status)
-    span.set("server.address", upstream)
+    span.set("fermata.upstream", upstream)
     span.set("client.address", client.isEmpty ? nil : client)
     span.set("fermata.route", route)
     span.set("fermata.request_id", id)

@@ -29,6 +29,8 @@ final class RequestSpans {
     let id: SpanID
     let name: String
     let start: MonotonicTime
+    /// Whom an attempt asks.
+    var upstream: (name: String, host: String)?
     var events: [SpanRecord.Event] = []
     var droppedEvents = 0
   }
@@ -60,14 +62,17 @@ final class RequestSpans {
       to: unix(tracer.loop.now))
     span.events = part.events
     span.droppedEvents = part.droppedEvents
+    span.set("fermata.upstream", part.upstream?.name)
+    span.set("server.address", part.upstream?.host)
     fill(&span)
     tracer.ended(span)
   }
 
   // MARK: - Attempts
 
-  func attemptBegan(on upstream: String) {
-    attempt = Part(id: tracer.nextSpan(), name: "attempt \(upstream)", start: tracer.loop.now)
+  func attemptBegan(on upstream: String, at host: String) {
+    attempt = Part(
+      id: tracer.nextSpan(), name: "attempt \(upstream)", start: tracer.loop.now, upstream: (upstream, host))
   }
 
   /// What the backend is told.
@@ -78,7 +83,12 @@ final class RequestSpans {
   /// Its response is good, and goes to the client.
   func attemptCommitted(status: Int) {
     guard let attempt = attempt.take() else { return }
-    end(attempt, .client) { $0.set("http.response.status_code", status) }
+    end(attempt, .client) { span in
+      span.set("http.response.status_code", status)
+      // For who asks, a status of 400 or above is an error (OpenTelemetry, semantic conventions for HTTP spans).
+      if status >= 400 { span.error = "\(status)" }
+      span.set("error.type", span.error)
+    }
   }
 
   func attemptFailed(_ report: AttemptReport) {

@@ -1,10 +1,12 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import Sockets
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// Sends spans to a collector (OTLP/HTTP with JSON). `ExportMachine` decides; here it is done.
 ///

@@ -1,4 +1,5 @@
 import Bytes
+import Configuration
 import HTTP
 import Loop
 import SSE
@@ -6,6 +7,7 @@ import Sockets
 import Streams
 import Telemetry
 import Time
+import Upstreams
 
 /// The connections of one loop to one backend that wait for their next request. The one used last is taken first, so
 /// that the others can grow old and be closed.
@@ -18,11 +20,17 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private(set) var health: UpstreamHealth
   /// Whether the configuration says nothing else of `X-Request-Id`.
   private let tellsID: Bool
+  /// The same of `X-Stream-Id`.
+  private let tellsStream: Bool
   /// The same of `traceparent`.
   private let tellsTrace: Bool
   /// What the log says of it.
   private var lastToldState = UpstreamHealth.State.Label.available
   private var statistics: UpstreamStatistics
+  /// The last attempt or check that went wrong.
+  private(set) var lastFault: LastFault?
+  /// When it was last told that the backend's state has changed.
+  private(set) var changedAt: WallTime?
   private var checker: UpstreamChecker?
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
@@ -36,9 +44,12 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     health = UpstreamHealth(policy: settings.health)
     statistics = UpstreamStatistics(
       upstream: settings.name, metrics: context.metrics.upstreams, shard: context.shard)
-    tellsID = !settings.overrides.contains(.xRequestID) && !settings.removedHeaders.contains { $0.known == .xRequestID }
-    tellsTrace =
-      !settings.overrides.contains(.traceparent) && !settings.removedHeaders.contains { $0.known == .traceparent }
+    func tells(_ field: KnownField) -> Bool {
+      !settings.overrides.contains(field) && !settings.removedHeaders.contains { $0.known == field }
+    }
+    tellsID = tells(.xRequestID)
+    tellsStream = tells(.xStreamID)
+    tellsTrace = tells(.traceparent)
     rules = Self.rules(settings, asksForIdentity: false)
     streamingRules = Self.rules(settings, asksForIdentity: true)
   }
@@ -69,18 +80,14 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
       overrides: overrides, via: ViaName.own)
   }
 
-  /// Appends the head of `request` as it is written for this backend.
+  /// Appends the head of the request as it is written for this backend.
   ///
   /// A response that may be an event stream is asked for uncompressed: events can't be told apart otherwise. Plain
   /// downloads keep their compression. An id that this gateway made is its own business; the backend sees its own.
-  ///
-  /// - Parameter stream: the id of the event stream that the response may become.
-  func write(
-    _ request: borrowing RequestHead, from client: ForwardedClient, of record: RequestRecord, stream: StreamID,
-    into out: inout ByteBuffer
-  ) {
+  func writeHead(for search: UpstreamSearch, into out: inout ByteBuffer) {
+    let (request, client, record) = (search.request, search.forwarded, search.record)
     let trace = tellsTrace ? record.traceForBackend : nil
-    let mayStream = !request.method.isSafe || request.fields.containsElement(.accept, named: "text/event-stream")
+    let mayStream = !request.method.isSafe || search.acceptsStream
     let (hasOwnID, hasOtherTrace) = (Self.hasOwnID(request), trace != nil && request.fields.contains(.traceparent))
     if hasOwnID || hasOtherTrace {
       var chosen = mayStream ? streamingRules : rules
@@ -97,7 +104,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
       Forwarding.writeRequest(request, from: client, as: rules, into: &out)
     }
     if let trace { record.addTrace(trace, to: &out) }
-    if tellsID { record.addIDs(mayStream ? stream : nil, to: &out) }
+    // Whatever is asked for may be answered with an event stream.
+    if tellsID || tellsStream { record.addIDs(ofRequest: tellsID, stream: tellsStream ? search.stream : nil, to: &out) }
   }
 
   /// Whether the client goes on from an id that this gateway made; the header counts before the query.
@@ -117,16 +125,26 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   /// Attempts under way.
   var busy: Int { statistics.busy }
 
+  var statuses: StatusCounts { statistics.statuses }
+
+  private func noteFault(_ word: String, _ detail: String? = nil) {
+    lastFault = LastFault(at: context.loop.wallTime(), word: word, detail: detail)
+  }
+
   func attemptBegan() { statistics.began() }
 
   /// The head of an answer came, good or not.
   func headCame(_ status: Int) { statistics.answered(status) }
 
   /// An attempt gave no good response.
+  ///
+  /// - Parameter phase: how far it had come.
   func attemptFailed(
-    _ fault: AttemptFault, of request: borrowing RequestHead, timeline: AttemptTimeline, at now: MonotonicTime
+    _ fault: AttemptFault, in phase: AttemptPhase, of request: borrowing RequestHead, timeline: AttemptTimeline,
+    at now: MonotonicTime
   ) {
-    statistics.ended(timeline, result: .failed(fault.kind))
+    statistics.ended(timeline, result: .failed(fault.kind), in: phase)
+    noteFault(fault.reason, fault.status.map { "\($0)" } ?? fault.detail)
     let isClients = fault.status != nil && rules.passesCredentials(of: request)
     noteChange(at: now) { $0.attemptFailed(fault, hasClientCredentials: isClients, at: now) }
   }
@@ -136,6 +154,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   /// - Parameter isJudged: whether its status may speak against the backend; on a route that has no other it need not.
   func answered(_ answer: Answer, to request: borrowing RequestHead, isJudged: Bool, at now: MonotonicTime) {
     guard isJudged, answer.status >= 400 else { return attemptSucceeded(at: now) }
+    noteFault(AttemptFault.Kind.status.rawValue, "\(answer.status)")
     let isClients = rules.passesCredentials(of: request)
     noteChange(at: now) {
       $0.answered(answer.status, retryAfter: answer.retryAfter, hasClientCredentials: isClients, at: now)
@@ -144,17 +163,20 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
 
   /// A response was good enough for a client.
   func attemptSucceeded(at now: MonotonicTime) {
+    if isUntroubled { return health.succeeded(at: now) }
     noteChange(at: now) { $0.succeeded(at: now) }
   }
 
   /// A good response is over.
   func attemptEnded(_ result: AttemptResult, timeline: AttemptTimeline, at now: MonotonicTime) {
-    statistics.ended(timeline, result: result)
+    statistics.ended(timeline, result: result, in: .streaming)
     switch result {
     case .ended(.completed), .ended(.incomplete), .ended(.upstreamError), .relayed:
+      if isUntroubled { return health.completed(at: now) }
       noteChange(at: now) { $0.completed(at: now) }
     case .ended(.upstreamTruncated), .ended(.firstTokenTimeout), .ended(.idleTimeout), .failed(.cut),
       .failed(.timedOut):
+      noteFault(result.word)
       noteChange(at: now) { $0.truncated(at: now) }
     case .ended, .failed: break
     }
@@ -163,6 +185,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   /// An active check is over.
   func wasChecked(isWell: Bool) {
     let now = context.loop.now
+    statistics.checked(isWell ? .passed : .failed)
+    if !isWell { noteFault("check_failed") }
     noteChange(at: now) { isWell ? $0.checkPassed(at: now) : $0.checkFailed(at: now) }
   }
 
@@ -179,10 +203,15 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     statistics.retire()
   }
 
+  /// Whether a good response changes no state, so that nothing has to be compared or told. It is so nearly always.
+  private var isUntroubled: Bool { lastToldState == .available && health.isUntroubled }
+
   /// Changes the health and tells when that put the backend out or brought it back. That an ejection's time is over
   /// nobody notices by itself: it is told when the next response shows how things are.
   private func noteChange(at now: MonotonicTime, _ change: (inout UpstreamHealth) -> Void) {
+    let ejections = health.counts.ejections
     let (before, after) = health.changeLabel(at: now, by: change)
+    statistics.ejected(health.counts.ejections - ejections)
     guard after != before || after != lastToldState else { return }
     let level: LogLevel = after == .available ? .info : .warning
     context.log.write(level, "upstream_state", at: context.loop.wallTime()) { line in
@@ -191,6 +220,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
       line.field("to", after.rawValue)
     }
     lastToldState = after
+    changedAt = context.loop.wallTime()
   }
 
   /// A connection that is ready for a request, if one is kept.
@@ -211,6 +241,8 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   func forget(_ connection: UpstreamConnection) {
     idle.removeAll { $0 === connection }
   }
+
+  func counted(_ use: ConnectionUse, by change: Int) { statistics.connections(use, by: change) }
 
   /// Makes a new connection for requests.
   func connect(
@@ -258,4 +290,13 @@ extension UpstreamHealth {
     change(&self)
     return (before, state(at: now).label)
   }
+}
+
+/// Something that went wrong with a backend.
+struct LastFault: Sendable {
+  let at: WallTime
+  /// As log lines and metrics have it: `connect_failed`.
+  let word: String
+  /// The status, or what is known beyond the word.
+  let detail: String?
 }

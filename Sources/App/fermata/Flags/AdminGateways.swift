@@ -1,3 +1,4 @@
+import Bytes
 import Flags
 import Harness
 import JSON
@@ -19,7 +20,15 @@ struct AdminGateways {
     let fault: String?
   }
 
-  private let gateways: [(url: String, address: SocketAddress)]
+  private struct Gateway {
+    let url: String
+    /// The name to look up, where the URL has no address.
+    let host: String
+    let port: UInt16
+    let address: SocketAddress?
+  }
+
+  private let gateways: [Gateway]
   private let token: String?
   private static let patience = Nanoseconds.seconds(5)
 
@@ -31,23 +40,29 @@ struct AdminGateways {
       guard !urls.isEmpty else { throw .usage("\(file) names no gateway: one URL a line") }
     }
     guard !urls.isEmpty else { return nil }
-    var gateways: [(url: String, address: SocketAddress)] = []
-    for url in urls where !gateways.contains(where: { $0.url == url }) {
-      gateways.append((url, try Self.address(url)))
-    }
+    var gateways: [Gateway] = []
+    for url in urls where !gateways.contains(where: { $0.url == url }) { gateways.append(try Self.gateway(url)) }
     self.gateways = gateways
     token = invocation.arguments["--token"] ?? Host.environment["FERMATA_ADMIN_TOKEN"]
   }
 
-  private static func address(_ url: String) throws(FlagsFailure) -> SocketAddress {
-    var host = url[...]
-    if host.hasPrefix("http://") { host = host.dropFirst(7) }
-    while host.hasSuffix("/") { host = host.dropLast() }
-    guard let address = SocketAddress(parsing: String(host)) else {
-      throw .usage(
-        "--admin takes the address of an admin listener, such as http://127.0.0.1:8081, not \"\(url)\"")
+  private static func gateway(_ url: String) throws(FlagsFailure) -> Gateway {
+    var place = url[...]
+    if place.hasPrefix("http://") { place = place.dropFirst(7) }
+    while place.hasSuffix("/") { place = place.dropLast() }
+    if let address = SocketAddress(parsing: String(place)) {
+      return Gateway(url: url, host: "", port: address.port, address: address)
     }
-    return address
+    let parts = place.split(separator: ":", omittingEmptySubsequences: false)
+    let isName = parts[0].utf8.allSatisfy { byte in
+      byte.isASCIIDigit || byte.asciiLowercased &- 0x61 < 26 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+    }
+    guard parts.count == 2, isName, !parts[0].isEmpty, let port = UInt16(parts[1]), port > 0 else {
+      throw .usage(
+        "--admin takes the address or the name of an admin listener and its port, such as http://127.0.0.1:8081, "
+          + "not \"\(url)\"")
+    }
+    return Gateway(url: url, host: String(parts[0]), port: port, address: nil)
   }
 
   /// Asks all of them; one that does not answer holds nobody up.
@@ -56,21 +71,49 @@ struct AdminGateways {
     if let token { fields.append(Script.Field("Authorization", "Bearer \(token)")) }
     let request = ClientRequest(method, path, fields: fields)
     var results = [ClientResult?](repeating: nil, count: gateways.count)
+    var nameless = [String?](repeating: nil, count: gateways.count)
     do {
       let loop = try EventLoop()
-      var behaviour = ClientBehaviour()
-      behaviour.timeout = Self.patience
-      for (index, gateway) in gateways.enumerated() {
-        StreamClient(loop: loop, address: gateway.address, request: request, behaviour: behaviour) { result in
+      let resolver = Resolver(loop: loop)
+      var waiting = gateways.count
+      func isDone() {
+        waiting -= 1
+        if waiting == 0 { loop.stop() }
+      }
+      func connect(to addresses: ArraySlice<SocketAddress>, _ index: Int) {
+        guard let address = addresses.first else { return isDone() }
+        var behaviour = ClientBehaviour()
+        behaviour.timeout = Self.patience
+        StreamClient(loop: loop, address: address, request: request, behaviour: behaviour) { result in
           results[index] = result
-          if results.allSatisfy({ $0 != nil }) { loop.stop() }
+          // A name may have addresses of both families where the gateway listens on one.
+          if case .unreachable = result.end, addresses.count > 1 { return connect(to: addresses.dropFirst(), index) }
+          isDone()
         }.start()
       }
-      if results.contains(where: { $0 == nil }) { loop.run() }
+      for (index, gateway) in gateways.enumerated() {
+        if let address = gateway.address {
+          connect(to: [address], index)
+        } else {
+          resolver.resolve(host: gateway.host, port: gateway.port) { found in
+            switch found {
+            case .success(let addresses): connect(to: addresses[...], index)
+            case .failure(let error):
+              nameless[index] = "\(error)"
+              isDone()
+            }
+          }
+        }
+      }
+      if waiting > 0 { loop.run() }
     } catch {
       throw FlagsFailure(.inputOutput, "loop", "\(error)", next: "try again")
     }
-    return zip(gateways, results).map { Self.answer($0.url, path, $1) }
+    return gateways.indices.map { index in
+      let url = gateways[index].url
+      guard let fault = nameless[index] else { return Self.answer(url, path, results[index]) }
+      return Answer(url: url, status: 0, document: nil, fault: "\(url): \(fault)")
+    }
   }
 
   private static func answer(_ url: String, _ path: String, _ result: ClientResult?) -> Answer {
@@ -80,7 +123,13 @@ struct AdminGateways {
     }
     let path = path.split(separator: "?")[0]
     let ending = result.map { words(for: $0.end) } ?? "nothing came"
-    let fault = status == 0 ? "\(url)\(path) did not answer: \(ending)" : "\(url)\(path) answered \(status)"
+    let refusal = [
+      401: ": it wants its token (--token, or FERMATA_ADMIN_TOKEN)",
+      403: ": this token does not allow it, admin.token does",
+    ]
+    let fault =
+      status == 0
+      ? "\(url)\(path) did not answer: \(ending)" : "\(url)\(path) answered \(status)\(refusal[status] ?? "")"
     return Answer(url: url, status: status, document: nil, fault: fault)
   }
 }
@@ -153,6 +202,11 @@ extension AdminGateways {
   private static func line(of answer: Answer, isKill: Bool) -> String {
     guard let document = answer.document else { return "\(answer.url): NOT done: \(answer.fault ?? "")" }
     let workers = document["workers"]?.integer ?? 0
+    if document["harderStays"] == true {
+      return
+        "\(answer.url): already killed for open streams too (--hard) on \(workers) workers, which stays; to weaken it: "
+        + "fermata flags unkill --admin \(answer.url), then fermata flags kill --admin \(answer.url)"
+    }
     let already = document["alreadyApplied"] == true ? "already so: " : ""
     if isKill { return "\(answer.url): \(already)killed on \(workers) workers" }
     let rest = document["effect"] == "legacy" ? ", still legacy: by the flag file or the guard" : ""

@@ -20,6 +20,22 @@ struct AdminReport {
     var verdict: GuardVerdict { guardReport["verdict"]?.string.flatMap(GuardVerdict.init) ?? .notEnough }
     var latchedRevision: String? { guardReport["latch"]?["revision"]?.string }
     var isKilled: Bool { document?["killed"] == true }
+    var isDraining: Bool { document?["draining"] == true }
+    /// What its guard has done and nobody has acknowledged.
+    var trip: RolloutEvidence.Trip? {
+      guard let effect = GuardMachine.Effect(rawValue: effect), effect != .none else { return nil }
+      return RolloutEvidence.Trip(gateway: url, revision: latchedRevision ?? "", effect: effect)
+    }
+
+    /// The flags that it serves, for people.
+    var inForce: String {
+      let flags = (document?["flags"]?.object?.members ?? []).map { member in
+        let word = member.value["defaultVariant"]?.string ?? "none"
+        return "\(member.name) \(member.value["state"]?.string ?? "ENABLED"), default \(word)"
+      }
+      let revision = "it serves revision \(document?["version"]?.string ?? "unknown")"
+      return flags.isEmpty ? revision : "\(revision): \(flags.joined(separator: "; "))"
+    }
 
     func agrees(withHash hash: String) -> Bool {
       let workers = document?["workers"]?.array ?? []
@@ -31,6 +47,7 @@ struct AdminReport {
       return [
         "admin": .string(url), "reachable": true, "sha256": .string(hash), "agrees": .bool(agrees(withHash: fileHash)),
         "effect": .string(effect), "verdict": .string(verdict.rawValue), "killed": .bool(isKilled),
+        "draining": .bool(isDraining),
         "latch": guardReport["latch"] ?? .null, "workers": document?["workers"] ?? [],
         "shared": document?["shared"] ?? .null,
       ]
@@ -93,6 +110,9 @@ struct AdminReport {
       identities: together?.arms.treated.identities ?? phases.map { $0["identities"]?.integer ?? 0 }.max() ?? 0,
       workersAgree: isWhole && answers.allSatisfy { $0.agrees(withHash: hash) })
     evidence.internalCompleted = sum("internalCompleted")
+    evidence.trips = answers.compactMap(\.trip)
+    evidence.killed = answers.filter(\.isKilled).map(\.url)
+    evidence.draining = answers.filter(\.isDraining).map(\.url)
     // A guard that has acted saw harm, whatever the numbers have become since.
     evidence.wasWorse =
       phases.contains { $0["wasWorse"] == true } || answers.contains { $0.effect != "none" }
@@ -102,7 +122,8 @@ struct AdminReport {
 
   // MARK: - For people
 
-  func lines(fileHash: String) -> [String] {
+  /// - Parameter fileHash: of the flag file; `nil` where there is none to compare with.
+  func lines(fileHash: String?) -> [String] {
     var lines = gateways.flatMap { self.lines(of: $0, fileHash: fileHash) }
     if Set(answers.map(\.effect)).count > 1 || Set(answers.map(\.isKilled)).count > 1 {
       lines.append("  THE GATEWAYS DISAGREE: what one has taken back others still give")
@@ -115,7 +136,7 @@ struct AdminReport {
     return lines
   }
 
-  private func lines(of gateway: Gateway, fileHash: String) -> [String] {
+  private func lines(of gateway: Gateway, fileHash: String?) -> [String] {
     let front = gateways.count > 1 ? "  \(gateway.url)\n  " : "  "
     guard gateway.document != nil else { return ["  \(gateway.fault ?? gateway.url)"] }
     var lines = ["\(front)guard: \(gateway.verdict.rawValue), effect \(gateway.effect)"]
@@ -133,8 +154,12 @@ struct AdminReport {
       let verdict = metric["missing"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? metric["verdict"]?.string ?? ""
       lines.append("    \(metric["metric"]?.string ?? ""): \(verdict); \(metric["summary"]?.string ?? "")")
     }
-    let agrees = gateway.agrees(withHash: fileHash)
-    lines.append(agrees ? "  all workers serve this file" : "  not all workers serve this file")
+    if let fileHash {
+      let agrees = gateway.agrees(withHash: fileHash)
+      lines.append(agrees ? "  all workers serve this file" : "  not all workers serve this file")
+    } else {
+      lines.append("  \(gateway.inForce)")
+    }
     if let fault = gateway.document?["fault"]?.string { lines.append("  the gateway refused the file: \(fault)") }
     if let fault = gateway.document?["kill"]?["stateFault"]?.string {
       lines.append("  a restart forgets what the guard took back: \(fault)")

@@ -36,7 +36,9 @@ extension FlagsVerb {
       name: name, summary: summary, usage: "[KEY] --reason TEXT [OPTION …]", details: details, isMutation: true
     ) { invocation throws(FlagsFailure) in
       try FlagsMutation(invocation: invocation).run { loaded, key throws(FlagsFailure) in
-        FlagsMutation.Result(document: FlagEdit.setEnabled(isEnabled, key, in: loaded.document), mayMoveClients: true)
+        FlagsMutation.Result(
+          document: FlagEdit.setEnabled(isEnabled, key, in: loaded.document), mayMoveClients: true,
+          notes: isEnabled ? [] : FlagsKill.notes(loaded.document, key, isHard: false))
       }
     }
   }
@@ -58,23 +60,43 @@ extension FlagsVerb {
 /// `revert` names a revision where other verbs name a flag.
 enum FlagsReverting {
   static func run(_ invocation: FlagsInvocation, to revision: Int) throws(FlagsFailure) -> FlagsOutput {
-    let kept = FlagHistory(beside: invocation.file).revisions()
-    guard let found = kept.last(where: { $0.revision == revision }) else {
+    let history = FlagHistory(beside: invocation.file)
+    guard let path = history.path(ofRevision: revision) else {
+      let kept = history.revisions()
       let known = kept.map { String($0.revision) }.joined(separator: ", ")
       throw FlagsFailure(
         .notFound, "revision_not_found",
         "the history beside \(invocation.file) has no revision \(revision)\(known.isEmpty ? "" : ", only \(known)")",
         next: kept.last.map { "fermata flags revert \($0.revision)" } ?? "there is no earlier revision to go back to")
     }
-    let old = try LoadedFlags(found.path)
+    let old = try LoadedFlags(path)
     var flagless = invocation
     flagless.keyOverride = old.set.flags.first?.key
     return try FlagsMutation(invocation: flagless, recoversFile: true).run { loaded, _ throws(FlagsFailure) in
       // The contents are compared without revision and log: reverting twice changes nothing.
       let document = FlagEdit.audited(
         FlagEdit.revised(old.document, to: loaded.revision), by: FlagEdit.lineHash(of: loaded.document))
-      return FlagsMutation.Result(
-        document: document == loaded.document ? loaded.document : document, mayMoveClients: true)
+      let isWeaker = loaded.recovery == nil && FlagEdit.weakensKill(from: loaded.document, to: document)
+      let before = share(loaded, flagless)
+      let after = share(old, flagless)
+      var result = FlagsMutation.Result(
+        document: document == loaded.document ? loaded.document : document, mayMoveClients: true,
+        source: "revision \(revision) of the history", base: old.bytes)
+      if isWeaker { result.notes.append("revision \(revision) lifts or weakens the kill that was in force") }
+      if after > before, result.document != loaded.document {
+        result.forced = ["conditions_skipped"]
+        result.notes.append(
+          "revision \(revision) gives \(FlagsState.percent(after)) of the clients the new variant, more than now; no condition "
+            + "of the rollout was checked")
+      }
+      return result
     }
+  }
+
+  /// Parts of 10,000 that a file gives to its rollout's variant. A rollout that can't be read keeps nobody from going back.
+  private static func share(_ loaded: LoadedFlags, _ invocation: FlagsInvocation) -> Int {
+    guard let key = invocation.keyOverride else { return 0 }
+    if let rollout = try? invocation.rollout(of: key, in: loaded.document) { return rollout.share }
+    return loaded.set[key]?.defaultVariant == "graceful" ? RolloutPhase.wholeShare : 0
   }
 }

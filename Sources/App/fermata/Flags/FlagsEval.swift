@@ -1,6 +1,7 @@
 import Files
 import Flags
 import JSON
+import Streams
 import Time
 
 /// `eval`: what the flag answers to one client, or to many.
@@ -13,7 +14,8 @@ extension FlagsVerb {
         -H "NAME: VALUE"   a header of a recorded request; User-Agent, X-Client-Version and Prefer mean what they mean
                            to the gateway
         --contexts FILE|-  one JSON object a line, each a context; answers one JSON object a line
-        --explain          the way through the rule, with hash and bucket
+        --explain          the way through the rule, with hash and bucket, and what the variant means for such a client:
+                           say its capability with -H "Prefer: stream-end" or -c capability=stream_end
         --test             exit 10 unless the value is true
         --is VARIANT       exit 10 unless it is this variant
 
@@ -37,8 +39,14 @@ extension FlagsVerb {
       data[path: ["steps"]] = .array(
         steps.map { ["pointer": .string($0.pointer.description), "text": .string($0.text)] })
     }
+    var text = FlagsContexts.text(resolution, steps)
+    if invocation.arguments.has("--explain"), key == FlagKey.streamClosing.description {
+      let closing = FlagsContexts.closing(resolution, context)
+      data[path: ["closing"]] = .string(closing)
+      text += "\n  \(closing)"
+    }
     return FlagsOutput(
-      kind: "Evaluation", data: data, text: FlagsContexts.text(resolution, steps),
+      kind: "Evaluation", data: data, text: text,
       warnings: try FlagsSurroundings.warnings(invocation, loaded.set),
       exit: FlagsContexts.isAsWanted(resolution, invocation.arguments) ? .success : .testFalse)
   }
@@ -58,6 +66,24 @@ enum FlagsContexts {
     var text = "\(resolution.variant ?? "the caller's own default")  \(resolution.reason.rawValue)"
     if let code = resolution.errorCode { text += " \(code.rawValue)" }
     return text + steps.map { "\n  \($0.pointer): \($0.text)" }.joined()
+  }
+
+  /// How the gateway serves such a client, for people: the variant alone does not say it.
+  static func closing(_ resolution: Resolution, _ context: EvaluationContext) -> String {
+    guard let mode = resolution.variant.flatMap(Mode.init(rawValue:)) else {
+      return "its streams are legacy: the flag gives it nothing"
+    }
+    let capability = context.attributes["capability"]?.string
+    let served = Mode.decide(understandsStreamEnd: capability == "stream_end", variant: mode)
+    let text = "its streams are \(served.rawValue)"
+    guard mode != .legacy else { return text }
+    return switch capability {
+    case "stream_end"?: text + ": it understands stream_end"
+    case .some: text + ": it does not understand stream_end"
+    case nil:
+      text
+        + " unless it understands stream_end, which was not said: -H \"Prefer: stream-end\" or -c capability=stream_end"
+    }
   }
 
   static func isAsWanted(_ resolution: Resolution, _ arguments: Arguments) -> Bool {

@@ -17,7 +17,8 @@ extension FlagsVerb {
       directory that may not be written to, the file is written in place; the log and the history are done without
       where they can't be written. With --admin nothing is written here: the gateway has it in memory at once, on every
       worker, and keeps it in its state file. Gateways that have a Redis in common (flags.guardRedis, or runs.redis) tell
-      each other within a second. "enable" and "unkill --admin URL" are the ways back.
+      each other within a second. "enable" and "unkill --admin URL" are the ways back. A kill never weakens one that is in
+      force: after --hard a plain kill changes nothing and says so; to weaken it, lift it and kill again.
 
       """ + TakeBack.table,
     options: AdminGateways.options, switches: ["--hard"], isMutation: true
@@ -27,7 +28,8 @@ extension FlagsVerb {
     return try FlagsMutation(invocation: invocation, recoversFile: true, isUrgent: true).run {
       loaded, key throws(FlagsFailure) in
       FlagsMutation.Result(
-        document: FlagEdit.setEnabled(false, key, isHard: isHard, in: loaded.document), mayMoveClients: true)
+        document: FlagEdit.setEnabled(false, key, isHard: isHard, in: loaded.document), mayMoveClients: true,
+        notes: FlagsKill.notes(loaded.document, key, isHard: isHard))
     }
   }
 
@@ -50,6 +52,17 @@ extension FlagsVerb {
   }
 }
 
+enum FlagsKill {
+  /// That a harder kill stays, and how to weaken it.
+  static func notes(_ document: JSONValue, _ key: String, isHard: Bool) -> [String] {
+    guard !isHard, FlagEdit.isKilledHard(key, in: document) else { return [] }
+    return [
+      "the kill for open streams too (--hard) stays; to weaken it: fermata flags enable \(key), then "
+        + "fermata flags kill \(key)"
+    ]
+  }
+}
+
 /// Who is touched by the ways to take the new closing back: in the help of each and in the documentation.
 enum TakeBack {
   struct Row {
@@ -65,7 +78,7 @@ enum TakeBack {
       openStreams: "go on as they were", undo: "set --default graceful"),
     Row(
       command: "rollout abort", newStreams: "legacy, but for the allow-list and rules of your own",
-      openStreams: "go on as they were", undo: "rollout resume --ack REVISION"),
+      openStreams: "go on as they were", undo: "rollout resume --ack REVISION --admin URL"),
     Row(
       command: "disable", newStreams: "legacy, all of them", openStreams: "get stream_end, which says so",
       undo: "enable"),

@@ -16,7 +16,7 @@ extension FlagsVerb {
     let bytes = try LoadedFlags.read(path)
     let faults = FlagLinter.lint(bytes)
     let warnings = try (try? FlagSet(parsing: bytes)).map { set throws(FlagsFailure) in
-      try FlagsSurroundings.warnings(invocation, set)
+      try FlagsSurroundings.warnings(invocation, set) + rolloutFaults(in: set)
     }
     let errors = faults.filter { $0.severity == .error }.count
     let list = faults.map { fault -> JSONValue in
@@ -35,6 +35,18 @@ extension FlagsVerb {
       kind: "Lint", data: data, text: lines.isEmpty ? "\(path): good" : lines.joined(separator: "\n"),
       warnings: warnings ?? [],
       exit: errors > 0 ? .invalidFile : .success)
+  }
+
+  /// Gateways go by the flag's rule and don't read the rollout; the commands do.
+  private static func rolloutFaults(in set: FlagSet) -> [String] {
+    set.flags.flatMap { flag -> [String] in
+      do throws(DecodingFaults) {
+        _ = try Rollout(of: flag.key, in: set.document)
+        return []
+      } catch {
+        return error.description.split(separator: "\n").map(String.init)
+      }
+    }
   }
 
   static let list = FlagsVerb(

@@ -13,6 +13,14 @@ struct FlagsMutation {
     var evidence: JSONValue = .null
     /// Conditions that were not met and were overridden.
     var forced: [String] = []
+    /// Where the whole document is from, for people; "" when it was made from the one that was loaded.
+    var source = ""
+    /// The bytes of the file that it was made from; `nil` for the one that was loaded.
+    var base: [UInt8]?
+    /// What people should know although it was done.
+    var notes: [String] = []
+    /// What takes the place of the flag's own rule, for people to see before it is written; "" for nothing.
+    var ruleChange = ""
   }
 
   typealias Change = (LoadedFlags, String) throws(FlagsFailure) -> Result
@@ -35,7 +43,8 @@ struct FlagsMutation {
     let target = Caller.linkTarget(of: path)
     // Looking needs no lock, and a ConfigMap's directory could not hold one.
     if arguments.has("--dry-run") || target != nil { return try prepare(change).preview(self, link: target) }
-    var reason = arguments["--reason"] ?? ""
+    // Spaces are no reason.
+    var reason = Self.trimmed(arguments["--reason"] ?? "")
     guard Caller.isAtTerminal, !isUrgent else {
       if reason.isEmpty, !isUrgent { throw Self.reasonIsMissing("when nobody is at a terminal") }
       return try locked(change, reason, agreed: nil)
@@ -43,7 +52,13 @@ struct FlagsMutation {
     // Answered before the lock is taken: a prompt that somebody left open holds nobody up.
     let prepared = try prepare(change)
     guard !prepared.isApplied else { return try prepared.output(self) }
-    if reason.isEmpty, !arguments.has("--yes") { reason = Caller.asks("why? (for the audit log; may be empty)") }
+    prepared.showRuleChange()
+    let isRequired = FlagEdit.requiresReason(prepared.loaded.document)
+    if reason.isEmpty, !arguments.has("--yes") {
+      let rest = isRequired ? "this file requires a reason" : "may be empty"
+      reason = Self.trimmed(Caller.asks("why? (for the audit log; \(rest))"))
+    }
+    if isRequired, reason.isEmpty { throw Self.reasonIsMissing(byFile: path) }
     try confirm(prepared)
     return try locked(change, reason, agreed: prepared)
   }
@@ -58,6 +73,15 @@ struct FlagsMutation {
 
   private static func reasonIsMissing(_ why: String) -> FlagsFailure {
     .usage("--reason is required \(why): it goes to the audit log")
+  }
+
+  private static func reasonIsMissing(byFile path: String) -> FlagsFailure {
+    reasonIsMissing("by \(path) (\"requireReason\": true)")
+  }
+
+  private static func trimmed(_ text: String) -> String {
+    let rest = text.drop(while: \.isWhitespace)
+    return rest.lastIndex { !$0.isWhitespace }.map { String(rest[...$0]) } ?? ""
   }
 
   // MARK: - The lock
@@ -124,7 +148,7 @@ struct FlagsMutation {
     let revision = history.newestRevision(than: loaded.revision) + 1
     let lineHash = (try? history.lastHash()) ?? ""
     let document = FlagEdit.audited(FlagEdit.revised(result.document, to: revision), by: lineHash)
-    let bytes = FlagEdit.file(document)
+    let bytes = FlagEdit.file(document, editing: result.base ?? loaded.bytes)
     return PreparedChange(
       loaded: loaded, key: key, bytes: bytes, set: try LoadedFlags.parse(bytes, path), isApplied: false, result: result)
   }
@@ -137,13 +161,14 @@ struct FlagsMutation {
     var prepared = try prepare(change)
     prepared.notes = notes
     guard !prepared.isApplied else { return try prepared.output(self) }
+    if agreed == nil { prepared.showRuleChange() }
     if let agreed, agreed.loaded.diskHash != prepared.loaded.diskHash {
       throw FlagsFailure(
         .conflict, "changed_meanwhile", "\(path) was changed while you were asked",
         next: "look at it again: fermata flags log --file \(path)")
     }
     if FlagEdit.requiresReason(prepared.loaded.document), reason.isEmpty, !isUrgent {
-      throw Self.reasonIsMissing("by \(path) (\"requireReason\": true)")
+      throw Self.reasonIsMissing(byFile: path)
     }
     var writing = FlagsWriting(
       path: path, isUrgent: isUrgent,

@@ -54,8 +54,9 @@ struct FlagsFailure: Error {
   /// Where in the file, if anywhere.
   var pointer = ""
   var nextAction: String
-  /// A document to print beside the message.
+  /// A document to print beside the message, and its text for people.
   var document: JSONValue?
+  var documentText: String?
 
   init(_ exit: FlagsExit, _ code: String, _ message: String, next nextAction: String) {
     self.exit = exit
@@ -103,7 +104,7 @@ struct FlagsFailure: Error {
       Terminal.print(object.text(.pretty))
     } else {
       Terminal.error("fermata flags: \(message)\n  \(nextAction)")
-      if let document { Terminal.print(document.text(.pretty)) }
+      if let document { Terminal.print(documentText ?? document.text(.pretty)) }
     }
     return exit.rawValue
   }

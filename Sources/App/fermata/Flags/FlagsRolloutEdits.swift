@@ -13,7 +13,7 @@ extension FlagsVerb {
       isMutation: true
     ) { invocation throws(FlagsFailure) in
       let client = invocation.arguments.operands[0]
-      return try step(try flagged(invocation), mayMoveClients: true) { rollout, _ throws(RolloutRefusal) in
+      return try step(try flagged(invocation), mayMoveClients: true) { rollout throws(RolloutRefusal) in
         rollout.withInternal(client, isIn: isIn)
       }
     }
@@ -45,10 +45,11 @@ extension FlagsVerb {
         --plan 1,5,25,100      percent of each phase; the present one must be among them
         --min-duration 1h      how long a phase lasts at least
         --min-streams 100      streams of the variant that must have ended before a phase is left
-        --min-identities 8     different clients that must have had them
+        --min-identities 8     different clients that must have had them, 64 at most: so many groups tell them apart
         --on-regress hold|rollback     what the guard does when the variant is worse
 
-      What is not given stays as it is. Who has the variant keeps it.
+      What is not given stays as it is. Who has the variant keeps it. Conditions that are made easier on the way count as
+      forced: the log and the status say conditions_eased.
       """,
     options: RolloutPlanning.phaseOptions, isMutation: true
   ) { invocation throws(FlagsFailure) in
@@ -59,7 +60,7 @@ extension FlagsVerb {
     let key = try invocation.key(in: loaded)
     let current = try existing(invocation, loaded, key)
     let phases = try RolloutPlanning(invocation, loaded, key).phases(like: current)
-    return try step(invocation) { rollout, _ throws(RolloutRefusal) in try rollout.withPhases(phases) }
+    return try step(invocation) { rollout throws(RolloutRefusal) in try rollout.withPhases(phases) }
   }
 
   static let rolloutClear = FlagsVerb(

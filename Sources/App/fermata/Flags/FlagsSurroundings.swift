@@ -1,7 +1,7 @@
+import Configuration
 import Flags
 import Gateway
 import JSON
-import Processes
 
 /// `--config` and `--admin` of verbs that look: what the gateway gives to the file's rules.
 enum FlagsSurroundings {
@@ -18,7 +18,9 @@ enum FlagsSurroundings {
   }
 
   private static func configuration(_ invocation: FlagsInvocation) throws(FlagsFailure) -> JSONValue? {
-    if let file = invocation.arguments["--config"] { return try read(file) }
+    if let configuration = try invocation.configuration() {
+      return (try? JSONValue(parsing: configuration.summary)) ?? .null
+    }
     guard let gateways = try AdminGateways(invocation) else { return nil }
     let answer = try gateways.ask("GET", "/config").first
     guard let document = answer?.document else {
@@ -26,18 +28,5 @@ enum FlagsSurroundings {
         .inputOutput, "admin", answer?.fault ?? "no gateway answered", next: "check that the gateway runs, and --token")
     }
     return document
-  }
-
-  private static func read(_ file: String) throws(FlagsFailure) -> JSONValue {
-    var sources = SettingSources(environment: Host.environment)
-    sources.file = file
-    switch sources.load() {
-    case .success(let configuration):
-      guard let document = try? JSONValue(parsing: configuration.summary) else { return .null }
-      return document
-    case .failure(let error):
-      throw FlagsFailure(
-        .invalidFile, "invalid_configuration", error.description, next: "fermata check --config \(file)")
-    }
   }
 }

@@ -20,29 +20,32 @@ struct FlagsWriting {
   mutating func settle(_ loaded: LoadedFlags) throws(FlagsFailure) {
     var found: [String] = []
     let history = history
-    try attempt("the audit log") { () throws(FileError) in found = try history.settle(loaded, at: Caller.now) }
+    try attempt("the audit log") { () throws(FileError) in found = try history.settle(loaded, at: Caller.now).notes }
     notes += found
   }
 
   mutating func write(_ change: PreparedChange) throws(FlagsFailure) {
     let history = history
     if let recovery = change.loaded.recovery {
-      notes.append("\(recovery.fault); taken instead: \(recovery.source)")
+      let source = change.result.source.isEmpty ? recovery.source : change.result.source
+      notes.append("\(recovery.fault); taken instead: \(source)")
       if recovery.isThere { try putAside(recovery) }
     } else {
       try attempt("the history") { () throws(FileError) in
         try history.keep(change.loaded.bytes, revision: change.loaded.revision)
       }
     }
-    let intent = record
-    try attempt("the audit log") { () throws(FileError) in try history.append(intent) }
-    try replace(with: change)
+    var intent = record
+    if isUrgent { intent.fileHashesInPlace = shorterForms(of: change).map { SHA256.hexadecimal($0) } }
+    try attempt("the audit log") { [intent] () throws(FileError) in try history.append(intent) }
+    let written = try replace(with: change)
     try attempt("the history") { () throws(FileError) in
-      try history.keep(change.bytes, revision: change.revision)
+      try history.keep(written, revision: change.revision)
     }
-    var commit = intent
+    var commit = record
     commit.kind = .commit
     commit.time = Caller.now
+    if written != change.bytes { Self.describe(written, of: change, in: &commit) }
     try attempt("the audit log") { [commit] () throws(FileError) in try history.append(commit) }
   }
 
@@ -68,13 +71,24 @@ struct FlagsWriting {
     }
   }
 
-  private mutating func replace(with change: PreparedChange) throws(FlagsFailure) {
+  /// - Returns: the bytes that are on the disk now.
+  private mutating func replace(with change: PreparedChange) throws(FlagsFailure) -> [UInt8] {
     do throws(FileError) {
       try AtomicFile.replace(path, with: change.bytes, access: SharedAccess(beside: path))
+      return change.bytes
     } catch {
-      guard isUrgent, overwrite(with: change) else { throw failure(error) }
+      guard isUrgent, let written = overwrite(with: change) else { throw failure(error) }
       notes.append("\(error); the file was written in place, which needs no room")
+      return written
     }
+  }
+
+  /// What was written is not what was meant to be, in form or in contents.
+  private static func describe(_ written: [UInt8], of change: PreparedChange, in commit: inout AuditRecord) {
+    commit.fileHashAfter = SHA256.hexadecimal(written)
+    guard let set = try? FlagSet(parsing: written) else { return }
+    commit.patch = JSONPatch.difference(
+      from: Redaction.redacted(change.loaded.document), to: Redaction.redacted(set.document))
   }
 
   private func failure(_ error: FileError) -> FlagsFailure {
@@ -86,14 +100,18 @@ struct FlagsWriting {
   }
 
   /// The last resort: over the bytes that are there, with as much as fits.
-  private func overwrite(with change: PreparedChange) -> Bool {
-    let document = change.set.document
-    let forms = [
-      change.bytes, document.serialized(.compact) + [0x0A],
-      FlagEdit.bare(document, key: change.key).serialized(.compact),
-    ]
-    return forms.contains { bytes in
+  ///
+  /// - Returns: the bytes that fit; `nil` when none did.
+  private func overwrite(with change: PreparedChange) -> [UInt8]? {
+    ([change.bytes] + shorterForms(of: change)).first { bytes in
       (try? FlagSet(parsing: bytes)) != nil && (try? overwriteInPlace(path, with: bytes)) != nil
     }
+  }
+
+  private func shorterForms(of change: PreparedChange) -> [[UInt8]] {
+    let document = change.set.document
+    return [
+      document.serialized(.compact) + [0x0A], FlagEdit.bare(document, key: change.key).serialized(.compact),
+    ]
   }
 }

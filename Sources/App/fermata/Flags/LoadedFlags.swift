@@ -33,8 +33,10 @@ struct LoadedFlags {
 
   /// What the audit log must agree with.
   var audited: AuditedFile {
-    AuditedFile(
-      hash: diskHash, revision: revision, lineHash: recovery == nil ? FlagEdit.lineHash(of: document) : "")
+    let history = FlagHistory(beside: path)
+    return AuditedFile(
+      hash: diskHash, revision: revision, lineHash: recovery == nil ? FlagEdit.lineHash(of: document) : "",
+      written: history.lastWritten(), kept: history.revisions().last?.revision ?? 0)
   }
 
   init(_ path: String) throws(FlagsFailure) {

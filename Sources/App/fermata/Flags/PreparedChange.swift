@@ -1,5 +1,6 @@
 import Flags
 import JSON
+import Loop
 
 /// A change that is worked out and checked, not yet written.
 struct PreparedChange {
@@ -16,6 +17,11 @@ struct PreparedChange {
 
   private var patch: [JSONValue] { JSONPatch.difference(from: loaded.document, to: set.document) }
   var patchText: String { patch.map { $0.text() }.joined(separator: "\n") }
+
+  /// On standard error, at a terminal or not: it is what the writer agrees to.
+  func showRuleChange() {
+    if !result.ruleChange.isEmpty { Terminal.error(result.ruleChange) }
+  }
 
   func describe(in record: inout AuditRecord) throws(FlagsFailure) {
     record.fromRevision = loaded.revision
@@ -37,11 +43,19 @@ struct PreparedChange {
 
   /// The state after the change.
   func output(_ mutation: FlagsMutation) throws(FlagsFailure) -> FlagsOutput {
-    let rollout = try mutation.invocation.rollout(of: key, in: set.document)
+    var rollout: Rollout?
+    var faults: [String] = []
+    // It is written by now: a rollout that can't be read must not look as if it were not.
+    do throws(FlagsFailure) {
+      rollout = try mutation.invocation.rollout(of: key, in: set.document)
+    } catch {
+      faults.append("the rollout can't be read: \(error.message.replacing("\n", with: "; ")); \(error.nextAction)")
+    }
     var data = FlagsState.json(key, in: set, rollout)
     data[path: ["alreadyApplied"]] = .bool(isApplied)
     let text = (isApplied ? "already so: " : "") + FlagsState.text(key, in: set, rollout)
-    let warnings = notes + FlagLinter.lint(bytes).filter { $0.severity == .error }.map(\.description)
+    let warnings =
+      notes + faults + result.notes + FlagLinter.lint(bytes).filter { $0.severity == .error }.map(\.description)
     return FlagsOutput(kind: "Flag", data: data, text: text, warnings: warnings)
   }
 
@@ -54,8 +68,10 @@ struct PreparedChange {
         next: "put this document where the link comes from"
           + (mutation.isUrgent ? "; fermata flags kill --admin URL is in force at once, without the file" : ""))
       failure.document = set.document
+      failure.documentText = String(decoding: bytes.dropLast(), as: UTF8.self)
       throw failure
     }
+    showRuleChange()
     var output = try self.output(mutation)
     let sample = try FlagsContexts.sample(mutation.invocation)
     let difference = FlagDifference(key, from: loaded.set, to: set, sample)

@@ -45,7 +45,18 @@ struct RolloutPlanning {
       shares: try shares(default: old ?? [100, 500, 2500, 10_000]),
       minSeconds: try invocation.seconds("--min-duration") ?? like?.minSeconds ?? 3600,
       minStreams: try invocation.number("--min-streams") ?? like?.minStreams ?? 100,
-      minIdentities: try invocation.number("--min-identities") ?? like?.minIdentities ?? 8, onRegress: onRegress)
+      minIdentities: try minIdentities() ?? like?.minIdentities ?? 8, onRegress: onRegress)
+  }
+
+  /// More than the gateways can count would never be met.
+  private func minIdentities() throws(FlagsFailure) -> Int? {
+    let count = try invocation.number("--min-identities")
+    if let count, count > GuardArm.buckets {
+      throw .usage(
+        "--min-identities \(count) could never be met: clients are counted by the \(GuardArm.buckets) groups that they "
+          + "fall into; take \(GuardArm.buckets) at most, and --min-streams for more")
+    }
+    return count
   }
 
   private func shares(default shares: [Int]) throws(FlagsFailure) -> [Int] {

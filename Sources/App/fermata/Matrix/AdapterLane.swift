@@ -24,14 +24,16 @@ actor AdapterLane {
 
   private let command: [String]
   private let isShared: Bool
+  private let surroundings: [String: String]
   private let errorFile: String
   private var process: SharedChild?
   private var next = 0
   private var answers: [Int: JSONValue] = [:]
+  private var hasAnswered = false
   private var end: AdapterAnswer?
 
-  init(command: [String], isShared: Bool, errorFile: String) {
-    (self.command, self.isShared, self.errorFile) = (command, isShared, errorFile)
+  init(command: [String], isShared: Bool, surroundings: [String: String], errorFile: String) {
+    (self.command, self.isShared, self.surroundings, self.errorFile) = (command, isShared, surroundings, errorFile)
   }
 
   /// - Parameter limit: how long an answer may take.
@@ -45,7 +47,7 @@ actor AdapterLane {
     process = nil
   }
 
-  private func start() -> SharedChild? { try? SharedChild(command, errorFile: errorFile) }
+  private func start() -> SharedChild? { try? SharedChild(command, surroundings: surroundings, errorFile: errorFile) }
 
   // MARK: - One process for all jobs
 
@@ -62,16 +64,22 @@ actor AdapterLane {
     while SystemClock.now < deadline {
       while let line = process.line() { take(line) }
       if let answer = answers.removeValue(forKey: id) {
+        if let what = answer["missing"]?.string { return .missing(what) }
         return answer["unsupported"]?.bool == true ? .unsupported : .answer(answer)
       }
       if process.exit() != nil { return ended(process) }
       try? await Task.sleep(for: Self.interval)
     }
-    return .broken("no answer in \(limit.seconds) s")
+    let answer = AdapterAnswer.broken("no answer in \(limit.seconds) s")
+    // It never came up: all others would wait as long, for nothing.
+    if !hasAnswered { end = answer }
+    return answer
   }
 
   private func take(_ line: String) {
-    if let value = try? JSONValue(parsing: line), let id = value["id"]?.integer { answers[id] = value }
+    guard let value = try? JSONValue(parsing: line), let id = value["id"]?.integer else { return }
+    answers[id] = value
+    hasAnswered = true
   }
 
   private func ended(_ process: SharedChild) -> AdapterAnswer {

@@ -15,7 +15,10 @@ struct CrowdTally {
   }
 
   private var rows: [CrowdWay: Row] = [:]
-  private var marks: [String] = []
+  /// The streams through the gateway, by their marks.
+  private var transports: [String: MatrixTransport] = [:]
+  /// Streams that reached the gateway in another way than they should have.
+  private var strays: [String] = []
   private var outcomes: [String: Int] = [:]
   /// Streams that the gateway never closed.
   private var open = 0
@@ -31,16 +34,22 @@ struct CrowdTally {
     if result.outcome.isMisread { row.misread += 1 }
     if let trouble = result.trouble { row.troubles.append(trouble) }
     rows[result.way] = row
-    if result.way != .bare { marks.append(result.mark) }
+    if result.way != .bare { transports[result.mark] = result.transport }
   }
 
   /// Waits until the gateway has logged the end of every stream.
   mutating func settle(with gateway: MatrixGateway) async {
     let deadline = SystemClock.now + Self.settling
     while true {
-      let streams = marks.flatMap { gateway.streams(of: $0) }
+      let found = transports.map { mark, transport in (transport, gateway.streams(of: mark)) }
+      let streams = found.flatMap(\.1)
       open = streams.count { $0.outcome == nil }
       if open == 0 || SystemClock.now > deadline {
+        strays = found.flatMap { transport, streams in
+          streams.compactMap(\.wire).filter { $0 != transport.wire }.map {
+            "\($0.rawValue) instead of \(transport.title)"
+          }
+        }
         outcomes = Dictionary(grouping: streams) { $0.outcome ?? "open" }.mapValues(\.count)
         return
       }
@@ -58,7 +67,10 @@ struct CrowdTally {
           + "\(row.sawEnd)".padded(to: 13) + "\(row.lost)".padded(to: 15) + "\(row.misread)")
     }
     let ends = outcomes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-    return lines.joined(separator: "\n") + "\n\nthe gateway logged \(ends)"
+    let counts = Dictionary(grouping: transports.values) { $0.id }.mapValues(\.count)
+    let ways = MatrixTransport.all.compactMap { way in counts[way.id].map { "\($0) \(way.id)" } }
+    return lines.joined(separator: "\n")
+      + "\n\nthrough the gateway over \(ways.joined(separator: ", "))\nthe gateway logged \(ends)"
   }
 
   var complaints: [String] {
@@ -79,6 +91,7 @@ struct CrowdTally {
       sums = (sums.0 + row.streams, sums.1 + row.opened)
     }
     if opened * 10 < streams * 9 { complaints.append("only \(opened) of \(streams) streams had opened") }
+    if let stray = strays.first { complaints.append("\(strays.count) streams were carried by \(stray)") }
     if open > 0 { complaints.append("the gateway left \(open) streams open") }
     let fine = [Outcome.completed, .clientGone].map(\.rawValue)
     for (outcome, count) in outcomes.sorted(by: { $0.key < $1.key }) where !fine.contains(outcome) && outcome != "open"

@@ -18,6 +18,13 @@ struct MatrixCrowd {
   private static let loadSeconds = 8
   private static let timeout = Nanoseconds.seconds(60)
 
+  /// How the clients of some streams reach the gateway.
+  private struct Path {
+    var transport = MatrixTransport.direct
+    var address: SocketAddress
+    var carrier = ClientTransport()
+  }
+
   private let kind: Kind
 
   init(_ kind: Kind) { self.kind = kind }
@@ -57,13 +64,17 @@ struct MatrixCrowd {
   }
 
   /// A load goes over all of them, a race straight to the gateway.
-  private func transports(of stage: MatrixStage) throws -> [SocketAddress] {
-    guard case .load = kind else { return [stage.gateway.address] }
-    return try MatrixTransport.all.filter { !$0.isBare }.map { try stage.address(over: $0.id).get() }
+  private func transports(of stage: MatrixStage) throws -> [Path] {
+    var transports = [MatrixTransport.direct]
+    if case .load = kind { transports = MatrixTransport.all.filter { !$0.isBare } }
+    return try transports.map { transport in
+      Path(
+        transport: transport, address: try stage.address(over: transport), carrier: try stage.carrier(transport))
+    }
   }
 
   private func add(
-    _ number: Int, _ addresses: [SocketAddress], _ stage: MatrixStage, to group: inout TaskGroup<CrowdResult>
+    _ number: Int, _ paths: [Path], _ stage: MatrixStage, to group: inout TaskGroup<CrowdResult>
   ) {
     let way = CrowdWay.allCases[number % CrowdWay.allCases.count]
     let crowd: CrowdPlay
@@ -72,21 +83,22 @@ struct MatrixCrowd {
     case .load(_, let seed): crowd = .load(seed: seed &+ UInt64(number), seconds: Self.loadSeconds)
     }
     let round = number / CrowdWay.allCases.count
-    let address = way == .bare ? stage.backend.address : addresses[round % addresses.count]
-    group.addTask { await Self.read(way, crowd, at: address, stage) }
+    let path = way == .bare ? Path(address: stage.backend.address) : paths[round % paths.count]
+    group.addTask { await Self.read(way, crowd, over: path, stage) }
   }
 
   private static func read(
-    _ way: CrowdWay, _ crowd: CrowdPlay, at address: SocketAddress, _ stage: MatrixStage
+    _ way: CrowdWay, _ crowd: CrowdPlay, over path: Path, _ stage: MatrixStage
   ) async -> CrowdResult {
     let mark = stage.register(crowd.play)
     var fields = [Script.Field("Accept", "text/event-stream")]
     if way == .graceful { fields.append(Script.Field("Prefer", "stream-end")) }
     var behaviour = way.lastWords.map(ClientBehaviour.hangingUp) ?? ClientBehaviour()
     behaviour.timeout = timeout
+    (behaviour.tls, behaviour.speaksHTTP2) = (path.carrier.tls, path.carrier.speaksHTTP2)
     if case .afterFirstByte(let delay) = crowd.leaves { behaviour.hangsUpAfter = delay }
     let request = ClientRequest("GET", "/\((way.mode ?? .legacy).rawValue)/B01/\(mark)", fields: fields)
-    let stream = stage.clients.open(request, from: address, behaviour: behaviour)
+    let stream = stage.clients.open(request, from: path.address, behaviour: behaviour)
     if case .afterRequest(let delay) = crowd.leaves {
       try? await Task.sleep(for: .milliseconds(Int(delay.milliseconds)))
       stream.hangUp()
@@ -95,7 +107,8 @@ struct MatrixCrowd {
     let outcome = way.judge(result.events, isWhole: result.end == .clean, sent: crowd.play.sent)
     let isFine = result.end == .hungUp || (result.end == .clean && outcome.sawEnd)
     return CrowdResult(
-      way: way, mark: mark, hasOpened: result.headAt != nil, outcome: outcome, trouble: isFine ? nil : "\(result.end)")
+      way: way, transport: path.transport, mark: mark, hasOpened: result.headAt != nil, outcome: outcome,
+      trouble: isFine ? nil : "\(result.end)")
   }
 
   private func tell(_ tally: CrowdTally, peak: Int, seconds: Double) -> Int32 {
@@ -131,6 +144,7 @@ private actor Peak {
 /// One stream that is over.
 struct CrowdResult: Sendable {
   let way: CrowdWay
+  let transport: MatrixTransport
   let mark: String
   /// Whether the head of its answer came.
   let hasOpened: Bool

@@ -4,3 +4,10 @@ struct MatrixFailure: Error, CustomStringConvertible {
 
   init(_ description: String) { self.description = description }
 }
+
+/// What has to be installed for some cells; says what.
+struct MatrixMissing: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}

@@ -6,29 +6,42 @@ import Matrix
 import Processes
 import Streams
 import Synchronization
+import TLS
 import Time
 
 /// A gateway that serves every behaviour in every mode, each at a path of its own, with all that it logs.
 final class MatrixGateway: Sendable {
+  /// Where it serves clients without TLS.
   let address: SocketAddress
-  let adminAddress: SocketAddress
+  /// Where it serves those over TLS, by their transport.
+  let secureAddresses: [String: SocketAddress]
   private let child: Mutex<ChildProcess>
   private let log: MatrixLog
 
   private let flagFile: String
+  private let store: MatrixStore?
 
   private init(
-    address: SocketAddress, admin: SocketAddress, child: sending ChildProcess, log: MatrixLog, flagFile: String
+    addresses: [SocketAddress], child: sending ChildProcess, log: MatrixLog, flagFile: String, store: MatrixStore?
   ) {
-    (self.address, adminAddress, self.log, self.flagFile) = (address, admin, log, flagFile)
+    address = addresses[0]
+    let secure = MatrixTransport.all.filter(\.wire.isSecure).map(\.id)
+    secureAddresses = Dictionary(uniqueKeysWithValues: zip(secure, addresses.dropFirst()))
+    (self.log, self.flagFile, self.store) = (log, flagFile, store)
     self.child = Mutex(child)
   }
 
   /// Starts this program as `fermata serve` and waits until it listens.
   ///
-  /// - Parameter folder: for its files and its log, of its own.
-  static func start(backend: String, in folder: TemporaryDirectory) async throws -> MatrixGateway {
-    let configuration = try folder.write("fermata.json5", MatrixSettings.configuration(backend: backend))
+  /// - Parameters:
+  ///   - folder: for its files and its log, of its own.
+  ///   - identity: with which it also serves clients over TLS.
+  ///   - store: where it keeps runs; ends with it.
+  static func start(
+    backend: String, in folder: TemporaryDirectory, identity: TLSIdentity? = nil, store: MatrixStore? = nil
+  ) async throws -> MatrixGateway {
+    let settings = MatrixSettings.configuration(backend: backend, identity: identity, store: store?.url)
+    let configuration = try folder.write("fermata.json5", settings)
     let flags = try folder.write("flags.json", MatrixSettings.flags())
     let file = try folder.write("gateway.log", "")
     let child = try ChildProcess(
@@ -39,8 +52,8 @@ final class MatrixGateway: Sendable {
     let log = MatrixLog(file: file)
     let deadline = SystemClock.now + .seconds(20)
     while SystemClock.now < deadline {
-      if let (address, admin) = log.started() {
-        return MatrixGateway(address: address, admin: admin, child: child, log: log, flagFile: flags)
+      if let addresses = log.started() {
+        return MatrixGateway(addresses: addresses, child: child, log: log, flagFile: flags, store: store)
       }
       if let exit = child.wait(timeout: .zero) {
         throw MatrixFailure("the gateway ended with \(exit): \(log.text)")
@@ -60,7 +73,13 @@ final class MatrixGateway: Sendable {
   /// Kills the flag.
   func kill() throws { try AtomicFile.replace(flagFile, with: Array(MatrixSettings.flags(isKilled: true).utf8)) }
 
-  func stop() { child.withLock { _ = $0.stop(grace: .seconds(10)) } }
+  /// Takes its store of runs away.
+  func loseStore() { store?.kill() }
+
+  func stop() {
+    child.withLock { _ = $0.stop(grace: .seconds(10)) }
+    store?.kill()
+  }
 }
 
 /// A gateway's log, read as it grows.
@@ -75,7 +94,8 @@ final class MatrixLog: Sendable {
     var open: [String: [Int]] = [:]
     /// Of each stream's id.
     var marks: [String: String] = [:]
-    var start: (listen: SocketAddress, admin: SocketAddress)?
+    /// Where it listens for clients, in the order of its configuration.
+    var addresses: [SocketAddress]?
   }
 
   private let file: String
@@ -86,10 +106,10 @@ final class MatrixLog: Sendable {
   init(file: String) { self.file = file }
 
   /// Where the gateway listens, once it does.
-  func started() -> (SocketAddress, SocketAddress)? {
+  func started() -> [SocketAddress]? {
     state.withLock { state in
       read(&state)
-      return state.start.map { ($0.listen, $0.admin) }
+      return state.addresses
     }
   }
 
@@ -126,11 +146,10 @@ final class MatrixLog: Sendable {
     guard let value = try? JSONValue(parsing: line), let event = value["event"]?.string else { return }
     switch event {
     case "started":
-      if let listen = value["listen"]?.string.flatMap(SocketAddress.init(parsing:)),
-        let admin = value["admin"]?.string.flatMap(SocketAddress.init(parsing:))
-      {
-        state.start = (listen, admin)
-      }
+      let others = value["listeners"]?.string.map { $0.split(separator: ", ").map(String.init) } ?? []
+      let texts = [value["listen"]?.string ?? ""] + others
+      let addresses = texts.compactMap(SocketAddress.init(parsing:))
+      if addresses.count == texts.count { state.addresses = addresses }
     case "stream_opened":
       // A run that is read again has the same stream's id and another path.
       guard let id = value["streamId"]?.string,
@@ -147,6 +166,7 @@ final class MatrixLog: Sendable {
       state.streams[number].outcome = value["outcome"]?.string
       state.streams[number].reason = value["reason"]?.string ?? ""
       state.streams[number].events = value["events"]?.integer ?? 0
+      state.streams[number].wire = .init(version: value["tls"]?.string, applicationProtocol: value["alpn"]?.string)
     default: break
     }
   }

@@ -19,7 +19,9 @@ struct MatrixJob {
   /// What the flag gives the client.
   let variant: Mode
 
-  func object(at address: SocketAddress, _ target: MatrixTarget, deadline: Nanoseconds) -> JSONObject {
+  func object(
+    at address: SocketAddress, over transport: MatrixTransport, _ target: MatrixTarget, deadline: Nanoseconds
+  ) -> JSONObject {
     var (headers, query) = (JSONObject(), [String]())
     let optsIn = behaviour.optsIn(client, variant: variant)
     if optsIn {
@@ -36,7 +38,9 @@ struct MatrixJob {
     }
     var job = JSONObject()
     job["url"] = .string(
-      "http://\(address)\(target.path)" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")))
+      (transport.wire.isSecure ? "https" : "http") + "://\(address)\(target.path)"
+        + (query.isEmpty ? "" : "?" + query.joined(separator: "&")))
+    job["http"] = transport.wire == .http2 ? "2" : "1.1"
     job["method"] = "GET"
     job["headers"] = .object(headers)
     job["body"] = .null
@@ -45,6 +49,7 @@ struct MatrixJob {
     job["stopAfter"] = client.leavesAtCompletion ? "complete" : .null
     job["resume"] = .bool(behaviour.needs.contains(.resume))
     job["readDelayMs"] = JSONValue(behaviour.readDelay)
+    job["stallMs"] = JSONValue(behaviour.stall)
     job["lastEventId"] = target.lastEventID.map { .string($0) } ?? .null
     return job
   }

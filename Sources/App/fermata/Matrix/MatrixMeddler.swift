@@ -8,6 +8,8 @@ import Time
 actor MatrixMeddler {
   /// From the gateway's word that the stream is open until something happens: the first events are with the client then.
   private static let pause = Duration.milliseconds(250)
+  /// How long after its opening something may still happen to a stream: the backend goes on a second later.
+  private static let lateness = Nanoseconds.seconds(4)
   /// How long a stream may take to open.
   private static let patience = Nanoseconds.seconds(8)
 
@@ -18,7 +20,7 @@ actor MatrixMeddler {
   private let target: MatrixTarget
   private let moment: SharedMoment?
   private var isOver = false
-  /// Whether the client had its answer before it happened, because others took too long to come.
+  /// Whether it happened too late for this client, because others took too long to come.
   private(set) var wasTooLate = false
 
   /// - Parameter moment: of all cells that share the gateway.
@@ -36,12 +38,14 @@ actor MatrixMeddler {
   func act() async throws {
     switch action {
     case .none, .cutClient, .finishFirst: return
-    case .cancel, .replace, .ask, .drain, .kill: break
+    case .cancel, .replace, .ask, .drain, .kill, .loseStore: break
     }
     let stream = await opened()
+    let openedAt = SystemClock.now
     if let moment {
       try await moment.arrive()
-      wasTooLate = isOver
+      // A gateway that drains waits for nothing.
+      wasTooLate = isOver || (action != .drain && SystemClock.now - openedAt > Self.lateness)
       return
     }
     guard let stream else { return }
@@ -64,7 +68,7 @@ actor MatrixMeddler {
       guard answer.status == 200, !answer.events.isEmpty else {
         throw MatrixFailure("the same request got the status \(answer.status) and \(answer.events.count) events")
       }
-    case .drain, .kill: try SharedMoment.perform(action, on: gateway)
+    case .drain, .kill, .loseStore: try SharedMoment.perform(action, on: gateway)
     }
   }
 

@@ -25,7 +25,8 @@ final class MatrixPlayer: Sendable {
     self.clients = Dictionary(uniqueKeysWithValues: clients.map { ($0.id, $0) })
     lanes = self.clients.mapValues { client in
       AdapterLane(
-        command: folder.command(of: client), isShared: client.isShared, errorFile: stage.errorFile(of: client.id))
+        command: folder.command(of: client), isShared: client.isShared, surroundings: stage.surroundings,
+        errorFile: stage.errorFile(of: client.id))
     }
   }
 
@@ -58,11 +59,11 @@ final class MatrixPlayer: Sendable {
 
   /// Plays all cells of a behaviour at the same time, on one gateway.
   private func playTogether(_ behaviour: Behaviour?, _ cells: [(Int, CellID)]) async -> [Int: CellResult] {
-    let own = try? await OwnGateway.start(backend: stage.backend.url)
+    guard let behaviour else { return [:] }
+    let own = try? await OwnGateway.start(backend: stage.backend.url, for: behaviour.action)
     defer { own?.stop() }
-    let moment = own.flatMap { own in
-      behaviour.map { SharedMoment(gateway: own.gateway, action: $0.action, clients: cells.count) }
-    }
+    let able = cells.count { cell in clients[cell.1.client].map { behaviour.needs.isSubset(of: $0.abilities) } == true }
+    let moment = own.map { SharedMoment(gateway: $0.gateway, action: behaviour.action, clients: able) }
     return await withTaskGroup(of: (Int, CellResult).self) { group in
       for (index, cell) in cells { group.addTask { (index, await self.play(cell, moment)) } }
       var results: [Int: CellResult] = [:]
@@ -96,14 +97,16 @@ final class MatrixPlayer: Sendable {
       verdicts.insert(finding.verdict)
       let result = CellResult(
         cell, finding, isFlaky: verdicts.count > 1, milliseconds: round.milliseconds, client: round.client,
-        backend: round.backend, gateway: round.gateway, expectations: expectations)
+        backend: round.backend, gateway: round.gateway, mayLeaveFirst: client.mayLeaveFirst,
+        expectations: expectations)
       scene.rounds += 1
       // Of a cell that does not show the same every time, the failure is of interest.
       if finding.verdict == .failed { failed = result }
       if scene.rounds >= Self.rounds, result.isFlaky, let failed {
         return CellResult(
           cell, failed.finding, isFlaky: true, milliseconds: failed.milliseconds, client: failed.client,
-          backend: failed.backend, gateway: failed.gateway, expectations: expectations)
+          backend: failed.backend, gateway: failed.gateway, mayLeaveFirst: client.mayLeaveFirst,
+          expectations: expectations)
       }
       if scene.rounds >= Self.rounds || (result.isAsExpected && !result.isFlaky) { return result }
     }

@@ -63,7 +63,7 @@ final class MatrixProxy: Sendable {
   }
 
   /// An address at which nobody listens just now.
-  private static func freeAddress() throws -> SocketAddress {
+  static func freeAddress() throws -> SocketAddress {
     let listener = try Listener(loop: try EventLoop(), address: .loopback(port: 0)) { _ in }
     defer { listener.close() }
     return listener.localAddress

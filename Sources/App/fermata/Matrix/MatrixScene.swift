@@ -18,9 +18,10 @@ final class MatrixScene {
     var gateway: GatewayWitness?
   }
 
-  /// How long a client may read, and its program may take to say so.
+  /// How long a client may read, and its program may take to say so. A browser takes a few jobs at a time, and an
+  /// EventSource that asks again on its own takes seconds for each: others wait for their turn.
   private var deadline: Nanoseconds { .seconds(behaviour.patience) }
-  private var grace: Nanoseconds { deadline + .seconds(4) }
+  private var grace: Nanoseconds { deadline + .seconds(20) }
   /// How long the gateway's last line about the cell may take after the client has its answer.
   private static let settling = Nanoseconds.seconds(4)
 
@@ -32,7 +33,7 @@ final class MatrixScene {
   private let judge: Judge
   /// What this cell shares with others in its first round.
   private var moment: SharedMoment?
-  private let isBare: Bool
+  private let transport: MatrixTransport
   var rounds = 0
 
   init(
@@ -40,23 +41,20 @@ final class MatrixScene {
     moment: SharedMoment?
   ) {
     self.moment = moment
-    isBare = MatrixTransport.all.contains { $0.id == cell.transport && $0.isBare }
+    transport = MatrixTransport.named(cell.transport) ?? .direct
     (self.stage, self.cell, self.client, self.behaviour, self.lane) = (stage, cell, client, behaviour, lane)
-    judge = Judge(client: client, variant: cell.mode, behaviour: behaviour, isBare: isBare)
+    judge = Judge(client: client, variant: cell.mode, behaviour: behaviour, over: transport)
   }
 
   func play() async -> Round {
     guard behaviour.needs.isSubset(of: client.abilities) else { return Round(finding: Finding(.none)) }
-    let address: SocketAddress
-    switch stage.address(over: cell.transport) {
-    case .success(let found): address = found
-    case .failure(let failure): return Round(finding: Finding(.missing, failure.description))
-    }
     let began = SystemClock.now
     do {
-      var round = try await play(at: address)
+      var round = try await play(at: stage.address(over: transport))
       round.milliseconds = Int((SystemClock.now - began).milliseconds)
       return round
+    } catch let missing as MatrixMissing {
+      return Round(finding: Finding(.missing, missing.description))
     } catch {
       return Round(finding: Finding(.failed, fault: .witness, "\(error)"))
     }
@@ -73,11 +71,11 @@ final class MatrixScene {
     moment = nil
     switch behaviour.action {
     case .cutClient(let text):
-      relay = try CuttingRelay.start(to: address, cuttingBehind: text)
+      relay = try stage.relay(over: transport, to: address, cuttingBehind: text)
       place = relay?.address ?? address
     case .finishFirst: target = try await finishFirst(mark)
-    case .drain, .kill:
-      if shared == nil { own = try await OwnGateway.start(backend: stage.backend.url) }
+    case .drain, .kill, .loseStore:
+      if shared == nil { own = try await OwnGateway.start(backend: stage.backend.url, for: behaviour.action) }
       place = shared?.gateway.address ?? own?.gateway.address ?? address
     case .none, .cancel, .replace, .ask: break
     }
@@ -85,8 +83,9 @@ final class MatrixScene {
       relay?.stop()
       own?.stop()
     }
-    let job = MatrixJob(client: client, behaviour: behaviour, variant: cell.mode)
-      .object(at: place, target, deadline: deadline)
+    var job = MatrixJob(client: client, behaviour: behaviour, variant: cell.mode)
+      .object(at: place, over: transport, target, deadline: deadline)
+    job["roots"] = transport.wire.isSecure ? .string(stage.roots) : .null
     let gateway = shared?.gateway ?? own?.gateway ?? stage.gateway
     let meddler = MatrixMeddler(
       stage: stage, gateway: gateway, action: behaviour.action, job: job, target: target, moment: shared)
@@ -117,8 +116,8 @@ final class MatrixScene {
   }
 
   private func compare(_ seen: ClientWitness, _ mark: String, _ gateway: MatrixGateway) async -> Round {
-    var gateway = isBare ? GatewayWitness() : await gatewayWitness(of: mark, gateway)
-    let backend = stage.backendWitness(of: mark)
+    var gateway = transport.isBare ? GatewayWitness() : await gatewayWitness(of: mark, gateway, seen)
+    let backend = await backendWitness(of: mark)
     let finding = judge.judge(client: seen, backend: backend, gateway: gateway)
     // The second stream of these is the runner's own.
     if behaviour.action == .replace || behaviour.action == .ask {
@@ -127,12 +126,24 @@ final class MatrixScene {
     return Round(finding: finding, client: seen, backend: backend, gateway: gateway)
   }
 
+  /// What the backend did, once it has played to its end or knows that the gateway is gone.
+  private func backendWitness(of mark: String) async -> BackendWitness {
+    let deadline = SystemClock.now + .milliseconds(500)
+    while stage.isPlaying(mark), SystemClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+    return stage.backendWitness(of: mark)
+  }
+
   /// What the gateway logged, once it has nothing more to say of the cell.
-  private func gatewayWitness(of mark: String, _ gateway: MatrixGateway) async -> GatewayWitness {
+  private func gatewayWitness(
+    of mark: String, _ gateway: MatrixGateway, _ seen: ClientWitness
+  ) async -> GatewayWitness {
     let deadline = SystemClock.now + Self.settling
+    var least = min(1, behaviour.requests)
+    // Each of the gateway's threads writes its lines in its own time.
+    if case .cutClient = behaviour.action { least += seen.reconnects }
     while true {
       let streams = gateway.streams(of: mark)
-      let isOver = streams.allSatisfy { $0.outcome != nil } && (!streams.isEmpty || behaviour.outcome == nil)
+      let isOver = streams.allSatisfy { $0.outcome != nil } && streams.count >= least
       if isOver || SystemClock.now > deadline { return GatewayWitness(streams: streams) }
       try? await Task.sleep(for: .milliseconds(10))
     }

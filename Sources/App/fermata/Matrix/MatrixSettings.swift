@@ -1,12 +1,18 @@
 import Matrix
 import Streams
+import TLS
 
 /// The files of the gateway that the matrix starts.
 enum MatrixSettings {
   /// A route for each behaviour in each mode, at `/<mode>/<behaviour>/…`.
-  static func configuration(backend: String) -> String {
+  ///
+  /// - Parameters:
+  ///   - identity: with which it serves clients over TLS, at one address for HTTP/1.1 and at one for HTTP/2.
+  ///   - store: the URL of the Redis for runs.
+  static func configuration(backend: String, identity: TLSIdentity? = nil, store: String? = nil) -> String {
+    let behaviours = Behaviour.all.filter { $0.action != .loseStore || store != nil }
     let routes = Mode.allCases.flatMap { mode in
-      Behaviour.all.map { behaviour in
+      behaviours.map { behaviour in
         "{ name: \"\(behaviour.id)-\(mode.rawValue)\", path: \"/\(mode.rawValue)/\(behaviour.id)/*\", \(behaviour.route) },"
       }
     }
@@ -18,6 +24,8 @@ enum MatrixSettings {
         // What is wrong with one cell must not take the backend from another.
         defaults: { health: { failures: 0 }, cors: { origins: ["*"] } },
         stream: { linger: "300ms" },
+        listeners: [\(identity.map(listeners) ?? "")],
+        \(store.map { "runs: { redis: { url: \"\($0)\", patience: \"300ms\", lease: \"1s\" } }," } ?? "")
         upstreams: {
           main: { url: "\(backend)" },
           first: { url: "\(backend)/first" },
@@ -33,6 +41,16 @@ enum MatrixSettings {
       }
 
       """
+  }
+
+  /// In the order of `MatrixTransport.all`.
+  private static func listeners(_ identity: TLSIdentity) -> String {
+    MatrixTransport.all.filter(\.wire.isSecure).map { transport in
+      """
+      { address: "127.0.0.1:0", http2: \(transport.wire == .http2),
+        tls: { cert: "\(identity.certificate)", key: "\(identity.key)" } }
+      """
+    }.joined(separator: ", ")
   }
 
   /// The route's name says which variant its clients get.

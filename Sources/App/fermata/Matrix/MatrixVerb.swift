@@ -62,15 +62,17 @@ struct MatrixOptions {
       --strict             a client that is not installed is a failure
       --race N             no cells: N streams whose clients leave at random moments, with and without the gateway, and
                            how many messages behind a completion event were lost (--seed N: the moments, 1)
-      --load N             no cells: N streams open at the same time, of clients of each kind in each mode, over all ways
+      --load N             no cells: N streams open at the same time, of clients of each kind in each mode, over all
+                           transports
 
     Plays each behaviour of a backend to each client, in each mode, and compares what the client reported with what the
     backend sent and with what the gateway logged. Backend and gateway are started on free ports of loopback; their time
     limits are scaled to 300 ms.
 
-    An adapter reads {url, method, headers, body, capability, deadlineMs, stopAfter} and writes {name, version, events:
-    [[type, id, data], …], end: "closed|error|timeout", error, status, reconnects, sawOutcome}; exit status 127 says that
-    it has no such ability.
+    An adapter reads {url, method, headers, body, capability, deadlineMs, stopAfter, http, roots} and writes {name,
+    version, events: [[type, id, data], …], end: "closed|error|timeout", error, status, reconnects, sawOutcome}; exit
+    status 127 says that it has no such ability. For https, roots is a PEM file with the authority to trust; SSL_CERT_FILE
+    and NODE_EXTRA_CA_CERTS name it too. http is "1.1" or "2": a client that speaks another version fails.
 
     \(ExitStatus.help(of: "matrix"))
     """

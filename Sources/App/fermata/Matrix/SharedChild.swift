@@ -7,9 +7,11 @@ final class SharedChild: Sendable {
   private let child: Mutex<ChildProcess>
 
   /// Starts it without the proxies of the surroundings: nothing here leaves the machine.
-  init(_ command: [String], errorFile: String) throws(ProcessError) {
-    child = Mutex(
-      try ChildProcess(command, environment: ["NO_PROXY": "*", "no_proxy": "*"], errorFile: errorFile))
+  ///
+  /// - Parameter surroundings: what its environment has besides.
+  init(_ command: [String], surroundings: [String: String] = [:], errorFile: String) throws(ProcessError) {
+    let environment = surroundings.merging(["NO_PROXY": "*", "no_proxy": "*"]) { $1 }
+    child = Mutex(try ChildProcess(command, environment: environment, errorFile: errorFile))
   }
 
   func write(_ line: String) -> Bool { child.withLock { $0.write(line: line) } }

@@ -1,7 +1,7 @@
 import Matrix
 
-/// A gateway for all cells of a behaviour that ends it, or kills its flag: they are played at the same time, and it happens
-/// once, when every client is there.
+/// A gateway for all cells of a behaviour that ends it, or takes something from it: they are played at the same time, and it
+/// happens once, when every client is there.
 actor SharedMoment {
   nonisolated let gateway: MatrixGateway
   private let action: Behaviour.Action
@@ -33,6 +33,7 @@ actor SharedMoment {
     switch action {
     case .drain: gateway.drain()
     case .kill: try gateway.kill()
+    case .loseStore: gateway.loseStore()
     case .none, .cutClient, .finishFirst, .cancel, .replace, .ask: break
     }
   }

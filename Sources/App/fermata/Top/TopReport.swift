@@ -1,4 +1,5 @@
 import JSON
+import Time
 
 /// What the events of the dashboard say, as lines of text.
 struct TopReport {
@@ -14,20 +15,21 @@ struct TopReport {
   func lines(width: Int, height: Int) -> [String] {
     var lines = [headline] + wrong + [""] + [numbers, ""]
     lines += Self.table(
-      ["ROUTE", "<OPEN", "<WAITING", "<GOOD", "<BAD", "<FIRST p95"], (known["routes"]?.array ?? []).map(Self.route))
+      ["ROUTE", "<OPEN", "<WAITING", "<GOOD", "<BAD", "<FIRST p95", "ANSWERS"],
+      (known["routes"]?.array ?? []).map(Self.route))
     lines += [""]
     lines += Self.table(
-      ["BACKEND", "STATE", "<BACK IN", "<BUSY", "<GOOD", "<FAILED", "<CUT"],
+      ["BACKEND", "STATE", "<BACK IN", "<BUSY", "<PASSED ON", "<FAILED", "<CUT", "ANSWERS", "LAST FAULT"],
       (known["backends"]?.array ?? []).map(Self.backend))
     let ended = known["ended"]?.array ?? []
     if !ended.isEmpty {
       lines += [""]
       lines += Self.table(
-        ["ENDED BADLY", "OUTCOME", "ROUTE", "<AFTER", "<EVENTS", "STREAM", "REASON"],
+        ["ENDED BADLY", "OUTCOME", "ROUTE", "BACKEND", "<AFTER", "<EVENTS", "STREAM", "LIMIT", "REASON"],
         ended.prefix(height == 0 ? 200 : 5).map(Self.end))
     }
     let runs = known["runs"]?["count"]?.integer ?? 0
-    if runs > 0 { lines += ["", "\(runs) runs are kept"] }
+    if runs > 0 { lines += ["", runs == 1 ? "1 run is kept" : "\(runs) runs are kept"] }
     lines += ["", "open streams, sorted by \(known["streams"]?["sort"]?.string ?? "silence")"]
     lines += Self.table(
       ["STREAM", "ROUTE", "MODE", "<AGE", "<LAST SIGN", "<EVENTS", "<BYTES", "<UNSENT", "<WORKER"],
@@ -40,8 +42,16 @@ struct TopReport {
     let state = known["state"] ?? .null
     let silent = state["silent"]?.array ?? []
     let word = !silent.isEmpty ? "worker silent" : state["draining"] == true ? "draining" : "ready"
-    return "fermata \(state["version"]?.string ?? "?")  \(word)  \(state["workers"]?.integer ?? 0) workers  "
+    return "fermata \(state["version"]?.string ?? "?")  \(word)  up \(uptime(state))  "
+      + "\(state["workers"]?.integer ?? 0) workers  "
       + "\(state["clients"]?.integer ?? 0) connections  flags \(state["flags"]?.string ?? "?")"
+  }
+
+  private func uptime(_ state: JSONValue) -> String {
+    guard let start = state["startedAt"]?.string.flatMap({ WallTime(rfc3339: $0) }),
+      let now = state["now"]?.string.flatMap({ WallTime(rfc3339: $0) })
+    else { return "?" }
+    return Self.time(.number(Double(now.milliseconds - start.milliseconds)))
   }
 
   private var wrong: [String] {
@@ -61,21 +71,23 @@ struct TopReport {
     let good = judged == 0 ? "-" : "\((judged - bad) * 1000 / judged / 10).\((judged - bad) * 1000 / judged % 10) %"
     return [
       text(route["route"]), count(route["open"]), count(route["waiting"]), good, "\(bad)", time(route["firstEventP95"]),
+      answers(route["answers"]),
     ]
   }
 
   private static func backend(_ backend: JSONValue) -> [String] {
     let back = backend["backInSeconds"]?.integer.map { "\($0) s" } ?? "-"
+    let fault = backend["lastFault"] ?? .null
+    let told = [clock(fault["at"]), text(fault["reason"]), text(fault["detail"])].filter { !$0.isEmpty }
     return [text(backend["name"]), text(backend["state"]), back]
       + ["busy", "successes", "failures", "truncations"].map { count(backend[$0]) }
+      + [answers(backend["answers"]), told.joined(separator: " ")]
   }
 
   private static func end(_ end: JSONValue) -> [String] {
-    // Of 2026-01-31T12:00:00.000Z the time.
-    let at = String((end["at"]?.string ?? "").dropFirst(11).prefix(8))
-    return [
-      at, text(end["outcome"]), text(end["route"]), time(end["ms"]), count(end["events"]), text(end["id"]),
-      text(end["reason"]),
+    [
+      clock(end["at"]), text(end["outcome"]), text(end["route"]), text(end["upstream"]), time(end["ms"]),
+      count(end["events"]), text(end["id"]), text(end["limit"]), text(end["reason"]),
     ]
   }
 
@@ -91,6 +103,15 @@ struct TopReport {
   /// Nothing that comes from outside may steer the terminal.
   private static func text(_ value: JSONValue?) -> String {
     String((value?.string ?? "").unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
+  }
+
+  /// Of 2026-01-31T12:00:00.000Z the time.
+  private static func clock(_ value: JSONValue?) -> String { String((value?.string ?? "").dropFirst(11).prefix(8)) }
+
+  /// The three most frequent statuses.
+  private static func answers(_ value: JSONValue?) -> String {
+    let all = (value?.object?.members ?? []).sorted { $0.value.integer ?? 0 > $1.value.integer ?? 0 }
+    return all.prefix(3).map { "\($0.name): \(count($0.value))" }.joined(separator: ", ")
   }
 
   private static func count(_ value: JSONValue?) -> String { value?.integer.map(String.init) ?? "-" }

@@ -21,8 +21,29 @@ package enum AuditChain {
     package var message: String
     /// The log is as it was written, but a change was begun and not finished.
     package var isUnfinished: Bool
+    /// SHA-256 of the line as it is; "" for what no line has.
+    var textHash = ""
+    /// The line that a command wrote about it; 0 when none did.
+    package var toldIn = 0
 
-    package var description: String { line == 0 ? message : "line \(line): \(message)" }
+    package init(line: Int, message: String, isUnfinished: Bool) {
+      self.line = line
+      self.message = message
+      self.isUnfinished = isUnfinished
+    }
+
+    /// Whether the log is not as it was written, and no line of it says so.
+    package var isBreak: Bool { !isUnfinished && toldIn == 0 }
+
+    package var description: String {
+      let told = toldIn == 0 ? "" : " (line \(toldIn) tells of it)"
+      return (line == 0 ? message : "line \(line): \(message)") + told
+    }
+
+    /// The same as a member of the line that tells of it.
+    var identity: JSONValue {
+      ["line": JSONValue(line), "message": .string(message), "lineSha256": .string(textHash)]
+    }
   }
 
   /// SHA-256 of the previous hash and the canonical line without its own.
@@ -32,17 +53,53 @@ package enum AuditChain {
 
   /// The link at the end of a log.
   package static func last(of lines: [String]) -> Link {
-    guard let value = lines.last.flatMap({ try? JSONValue(parsing: $0) }), let sequence = value["seq"]?.integer,
-      let hash = value["hash"]?.string
-    else { return Link(sequence: lines.count, hash: "") }
+    // What is no line of the log is passed over: the next line would be broken too.
+    for text in lines.reversed() {
+      if let link = (try? JSONValue(parsing: text)).flatMap(link(of:)) { return link }
+    }
+    return .beginning
+  }
+
+  /// The lines that are in the chain, however they are linked.
+  static func entries(of lines: [String]) -> [JSONValue] {
+    lines.compactMap { try? JSONValue(parsing: $0) }.filter { link(of: $0) != nil }
+  }
+
+  static func link(of entry: JSONValue) -> Link? {
+    guard let sequence = entry["seq"]?.integer, let hash = entry["hash"]?.string else { return nil }
     return Link(sequence: sequence, hash: hash)
+  }
+
+  /// The last line of the log before this one; `nil` for a log that goes on from none.
+  package static func earlier(than lines: [String]) -> Link? {
+    let link = beginning(of: lines)
+    return link == .beginning ? nil : link
   }
 
   /// Every place where the chain is broken, every intent that nothing came of, and where log and flag file disagree.
   ///
   /// - Parameter file: the flag file beside the log; `nil` leaves it out.
   package static func verify(_ lines: [String], file: AuditedFile? = nil) -> [Problem] {
-    chainProblems(lines) + (file.map { $0.problems(in: lines) } ?? [])
+    told(chainProblems(lines), in: lines) + (file.map { $0.problems(in: lines) } ?? [])
+  }
+
+  /// The problems, with the lines that tell of them.
+  private static func told(_ problems: [Problem], in lines: [String]) -> [Problem] {
+    guard problems.contains(where: { !$0.isUnfinished }) else { return problems }
+    let wrong = Set(problems.filter { !$0.isUnfinished }.map(\.line))
+    var known: [(line: Int, problem: JSONValue)] = []
+    for (index, text) in lines.enumerated() where !wrong.contains(index + 1) {
+      guard let told = (try? JSONValue(parsing: text))?["problems"]?.array else { continue }
+      known += told.map { (index + 1, $0) }
+    }
+    return problems.map { problem in
+      var problem = problem
+      guard problem.line > 0, !problem.isUnfinished else { return problem }
+      problem.textHash = SHA256.hexadecimal([UInt8](lines[problem.line - 1].utf8))
+      let identity = problem.identity
+      problem.toldIn = known.first { $0.line > problem.line && $0.problem == identity }?.line ?? 0
+      return problem
+    }
   }
 
   private static func chainProblems(_ lines: [String]) -> [Problem] {
@@ -55,18 +112,22 @@ package enum AuditChain {
         problems.append(Problem(line: line, message: "is no JSON object", isUnfinished: false))
         continue
       }
-      let hash = object["hash"]?.string ?? ""
+      guard let own = Self.link(of: value) else {
+        problems.append(Problem(line: line, message: "has no number or no hash", isUnfinished: false))
+        continue
+      }
+      let hash = own.hash
       object["hash"] = nil
       if object["prevHash"]?.string != link.hash {
         problems.append(Problem(line: line, message: "does not follow the line before it", isUnfinished: false))
       }
-      if object["seq"]?.integer != link.sequence + 1 {
+      if own.sequence != link.sequence + 1 {
         problems.append(Problem(line: line, message: "has the wrong number", isUnfinished: false))
       }
       if Self.hash(of: .object(object), after: object["prevHash"]?.string ?? "") != hash {
         problems.append(Problem(line: line, message: "has been changed", isUnfinished: false))
       }
-      link = Link(sequence: object["seq"]?.integer ?? link.sequence + 1, hash: hash)
+      link = own
       let (revision, key) = (object["toRevision"]?.integer ?? 0, object["key"]?.string ?? "")
       let isEnd = value["kind"] == "commit" && (open?.toRevision != revision || open?.key != key)
       if let begun = open, value["kind"] == "intent" || isEnd {

@@ -40,6 +40,11 @@ package struct AuditRecord: Sendable {
   package var isAutomatic: Bool
   /// Conditions that were not met and that `--force` overrode.
   package var forced: [String]
+  /// The hashes of the shorter forms in which an urgent change may be written over the file; `fileHashAfter` is not
+  /// known before.
+  package var fileHashesInPlace: [String] = []
+  /// What is wrong with the lines before this one, so that it is told once.
+  package var problems: [AuditChain.Problem] = []
 
   package init(
     kind: Kind, time: WallTime, actor: String, uid: Int, host: String, pid: Int, verb: String, key: String,
@@ -79,6 +84,8 @@ package struct AuditRecord: Sendable {
       "guardSnapshot": guardSnapshot, "automatic": .bool(isAutomatic), "prevHash": .string(previous.hash),
     ]
     if !forced.isEmpty { object["forced"] = .array(forced.map(JSONValue.string)) }
+    if !fileHashesInPlace.isEmpty { object["fileSha256InPlace"] = .array(fileHashesInPlace.map(JSONValue.string)) }
+    if !problems.isEmpty { object["problems"] = .array(problems.map(\.identity)) }
     let hash = AuditChain.hash(of: .object(object), after: previous.hash)
     object["hash"] = .string(hash)
     return (JSONValue.object(object).text(), AuditChain.Link(sequence: previous.sequence + 1, hash: hash))

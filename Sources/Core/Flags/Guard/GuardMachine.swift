@@ -106,6 +106,8 @@ package struct GuardMachine: Sendable {
   /// - Returns: whether anything is different now.
   package mutating func adopt(_ latch: Latch) -> Bool {
     guard !isResting, latch != self.latch, latch.effect != .none else { return false }
+    // A hold elsewhere gives nothing back here.
+    guard self.latch?.effect != .rollback || latch.effect == .rollback else { return false }
     self.latch = latch
     return true
   }

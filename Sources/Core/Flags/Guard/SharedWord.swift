@@ -48,16 +48,22 @@ package struct SharedWord: Equatable, Sendable {
 
   /// Takes what the store has after an offer.
   ///
-  /// - Parameter isSame: whether two texts mean the same, whoever wrote them.
+  /// - Parameters:
+  ///   - isSame: whether two texts mean the same, whoever wrote them.
+  ///   - isHarder: whether the first of two texts takes back more. It is weakened only by somebody who knew of it.
   /// - Returns: what another gateway has decided and holds here from now on; `nil` for nothing new.
-  package mutating func take(_ entry: Entry, isSame: (String, String) -> Bool) -> String? {
+  package mutating func take(
+    _ entry: Entry, isSame: (String, String) -> Bool, isHarder: (String, String) -> Bool = { _, _ in false }
+  ) -> String? {
     let ours = offered
     offered = nil
     guard (0...Self.limit).contains(entry.number) else { return nil }
     guard let wish else {
       // A store that has lost its data is told again with the next offer.
       guard entry != stored, entry.number >= stored.number else { return nil }
+      if entry.number == stored.number, isHarder(stored.text, entry.text) { self.wish = stored.text }
       stored = entry
+      guard self.wish == nil else { return nil }
       return entry.text
     }
     if entry == ours {
@@ -72,7 +78,7 @@ package struct SharedWord: Equatable, Sendable {
       self.wish = nil
       return nil
     }
-    guard wish.isEmpty, isNew, !entry.text.isEmpty else { return nil }
+    guard isNew, wish.isEmpty ? !entry.text.isEmpty : isHarder(entry.text, wish) else { return nil }
     self.wish = nil
     return entry.text
   }

@@ -7,7 +7,7 @@ package enum FlagLinter {
   package static func lint(_ text: [UInt8]) -> [FlagFault] {
     do {
       let set = try FlagSet(parsing: text)
-      let document = try JSONDocument(parsing: text, limits: FlagSet.limits)
+      let document = try JSONDocument(parsing: text, limits: .flagFile)
       let advice = FlagFile.placed(Advice.faults(in: set), in: document)
       return (set.warnings + advice).sorted { $0.severity == .error && $1.severity == .warning }
     } catch {

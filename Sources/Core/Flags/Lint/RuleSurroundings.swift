@@ -6,20 +6,31 @@ package struct RuleSurroundings: Sendable {
   package var headers: Set<String>
   package var hasTenant: Bool
   package var hasInternal: Bool
-  /// Whether a header, a cookie or a query parameter is named that tells clients apart.
+  /// Whether a certificate's name, a header, a cookie or a query parameter is named that tells clients apart.
   package var hasIdentity: Bool
+  /// What one route at least sets by `flagAttributes`.
+  package var attributes: Set<String>
 
-  package init(headers: Set<String>, hasTenant: Bool, hasInternal: Bool, hasIdentity: Bool) {
+  package init(
+    headers: Set<String>, hasTenant: Bool, hasInternal: Bool, hasIdentity: Bool, attributes: Set<String> = []
+  ) {
     (self.headers, self.hasTenant, self.hasInternal, self.hasIdentity) = (headers, hasTenant, hasInternal, hasIdentity)
+    self.attributes = attributes
   }
 
   /// Reads them from the configuration as `fermata check` prints it and `/config` answers it.
   package init(configuration: JSONValue) {
     let identity = configuration["identity"]
     func isSet(_ name: String) -> Bool { identity?[name]?.string != nil }
+    let hasCertificate = isSet("certificate") && identity?["certificate"] != "none"
+    let attributes = (configuration["routes"]?.array ?? []).flatMap { route in
+      route["flagAttributes"]?.object?.members.map(\.name) ?? []
+    }
     self.init(
       headers: Set((identity?["headers"]?.array ?? []).compactMap(\.string)), hasTenant: isSet("tenantHeader"),
-      hasInternal: isSet("internalHeader"), hasIdentity: isSet("header") || isSet("cookie") || isSet("query"))
+      hasInternal: isSet("internalHeader"),
+      hasIdentity: hasCertificate || isSet("header") || isSet("cookie") || isSet("query"),
+      attributes: Set(attributes))
   }
 
   /// Always there, or decided by the client alone.
@@ -38,8 +49,9 @@ package struct RuleSurroundings: Sendable {
       }
       if found.needsIdentity, !hasIdentity {
         warnings.append(
-          "\(flag.key): the rule needs to tell clients apart, and the configuration names no identity.header, "
-            + "identity.cookie or identity.query: only clients with Authorization or an API key have an identity")
+          "\(flag.key): the rule needs to tell clients apart, and the configuration names no identity.certificate, "
+            + "identity.header, identity.cookie or identity.query: only clients with Authorization or an API key have "
+            + "an identity")
       }
     }
     return warnings
@@ -47,6 +59,7 @@ package struct RuleSurroundings: Sendable {
 
   private func fault(of variable: String, hasDefault: Bool) -> String? {
     if Self.given.contains(variable) || variable.hasPrefix("$flagd.") { return nil }
+    if attributes.contains(variable) { return nil }
     if variable.hasPrefix("headers.") {
       let name = String(variable.dropFirst("headers.".count))
       return headers.contains(name) ? nil : "which is never there: add \"\(name)\" to identity.headers"
@@ -56,7 +69,10 @@ package struct RuleSurroundings: Sendable {
     case "tenant": return hasTenant ? nil : "which is never there: set identity.tenantHeader"
     // A rule that gives a default, as a rollout's does, can do without.
     case "internal": return hasInternal || hasDefault ? nil : "which is never there: set identity.internalHeader"
-    default: return "which no route sets: there are client, version, capability, route, tenant, internal, headers"
+    default:
+      return "which no route sets by flagAttributes: there are client, version, capability, route, tenant, internal, "
+        + (["headers"] + attributes.subtracting(Self.given).subtracting(["tenant", "internal"]).sorted()).joined(
+          separator: ", ")
     }
   }
 

@@ -34,10 +34,27 @@ package enum FlagEdit {
   static let killMember = "kill"
   static let hardKill = "hard"
 
+  /// Whether the flag is switched off for streams that are open too.
+  package static func isKilledHard(_ key: String, in document: JSONValue) -> Bool {
+    let flag = document[path: ["flags", key]]
+    return flag?["state"] == "DISABLED" && flag?["metadata"]?[killMember] == .string(hardKill)
+  }
+
+  /// Whether a flag that is switched off in `old` is so no longer in `new`, or not for open streams too.
+  package static func weakensKill(from old: JSONValue, to new: JSONValue) -> Bool {
+    (old["flags"]?.object?.names ?? []).contains { key in
+      let isOff = [old, new].map { $0[path: ["flags", key, "state"]] == "DISABLED" }
+      return (isOff[0] && !isOff[1]) || (isKilledHard(key, in: old) && !isKilledHard(key, in: new))
+    }
+  }
+
+  /// Switching off never weakens: a flag that is off for open streams too stays so until it is enabled.
+  ///
   /// - Parameter isHard: for a flag that is switched off, whether streams that are open end the old way too.
   package static func setEnabled(
     _ isEnabled: Bool, _ key: String, isHard: Bool = false, in document: JSONValue
   ) -> JSONValue {
+    let isHard = isHard || isKilledHard(key, in: document)
     var document = edited(document, ["flags", key, "state"], isEnabled ? "ENABLED" : "DISABLED")
     let path = ["flags", key, "metadata"]
     var metadata = document[path: path]?.object ?? JSONObject()
@@ -59,8 +76,16 @@ package enum FlagEdit {
     document["metadata"]?["version"]?.string.flatMap(Int.init) ?? 0
   }
 
+  /// The document as `revision`. A rollout that it rolls back keeps that number: by it the roll-back is acknowledged.
   package static func revised(_ document: JSONValue, to revision: Int) -> JSONValue {
-    edited(document, ["metadata", "version"], .string(String(revision)))
+    var document = edited(document, ["metadata", "version"], .string(String(revision)))
+    for member in document["$rollouts"]?.object?.members ?? [] {
+      guard member.value["status"]?.string == Rollout.Status.rolledBack.rawValue,
+        member.value[Rollout.abortMember] == nil
+      else { continue }
+      document[path: ["$rollouts", member.name, Rollout.abortMember]] = JSONValue(revision)
+    }
+    return document
   }
 
   private static let auditMember = "audit"
@@ -84,7 +109,11 @@ package enum FlagEdit {
   }
 
   /// The bytes of the file that holds `document`.
-  package static func file(_ document: JSONValue) -> [UInt8] {
-    document.serialized(.pretty) + [0x0A]
+  ///
+  /// - Parameter old: the file that was edited; what the edit left alone keeps its bytes.
+  package static func file(_ document: JSONValue, editing old: [UInt8] = []) -> [UInt8] {
+    let bytes =
+      (try? JSONDocument(parsing: old, limits: .flagFile))?.rewritten(as: document) ?? document.serialized(.pretty)
+    return bytes.last == 0x0A ? bytes : bytes + [0x0A]
   }
 }

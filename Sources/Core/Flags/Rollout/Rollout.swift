@@ -30,6 +30,9 @@ package struct Rollout: Equatable, Sendable {
   /// The revision whose roll-back by the guard somebody has acknowledged; the guard's latch opens for newer files
   /// that name it.
   package var acknowledged: String
+  /// The revision in which it was rolled back by command, by which somebody acknowledges that; `nil` otherwise, and until
+  /// the document gets its revision.
+  package var abortRevision: Int?
   /// The conditions that were not met when the last step was taken by force; empty when it was not.
   package var forced: [String]
 
@@ -65,7 +68,11 @@ extension Rollout {
   package init?(of key: String, in document: JSONValue) throws(DecodingFaults) {
     guard let value = document["$rollouts"]?[key] else { return nil }
     self = try JSONReader.decode(value, path: "$rollouts.\(key)") { reader in Rollout(reader) }
+    // Files of before do not say it.
+    if status == .rolledBack, abortRevision == nil { abortRevision = FlagEdit.revision(of: document) }
   }
+
+  static let abortMember = "abortRevision"
 
   private init(_ reader: JSONReader) {
     variant = reader.string("variant", default: "")
@@ -86,6 +93,8 @@ extension Rollout {
     cause = reader.string("cause", default: "")
     acknowledged = reader.string("acknowledged", default: "")
     forced = reader.strings("forced") ?? []
+    let revision = reader.int(Self.abortMember, default: 0)
+    abortRevision = revision > 0 ? revision : nil
   }
 
   package var json: JSONValue {
@@ -100,6 +109,7 @@ extension Rollout {
     object["startedAt"] = .string(startedAt.rfc3339)
     object["since"] = .string(since.rfc3339)
     if !cause.isEmpty { object["cause"] = .string(cause) }
+    if let abortRevision { object[Self.abortMember] = JSONValue(abortRevision) }
     if !acknowledged.isEmpty { object["acknowledged"] = .string(acknowledged) }
     if !forced.isEmpty { object["forced"] = .array(forced.map(JSONValue.string)) }
     return .object(object)

@@ -2,18 +2,35 @@ package import Time
 
 /// What is known about the running gateways when a rollout is to go on.
 package struct RolloutEvidence: Equatable, Sendable {
+  /// What a gateway's guard has done and nobody has acknowledged.
+  package struct Trip: Equatable, Sendable {
+    package var gateway: String
+    package var revision: String
+    package var effect: GuardMachine.Effect
+
+    package init(gateway: String, revision: String, effect: GuardMachine.Effect) {
+      (self.gateway, self.revision, self.effect) = (gateway, revision, effect)
+    }
+  }
+
   /// The guard's word on all streams since the phase began.
   package var verdict: GuardVerdict
   /// Whether a metric was worse at any look in this phase, or the guard has acted.
   package var wasWorse = false
   /// Judged streams of the new variant since the phase began.
   package var streams: Int
-  /// At least so many different clients had them.
+  /// At least so many different clients had them; no more than `GuardArm.buckets` are told apart.
   package var identities: Int
   /// Streams of the allow-list that ended well with the new variant, since the phase began.
   package var internalCompleted = 0
   /// Whether all workers serve the file as it is on disk.
   package var workersAgree: Bool
+  /// The trips that are in force.
+  package var trips: [Trip] = []
+  /// The gateways that are killed.
+  package var killed: [String] = []
+  /// The gateways that take no new streams.
+  package var draining: [String] = []
 
   package init(verdict: GuardVerdict, streams: Int, identities: Int, workersAgree: Bool) {
     self.verdict = verdict
@@ -31,20 +48,26 @@ package struct RolloutCriterion: Equatable, Sendable {
   /// For people: `34 of 100 treated streams, about 1 h 40 min to go`.
   package var description: String
   package var nextAction: String
+
+  /// Whether it says how many streams or clients there were.
+  package var isCount: Bool { ["no_internal_stream", "too_few_streams", "too_few_identities"].contains(code) }
 }
 
 extension Rollout {
-  /// Every condition for leaving the current phase, met or not.
+  /// Every condition for leaving the current phase, met or not; what has stopped the rollout comes first.
   ///
-  /// - Parameter requiresPass: asks for proof that the new variant is not worse, where otherwise the absence of harm is
-  ///   enough.
+  /// - Parameters:
+  ///   - requiresPass: asks for proof that the new variant is not worse, where otherwise the absence of harm is enough.
+  ///   - isEnabled: whether the flag is enabled in the file.
   package func criteria(
-    _ evidence: RolloutEvidence?, requiresPass: Bool = false, at now: WallTime
+    _ evidence: RolloutEvidence?, requiresPass: Bool = false, isEnabled: Bool = true, at now: WallTime
   ) -> [RolloutCriterion] {
     let elapsed = max(0, Int((now.milliseconds - since.milliseconds) / 1000))
-    var criteria = [timeCriterion(elapsed)]
+    var criteria = [heldCriterion, Self.killedCriterion(evidence, isEnabled)]
+    if let evidence { criteria += [Self.tripCriterion(evidence), Self.drainCriterion(evidence)] }
+    criteria.append(timeCriterion(elapsed))
     guard let evidence else {
-      if !needsNoEvidence {
+      if !phase.needsNoEvidence {
         criteria.append(
           RolloutCriterion(
             code: "no_evidence", isMet: false, description: "the guard's report is not known",
@@ -56,8 +79,8 @@ extension Rollout {
       criteria.append(internalCriterion(evidence))
     } else {
       criteria.append(countCriterion("too_few_streams", "streams", evidence.streams, phase.minStreams, elapsed))
-      criteria.append(
-        countCriterion("too_few_identities", "identities", evidence.identities, phase.minIdentities, elapsed))
+      let identities = min(phase.minIdentities, GuardArm.buckets)
+      criteria.append(countCriterion("too_few_identities", "identities", evidence.identities, identities, elapsed))
       criteria.append(guardCriterion(evidence, requiresPass: requiresPass))
     }
     criteria.append(
@@ -69,7 +92,43 @@ extension Rollout {
     return criteria
   }
 
-  private var needsNoEvidence: Bool { phase.minStreams == 0 && phase.minIdentities == 0 }
+  private var heldCriterion: RolloutCriterion {
+    let isHeld = status == .held
+    return RolloutCriterion(
+      code: "held", isMet: !isHeld, description: isHeld ? "the rollout is held: \(cause)" : "the rollout is not held",
+      nextAction: "fermata flags rollout resume")
+  }
+
+  private static func killedCriterion(_ evidence: RolloutEvidence?, _ isEnabled: Bool) -> RolloutCriterion {
+    let gateways = evidence?.killed ?? []
+    let killed = (isEnabled ? [] : ["the flag is disabled in the file"]) + gateways.map { "\($0) is killed" }
+    let command = "fermata flags unkill" + gateways.map { " --admin \($0)" }.joined()
+    return RolloutCriterion(
+      code: "killed", isMet: killed.isEmpty,
+      description: killed.isEmpty ? "nothing is killed" : killed.joined(separator: ", "),
+      nextAction: isEnabled ? command : "fermata flags enable")
+  }
+
+  private static func tripCriterion(_ evidence: RolloutEvidence) -> RolloutCriterion {
+    let trips = evidence.trips.map { trip in
+      let did = trip.effect == .hold ? "holds revision \(trip.revision)" : "has taken revision \(trip.revision) back"
+      return "the guard of \(trip.gateway) \(did)"
+    }
+    let command = "fermata flags rollout resume --ack \(evidence.trips.first?.revision ?? "REVISION")"
+    return RolloutCriterion(
+      code: "latched", isMet: trips.isEmpty,
+      description: trips.isEmpty ? "the guard has taken nothing back" : trips.joined(separator: ", "),
+      nextAction: command + evidence.trips.map { " --admin \($0.gateway)" }.joined())
+  }
+
+  private static func drainCriterion(_ evidence: RolloutEvidence) -> RolloutCriterion {
+    RolloutCriterion(
+      code: "draining", isMet: evidence.draining.isEmpty,
+      description: evidence.draining.isEmpty
+        ? "no gateway is draining"
+        : evidence.draining.map { "\($0) is draining: it takes no new streams" }.joined(separator: ", "),
+      nextAction: "wait for the process that takes its place, and ask that")
+  }
 
   private func timeCriterion(_ elapsed: Int) -> RolloutCriterion {
     let rest = phase.minSeconds - elapsed

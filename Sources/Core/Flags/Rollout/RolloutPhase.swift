@@ -13,7 +13,8 @@ package struct RolloutPhase: Equatable, Sendable {
   /// Streams of the new variant that must have been judged before the next phase; in the internal one, streams of the
   /// allow-list that must have completed.
   package var minStreams: Int
-  /// Different clients that must have had them.
+  /// Different clients that must have had them, as far as `GuardArm.buckets` groups tell them apart: more than those are
+  /// never asked for.
   package var minIdentities: Int
   package var advance: Advance
   /// What the guard does when the new variant is worse.
@@ -22,6 +23,9 @@ package struct RolloutPhase: Equatable, Sendable {
   package var maxHoldSeconds: Int
 
   package static let wholeShare = 10_000
+
+  /// Whether the phase may be left without a word from the gateways.
+  var needsNoEvidence: Bool { minStreams == 0 && minIdentities == 0 }
 
   package init(
     name: String, share: Int, minSeconds: Int = 3600, minStreams: Int = 100, minIdentities: Int = 8,

@@ -45,7 +45,7 @@ extension Rollout {
     guard target > index else {
       throw RolloutRefusal(
         "not_forward", "a rollout does not go back one phase",
-        next: "fermata flags rollout abort, then fermata flags rollout resume --ack REVISION")
+        next: "fermata flags rollout abort, then fermata flags rollout resume --ack REVISION --admin URL")
     }
     if !isForced {
       guard target == index + 1 else {
@@ -71,11 +71,12 @@ extension Rollout {
     criteria(evidence, requiresPass: requiresPass, at: now).filter { !$0.isMet }.map(\.code)
   }
 
-  /// Refuses with the first condition that is not met.
+  /// Refuses with the first condition that is not met, and names the others.
   private func require(_ criteria: [RolloutCriterion]) throws(RolloutRefusal) {
-    guard let criterion = criteria.first(where: { !$0.isMet }) else { return }
+    let missing = criteria.filter { !$0.isMet }
+    guard let criterion = missing.first else { return }
     throw RolloutRefusal(
-      criterion.code, "\(phase.name) can't be left yet: \(criterion.description)",
+      criterion.code, "\(phase.name) can't be left yet: \(missing.map(\.description).joined(separator: "; "))",
       next: "\(criterion.nextAction), or the same command with --force")
   }
 
@@ -100,10 +101,12 @@ extension Rollout {
   }
 
   /// Goes on after a hold, in the same phase and with its checks from the beginning; after a roll-back, begins again at
-  /// the first share with the same members. A rollout that runs is not moved.
+  /// the first share with the same members, or in the internal phase where it had come no further. A rollout that runs
+  /// is not moved.
   ///
   /// - Parameters:
-  ///   - acknowledged: the revision whose roll-back is acknowledged; needed after one.
+  ///   - acknowledged: the revision whose roll-back is acknowledged; needed after one. It must be that of the guard's trip
+  ///     that is in force, or where there is none, that in which the rollout was aborted.
   ///   - latched: the revision whose roll-back by the guard is in force, "" when none is, `nil` when no gateway was asked.
   package func resumed(
     acknowledging acknowledged: String?, latched: String?, at now: WallTime
@@ -124,13 +127,30 @@ extension Rollout {
     case .running, .finished: return self
     case .held: return with(.running, "", at: now)
     case .rolledBack:
-      guard let acknowledged else {
-        throw RolloutRefusal(
-          "not_acknowledged", "the roll-back is not acknowledged", next: "fermata flags rollout resume --ack REVISION")
-      }
-      return restarted(acknowledged, at: now)
+      try requireAbort(acknowledged, isChecked: latched != nil)
+      return restarted(acknowledged ?? "", at: now)
     }
   }
+
+  /// Refuses another number than that of the abort, and one that no gateway was asked about: its guard may have taken
+  /// something back before. A plan that asks the gateways nothing goes on without them here too.
+  private func requireAbort(_ acknowledged: String?, isChecked: Bool) throws(RolloutRefusal) {
+    let command = "fermata flags rollout resume --ack \(abortText) --admin URL"
+    guard let acknowledged else {
+      throw RolloutRefusal("not_acknowledged", "the roll-back is not acknowledged", next: command)
+    }
+    // A file of an earlier release does not say it.
+    guard abortRevision == nil || acknowledged == abortText else {
+      throw RolloutRefusal(
+        "wrong_revision", "the rollout was aborted in revision \(abortText), not \(acknowledged)", next: command)
+    }
+    guard isChecked || phases.allSatisfy(\.needsNoEvidence) else {
+      throw RolloutRefusal(
+        "not_checked", "no gateway was asked whether its guard has taken something back too", next: command)
+    }
+  }
+
+  private var abortText: String { abortRevision.map(String.init) ?? "REVISION" }
 
   /// Whether the acknowledgement is of the guard's trip that is in force; one of anything else is refused where the
   /// rollout would move although nothing has stopped it.
@@ -156,7 +176,8 @@ extension Rollout {
     var next = with(.running, "", at: now)
     next.acknowledged = acknowledged
     next.forced = []
-    next.index = phases.firstIndex { $0.share > 0 } ?? 0
+    // Back to the checks, never past them.
+    next.index = min(index, phases.firstIndex { $0.share > 0 } ?? 0)
     return next
   }
 
@@ -182,7 +203,22 @@ extension Rollout {
     var next = self
     next.phases = phases
     next.index = index
+    if isEased(by: phases), !forced.contains(Self.eased) { next.forced.append(Self.eased) }
     return next
+  }
+
+  /// Stands among what was forced when the conditions of a rollout that runs were made easier.
+  private static let eased = "conditions_eased"
+
+  /// Whether a phase that is there or to come could be left earlier than by the plan until now.
+  private func isEased(by plan: [RolloutPhase]) -> Bool {
+    phases[index...].contains { old in
+      plan.contains { new in
+        new.share == old.share
+          && (new.minSeconds < old.minSeconds || new.minStreams < old.minStreams
+            || new.minIdentities < old.minIdentities)
+      }
+    }
   }
 
   /// Back to nobody, the allow-list aside.
@@ -219,6 +255,7 @@ extension Rollout {
   private func with(_ status: Status, _ cause: String, at now: WallTime) -> Rollout {
     var next = self
     next.status = status
+    next.abortRevision = nil
     next.cause = cause
     next.since = now
     return next
@@ -231,7 +268,8 @@ extension Rollout {
       throw RolloutRefusal("held", "the rollout is held: \(cause)", next: "fermata flags rollout resume")
     case .rolledBack:
       throw RolloutRefusal(
-        "rolled_back", "it was rolled back: \(cause)", next: "fermata flags rollout resume --ack REVISION")
+        "rolled_back", "it was rolled back: \(cause)",
+        next: "fermata flags rollout resume --ack \(abortText) --admin URL")
     case .finished:
       throw RolloutRefusal(
         "finished", "the rollout is finished",
@@ -244,7 +282,7 @@ extension Rollout {
     switch status {
     case .running: [isLastPhase ? "finish" : "advance", "hold", "abort"]
     case .held: ["resume", "abort"]
-    case .rolledBack: ["resume --ack"]
+    case .rolledBack: ["resume --ack \(abortText)"]
     case .finished: ["abort"]
     }
   }

@@ -173,3 +173,8 @@ package struct StringSet: Sendable {
     return low < sorted.count && sorted[low].sameBytes(as: text)
   }
 }
+
+extension JSONLimits {
+  /// A flag file's limits: 1 MiB, and rules of the deepest kind inside flags inside the file.
+  static let flagFile = JSONLimits(bytes: 1 << 20, depth: RuleLimits.depth + 8)
+}

@@ -70,7 +70,9 @@ extension Span<UInt8> {
 }
 
 /// What is known about the client of a request besides its head. Made once per connection.
-package struct ForwardedClient: Sendable {
+///
+/// An object: every request hands it from one part to the next.
+package final class ForwardedClient: Sendable {
   package let address: FieldValue
   package let isSecure: Bool
   /// Whether the peer is on the trust list: what it says about the client before it is passed on.

@@ -12,6 +12,9 @@ struct FieldSection: Sendable {
   /// Everything before it has been searched for the line's end.
   private var searched = 0
 
+  /// As many fields as most heads have: room for them is made at once.
+  private static let usualCount = 12
+
   /// The next line without its CRLF; `nil` until it is whole. RFC 9112 2.2 lets a recipient take a bare LF for a
   /// line's end; one that does and one that does not see different messages, so it is a fault here.
   mutating func nextLine(in bytes: Span<UInt8>) throws(HTTP1Fault) -> Range<Int>? {
@@ -34,6 +37,7 @@ struct FieldSection: Sendable {
     while let line = try nextLine(in: bytes) {
       if line.isEmpty { return true }
       if entries.count >= limit { throw .tooManyFields }
+      if entries.isEmpty { entries.reserveCapacity(Self.usualCount) }
       try readField(line, in: bytes)
     }
     return false

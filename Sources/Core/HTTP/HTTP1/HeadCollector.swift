@@ -32,36 +32,37 @@ struct HeadCollector<Line: StartLine>: Sendable {
   /// - Parameter limits: of a head that begins here; a partial one keeps its own.
   mutating func collect(_ input: Span<UInt8>, limits: HeadLimits) throws(HTTP1Fault) -> CollectedHead<Line>? {
     if partial.isEmpty {
-      var head = PartialHead<Line>(limits: limits)
-      guard try head.advance(over: input) else {
-        head.bytes = [UInt8](copying: input)
-        partial.append(head)
+      var line: Line?
+      var section = FieldSection()
+      let isWhole = try section.advance(over: input, startLine: &line, limits: limits)
+      guard isWhole, let line else {
+        partial.append(
+          PartialHead(limits: limits, line: line, section: section, bytes: [UInt8](copying: input)))
         return nil
       }
-      let length = head.section.position
-      return head.finish(bytes: [UInt8](copying: input.extracting(first: length)), consumed: length)
+      let length = section.position
+      return CollectedHead(
+        line: line, section: section, bytes: [UInt8](copying: input.extracting(first: length)), consumed: length)
     }
     let before = partial[0].bytes.count
-    guard try partial[0].append(input), var head = partial.popLast() else { return nil }
+    guard try partial[0].append(input), var head = partial.popLast(), let line = head.line else { return nil }
     partial = []
+    // Taken out, for a second owner would make the next line copy them.
     var bytes: [UInt8] = []
     swap(&bytes, &head.bytes)
     bytes.removeLast(bytes.count - head.section.position)
-    return head.finish(bytes: bytes, consumed: head.section.position - before)
+    return CollectedHead(
+      line: line, section: head.section, bytes: bytes, consumed: head.section.position - before)
   }
 }
 
 /// How far a head has been read.
 private struct PartialHead<Line: StartLine>: Sendable {
-  private let limits: HeadLimits
-  private var line: Line?
-  private(set) var section = FieldSection()
-  /// What has come, unless all of it is still in the input.
-  var bytes: [UInt8] = []
-
-  init(limits: HeadLimits) {
-    self.limits = limits
-  }
+  let limits: HeadLimits
+  var line: Line?
+  var section: FieldSection
+  /// What has come.
+  var bytes: [UInt8]
 
   /// Reads on; true when the head is complete.
   mutating func append(_ input: Span<UInt8>) throws(HTTP1Fault) -> Bool {
@@ -70,28 +71,28 @@ private struct PartialHead<Line: StartLine>: Sendable {
     defer { swap(&bytes, &self.bytes) }
     // What lies beyond the limit is never looked at, so it need not be kept either.
     bytes.append(copying: input.extracting(first: min(input.count, limits.head - bytes.count)))
-    return try advance(over: bytes.span)
+    return try section.advance(over: bytes.span, startLine: &line, limits: limits)
   }
+}
 
+extension FieldSection {
   /// Reads on through the head so far, which is all of `bytes`; true when it is complete. A limit is found at the
   /// same byte whether the head comes in one piece or in many.
-  mutating func advance(over bytes: Span<UInt8>) throws(HTTP1Fault) -> Bool {
+  fileprivate mutating func advance<Line: StartLine>(
+    over bytes: Span<UInt8>, startLine line: inout Line?, limits: HeadLimits
+  ) throws(HTTP1Fault) -> Bool {
     if line == nil {
       let limit = min(Line.maximumLength(limits), limits.head - 2) + 2
       let reach = bytes.extracting(first: min(bytes.count, limit))
-      guard let range = try section.nextLine(in: reach) else {
+      guard let range = try nextLine(in: reach) else {
         if bytes.count >= limit { throw Line.tooLong }
         return false
       }
       line = try Line(parsing: bytes, line: range)
     }
     let reach = bytes.extracting(first: min(bytes.count, limits.head))
-    if try section.readFields(in: reach, atMost: limits.fields) { return true }
+    if try readFields(in: reach, atMost: limits.fields) { return true }
     if bytes.count >= limits.head { throw .headTooLarge }
     return false
-  }
-
-  consuming func finish(bytes: [UInt8], consumed: Int) -> CollectedHead<Line>? {
-    line.map { CollectedHead(line: $0, section: section, bytes: bytes, consumed: consumed) }
   }
 }

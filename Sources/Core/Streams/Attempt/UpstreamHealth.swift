@@ -79,6 +79,10 @@ package struct UpstreamHealth: Sendable {
     return .available(weightFactor: factor(at: now))
   }
 
+  /// Whether it was never ejected or asked to be left alone, and its checks are good: a good response can't change its
+  /// state then.
+  package var isUntroubled: Bool { !isUnhealthy && ejectedUntil == nil && coolsDownUntil == nil }
+
   private func factor(at now: MonotonicTime) -> Double {
     guard policy.slowStart > .zero, let since = latest(ejectedUntil, backSince), since <= now else { return 1 }
     let share = Double((now - since).value) / Double(policy.slowStart.value)

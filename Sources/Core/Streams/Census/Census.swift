@@ -14,6 +14,8 @@ package struct Census: Sendable {
   /// What was counted for keys that have no row: one for each mode, of capable clients and of others.
   package private(set) var others: [CensusKey: CensusRow] = [:]
   private var places: [CensusKey: Int] = [:]
+  /// The place that was looked for last: many streams in a row have the same key.
+  private var lastPlace = 0
   /// Of each row; apart from them, so that a look for the least reads 4 KiB.
   private var weights: [Int] = []
 
@@ -69,7 +71,11 @@ package struct Census: Sendable {
   }
 
   private mutating func place(of key: CensusKey, at now: WallTime) -> Int {
-    if let place = places[key] { return place }
+    if lastPlace < rows.count, rows[lastPlace].key == key { return lastPlace }
+    if let place = places[key] {
+      lastPlace = place
+      return place
+    }
     if rows.count < Self.rowLimit {
       rows.append(CensusRow(key: key, lastSeen: now))
       weights.append(0)

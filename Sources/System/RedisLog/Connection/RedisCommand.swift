@@ -9,6 +9,14 @@ package final class RedisCommand {
   private var count = 0
   /// An argument whose length is not known before it is written.
   private var part = ByteBuffer()
+  /// Whether the whole command was appended as it goes onto the wire.
+  private var isFramed = false
+  /// Whether its slot is wanted: only a cluster asks for it.
+  private let notesSlot: Bool
+  /// In which slot of a cluster its first key lies.
+  private(set) var slot: Int?
+
+  init(notesSlot: Bool = false) { self.notesSlot = notesSlot }
 
   package func append(_ argument: Span<UInt8>) {
     begin(argument.count)
@@ -26,6 +34,18 @@ package final class RedisCommand {
     begin(argument.utf8.count)
     text.append(argument)
     text.append("\r\n")
+  }
+
+  /// Appends an argument that is a key. Of several all lie in the same slot.
+  package func append(key: String) {
+    if notesSlot, slot == nil { slot = RedisSlot.of(key.utf8Span.span) }
+    append(key)
+  }
+
+  /// Appends a complete command, which must be the only thing that is appended.
+  func append(framed: [UInt8]) {
+    text.append(framed.span)
+    isFramed = true
   }
 
   package func append(_ argument: [UInt8]) {
@@ -54,6 +74,7 @@ package final class RedisCommand {
   ///
   /// - Returns: how many bytes that are.
   func finish() -> Int {
+    if isFramed { return text.count }
     var head = ByteBuffer()
     head.append(UInt8(ascii: "*"))
     head.append(decimal: count)
@@ -62,12 +83,21 @@ package final class RedisCommand {
     return text.count
   }
 
+  /// Completes the command, and makes this ready for the next one.
+  func takeBytes() -> [UInt8] {
+    defer { clear() }
+    _ = finish()
+    return text.toArray()
+  }
+
   /// Lends the complete command.
   func withText(_ body: (Span<UInt8>) -> Void) { text.withSpan(body) }
 
   /// Makes it ready for the next one.
   func clear() {
     count = 0
+    isFramed = false
+    slot = nil
     if text.allocated > 1 << 20 { text.release() } else { text.removeAll() }
   }
 }

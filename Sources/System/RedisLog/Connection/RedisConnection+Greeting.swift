@@ -97,6 +97,8 @@ extension RedisConnection {
   func refused(_ reply: RedisReply) -> String? {
     let fault = reply.withBytes { RedisFault($0) }
     counts.errors[fault, default: 0] &+= 1
+    // A server of a cluster says where to go.
+    if greeting.peer == .node, fault.isOfCluster { return nil }
     let text = reply.errorText
     lastRefusal = text
     return fault.losesConnection ? text : nil

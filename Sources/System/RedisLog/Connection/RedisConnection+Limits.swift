@@ -8,6 +8,8 @@ extension RedisConnection {
     /// A server that takes writes.
     case primary
     case sentinel
+    /// A server of a Redis Cluster, which may be a replica: it says where to go.
+    case node
   }
 
   /// What an established connection is told first.

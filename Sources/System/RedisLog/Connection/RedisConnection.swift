@@ -10,7 +10,7 @@ package import Time
 /// leave when those in flight are answered: the busier Redis and this loop are, the more of them share a write, a
 /// wake-up and a read at either end. Every command is answered, by Redis or by an error: when the connection is lost
 /// all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
-package final class RedisConnection {
+package final class RedisConnection: RedisLink {
   enum State {
     /// Nothing was sent yet. → connecting
     case idle
@@ -55,7 +55,7 @@ package final class RedisConnection {
   private var isHeldBack = false
   private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
   /// Told of a new connection before all others; what it sends goes ahead of the commands that wait for the connection.
-  weak var forerunner: (any RedisConnectionObserver)?
+  package weak var forerunner: (any RedisConnectionObserver)?
   /// When the connection was lost, or first wanted.
   private var downSince: MonotonicTime?
   private var opened: MonotonicTime
@@ -92,23 +92,23 @@ package final class RedisConnection {
 
   package var isReady: Bool { if case .ready = state { true } else { false } }
   /// Whether Redis was away and others may not have found it again yet.
-  var hasJustReturned: Bool { othersDue.map { loop.now <= $0 } ?? false }
+  package var hasJustReturned: Bool { othersDue.map { loop.now <= $0 } ?? false }
+  package func doubtful(in slot: Int?) -> MonotonicTime? { nil }
+  package var serverID: String { server.runID }
+  package var refusal: String? {
+    server.isUnsupported(as: greeting.peer)
+      ? server.refusal(as: greeting.peer, allowsCluster: greeting.allowsCluster) : nil
+  }
   package var isClosed: Bool { if case .closed = state { true } else { false } }
   /// Commands that wait for their answers.
   package var pendingCommands: Int { pending.count }
 
   // MARK: - Use
 
-  /// Sends a command: a large one at once, others when the current callback has returned. Answers come later in any case.
-  ///
-  /// - Parameter timeout: instead of the usual one, for commands that block.
-  /// - Parameter mayWait: until what is on its way is answered.
-  /// - Parameter write: appends the command's name and arguments.
-  /// - Returns: whether it was taken. If not it will not be sent, and is answered by a failure all the same.
+  /// Sends a command: a large one at once, others when the current callback has returned.
   @discardableResult
   package func send(
-    to receiver: any RedisReceiver, tag: UInt64 = 0, timeout: Nanoseconds? = nil, mayWait: Bool = false,
-    _ write: (RedisCommand) -> Void
+    to receiver: any RedisReceiver, tag: UInt64, timeout: Nanoseconds?, mayWait: Bool, _ write: (RedisCommand) -> Void
   ) -> Bool {
     write(command)
     if case .idle = state { connect() }
@@ -144,15 +144,8 @@ package final class RedisConnection {
     isUrgent = false
   }
 
-  /// Sends a command whose answer is told to `completion`, once.
-  package func send(
-    timeout: Nanoseconds? = nil, _ write: (RedisCommand) -> Void,
-    completion: @escaping (Result<RedisReply, RedisError>) -> Void
-  ) {
-    send(to: RedisCompletion(completion), timeout: timeout, write)
-  }
+  package func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void) { send(to: receiver, write) }
 
-  /// Connects without waiting for the first command.
   package func start() {
     if case .idle = state { connect() }
   }
@@ -191,10 +184,11 @@ package final class RedisConnection {
     }
   }
 
-  /// Whether a thousand commands more would be taken, of 2 MiB together, and Redis keeps up with what it was sent. Observers
-  /// hear when it has read most of that, so that nobody's commands go before those of who has waited, and when there is a
-  /// new connection.
-  package var hasRoom: Bool {
+  /// Observers hear when it has read most of what it was sent, so that nobody's commands go before those of who has waited,
+  /// and when there is a new connection.
+  package func hasRoom(for key: String) -> Bool { hasRoom }
+
+  var hasRoom: Bool {
     if (connection?.queuedBytes ?? 0) >= Self.highWater { isHeldBack = true }
     return !isClosed && !isHeldBack && pending.count + 1000 <= limits.commands
       && output.count + (2 << 20) <= limits.bytes && !hasLostPatience

@@ -59,6 +59,14 @@ package enum RedisFault: String, CaseIterable, Hashable, Sendable {
     }
   }
 
+  /// Whether another server of the cluster, or the same one in a moment, has the answer.
+  var isOfCluster: Bool {
+    switch self {
+    case .moved, .ask, .tryAgain, .clusterDown: true
+    default: false
+    }
+  }
+
   /// Whether nothing more can be written for a while, though questions are answered.
   package var refusesWrites: Bool {
     switch self {

@@ -34,8 +34,11 @@ package struct RedisServerInfo: Equatable, Sendable {
     String(text.prefix(64).filter { $0.isASCII && ($0.isLetter || $0.isNumber) })
   }
 
-  /// Whether runs can never be kept on such a server, so that it is a mistake to have named it.
-  package var isUnsupported: Bool { mode == "sentinel" || mode == "cluster" || isTooOld }
+  /// Whether runs can never be kept on such a server, so that it is a mistake to have named it as `peer`.
+  package func isUnsupported(as peer: RedisConnection.Peer) -> Bool {
+    if peer == .node { return isTooOld || !(mode.isEmpty || mode == "cluster") }
+    return mode == "sentinel" || mode == "cluster" || isTooOld
+  }
 
   /// Before 6.2, whose `SET` can tell what was there (`GatewayLease`). `false` where the release is not known.
   private var isTooOld: Bool {
@@ -50,18 +53,18 @@ package struct RedisServerInfo: Equatable, Sendable {
   ///   - peer: what it should be.
   ///   - allowsCluster: there is a proxy that finds each key's node.
   package func refusal(as peer: RedisConnection.Peer = .primary, allowsCluster: Bool) -> String? {
-    guard peer == .primary else {
-      return mode.isEmpty || mode == "sentinel" ? nil : "this is no Redis Sentinel"
-    }
+    if peer == .sentinel { return mode.isEmpty || mode == "sentinel" ? nil : "this is no Redis Sentinel" }
     if mode == "sentinel" {
       return "this is a Redis Sentinel, which keeps no data; with redis+sentinel://NAME@HOST:PORT it is asked for the "
         + "primary that it calls NAME"
     }
-    if mode == "cluster", !allowsCluster {
-      return "this is a node of a Redis Cluster, which is not supported without a proxy; "
-        + "with one, set runs.redis.hashTags"
+    if mode == "cluster", peer != .node, !allowsCluster {
+      return "this is a node of a Redis Cluster: write redis+cluster://HOST:PORT, or behind a proxy set hashTags"
+    }
+    if peer == .node, !mode.isEmpty, mode != "cluster" {
+      return "this is no node of a Redis Cluster: write redis://HOST:PORT"
     }
     if isTooOld { return "this is Redis \(release); runs need Redis 6.2 or later, or Valkey" }
-    return role == "slave" ? "this is a replica; runs are kept on a primary" : nil
+    return role == "slave" && peer == .primary ? "this is a replica; runs are kept on a primary" : nil
   }
 }

@@ -6,7 +6,7 @@ import CHiredis
 /// hiredis calls back for each part of a reply; the parts go onto a tape that is used again for every reply, so that a
 /// reply costs no memory of its own.
 @safe
-final class ReplyReader {
+package final class ReplyReader {
   /// The longest reply in bytes, as it stands on the wire. Redis's own limit of one string.
   static let limit = 512 << 20
   /// The most elements of one array: more than any command here can bring.
@@ -21,7 +21,7 @@ final class ReplyReader {
   private var taken = 0
 
   /// - Returns: `nil` when there is no memory.
-  init?(limit: Int = ReplyReader.limit) {
+  package init?(limit: Int = ReplyReader.limit) {
     self.limit = limit
     unsafe functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
     unsafe functions.initialize(to: Self.callbacks)
@@ -39,12 +39,12 @@ final class ReplyReader {
   }
 
   /// Whether nothing is left of a reply that is not whole.
-  var isAtEnd: Bool { taken == 0 }
+  package var isAtEnd: Bool { taken == 0 }
 
   /// Takes in what has come and lends each reply that is whole to `body`, which answers whether to go on.
   ///
   /// - Throws: when the bytes are no Redis replies, or one is larger than allowed. Nothing may be read after that.
-  func read(_ input: Span<UInt8>, _ body: (RedisReply) -> Bool) throws(RedisError) {
+  package func read(_ input: Span<UInt8>, _ body: (RedisReply) -> Bool) throws(RedisError) {
     var offset = 0
     while offset < input.count {
       let end = min(input.count, offset + Self.pieceSize)

@@ -110,7 +110,7 @@ final class FollowedStream {
     lastAsked = follower.loop.now
     send(.page) { command in
       command.append("XRANGE")
-      command.append(key)
+      command.append(key: key)
       command.append { last.next.write(to: &$0) }
       command.append("+")
       command.append("COUNT")
@@ -136,9 +136,11 @@ final class FollowedStream {
     reader?.streamCaughtUp()
   }
 
-  /// Reads what is there while the channel is not heard.
-  func readIfDeaf(for interval: Nanoseconds, at now: MonotonicTime) {
-    if channel != nil, !isLive, now - lastAsked >= interval { readBacklog() }
+  /// Reads what is there while nobody tells what is new.
+  ///
+  /// - Parameter isUnwatched: no blocking command waits for streams that have no channel.
+  func readIfDeaf(for interval: Nanoseconds, without isUnwatched: Bool, at now: MonotonicTime) {
+    if channel == nil ? isUnwatched && isLive : !isLive, now - lastAsked >= interval { readBacklog() }
   }
 
   /// Delivers entries, of which the first follows the last one read.
@@ -197,7 +199,7 @@ final class FollowedStream {
     guard !isOver else { return }
     send(.look) { command in
       command.append("EXISTS")
-      command.append(key)
+      command.append(key: key)
     }
   }
 

@@ -17,18 +17,28 @@ final class OwnerWatch {
     let runs = runs
     self.runs = []
     let unsure = runs.filter(\.isUnsureOfOwner)
+    let sure = runs.filter { !$0.isUnsureOfOwner }
     // In front of the gateways: an owner that has come back by then has left another name there.
     store.values(of: unsure.map { store.keys.owner(of: $0.run) }) { [self] owners in
-      guard case .success(let owners) = owners else { return }
-      for (run, owner) in zip(unsure, owners) { run.ownerRead(owner) }
-      lookForGateways(of: runs)
+      var known = sure
+      for case (let run, .success(let owner)) in zip(unsure, owners) {
+        run.ownerRead(owner)
+        known.append(run)
+      }
+      lookForGateways(of: known)
     }
   }
 
+  /// A run of which Redis says nothing now is looked at with the next `look` that it asks for.
   private func lookForGateways(of runs: [FollowedRun]) {
     store.living(Array(Set(runs.compactMap(\.ownersPlace)))) { living in
-      guard case .success(let living) = living else { return }
-      for run in runs { run.ownerLooked(run.ownersPlace.map { living.contains($0) } ?? false) }
+      for run in runs {
+        guard let place = run.ownersPlace else {
+          run.ownerLooked(false)
+          continue
+        }
+        if let isThere = living[place] { run.ownerLooked(isThere) }
+      }
     }
   }
 }

@@ -22,7 +22,7 @@ package final class RedisFollower {
   private enum Request: UInt64 { case wait, unblock }
 
   package let store: RunRecords
-  private let blocking: RedisConnection
+  private let blocking: RedisConnection?
   let channels: RedisChannels
   /// Takes apart what is told on channels.
   private var parser = ReplyReader()
@@ -41,8 +41,8 @@ package final class RedisFollower {
 
   var loop: EventLoop { store.redis.loop }
 
-  /// - Parameter blocking: a connection of the follower's own.
-  package init(store: RunRecords, blocking: RedisConnection, channels: RedisChannels) {
+  /// - Parameter blocking: a connection of the follower's own; without one each stream is read by itself, again and again.
+  package init(store: RunRecords, blocking: RedisConnection?, channels: RedisChannels) {
     self.store = store
     self.blocking = blocking
     self.channels = channels
@@ -138,13 +138,14 @@ package final class RedisFollower {
   }
 
   private func wait() {
+    guard let blocking else { return }
     guard waiting == nil, retry == nil else { return unblock() }
     let live = streams.filter(\.isWaiting)
     mustWaitAnew = false
     guard !live.isEmpty else { return }
     waiting = live
     let timeout = Self.block + store.settings.commandTimeout
-    blocking.send(to: self, tag: Request.wait.rawValue, timeout: timeout) { command in
+    blocking.send(to: self, tag: Request.wait.rawValue, timeout: timeout, mayWait: false) { command in
       command.append("XREAD")
       command.append("COUNT")
       command.append(FollowedStream.firstPage)
@@ -158,7 +159,7 @@ package final class RedisFollower {
 
   /// Has the blocking command end at once, so that it can be sent with the streams that have come.
   private func unblock() {
-    guard waiting != nil, mustWaitAnew, !isUnblocking, let id = blocking.clientID else { return }
+    guard waiting != nil, mustWaitAnew, !isUnblocking, let id = blocking?.clientID else { return }
     isUnblocking = true
     store.redis.send(to: self, tag: Request.unblock.rawValue) { command in
       command.append("CLIENT")
@@ -220,7 +221,7 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
       self.retry = nil
       for stream in streams where !stream.isLive { stream.readBacklog() }
     } else if retry == nil {
-      for stream in streams { stream.readIfDeaf(for: Self.deafInterval, at: now) }
+      for stream in streams { stream.readIfDeaf(for: Self.deafInterval, without: blocking == nil, at: now) }
     }
     wait()
     if now - lastLook >= Self.lookInterval {
@@ -229,7 +230,7 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
       owners.look()
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
-    if failingSince != nil, waiting != nil, blocking.isReady, streams.allSatisfy({ $0.isLive || $0.isHeld }) {
+    if failingSince != nil, waiting != nil, blocking?.isReady == true, streams.allSatisfy({ $0.isLive || $0.isHeld }) {
       readingSucceeded()
     }
     if let failingSince, !isStoreLost, now - failingSince >= store.settings.patience {

@@ -18,40 +18,21 @@ package final class GuardStore {
     package init() {}
   }
 
-  private let dialer: Dialer
-  private let names: LimitNames
-  package private(set) var settings: RedisSettings
-  private var transport: any RedisTransport
-  private let commands: RedisConnection
+  private let connections: RedisConnections
+  private let commands: any RedisLink
   private let channels: RedisChannels
-  private let listening: RedisConnection
+  package var settings: RedisSettings { connections.settings }
   /// Called when another gateway has said something, and when there is a connection after there was none.
   package var onNews: () -> Void = {}
 
   /// - Parameter tls: needed where the settings say TLS.
   package init(dialer: Dialer, settings: RedisSettings, tls: TLSContext?, names: LimitNames = LimitNames()) {
-    self.dialer = dialer
-    self.names = names
-    self.settings = settings
-    let transport = RedisClient.makeTransport(settings, dialer, tls)
-    func connection(_ purpose: String) -> RedisConnection {
-      let made = RedisClient.makeConnection(purpose, loop: dialer.loop, transport: transport, settings: settings)
-      made.limits.connectName = names.connect
-      made.limits.commandName = names.command
-      return made
-    }
-    self.transport = transport
-    commands = connection("guard")
-    listening = connection("guard-channel")
-    channels = RedisChannels(redis: listening)
-    followMoves()
-  }
-
-  private func followMoves() {
-    transport.onMove = { [weak self] in
-      guard let self else { return }
-      for connection in [commands, listening] { connection.moveOn(because: RedisClient.moved) }
-    }
+    var limits = RedisConnection.Limits()
+    limits.connectName = names.connect
+    limits.commandName = names.command
+    connections = RedisConnections("guard", dialer: dialer, settings: settings, tls: tls, names: limits)
+    commands = connections.commands
+    channels = RedisChannels(redis: connections.make("guard-channel"))
   }
 
   package func start() {
@@ -64,25 +45,11 @@ package final class GuardStore {
   package func close() {
     onNews = {}
     channels.close()
-    commands.close()
-    transport.close()
+    connections.close()
   }
 
   /// Takes over another account, other time limits and another trust for the same Redis.
-  package func adopt(_ wanted: RedisSettings, tls: TLSContext?) {
-    settings = settings.withAccount(of: wanted)
-    transport.close()
-    transport = RedisClient.makeTransport(settings, dialer, tls)
-    followMoves()
-    for connection in [commands, listening] {
-      connection.limits.connect = settings.connectTimeout
-      connection.limits.command = settings.commandTimeout
-      var greeting = connection.greeting
-      greeting.user = settings.user
-      greeting.password = settings.password
-      connection.adopt(greeting, over: transport)
-    }
-  }
+  package func adopt(_ wanted: RedisSettings, tls: TLSContext?) { connections.adopt(wanted, tls: tls) }
 
   /// Whether commands are carried out at once.
   package var isReady: Bool { commands.isReady }

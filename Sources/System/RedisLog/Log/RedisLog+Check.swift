@@ -11,7 +11,7 @@ extension RedisLog {
     askedDoubts = doubts
     send(.check) { command in
       command.append("XREVRANGE")
-      command.append(key)
+      command.append(key: key)
       command.append("+")
       command.append("-")
       command.append("COUNT")

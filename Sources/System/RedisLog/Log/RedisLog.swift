@@ -199,7 +199,7 @@ package final class RedisLog: EventLog {
 
   private func sendBatch() {
     guard case .idle = progress, hasPending else { return }
-    guard store.redis.hasRoom else { return store.redis.add(self) }
+    guard store.redis.hasRoom(for: key) else { return store.redis.add(self) }
     // Behind another connection there may be a Redis that has less than was acknowledged.
     guard knownLosses == store.redis.counts.losses, doubts == settledDoubts else { return check() }
     guard stored >= memory.start else { return abandon() }
@@ -222,7 +222,8 @@ package final class RedisLog: EventLog {
   }
 
   private func write(_ batch: Batch, to command: RedisCommand) {
-    store.appending.begin(command, keys: key, channel)
+    store.appending.begin(command, keys: key)
+    command.append(channel)
     // The first batch and the last set when the key expires; in between the lease keeps it alive.
     command.append(storedID == .zero || batch.hasEnd ? store.lifetime : 0)
     command.append { storedID.write(to: &$0) }

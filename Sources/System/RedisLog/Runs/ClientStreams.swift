@@ -2,6 +2,7 @@ import Bytes
 import Loop
 package import Runs
 package import Streams
+import Synchronization
 
 /// Clients' own names for their streams, under each of which a client has but one reader, on whatever replica.
 package final class ClientStreams {
@@ -23,20 +24,11 @@ package final class ClientStreams {
   package func take(
     _ name: Digest, run: RunID, request: Digest?, handler: any ClientStreamHandler
   ) -> any ClientStreamHold {
-    let token = String(UInt64.random(in: .min ... .max), radix: 36)
+    let token = ReaderToken.next()
     let key = store.keys.clientStream(of: name)
-    let value = Self.value(token, run, request)
-    let hold = ClientStreamKey(key: key, token: token, value: value, handler: handler, watch: watch)
-    store.redis.send { command in
-      command.append("SET")
-      command.append(key)
-      command.append(value)
-      command.append("PX")
-      command.append(store.lifetime)
-    } completion: { result in
-      // What stands there instead may be older than this reader.
-      if case .failure = result { hold.leave() }
-    }
+    let value = Self.value(token.description, run, request)
+    let hold = ClientStreamKey(key: key, token: token, value: value, handler: handler, streams: self)
+    write(hold)
     // Only wakes those up who look at the key then.
     store.redis.send { command in
       command.append("PUBLISH")
@@ -47,6 +39,21 @@ package final class ClientStreams {
     watch.watch(key, handler: hold)
     return hold
   }
+
+  fileprivate func write(_ hold: ClientStreamKey) {
+    store.redis.send { command in
+      command.append("SET")
+      command.append(key: hold.key)
+      command.append(hold.value)
+      command.append("PX")
+      command.append(store.lifetime)
+    } completion: { result in
+      // What stands there instead may be older than this reader.
+      if case .failure = result { hold.leave() }
+    }
+  }
+
+  fileprivate func stopWatching(_ hold: ClientStreamKey) { watch.stop(hold.key, if: hold) }
 
   private static func value(_ token: String, _ run: RunID, _ request: Digest?) -> String {
     "\(token) \(run) \(request?.description ?? "-")"
@@ -60,7 +67,7 @@ package final class ClientStreams {
   package func find(_ name: Digest, _ completion: @escaping (Result<ClientStreamUse?, RedisError>) -> Void) {
     store.ask { [store] command in
       command.append("GET")
-      command.append(store.keys.clientStream(of: name))
+      command.append(key: store.keys.clientStream(of: name))
     } completion: { result in
       completion(
         RunRecords.expect(result) { reply -> ClientStreamUse?? in
@@ -83,35 +90,65 @@ extension ClientStreams: StoreLifeObserver {
   }
 }
 
+/// What tells one reader of a client's own name from all others, and of two in one process the later one.
+private struct ReaderToken: CustomStringConvertible {
+  private static let here = String(UInt64.random(in: .min ... .max), radix: 36)
+  private static let count = Atomic<UInt64>(0)
+
+  private let process: Substring
+  private let number: UInt64
+
+  static func next() -> ReaderToken {
+    ReaderToken(process: here[...], number: count.add(1, ordering: .relaxed).newValue)
+  }
+
+  private init(process: Substring, number: UInt64) {
+    self.process = process
+    self.number = number
+  }
+
+  /// - Returns: `nil` when it is none of this release.
+  init?(_ text: String) {
+    let parts = text.split(separator: ".")
+    guard parts.count == 2, let number = UInt64(parts[1], radix: 36) else { return nil }
+    self.init(process: parts[0], number: number)
+  }
+
+  func isOlder(than other: ReaderToken) -> Bool { process == other.process && number < other.number }
+
+  var description: String { "\(process).\(String(number, radix: 36))" }
+}
+
 /// A reader's hold on the key of its client's name for its stream.
 private final class ClientStreamKey: ClientStreamHold, KeyHandler {
   let key: String
   let value: String
-  private let token: String
+  private let token: ReaderToken
   private var handler: (any ClientStreamHandler)?
-  private unowned let watch: KeyWatch
+  private unowned let streams: ClientStreams
 
-  init(key: String, token: String, value: String, handler: any ClientStreamHandler, watch: KeyWatch) {
+  init(key: String, token: ReaderToken, value: String, handler: any ClientStreamHandler, streams: ClientStreams) {
     self.key = key
     self.token = token
     self.value = value
     self.handler = handler
-    self.watch = watch
+    self.streams = streams
   }
 
   func leave() {
     guard handler != nil else { return }
     handler = nil
-    watch.stop(key, if: self)
+    streams.stopWatching(self)
   }
 
   func keyHolds(_ value: RedisReply, _ key: String) {
-    let isOurs = value.withBytes { value in
-      guard let space = value.firstIndex(of: 0x20) else { return false }
-      let holder = value.extracting(first: space)
-      // Nobody's: the run's gateway has written it for a Redis that had lost it.
-      return holder.equals(token.utf8Span.span) || holder.equals(ClientStreams.nobody.utf8Span.span)
+    let holder = value.withBytes { value in
+      String(copying: value.extracting(first: value.firstIndex(of: 0x20) ?? 0))
     }
-    if !isOurs { handler?.clientStreamWasTaken() }
+    // Nobody's: the run's gateway has written it for a Redis that had lost it.
+    if holder == token.description || holder == ClientStreams.nobody { return }
+    // One that came before, on another loop, whose connection to Redis was slower.
+    if let other = ReaderToken(holder), other.isOlder(than: token) { return streams.write(self) }
+    handler?.clientStreamWasTaken()
   }
 }

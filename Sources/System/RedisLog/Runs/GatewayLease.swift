@@ -22,12 +22,12 @@ final class GatewayLease {
   /// How often everything was written again.
   private(set) var term: UInt64 = 0
 
-  private let redis: RedisConnection
+  private let redis: any RedisLink
   private let settings: RedisSettings
   private let key: String
   private var members: [ObjectIdentifier: any GatewayLeaseMember] = [:]
-  /// Those who wait for the key to be there.
-  private var waiting: [(RedisError?) -> Void] = []
+  /// Those who wait for the key to be there, and until when a lost connection is no answer to them.
+  private var waiting: [(lastTry: MonotonicTime, completion: (RedisError?) -> Void)] = []
   private var handle: DeadlineHandle?
   private var isClosed = false
   /// The commands that have no answer yet, by their tags: when each was sent, and whether all was written again behind it.
@@ -36,7 +36,7 @@ final class GatewayLease {
   /// Since when the key was last there for sure; `nil` before the first time.
   private var confirmed: MonotonicTime?
 
-  init(redis: RedisConnection, settings: RedisSettings, keys: RunKeys) {
+  init(redis: any RedisLink, settings: RedisSettings, keys: RunKeys) {
     self.redis = redis
     self.settings = settings
     key = keys.gateway(place)
@@ -63,7 +63,7 @@ final class GatewayLease {
   func whenHeld(_ completion: @escaping (RedisError?) -> Void) {
     guard !isClosed else { return completion(nil) }
     if let confirmed, redis.loop.now - confirmed < settings.lease { return completion(nil) }
-    waiting.append(completion)
+    waiting.append((redis.lastTry, completion))
     if handle == nil { begin() } else if asked.isEmpty { renew() }
   }
 
@@ -86,7 +86,7 @@ final class GatewayLease {
     asked[lastTag] = (redis.loop.now, asserting)
     redis.send(to: self, tag: lastTag) { command in
       command.append("SET")
-      command.append(key)
+      command.append(key: key)
       command.append("1")
       command.append("PX")
       command.append(RunRecords.milliseconds(settings.lease))
@@ -103,7 +103,15 @@ final class GatewayLease {
   private func tellWaiting(_ error: RedisError?) {
     let told = waiting
     waiting = []
-    for completion in told { completion(error) }
+    for (_, completion) in told { completion(error) }
+  }
+
+  /// Asks again for those who still have time, and tells the others that it has failed.
+  private func retry(after error: RedisError) {
+    let told = waiting
+    waiting = told.filter { $0.lastTry > redis.loop.now }
+    if !waiting.isEmpty, asked.isEmpty { renew() }
+    for (lastTry, completion) in told where lastTry <= redis.loop.now { completion(error) }
   }
 }
 
@@ -129,7 +137,7 @@ extension GatewayLease: RedisReceiver, DeadlineMember, StoreLifeObserver {
   }
 
   private func failed(_ error: RedisError) {
-    tellWaiting(error)
+    if case .connectionLost = error { retry(after: error) } else { tellWaiting(error) }
     // What counts is whether Redis is back before others look.
     if let handle { redis.loop.deadlines.move(handle, to: redis.loop.now + Self.pauseAfterFailure) }
   }

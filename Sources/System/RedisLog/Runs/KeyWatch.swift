@@ -77,7 +77,7 @@ final class KeyWatch {
   private func look(at keys: ArraySlice<String>) {
     store.redis.send { command in
       command.append("MGET")
-      for key in keys { command.append(key) }
+      for key in keys { command.append(key: key) }
     } completion: { [weak self] result in
       guard let self, case .success(let reply) = result, reply.kind == .array else { return }
       for (key, value) in zip(keys, reply.elements) where !value.isNull { handlers[key]?.keyHolds(value, key) }

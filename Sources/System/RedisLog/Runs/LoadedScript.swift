@@ -2,12 +2,12 @@ import Bytes
 
 /// A script that is sent for every few events: by the name that Redis gives it, once it has the text.
 final class LoadedScript {
-  private let redis: RedisConnection
+  private let redis: any RedisLink
   private let text: String
   /// The SHA-1 of the text in hexadecimal; `nil` while it is not known that this server has it.
   private var digest: [UInt8]?
 
-  init(_ text: String, redis: RedisConnection) {
+  init(_ text: String, redis: any RedisLink) {
     self.text = text
     self.redis = redis
     redis.add(self)
@@ -23,7 +23,7 @@ final class LoadedScript {
       command.append(text)
     }
     command.append(keys.count)
-    for key in keys { command.append(key) }
+    for key in keys { command.append(key: key) }
   }
 
   /// Redis has answered an error to it.
@@ -34,7 +34,7 @@ final class LoadedScript {
   }
 
   private func load() {
-    redis.send(to: self) { command in
+    redis.sendToAll(self) { command in
       command.append("SCRIPT")
       command.append("LOAD")
       command.append(text)

@@ -1,4 +1,5 @@
-/// The few things that Redis must do in one piece, in Lua. Each names all keys that it touches.
+/// The few things that Redis must do in one piece, in Lua. Each names all keys that it touches, and no channel among them: a
+/// cluster that moves a slot would wait for it to come along.
 enum RedisScript {
   /// Makes a run its caller's, unless it is another's already: then its meta, or 0 if it has none.
   /// Keys: owner, meta, events. Arguments: token, what names its owner, time to live, meta's names and values.
@@ -53,11 +54,11 @@ enum RedisScript {
       """
 
   /// Gives up a run that turned out to have no stream, so that whoever waits for it hears of it. It is forgotten soon.
-  /// Keys: owner, meta, events, channel. Arguments: token, time to live, the end record.
+  /// Keys: owner, meta, events. Arguments: token, time to live, the end record, the channel.
   static let drop =
     isOwners + store + """
       if not isOwners(KEYS[1], ARGV[1]) then return 0 end
-      if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], KEYS[4], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
+      if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], ARGV[4], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       redis.call('PEXPIRE', KEYS[3], ARGV[2])
       return redis.call('DEL', KEYS[1])
@@ -65,10 +66,11 @@ enum RedisScript {
 
   /// A function for other scripts: for how many milliseconds the keys that others hold may still be missing. Begins a
   /// life of the data where there is no marker, or another server's.
-  /// Its arguments: the marker's key or nothing, the server's `run_id` if that is known, the lease.
+  /// Its arguments: the marker's key, the server's `run_id` if that is known, the lease; where there is no marker nothing,
+  /// whatever, and what the gateway knows itself.
   private static let remainingWait = """
     local function wait(key, server, lease)
-      if not key then return 0 end
+      if not key then return tonumber(lease) end
       local time = redis.call('TIME')
       local now = time[1] * 1000 + math.floor(time[2] / 1000)
       local id, since = string.match(redis.call('GET', key) or '', '^(%w*) (%d+)$')
@@ -93,11 +95,11 @@ enum RedisScript {
 
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
   /// an owner that was only slow can't write anything behind it.
-  /// Keys: owner, events, meta, channel, the marker of the data's life. Arguments: time to live, the end record but for its
-  /// counts, what named the owner that is gone or nothing, the server's `run_id`, the lease.
+  /// Keys: owner, events, meta, the marker of the data's life. Arguments: time to live, the end record but for its counts,
+  /// what named the owner that is gone or nothing, the channel, the server's `run_id`, the lease.
   static let closeOrphan =
     remainingWait + store + """
-      if (redis.call('GET', KEYS[1]) or '') ~= ARGV[3] or wait(KEYS[5], ARGV[4], ARGV[5]) > 0 then return 0 end
+      if (redis.call('GET', KEYS[1]) or '') ~= ARGV[3] or wait(KEYS[4], ARGV[5], ARGV[6]) > 0 then return 0 end
       local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
       local preceding, number = '0-0', '0'
       if last then
@@ -105,7 +107,7 @@ enum RedisScript {
         preceding, number = last[1], string.match(last[1], '^%d+')
       end
       local record = ARGV[2] .. ',"events":' .. number .. '}'
-      store(KEYS[2], KEYS[4], preceding, {'18446744073709551615-0', 'end', record})
+      store(KEYS[2], ARGV[4], preceding, {'18446744073709551615-0', 'end', record})
       redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
       redis.call('PEXPIRE', KEYS[2], ARGV[1])
       redis.call('PEXPIRE', KEYS[3], ARGV[1])
@@ -161,17 +163,17 @@ enum RedisScript {
     """
 
   /// Appends to a run's events and tells it to those who follow the run; sets when the events expire, where asked to.
-  /// Keys: events, channel. Arguments: time to live or 0, the id in front, the end's id and its record or nothing, an
+  /// Keys: events. Arguments: the channel, time to live or 0, the id in front, the end's id and its record or nothing, an
   /// entry's id and fields if there is one.
   static let append =
     store + """
-      local last = ARGV[2]
-      if ARGV[5] then
-        store(KEYS[1], KEYS[2], last, {unpack(ARGV, 5)})
-        last = ARGV[5]
+      local channel, last = ARGV[1], ARGV[3]
+      if ARGV[6] then
+        store(KEYS[1], channel, last, {unpack(ARGV, 6)})
+        last = ARGV[6]
       end
-      if ARGV[4] ~= '' then store(KEYS[1], KEYS[2], last, {ARGV[3], 'end', ARGV[4]}) end
-      if ARGV[1] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+      if ARGV[5] ~= '' then store(KEYS[1], channel, last, {ARGV[4], 'end', ARGV[5]}) end
+      if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
       return 1
       """
 
@@ -219,13 +221,13 @@ extension RedisCommand {
     append("EVAL")
     append(script)
     append(keys.count)
-    for key in keys { append(key) }
+    for key in keys { append(key: key) }
   }
 
   func begin(_ script: String, keys: [String]) {
     append("EVAL")
     append(script)
     append(keys.count)
-    for key in keys { append(key) }
+    for key in keys { append(key: key) }
   }
 }

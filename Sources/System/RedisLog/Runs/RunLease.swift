@@ -83,11 +83,11 @@ package final class RunLease {
       }
     case .dropped:
       send(.givingUp) { command, keys in
-        let ofRun = [keys.owner(of: run), keys.meta(of: run), keys.events(of: run), keys.news(of: run)]
-        command.begin(RedisScript.drop, keys: ofRun)
+        command.begin(RedisScript.drop, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
         command.append { token.write(to: &$0) }
         command.append(min(60_000, store.lifetime))
         command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
+        command.append(keys.news(of: run))
       }
     case .held, .over: break
     }

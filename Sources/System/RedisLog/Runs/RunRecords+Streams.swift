@@ -7,7 +7,7 @@ extension RunRecords {
   package func nameStream(_ stream: StreamID, of run: RunID) {
     ask { [self] command in
       command.append("SET")
-      command.append(keys.stream(stream))
+      command.append(key: keys.stream(stream))
       command.append(run.description)
       command.append("PX")
       command.append(lifetime)
@@ -21,7 +21,7 @@ extension RunRecords {
   ) {
     ask { [self] command in
       command.append("GET")
-      command.append(keys.stream(stream))
+      command.append(key: keys.stream(stream))
     } completion: { result in
       completion(Self.expect(result) { reply -> RunID?? in .some(RunID(reply.text)) })
     }

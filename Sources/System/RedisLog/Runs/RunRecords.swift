@@ -16,14 +16,14 @@ package final class RunRecords {
     case closed = 2
   }
 
-  package let redis: RedisConnection
+  package let redis: any RedisLink
   package let keys: RunKeys
   package let settings: RedisSettings
   package let life: StoreLife
   let gatewayLease: GatewayLease
   let appending: LoadedScript
 
-  package init(redis: RedisConnection, settings: RedisSettings) {
+  package init(redis: any RedisLink, settings: RedisSettings) {
     self.redis = redis
     self.settings = settings
     keys = RunKeys(prefix: settings.prefix, usesHashTags: settings.usesHashTags)
@@ -104,28 +104,29 @@ package final class RunRecords {
   package func lookup(_ run: RunID, _ completion: @escaping (Result<RunState, RedisError>) -> Void) {
     var state = RunState()
     var fault: RedisError?
+    // Of a cluster that moves the run just now they may come in any order.
+    var missing = 4
+    func came<Value>(_ result: Result<Value, RedisError>, _ read: (Value) -> Void) {
+      switch result {
+      case .success(let value): read(value)
+      case .failure(let error): fault = fault ?? error
+      }
+      missing -= 1
+      if missing == 0 { completion(fault.map { .failure($0) } ?? .success(state)) }
+    }
     func read(_ name: StaticString, _ key: String, _ read: @escaping (RedisReply) -> Void) {
       ask { command in
         command.append(name)
-        command.append(key)
+        command.append(key: key)
       } completion: { result in
-        switch Self.expect(result, read) {
-        case .success: break
-        case .failure(let error): fault = fault ?? error
-        }
+        came(Self.expect(result, read)) { _ in }
       }
     }
     read("HGETALL", keys.meta(of: run)) { state.meta = RunMeta($0) }
     read("EXISTS", keys.owner(of: run)) { state.isOwned = $0.integer == 1 }
     read("EXISTS", keys.cancel(of: run)) { state.isCancelled = $0.integer == 1 }
     last(of: run) { result in
-      switch result {
-      case .success(let (id, end)):
-        state.last = id
-        state.end = end
-      case .failure(let error): fault = fault ?? error
-      }
-      completion(fault.map { .failure($0) } ?? .success(state))
+      came(result) { (state.last, state.end) = $0 }
     }
   }
 
@@ -135,7 +136,7 @@ package final class RunRecords {
   ) {
     ask { [self] command in
       command.append("XREVRANGE")
-      command.append(keys.events(of: run))
+      command.append(key: keys.events(of: run))
       command.append("+")
       command.append("-")
       command.append("COUNT")
@@ -160,11 +161,12 @@ package final class RunRecords {
     _ run: RunID, of owner: String?, _ completion: @escaping (Result<OrphanClose, RedisError>) -> Void
   ) {
     redis.send { command in
-      let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run), keys.news(of: run)]
+      let ofRun = [keys.owner(of: run), keys.events(of: run), keys.meta(of: run)]
       command.begin(RedisScript.closeOrphan, keys: ofRun + life.keys)
       command.append(lifetime)
       command.append(Self.orphanEnd)
       command.append(owner ?? "")
+      command.append(keys.news(of: run))
       life.writeArguments(to: command)
     } completion: { result in
       completion(Self.expect(result) { $0.integer.flatMap(OrphanClose.init(rawValue:)) })
@@ -211,7 +213,7 @@ package final class RunRecords {
   package func requestCancel(_ run: RunID, _ completion: @escaping (Result<Void, RedisError>) -> Void) {
     ask { [self] command in
       command.append("SET")
-      command.append(keys.cancel(of: run))
+      command.append(key: keys.cancel(of: run))
       command.append("1")
       command.append("EX")
       command.append(300)
@@ -265,7 +267,7 @@ package final class RunRecords {
   package func find(_ key: Digest, _ completion: @escaping (Result<RunID?, RedisError>) -> Void) {
     ask { [self] command in
       command.append("GET")
-      command.append(keys.idempotency(of: key))
+      command.append(key: keys.idempotency(of: key))
     } completion: { result in
       completion(
         Self.expect(result) { reply -> RunID?? in
@@ -297,44 +299,57 @@ package final class RunRecords {
 
   private static let keysAtOnce = 500
 
-  /// What lies under keys.
-  func values(of names: [String], _ completion: @escaping (Result<[String?], RedisError>) -> Void) {
-    var values = Result<[String?], RedisError>.success([])
+  /// What lies under keys, each with its own answer: in a cluster one node may be away and the others not.
+  func values(of names: [String], _ completion: @escaping ([Result<String?, RedisError>]) -> Void) {
     // In a cluster keys that lie on several nodes can't be asked for together.
     let size = keys.usesHashTags ? 1 : Self.keysAtOnce
-    let starts = Array(stride(from: 0, to: names.count, by: size))
-    guard let last = starts.last else { return completion(values) }
-    for start in starts {
+    let pieces = stride(from: 0, to: names.count, by: size).map { $0..<min(names.count, $0 + size) }
+    var values = [Result<String?, RedisError>](repeating: .success(nil), count: names.count)
+    var missing = pieces.count
+    guard missing > 0 else { return completion([]) }
+    for piece in pieces {
       ask { command in
         command.append("MGET")
-        for name in names[start..<min(names.count, start + size)] { command.append(name) }
+        for name in names[piece] { command.append(key: name) }
       } completion: { result in
-        let some = Self.expect(result) { reply in
-          reply.kind == .array ? reply.elements.map { $0.isNull ? nil : $0.text } : nil
+        let some = Self.expect(result) { reply -> [String?]? in
+          let texts = reply.kind == .array ? reply.elements.map { $0.isNull ? nil : $0.text } : []
+          return texts.count == piece.count ? texts : nil
         }
-        values = values.flatMap { values in some.map { values + $0 } }
-        if start == last { completion(values) }
+        for (offset, place) in piece.enumerated() { values[place] = some.map { $0[offset] } }
+        // One that was asked again after a lost connection may be answered after the last.
+        missing -= 1
+        if missing == 0 { completion(values) }
       }
     }
   }
 
-  /// Which of some loops are there.
-  func living(_ places: [String], _ completion: @escaping (Result<Set<String>, RedisError>) -> Void) {
+  /// Which of some loops are there; those that Redis says nothing of are not in the answer.
+  package func living(_ places: [String], _ completion: @escaping ([String: Bool]) -> Void) {
     values(of: places.map { keys.gateway($0) }) { values in
-      completion(values.map { values in Set(zip(places, values).filter { $0.1 != nil }.map(\.0)) })
+      var living: [String: Bool] = [:]
+      for case (let place, .success(let value)) in zip(places, values) { living[place] = value != nil }
+      completion(living)
     }
   }
 
   // MARK: - Answers
 
-  /// Sends a command that may be carried out twice: once more when the connection was lost before its answer came, which
-  /// is no reason yet to do without Redis.
+  /// Sends a command that may be carried out several times: again when the connection was lost before its answer came,
+  /// which is no reason yet to do without Redis. All of that has the time that one command has.
   func ask(
     _ write: @escaping (RedisCommand) -> Void, completion: @escaping (Result<RedisReply, RedisError>) -> Void
   ) {
-    redis.send(write) { [redis] result in
-      guard case .failure(.connectionLost) = result else { return completion(result) }
-      redis.send(write, completion: completion)
+    ask(until: redis.lastTry, write, completion)
+  }
+
+  private func ask(
+    until end: MonotonicTime, _ write: @escaping (RedisCommand) -> Void,
+    _ completion: @escaping (Result<RedisReply, RedisError>) -> Void
+  ) {
+    redis.send(write) { [self] result in
+      guard case .failure(.connectionLost) = result, redis.loop.now < end else { return completion(result) }
+      ask(until: end, write, completion)
     }
   }
 

@@ -8,11 +8,12 @@ package import Time
 /// The key `epoch` names the life of the data: the server's `run_id`, and when that life was first seen, by Redis's own
 /// clock. Where the key is missing, or names another server, a new life begins. In its first lease no key is given away
 /// and no run is closed (`RedisScript.remainingWait`), while every gateway writes its keys again: at the head of a new
-/// connection, and within a second where the connection has stayed.
+/// connection, and within a second where the connection has stayed. A cluster has no such key: there it counts when this
+/// gateway has noticed that a server has lost its data or a replica has taken over.
 package final class StoreLife {
   private static let interval = Nanoseconds.seconds(1)
 
-  private let redis: RedisConnection
+  private let redis: any RedisLink
   private let settings: RedisSettings
   let key: String
   private var observers: [ObjectIdentifier: any StoreLifeObserver] = [:]
@@ -24,7 +25,7 @@ package final class StoreLife {
   /// Lives that have begun since the first marker was read.
   package private(set) var changes: UInt64 = 0
 
-  init(redis: RedisConnection, settings: RedisSettings, key: String) {
+  init(redis: any RedisLink, settings: RedisSettings, key: String) {
     self.redis = redis
     self.settings = settings
     self.key = key
@@ -41,10 +42,19 @@ package final class StoreLife {
   /// The key, for a script that asks how long to wait; empty when it need not.
   var keys: [String] { isWatched ? [key] : [] }
 
-  /// What such a script is told behind its own arguments.
+  /// What such a script is told behind its own arguments, after its keys.
   func writeArguments(to command: RedisCommand) {
-    command.append(redis.server.runID)
-    command.append(RunRecords.milliseconds(settings.lease))
+    command.append(redis.serverID)
+    command.append(isWatched ? RunRecords.milliseconds(settings.lease) : remainingDoubt(in: command.slot))
+  }
+
+  /// In milliseconds; 0 where nothing is known to have been lost in the last lease.
+  private func remainingDoubt(in slot: Int?) -> Int {
+    guard let since = redis.doubtful(in: slot), case let left = settings.lease - (redis.loop.now - since), left > .zero
+    else {
+      return 0
+    }
+    return RunRecords.milliseconds(left)
   }
 
   /// Nobody is told any more, and the loop lets it go.

@@ -54,22 +54,29 @@ extension RunRecords {
   func standing(
     of run: RunID, without place: String?, _ completion: @escaping (Result<RunStanding, RedisError>) -> Void
   ) {
-    var entries: UInt64 = 0
     ask { [self] command in
       command.append("XLEN")
-      command.append(keys.events(of: run))
-    } completion: { result in
-      if case .success(let reply) = result { entries = UInt64(clamping: reply.integer ?? 0) }
+      command.append(key: keys.events(of: run))
+    } completion: { [self] result in
+      let entries = UInt64(clamping: (try? result.get())?.integer ?? 0)
+      status(of: run, without: place) { completion($0.map { RunStanding(status: $0, entries: entries) }) }
     }
+  }
+
+  private func status(
+    of run: RunID, without place: String?, _ completion: @escaping (Result<RunStatus, RedisError>) -> Void
+  ) {
     ask { [self] command in
       command.append("HGETALL")
-      command.append(keys.state(of: run))
+      command.append(key: keys.state(of: run))
     } completion: { [self] result in
       switch Self.expect(result, { StoredStatus($0) }) {
       case .failure(let error): completion(.failure(error))
       case .success(let stored):
-        living(stored.places.filter { $0 != place }) { living in
-          completion(living.map { RunStanding(status: stored.status(of: $0), entries: entries) })
+        let places = stored.places.filter { $0 != place }
+        living(places) { living in
+          // Readers at a gateway of which nothing is known now count: nobody's run ends for that.
+          completion(.success(stored.status(of: Set(places.filter { living[$0] != false }))))
         }
       }
     }
@@ -79,14 +86,14 @@ extension RunRecords {
   func note(_ wish: DisconnectPolicy, of run: RunID) {
     redis.send { command in
       command.append("HSET")
-      command.append(keys.state(of: run))
+      command.append(key: keys.state(of: run))
       command.append(StoredStatus.wishField)
       command.append(wish.description)
     } completion: { _ in
     }
     redis.send { command in
       command.append("PEXPIRE")
-      command.append(keys.state(of: run))
+      command.append(key: keys.state(of: run))
       command.append(lifetime)
     } completion: { _ in
     }

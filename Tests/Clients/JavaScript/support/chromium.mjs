@@ -3,8 +3,8 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-/** Chromium behind chromedriver. */
-export async function startBrowser() {
+/** Chromium behind chromedriver, with further arguments. */
+export async function startBrowser(further = []) {
   const profile = mkdtempSync(path.join(tmpdir(), "fermata-chromium-"));
   // Driver and browser end when our end of the pipe is gone, however we end.
   const command = `set -m; chromedriver --port=0 & cat > /dev/null; kill -- -$!; wait; rm -rf "${profile}"`;
@@ -29,7 +29,12 @@ export async function startBrowser() {
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
+    // Nobody looks at the page: its timers would come late where the machine is busy.
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
     `--user-data-dir=${profile}`,
+    ...further,
   ];
   const { sessionId } = await ask("POST", "/session", {
     capabilities: {

@@ -75,12 +75,12 @@ const [LOWEST, HIGHEST, SHOWN] = [20, 70, 420];
 
 /**
  * Rows are kept by their keys, so that the focus and the selection stay. Those that are scrolled out of sight are brought
- * up to date when they come into it, and every tenth time.
+ * up to date when they come into it, and one in ten each time.
  */
 function fill(table, columns, rows, key, cells, empty) {
   const view = views.get(table);
   view.again = () => fill(table, columns, rows, key, cells, empty);
-  const isAll = view.fills++ % 10 === 0;
+  const turn = view.fills++ % 10;
   const [first, last] = [view.top / HIGHEST - 2, (view.top + SHOWN) / LOWEST + 2];
   const body = table.tBodies[0];
   const old = new Map([...body.rows].map((row) => [row.dataset.key, row]));
@@ -92,18 +92,20 @@ function fill(table, columns, rows, key, cells, empty) {
   for (const [index, item] of rows.entries()) {
     const name = names[index];
     let row = old.get(name);
-    const isNew = !row;
+    let isNew = !row;
     if (isNew) {
       row = free.shift();
-      if (row) old.delete(row.dataset.key);
-      else row = make("tr");
+      if (row) {
+        old.delete(row.dataset.key);
+        isNew = false;
+      } else row = make("tr");
       row.dataset.key = name;
       for (const column of columns.slice(row.cells.length)) {
         row.append(make("td", "", [column.n && "n", column.c].filter(Boolean).join(" ")));
       }
     }
     old.delete(name);
-    if (isNew || isAll || (index >= first && index <= last)) {
+    if (isNew || index % 10 === turn || (index >= first && index <= last)) {
       cells(item).forEach((value, column) => put(row.cells[column], value, columns[column]));
     }
     if (row === place) place = place.nextSibling;
@@ -145,16 +147,19 @@ const ROUTES = [
   { name: "Bad", n: true },
   { name: "First event p95", n: true },
   { name: "Since start", n: true },
+  { name: "Answers" },
 ];
 const BACKENDS = [
   { name: "Backend" },
   { name: "State" },
   { name: "Back in", n: true },
   { name: "Busy", n: true },
-  { name: "Good", n: true },
+  { name: "Passed on", n: true },
   { name: "Failed", n: true },
   { name: "Cut", n: true },
   { name: "Ejected", n: true },
+  { name: "Answers" },
+  { name: "Last fault", c: "text" },
 ];
 const STREAMS = [
   { name: "Stream", c: "id" },
@@ -167,6 +172,7 @@ const STREAMS = [
   { name: "Events", n: true },
   { name: "Bytes", n: true, sort: "bytes" },
   { name: "Unsent", n: true, sort: "queue" },
+  { name: "State" },
   { name: "Worker", n: true },
   { name: "Trace", c: "id" },
   { name: "Action" },
@@ -181,6 +187,7 @@ const ENDED = [
   { name: "Events", n: true },
   { name: "Bytes", n: true },
   { name: "Reason", c: "text" },
+  { name: "Limit" },
   { name: "Stream", c: "id" },
   { name: "Trace", c: "id" },
 ];
@@ -193,6 +200,8 @@ const RUNS = [
   { name: "Kept", n: true },
   { name: "Readers", n: true },
 ];
+const GUARD = [{ name: "What" }, { name: "Verdict" }, { name: "Found", c: "text" }, { name: "Difference, low to high", n: true }];
+head(byId("guard-table"), GUARD);
 head(byId("routes-table"), ROUTES);
 head(byId("backends-table"), BACKENDS);
 head(byId("streams-table"), STREAMS);
@@ -251,6 +260,13 @@ function draw() {
 
 const share = (good, all) => (all ? `${((100 * good) / all).toFixed(good === all ? 0 : 1)} %` : "\u2013");
 
+/** Statuses and their counts, the most frequent first; all of them in the title. */
+function answers(counts) {
+  const all = Object.entries(counts).sort((one, other) => other[1] - one[1]);
+  const text = all.map(([code, count]) => `${code}: ${grouped(count)}`);
+  return { t: text.slice(0, 3).join(", ") || "\u2013", title: text.join(", ") };
+}
+
 const SECTIONS = {
   state(state) {
     const parts = [`${state.version}`, `up ${span(new Date(state.now) - new Date(state.startedAt))}`];
@@ -286,22 +302,30 @@ const SECTIONS = {
       { t: grouped(route.bad), c: route.bad ? "bad" : "" },
       route.firstEventP95 === null ? "\u2013" : span(route.firstEventP95),
       { t: grouped(route.opened), title: `${route.badTotal} ended badly since the start` },
+      answers(route.answers),
     ], "No routes.");
   },
   backends(list) {
     fill(byId("backends-table"), BACKENDS, list, ({ name }) => `b${name}`, (backend) => {
       const isWell = backend.state === "available";
+      const fault = backend.lastFault;
       const word = backend.state.replaceAll("_", " ");
       const part = isWell || backend.out === backend.workers ? "" : ` (${backend.out} of ${backend.workers} workers)`;
       return [
         { t: backend.name, title: backend.url },
-        { t: `${isWell ? "\u25cf" : "\u25b2"} ${word}${part}`, c: isWell ? "good" : "bad" },
+        {
+          t: `${isWell ? "\u25cf" : "\u25b2"} ${word}${part}`,
+          c: isWell ? "good" : "bad",
+          title: isWell || !backend.since ? "" : `since ${backend.since}`,
+        },
         backend.backInSeconds === null ? "\u2013" : `${backend.backInSeconds} s`,
         grouped(backend.busy),
         grouped(backend.successes),
         { t: grouped(backend.failures), c: backend.failures ? "warn" : "" },
         { t: grouped(backend.truncations), c: backend.truncations ? "warn" : "" },
         grouped(backend.ejections),
+        answers(backend.answers),
+        fault ? { t: `${clock(fault.at)} ${fault.reason.replaceAll("_", " ")} ${fault.detail ?? ""}`, title: fault.at } : "\u2013",
       ];
     }, "No backends.");
   },
@@ -313,7 +337,7 @@ const SECTIONS = {
       else cell.removeAttribute("aria-sort");
     }
     fill(byId("streams-table"), STREAMS, list, ({ id, worker }) => `${id}/${worker}`, (stream) => [
-      { t: stream.id, title: `request ${stream.request}` },
+      { key: stream.id, node: () => openButton(`${stream.id}/${stream.worker}`, stream.id) },
       stream.route,
       stream.upstream || "\u2013",
       stream.mode,
@@ -323,6 +347,7 @@ const SECTIONS = {
       grouped(stream.events),
       size(stream.bytes),
       { t: size(stream.queued), c: stream.queued > 65536 ? "warn" : "" },
+      { t: stream.paused ? "\u25b2 waits for its client" : "open", c: stream.paused ? "warn" : "" },
       stream.worker,
       stream.trace ?? "\u2013",
       known.state?.operate ? { key: stream.id, node: () => stopButton(stream.id) } : "\u2013",
@@ -339,6 +364,7 @@ const SECTIONS = {
       grouped(end.events),
       size(end.bytes),
       end.reason,
+      end.limit ?? "\u2013",
       { t: end.id, title: `request ${end.request}` },
       end.trace ?? "\u2013",
     ], "None since the start.");
@@ -355,7 +381,7 @@ const SECTIONS = {
       grouped(run.readers),
     ], "No runs.");
   },
-  rollout({ version, loadedAt, fault, kill, guard }) {
+  rollout({ version, loadedAt, fault, kill, guard, shadow }) {
     const facts = {
       "Flag file": version,
       "Loaded": `${clock(loadedAt)} (${loadedAt})`,
@@ -363,10 +389,18 @@ const SECTIONS = {
       "Kill": kill.operator ? "by an operator" : kill.file === "none" ? "none" : `by the file (${kill.file})`,
       "Guard": guard.effect ?? "none",
       "Verdict": guard.verdict ?? "\u2013",
+      "This phase": `${guard.phase.verdict.replaceAll("_", " ")}, ${grouped(guard.phase.streams)} streams of ${grouped(guard.phase.identities)} clients`,
+      "Legacy streams since the start":
+        `${grouped(shadow.streams)}; the new closing would have saved ${grouped(shadow.trailingEvents)} events in ` +
+        `${grouped(shadow.streamsWithTrailingEvents)}, and shown ${grouped(shadow.truncationsToldAsCut)} cuts`,
     };
-    byId("rollout-list").replaceChildren(
-      ...Object.entries(facts).flatMap(([name, value]) => [make("dt", name), make("dd", `${value}`)]),
-    );
+    list(byId("rollout-list"), facts);
+    fill(byId("guard-table"), GUARD, guard.phase.metrics, ({ metric }) => `g${metric}`, (one) => [
+      one.metric.replaceAll("_", " "),
+      { t: one.verdict.replaceAll("_", " "), c: one.verdict === "worse" ? "bad" : "" },
+      one.summary,
+      one.noticeable === null ? "\u2013" : `${one.differenceLow} to ${one.differenceHigh}`,
+    ], "Nothing is compared.");
     byId("guard").textContent = JSON.stringify(guard, null, 2);
   },
   config({ restartNeeded, ...rest }) {
@@ -385,6 +419,36 @@ function take({ points, ...sections }) {
   draw();
   for (const [name, value] of Object.entries(sections)) SECTIONS[name]?.(value);
 }
+
+// One stream
+
+function openButton(name, id) {
+  const button = make("button", id, "plain");
+  button.type = "button";
+  button.addEventListener("click", () => {
+    const stream = known.streams.list.find((other) => `${other.id}/${other.worker}` === name);
+    if (!stream) return void (byId("told").textContent = `${id} is over, or not in the list any more.`);
+    const since = (time) => (time === null ? "not yet" : `after ${span(time)}`);
+    const facts = {
+      "Id": id,
+      "Request": stream.request,
+      "Path": stream.path,
+      "Head of the answer": since(stream.head),
+      "First event": since(stream.first),
+      "Age": span(stream.age),
+    };
+    stream.attempts.forEach((attempt, index) => {
+      facts[`Attempt ${index + 1}`] = `${attempt.upstream}: ${attempt.reason.replaceAll("_", " ")} after ${span(attempt.milliseconds)}`;
+    });
+    facts[`Attempt ${stream.attempts.length + 1}`] = `${stream.upstream || "\u2013"}: answered`;
+    list(byId("one-list"), facts);
+    byId("one").showModal();
+  });
+  return button;
+}
+
+const list = (place, facts) =>
+  place.replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [make("dt", name), make("dd", `${value}`)]));
 
 // Stop
 
