@@ -119,6 +119,20 @@ import Testing
     #expect(KnownField("_" + name.dropFirst()) == nil)
   }
 
+  @Test func `no other byte stands for one of a name, but a letter of the other case`() {
+    for field in KnownField.allCases {
+      let name = Array("\(field.name)".utf8)
+      for index in name.indices {
+        for byte in UInt8.min...UInt8.max {
+          var other = name
+          other[index] = byte
+          let isSame = byte == name[index] || (byte ^ name[index] == 0x20 && Character(UnicodeScalar(byte)).isLetter)
+          if (KnownField(other.span) == field) != isSame { Issue.record("\(field.name), \(index): \(byte)") }
+        }
+      }
+    }
+  }
+
   @Test func `a set holds what was put in`() {
     var set: KnownFieldSet = [.accept, .xStreamMode]
     #expect(set.contains(.accept) && set.contains(.xStreamMode) && !set.contains(.age))

@@ -22,9 +22,7 @@ package enum KnownField: UInt8, CaseIterable, Sendable {
 
   /// `nil` when `name` (of any case) is not a known field's.
   package init?(_ name: Span<UInt8>) {
-    var hash = NameHash()
-    for index in name.indices { hash.add(name[index]) }
-    guard let found = KnownFieldTable.shared.find(name, hash: hash) else { return nil }
+    guard let found = KnownFieldTable.shared.find(name) else { return nil }
     self = found
   }
 
@@ -91,68 +89,4 @@ package struct KnownFieldSet: Sendable, Equatable, ExpressibleByArrayLiteral {
   }
 
   private static func bit(_ field: KnownField) -> UInt64 { 1 &<< UInt64(field.rawValue & 63) }
-}
-
-/// A running hash of a field name without regard to case. Need not resist attack: the table it indexes is fixed,
-/// and a hit is compared byte by byte.
-struct NameHash {
-  private var state: UInt32 = 0
-
-  mutating func add(_ byte: UInt8) {
-    // Folds more than letters, which is right for a hash: equal names still hash alike.
-    state = (state &* 31) &+ UInt32(byte | 0x20)
-  }
-
-  var slot: Int { Int((state ^ (state >> 15)) & UInt32(KnownFieldTable.slotCount - 1)) }
-}
-
-/// An open-addressed table of the known names, filled once.
-struct KnownFieldTable: Sendable {
-  static let slotCount = 512
-  static let shared = KnownFieldTable()
-
-  private static let vacant: UInt8 = 0xFF
-  private var slots = [UInt8](repeating: vacant, count: slotCount)
-  /// The names in lower case, one behind the other, and where each begins.
-  private var names: [UInt8] = []
-  private var starts: [Int] = []
-
-  private init() {
-    for field in KnownField.allCases {
-      let name = [UInt8](lowercasing: field.name)
-      var hash = NameHash()
-      for byte in name { hash.add(byte) }
-      var slot = hash.slot
-      while slots[slot] != KnownFieldTable.vacant { slot = (slot + 1) % KnownFieldTable.slotCount }
-      slots[slot] = field.rawValue
-      starts.append(names.count)
-      names += name
-    }
-    starts.append(names.count)
-  }
-
-  func find(_ name: Span<UInt8>, hash: NameHash) -> KnownField? {
-    var slot = hash.slot
-    while slots[slot] != KnownFieldTable.vacant {
-      if isName(name, ofFieldAt: Int(slots[slot])) { return KnownField(rawValue: slots[slot]) }
-      slot = (slot + 1) % KnownFieldTable.slotCount
-    }
-    return nil
-  }
-
-  private func isName(_ name: Span<UInt8>, ofFieldAt index: Int) -> Bool {
-    let start = starts[index]
-    guard starts[index + 1] - start == name.count else { return false }
-    for offset in name.indices where names[start + offset] != name[offset] {
-      // Names are few kinds of bytes: where a lower-case letter stands, only its capital will do.
-      guard names[start + offset] == name[offset] | 0x20, name[offset] &- 0x41 < 26 else { return false }
-    }
-    return true
-  }
-}
-
-extension [UInt8] {
-  fileprivate init(lowercasing text: StaticString) {
-    self = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount).map(\.asciiLowercased)
-  }
 }

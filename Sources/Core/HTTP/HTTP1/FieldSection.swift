@@ -44,34 +44,32 @@ struct FieldSection: Sendable {
   }
 
   private mutating func readField(_ line: Range<Int>, in bytes: Span<UInt8>) throws(HTTP1Fault) {
-    var hash = NameHash()
-    var colon = line.lowerBound
-    while colon < line.upperBound, ByteSet.token.contains(bytes[colon]) {
-      hash.add(bytes[colon])
-      colon += 1
+    let content = bytes.extracting(line)
+    guard let nameLength = content.firstIndex(of: UInt8(ascii: ":")) else { throw FieldSection.faultOfName(content) }
+    let name = content.extracting(first: nameLength)
+    let known = KnownFieldTable.shared.find(name)
+    // A known name is a token.
+    if known == nil {
+      guard nameLength > 0, ByteSet.token.containsAll(name) else { throw FieldSection.faultOfName(content) }
+      guard nameLength <= FieldName.maximumLength else { throw .fieldNameTooLong }
     }
-    guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {
-      throw FieldSection.faultOfName(bytes.extracting(line), tokenLength: colon - line.lowerBound)
-    }
-    guard colon - line.lowerBound <= FieldName.maximumLength else { throw .fieldNameTooLong }
-    var (low, high) = (colon + 1, line.upperBound)
+    var (low, high) = (line.lowerBound + nameLength + 1, line.upperBound)
     while low < high, bytes[low] == .space || bytes[low] == .tab { low += 1 }
     while high > low, bytes[high - 1] == .space || bytes[high - 1] == .tab { high -= 1 }
-
-    let known = KnownFieldTable.shared.find(bytes.extracting(line.lowerBound..<colon), hash: hash)
     if let known {
       if present.contains(known) { repeated.insert(known) }
       present.insert(known)
     }
-    if entries.isEmpty { entries.reserveCapacity(16) }
     entries.append(
       Fields.Entry(
         nameStart: UInt32(line.lowerBound), valueStart: UInt32(low), valueLength: UInt32(high - low),
-        nameLength: UInt16(colon - line.lowerBound), known: known?.rawValue ?? Fields.Entry.unknown))
+        nameLength: UInt16(nameLength), known: known?.rawValue ?? Fields.Entry.unknown))
   }
 
   /// Why a line that does not begin with a token and a colon is refused.
-  private static func faultOfName(_ line: Span<UInt8>, tokenLength: Int) -> HTTP1Fault {
+  private static func faultOfName(_ line: Span<UInt8>) -> HTTP1Fault {
+    var tokenLength = 0
+    while tokenLength < line.count, ByteSet.token.contains(line[tokenLength]) { tokenLength += 1 }
     if line[0] == .space || line[0] == .tab { return .obsoleteFolding }
     if tokenLength == line.count { return .missingColon }
     var index = tokenLength
