@@ -13,9 +13,6 @@ extension Configuration {
   /// All places where clients connect; `listen` is the first.
   package var places: [ListenerSettings] { [main] + listeners }
 
-  /// One of them.
-  package func place(at index: Int) -> ListenerSettings { index == 0 ? main : listeners[index - 1] }
-
   mutating func readListeners(_ reader: JSONReader) {
     listeners = reader.nestedArray("listeners").map { inner in
       inner.require("address")

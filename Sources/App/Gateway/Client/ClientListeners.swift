@@ -52,7 +52,7 @@ final class ClientListeners {
 
   /// Leaves new clients of TLS in the kernel's queue until some of those before them have shaken hands.
   private func pauseSecureListeners() {
-    for (index, listener) in listeners.enumerated() where clients.settings.configuration.place(at: index).tls != nil {
+    for (index, listener) in listeners.enumerated() where clients.settings.listeners[index].tls != nil {
       listener.pause()
     }
   }

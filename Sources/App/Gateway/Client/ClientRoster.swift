@@ -87,7 +87,7 @@ final class ClientRoster {
 
   /// - Parameter index: the place of the listener that has accepted it.
   func accept(_ connection: TCPConnection, at index: Int) {
-    let listener = settings.configuration.place(at: index)
+    let listener = settings.listeners[index]
     guard let version = listener.proxyProtocol.version else {
       if admits(connection, isPlain: listener.tls == nil) { welcome(connection, at: listener) }
       return

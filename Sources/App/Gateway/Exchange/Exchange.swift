@@ -13,18 +13,14 @@ import Upstreams
 ///
 /// `ExchangeMachine` holds who that is; here it is acted on. Lives on its client's loop.
 final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
-  let context: LoopContext
+  /// What it shares with the other exchanges of its loop.
+  private let maker: ExchangeMaker
   /// What was in force when the request came: it is served with that to its end.
   let settings: LoopSettings
   let client: any ClientStream
   let method: HTTP.Method
   let openedAt: MonotonicTime
   let record: RequestRecord
-  let streams: StreamOpener
-  let upstreams: UpstreamRoom
-  /// The runs whose readers are on this loop.
-  let runs: RunRoster
-  private let tails: ShadowTails
 
   var machine = ExchangeMachine<Dispatch, any Responder>()
   /// Needed until the response's head is here.
@@ -40,16 +36,12 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   private(set) var hasWholeRequest: Bool
 
   init(
-    request: consuming RequestHead, client: any ClientStream, settings: LoopSettings, streams: StreamOpener,
-    upstreams: UpstreamRoom, tails: ShadowTails, runs: RunRoster, context: LoopContext
+    request: consuming RequestHead, client: any ClientStream, settings: LoopSettings, maker: ExchangeMaker
   ) {
     self.client = client
     self.settings = settings
-    self.streams = streams
-    self.upstreams = upstreams
-    self.tails = tails
-    self.runs = runs
-    self.context = context
+    self.maker = maker
+    let context = maker.context
     bodyFraming = request.framing
     hasWholeRequest = !request.framing.mayHaveBytes
     method = request.method
@@ -61,6 +53,11 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
       redactions: settings.shared.redactions, tracer: context.tracer, at: openedAt)
     self.request = request
   }
+
+  var context: LoopContext { maker.context }
+  var streams: StreamOpener { maker.streams }
+  var upstreams: UpstreamRoom { maker.upstreams }
+  var runs: RunRoster { maker.runs }
 
   var phase: ExchangeMachine<Dispatch, any Responder>.Phase { machine.phase }
   var stream: ClientDelivery? { machine.answerer?.openStream }
@@ -222,7 +219,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
       books: streams.books, context: context)
     let relay = StreamRelay(
       feed, from: dispatch, to: delivery, route.settings.stream,
-      tails: settings.configuration.shadow.readsTails ? tails : nil, for: self)
+      tails: settings.configuration.shadow.readsTails ? maker.tails : nil, for: self)
     machine.isAnswered(by: relay)
     dispatch.pass(to: relay)
     sendHead(of: delivery, head, opening, request, run: nil)

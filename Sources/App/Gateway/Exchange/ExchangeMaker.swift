@@ -2,17 +2,18 @@ import HTTP
 import Streams
 import Upstreams
 
-/// Makes the exchanges of one loop, of the parts that they are given.
+/// Makes the exchanges of one loop, and holds what they have in common.
 ///
 /// Confined to its loop's thread.
 final class ExchangeMaker {
-  private let context: LoopContext
+  let context: LoopContext
   /// What requests begin with now.
   var settings: LoopSettings
-  private let streams: StreamOpener
-  private let upstreams: UpstreamRoom
-  private let tails: ShadowTails
-  private let runs: RunRoster
+  let streams: StreamOpener
+  let upstreams: UpstreamRoom
+  let tails: ShadowTails
+  /// The runs whose readers are on this loop.
+  let runs: RunRoster
 
   init(
     settings: LoopSettings, streams: StreamOpener, upstreams: UpstreamRoom, tails: ShadowTails, runs: RunRoster,
@@ -27,8 +28,6 @@ final class ExchangeMaker {
   }
 
   func make(_ request: consuming RequestHead, for client: any ClientStream) -> Exchange {
-    Exchange(
-      request: request, client: client, settings: settings, streams: streams, upstreams: upstreams, tails: tails,
-      runs: runs, context: context)
+    Exchange(request: request, client: client, settings: settings, maker: self)
   }
 }

@@ -90,6 +90,9 @@ package final class Settings: Sendable {
   let redactions: PathRedactions
   /// The longest wait for a client's end; the largest of the routes'.
   let linger: Nanoseconds
+  /// Where it listens, in the order of ``Configuration/places``: apart from the configuration, which would be copied for
+  /// each connection.
+  let listeners: [ListenerSettings]
 
   /// Where the spans of requests go; `nil` where there is no collector.
   let spans: SpanSink?
@@ -100,6 +103,7 @@ package final class Settings: Sendable {
     self.spans = spans
     linger = configuration.routes.map(\.stream.watchdogs.linger).max() ?? .seconds(5)
     self.configuration = configuration
+    listeners = configuration.places
     redactions = PathRedactions(configuration.log.redact, in: configuration.paths)
     upstreams = configuration.upstreams
     hasRuns = configuration.routes.contains { $0.runs != nil }

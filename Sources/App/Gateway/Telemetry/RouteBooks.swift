@@ -9,7 +9,7 @@ final class RouteBooks {
   private let shard: MetricShard
   private let metrics: RouteMetrics
   private var known: [String: RouteNumbers] = [:]
-  private var last: (name: String, numbers: RouteNumbers)
+  private var last: RouteNumbers
 
   /// Stands for requests that no route serves.
   static let unrouted = "none"
@@ -19,16 +19,16 @@ final class RouteBooks {
     self.shard = shard
     let none = RouteNumbers(route: Self.unrouted, metrics, shard)
     known[Self.unrouted] = none
-    last = (Self.unrouted, none)
+    last = none
   }
 
   /// The numbers of a route; of `unrouted` without a name.
   subscript(_ route: String?) -> RouteNumbers {
     let name = route ?? Self.unrouted
     // Many requests in a row are for the same one.
-    if name == last.name { return last.numbers }
+    if name == last.route { return last }
     if let numbers = known[name] {
-      last = (name, numbers)
+      last = numbers
       return numbers
     }
     let numbers = RouteNumbers(route: name, metrics, shard)
@@ -112,6 +112,7 @@ struct RouteSurvey {
 
 /// One route's places in a shard, looked up once.
 final class RouteNumbers {
+  fileprivate let route: String
   let responses: MetricTable<Counter, ResponseOrigin, StatusLabel>
   let outcomes: MetricRow<Counter, Outcome>
   let limits: MetricRow<Counter, LimitLabel>
@@ -126,6 +127,7 @@ final class RouteNumbers {
   fileprivate(set) var survey = RouteSurvey()
 
   fileprivate init(route: String, _ metrics: RouteMetrics, _ shard: MetricShard) {
+    self.route = route
     responses = MetricTable(shard.resolve(metrics.responses, route))
     // What no route serves is refused, or waits until that: it has no streams.
     let isRoute = route != RouteBooks.unrouted

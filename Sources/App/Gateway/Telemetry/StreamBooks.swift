@@ -99,8 +99,9 @@ final class StreamBooks {
     shard.increment(metrics.outcomes[stream.mode, outcome])
     badEnds.closed(stream, outcome: outcome, reason: reason, after: elapsed, at: loop.wallTime())
     shard.observe(metrics.duration, elapsed)
-    shard.increment(routes[stream.route].outcomes[outcome])
-    shard.observe(routes[stream.route].duration, elapsed / 1000)
+    let route = routes[stream.route]
+    shard.increment(route.outcomes[outcome])
+    shard.observe(route.duration, elapsed / 1000)
     count(stream)
     if stream.mode == .legacy { countShadow(stream, outcome) }
     let isCensored = isRecalled || outcome.isCensored
