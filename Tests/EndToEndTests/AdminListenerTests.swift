@@ -43,7 +43,7 @@ extension EndToEnd {
         let silent = try (0..<80).map { _ in try RawConnection(to: world.gateway.admin) }
         let start = world.clock
         for _ in 0..<3 { #expect(await world.gateway.ask("/readyz").status == 200) }
-        #expect(world.clock - start < .seconds(2))
+        #expect(world.clock - start < .seconds(2) + MachineDelay.since(start))
         #expect(silent[0].rest().isEmpty, "the oldest has given way")
         withExtendedLifetime(silent) {}
       }
@@ -99,7 +99,7 @@ extension EndToEnd {
         let check = try ChildProcess(
           ["sh", "-c", "promtool check metrics < \"$0\" 2>&1; true", world.flags.directory["metrics"]])
         var complaints: [String] = []
-        while let line = check.readLine(timeout: .seconds(20)) { complaints.append(line) }
+        while let line = check.readLine(timeout: .seconds(60)) { complaints.append(line) }
         #expect(
           complaints.map { $0.split(separator: " ").first ?? "" } == [
             "ai_stream_clients_gauge", "ai_stream_duration_milliseconds", "ai_stream_ttfb_milliseconds",

@@ -52,7 +52,7 @@ extension EndToEnd {
     private static func text(_ file: String) throws -> String {
       let tool = try ChildProcess(["cat", file])
       var text = ""
-      while let line = tool.readLine(timeout: .seconds(10)) { text += line + "\n" }
+      while let line = tool.readLine(timeout: .seconds(60)) { text += line + "\n" }
       _ = tool.wait(timeout: .seconds(10))
       return text
     }
@@ -61,7 +61,7 @@ extension EndToEnd {
     private static func encoded(_ identity: TLSIdentity) throws -> String {
       let tool = try ChildProcess(["openssl", "x509", "-in", identity.certificate, "-outform", "PEM"])
       var text = ""
-      while let line = tool.readLine(timeout: .seconds(10)) { if !line.hasPrefix("-----") { text += line } }
+      while let line = tool.readLine(timeout: .seconds(60)) { if !line.hasPrefix("-----") { text += line } }
       _ = tool.wait(timeout: .seconds(10))
       return ":\(text):"
     }

@@ -71,7 +71,7 @@ enum ClientLibrary: String, CaseIterable, Sendable {
     directory.write("job", job.text() + "\n")
     let child = try ChildProcess(["/bin/sh", "-c", "exec \(command) < \(directory["job"])"])
     defer { child.stop() }
-    _ = child.readLine(timeout: .seconds(20))
+    _ = child.readLine(timeout: .seconds(60))
     guard let line = child.readLine(timeout: .seconds(40)) else { throw SupportError("\(rawValue) gave no answer") }
     return try Answer(JSONValue(parsing: line))
   }

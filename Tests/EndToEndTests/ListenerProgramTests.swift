@@ -38,7 +38,7 @@ extension EndToEnd {
         errorFile: "/dev/null")
       tool.closeInput()
       var lines: [String] = []
-      while let line = tool.readLine(timeout: .seconds(10)) { lines.append(line) }
+      while let line = tool.readLine(timeout: .seconds(60)) { lines.append(line) }
       _ = tool.wait(timeout: .seconds(10))
       return lines.joined(separator: "\n")
     }
@@ -227,7 +227,7 @@ extension EndToEnd {
           let tool = try ChildProcess(
             ["curl", "-sSN4", "--cacert", try HTTPS.certificates.get().roots] + options + [url])
           var events = 0
-          while let line = tool.readLine(timeout: .seconds(10)) {
+          while let line = tool.readLine(timeout: .seconds(60)) {
             if line.hasPrefix("data:") { events += 1 }
           }
           #expect(tool.wait(timeout: .seconds(10)) == .code(0), "\(options)")

@@ -196,7 +196,7 @@ extension EndToEnd {
         func curl(_ options: [String]) throws -> (lines: Int, isWell: Bool) {
           let tool = try ChildProcess(["curl", "-sN", "--cacert", roots, "-4"] + options + [url])
           var lines = 0
-          while tool.readLine(timeout: .seconds(10)) != nil { lines += 1 }
+          while tool.readLine(timeout: .seconds(60)) != nil { lines += 1 }
           return (lines, tool.wait(timeout: .seconds(10)) == .code(0))
         }
         #expect(try curl([]).isWell)

@@ -15,7 +15,7 @@ extension EndToEnd {
       let child = try ChildProcess(words)
       child.closeInput()
       var lines: [String] = []
-      while let line = child.readLine(timeout: .seconds(60)) { lines.append(line) }
+      while let line = child.readLine(timeout: .seconds(300)) { lines.append(line) }
       return (lines, child.wait(timeout: .seconds(60)) == .code(0))
     }
 

@@ -152,7 +152,7 @@ extension EndToEnd {
             ["curl", "-sSN4", "--haproxy-protocol", "--cacert", roots] + options
               + ["https://localhost:\(world.gateway.address.port)/script?events=9"])
           var events = 0
-          while let line = tool.readLine(timeout: .seconds(10)) { if line.hasPrefix("data:") { events += 1 } }
+          while let line = tool.readLine(timeout: .seconds(60)) { if line.hasPrefix("data:") { events += 1 } }
           #expect(tool.wait(timeout: .seconds(10)) == .code(0) && events >= 9)
         }
         #expect(Self.forwardedFor(world) == ["127.0.0.1", "127.0.0.1"])
@@ -169,7 +169,7 @@ extension EndToEnd {
               print(secure.recv(65536).split(b"\\r\\n")[0].decode())
           """
         let tool = try ChildProcess(["python3", "-c", program])
-        #expect(tool.readLine(timeout: .seconds(20)) == "HTTP/1.1 200 OK")
+        #expect(tool.readLine(timeout: .seconds(60)) == "HTTP/1.1 200 OK")
         _ = tool.wait(timeout: .seconds(10))
         #expect(Self.forwardedFor(world) == ["192.0.2.9"])
       }

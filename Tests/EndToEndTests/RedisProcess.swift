@@ -110,7 +110,7 @@ final class RedisProcess: Sendable {
     let cli = try ChildProcess(words + arguments)
     cli.closeInput()
     var lines: [String] = []
-    while let line = cli.readLine(timeout: .seconds(10)) { lines.append(line) }
+    while let line = cli.readLine(timeout: .seconds(60)) { lines.append(line) }
     _ = cli.wait(timeout: .seconds(5))
     return lines.joined(separator: "\n")
   }

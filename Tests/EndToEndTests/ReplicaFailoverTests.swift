@@ -110,7 +110,7 @@ extension EndToEnd {
         redis.signal(9)
         _ = redis.wait(timeout: .seconds(5))
       }
-      while let line = redis.readLine(timeout: .seconds(20)) {
+      while let line = redis.readLine(timeout: .seconds(60)) {
         if line.contains("Ready to accept") || line.contains("Sentinel ID") { break }
       }
       directory.write(

@@ -53,7 +53,7 @@ extension EndToEnd {
         let relay = try ChildProcess(
           [Tools.pythonPath, Tools.root + "/Tests/RealClients/cutting_relay.py", "\(world.gateway.address)", "700"])
         defer { relay.stop() }
-        let address = try #require(relay.readLine(timeout: .seconds(10)))
+        let address = try #require(relay.readLine(timeout: .seconds(60)))
         let run = try Tools.run(
           [Tools.pythonPath, Tools.root + "/Tests/RealClients/browser.py", "http://\(address)/page"],
           timeout: .seconds(120))

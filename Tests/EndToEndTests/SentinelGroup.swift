@@ -33,7 +33,7 @@ final class SentinelGroup {
         """)
       let process = try ChildProcess(["redis-server", directory[file], "--sentinel"])
       processes.append(process)
-      while let line = process.readLine(timeout: .seconds(20)) { if line.contains("+monitor") { break } }
+      while let line = process.readLine(timeout: .seconds(60)) { if line.contains("+monitor") { break } }
     }
     self.processes = processes
     let isKnown = await eventually(within: .seconds(30)) { (try? isComplete()) == true }
@@ -59,7 +59,7 @@ final class SentinelGroup {
     let cli = try ChildProcess(["redis-cli", "-p", "\(port)", "sentinel"] + words)
     cli.closeInput()
     var lines: [String] = []
-    while let line = cli.readLine(timeout: .seconds(10)) { lines.append(line) }
+    while let line = cli.readLine(timeout: .seconds(60)) { lines.append(line) }
     _ = cli.wait(timeout: .seconds(5))
     return lines.joined(separator: "\n")
   }

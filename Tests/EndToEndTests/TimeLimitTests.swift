@@ -247,7 +247,7 @@ extension EndToEnd {
         let left = world.clock
         if resets { connection.reset() } else { connection.close() }
         #expect(await eventually(within: .seconds(5)) { world.backend.openRequests == 0 })
-        #expect(world.clock - left < .seconds(1))
+        #expect(world.clock - left < .seconds(1) + MachineDelay.since(left))
       }
     }
 

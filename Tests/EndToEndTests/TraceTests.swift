@@ -15,7 +15,7 @@ private final class Collector: Sendable {
 
   init(_ mode: String = "good") throws {
     let child = try ChildProcess(["/usr/bin/python3", "Tests/Support/Collector/collector.py", mode])
-    let first = try #require(child.readLine(timeout: .seconds(20)))
+    let first = try #require(child.readLine(timeout: .seconds(60)))
     let port = try #require(try JSONValue(parsing: first)["port"]?.integer)
     self.child = Mutex(child)
     url = "http://127.0.0.1:\(port)"

@@ -415,7 +415,7 @@ extension EndToEnd {
           left -= bytes.count
           server.send(bytes)
         }
-        #expect(tool.readLine(timeout: .seconds(20)) == "HTTP/1.1 101 Switching Protocols True")
+        #expect(tool.readLine(timeout: .seconds(60)) == "HTTP/1.1 101 Switching Protocols True")
         _ = tool.wait(timeout: .seconds(10))
       }
     }

@@ -90,7 +90,7 @@ extension EndToEnd {
         ] {
           let tool = try ChildProcess(["curl", "-sSN", "--unix-socket", socket] + options)
           var events = 0
-          while let line = tool.readLine(timeout: .seconds(10)) { if line.hasPrefix("data:") { events += 1 } }
+          while let line = tool.readLine(timeout: .seconds(60)) { if line.hasPrefix("data:") { events += 1 } }
           #expect(tool.wait(timeout: .seconds(10)) == .code(0) && events >= 30)
         }
       }

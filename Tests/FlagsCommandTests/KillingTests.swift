@@ -38,7 +38,7 @@ extension `fermata flags` {
         ["script", "-qec", command, "/dev/null"], environment: ["LLVM_PROFILE_FILE": "/dev/null", "USER": "ann"],
         errorFile: "/dev/null")
       var shown = ""
-      while let line = terminal.readLine(timeout: .seconds(20)) {
+      while let line = terminal.readLine(timeout: .seconds(60)) {
         shown += line + "\n"
         if line.contains("write revision 2") { break }
       }

@@ -58,7 +58,7 @@ final class Workbench {
 
   static func finish(_ child: ChildProcess) throws -> Answer {
     var lines: [String] = []
-    while let line = child.readLine(timeout: .seconds(20)) { lines.append(line) }
+    while let line = child.readLine(timeout: .seconds(60)) { lines.append(line) }
     guard case .code(let code)? = child.wait(timeout: .seconds(5)) else {
       Issue.record("the program did not end by itself")
       return Answer(exit: -1, lines: lines)

@@ -141,7 +141,8 @@ private struct TwoGatewayPlay {
       SystemClock.sleep(.milliseconds(50))
     }
     let tripped = SystemClock.now
-    while SystemClock.now - tripped < .seconds(1), try effects() != ["rollback", "rollback"] {
+    func isInTime() -> Bool { SystemClock.now - tripped < .seconds(1) + MachineDelay.since(tripped) }
+    while isInTime(), try effects() != ["rollback", "rollback"] {
       SystemClock.sleep(.milliseconds(20))
     }
     #expect(try effects() == ["rollback", "rollback"])
@@ -160,7 +161,7 @@ private struct TwoGatewayPlay {
     #expect(try change("rollout", "resume", "--ack", "1").code == "wrong_revision")
     #expect(try change("rollout", "resume", "--ack", revision).exit == 0)
     let resumed = SystemClock.now
-    while SystemClock.now - resumed < .seconds(5), try effects() != ["none", "none"] {
+    while SystemClock.now - resumed < .seconds(5) + MachineDelay.since(resumed), try effects() != ["none", "none"] {
       SystemClock.sleep(.milliseconds(50))
     }
     #expect(try effects() == ["none", "none"])

@@ -58,7 +58,7 @@ final class RedisServer {
       ] + (usesTLS ? ["--port", "0"] : []) + options
     let process = try ChildProcess(arguments)
     self.process = process
-    while let line = process.readLine(timeout: .seconds(20)) {
+    while let line = process.readLine(timeout: .seconds(60)) {
       if line.contains("Ready to accept connections") { return }
     }
     throw RedisError.notConnected("redis-server did not start")
@@ -84,7 +84,7 @@ final class RedisServer {
     let cli = try ChildProcess(["redis-cli", "-p", String(port)] + arguments)
     cli.closeInput()
     var lines: [String] = []
-    while let line = cli.readLine(timeout: .seconds(10)) { lines.append(line) }
+    while let line = cli.readLine(timeout: .seconds(60)) { lines.append(line) }
     _ = cli.wait(timeout: .seconds(5))
     return lines.joined(separator: "\n")
   }

@@ -28,7 +28,7 @@ private final class Sentinels {
       let file = try directory.write("sentinel-\(index).conf", lines.joined(separator: "\n"))
       let process = try ChildProcess(["redis-server", file, "--sentinel"])
       processes.append(process)
-      while let line = process.readLine(timeout: .seconds(20)) { if line.contains("+monitor") { break } }
+      while let line = process.readLine(timeout: .seconds(60)) { if line.contains("+monitor") { break } }
     }
   }
 
@@ -47,7 +47,7 @@ private final class Sentinels {
     let cli = try ChildProcess(["redis-cli", "-p", String(ports[index])] + arguments)
     cli.closeInput()
     var lines: [String] = []
-    while let line = cli.readLine(timeout: .seconds(10)) { lines.append(line) }
+    while let line = cli.readLine(timeout: .seconds(60)) { lines.append(line) }
     _ = cli.wait(timeout: .seconds(5))
     return lines.joined(separator: "\n")
   }

@@ -73,7 +73,7 @@ package struct ClientBehaviour: Sendable {
   /// Over HTTP/2: no raw bytes, nothing pipelined, and no half-close, which is said by the request there.
   package var speaksHTTP2 = ClientTransport.standard.speaksHTTP2
   /// Gives up after so long.
-  package var timeout = Nanoseconds.seconds(20)
+  package var timeout = Nanoseconds.seconds(60)
 
   package init() {}
 

@@ -74,6 +74,7 @@ package final class GatewayProcess: Sendable {
     _ arguments: [String], environment: [String: String] = [:], listen: String = "127.0.0.1:0",
     admin adminAddress: String = "127.0.0.1:0", descriptors: Int? = nil, clients: ClientLoop
   ) async throws -> GatewayProcess {
+    MachineDelay.watch()
     let directory = try ScratchDirectory()
     let limit = descriptors.map { ["sh", "-c", "ulimit -n \($0); exec \"$0\" \"$@\""] } ?? []
     let words = limit + [Program.path, "serve", "--listen", listen, "--admin", adminAddress] + arguments
@@ -81,7 +82,7 @@ package final class GatewayProcess: Sendable {
     var variables = ["FERMATA_WORKERS": "2", "FERMATA_DRAIN": "3s", "LLVM_PROFILE_FILE": "/dev/null"]
     variables.merge(environment) { _, new in new }
     let child = try ChildProcess(words, environment: variables, errorFile: directory["log"])
-    let deadline = SystemClock.now + .seconds(20)
+    let deadline = SystemClock.now + .seconds(60)
     while SystemClock.now < deadline {
       if let line = Self.lines(directory.text("log")).first(where: { $0["event"]?.string == "started" }),
         let address = line["listen"]?.string.flatMap(Self.address),
