@@ -61,6 +61,12 @@ final class PlayedClient: ClientStream {
     return String(value.prefix { $0 != "\"" && $0 != "," && $0 != "}" })
   }
 
+  /// A member of an answer in JSON; empty where it has none of that name.
+  func member(_ name: String) -> String {
+    guard let range = body.firstRange(of: "\"\(name)\":") else { return "" }
+    return String(body[range.upperBound...].drop { $0 == "\"" }.prefix { $0 != "\"" && $0 != "," && $0 != "}" })
+  }
+
   var stream: String { fields["x-stream-id"] ?? "" }
   /// The data of the backend's events.
   var data: [String] {

@@ -130,6 +130,7 @@ final class PlayedLog: SharedLog {
 
   private func write() {
     isDue = false
+    if truth.holdsBack("append", { [self] in write() }) { return }
     guard !isClosed, !truth.isAway, foreignEnd == nil, var record = truth.runs[run] else { return }
     if let end = record.end, !isEndStored { return lose(to: end) }
     guard record.owner != nil else { return }

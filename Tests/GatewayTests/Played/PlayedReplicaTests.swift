@@ -8,6 +8,8 @@ import Time
 @Suite struct PlayedReplicaTests {
   private let truth = PlayedTruth()
 
+  private var onlyRun: PlayedTruth.Record? { truth.runs.count == 1 ? truth.runs.values.first : nil }
+
   @Test func `a run of one gateway is read on another, to its end`() throws {
     let (a, b) = try truth.replicas()
     let (owner, backend) = try a.open()
@@ -163,6 +165,32 @@ import Time
     turns(a, b)
     #expect(look.status == 200)
     #expect(look.body.contains("\"state\":\"running\"") && look.body.contains("\"readers\":1"))
+  }
+
+  @Test func `a run goes on, on every gateway, until its end is stored`() throws {
+    let (a, b) = try truth.replicas()
+    let (owner, backend) = try a.open()
+    backend.event("one")
+    turns(a, b)
+    func looks() throws -> [String] {
+      try [a, b].map { gateway in
+        let look = try gateway.request("GET", "/api/agents/run/\(owner.stream)")
+        turns(a, b)
+        return ["state", "outcome"].map { look.member($0) }.joined(separator: " ")
+      }
+    }
+    truth.holdsBack = ["append"]
+    backend.event("[DONE]")
+    backend.endStream()
+    turns(a, b)
+    a.pass(.milliseconds(200))
+    #expect(!owner.isOver)
+    #expect(try looks() == ["running null", "running null"])
+    truth.letGo()
+    turns(a, b)
+    #expect(owner.end("outcome") == "completed")
+    #expect(try looks() == ["ended completed", "ended completed"])
+    #expect(onlyRun?.progress?.phase == .ended)
   }
 
   // MARK: - Owners that die

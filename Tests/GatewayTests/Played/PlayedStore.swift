@@ -48,7 +48,12 @@ final class PlayedTruth {
 
   fileprivate func count(_ question: String) { asked[question, default: 0] += 1 }
 
-  fileprivate func hold(_ body: @escaping () -> Void) { held.append(body) }
+  /// - Returns: whether that waits until it is let go.
+  func holdsBack(_ question: String, _ body: @escaping () -> Void) -> Bool {
+    guard holdsBack.contains(question) else { return false }
+    held.append(body)
+    return true
+  }
 
   /// Carries out what was held back.
   func letGo() {
@@ -124,11 +129,8 @@ final class PlayedStore: RunStore {
   ) {
     later(on: loop) { [self] in
       truth.count(question)
-      if truth.holdsBack.contains(question) {
-        truth.hold { self.carryOut(question, completion, value) }
-      } else {
-        carryOut(question, completion, value)
-      }
+      if truth.holdsBack(question, { self.carryOut(question, completion, value) }) { return }
+      carryOut(question, completion, value)
     }
   }
 

@@ -1,6 +1,7 @@
 import Configuration
 import JSON
 import Loop
+import Runs
 import SSE
 import Streams
 import Time
@@ -41,7 +42,7 @@ struct RunReport: Sendable {
 
   private var asJSON: JSONValue {
     [
-      "streamId": .string(stream.description), "route": .string(route), "state": .string(state.state),
+      "streamId": .string(stream.description), "route": .string(route), "state": .string(state.state.rawValue),
       "sequence": JSONValue(Int(clamping: state.sequence)), "bytesKept": JSONValue(bytes),
       "readers": JSONValue(readers), "attempts": JSONValue(state.attempts),
       "outcome": state.end.map { .string($0.outcome.rawValue) } ?? .null,

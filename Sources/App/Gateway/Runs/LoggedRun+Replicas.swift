@@ -10,8 +10,8 @@ extension LoggedRun {
     if isOwner {
       let report = report
       status.progress = RunStatus.Progress(
-        phase: isOver ? .ended : isOpen ? .running : .opening, attempts: report.attempts,
-        milliseconds: isOver ? report.milliseconds : nil)
+        phase: report.state, attempts: report.attempts,
+        milliseconds: report.state == .ended ? report.milliseconds : nil)
     }
     notice.post(status)
   }

@@ -28,6 +28,7 @@ extension LoggedRun: EventLogObserver {
 
   func frontierMoved() {
     readersAdvance()
+    if isOver { tellReplicas() }
     ownership?.logMoved()
   }
 

@@ -307,16 +307,18 @@ final class LoggedRun {
 
   /// How it stands.
   var report: RunSummary {
-    let word: String
+    let end = log.end
+    let phase: RunStatus.Phase
     switch state {
-    case .opening: word = "opening"
-    case .open: word = "running"
-    case .over: word = "ended"
+    case .opening: phase = .opening
+    case .open: phase = .running
+    // Until its end is stored readers have not been told of it.
+    case .over: phase = end == nil ? .running : .ended
     }
     return RunSummary(
-      stream: stream, state: word, sequence: log.last, readers: attendance.readers,
+      stream: stream, state: phase, sequence: log.last, readers: attendance.readers,
       attempts: source?.attempts ?? attempts,
-      end: log.end, milliseconds: Int(((endedAt ?? context.loop.now) - startedAt).milliseconds))
+      end: end, milliseconds: Int(((endedAt ?? context.loop.now) - startedAt).milliseconds))
   }
 
   /// The one who asked for the run has left in the middle of its request.

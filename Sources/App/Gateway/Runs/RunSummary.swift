@@ -8,7 +8,8 @@ import Time
 struct RunSummary: Sendable {
   /// `nil` for a worker's run that nobody has read yet.
   var stream: StreamID?
-  var state: String
+  /// `ended` only together with its end.
+  var state: RunStatus.Phase
   var sequence: UInt64
   var readers: Int
   var attempts: Int
@@ -18,7 +19,7 @@ struct RunSummary: Sendable {
 
   var document: JSONValue {
     [
-      "streamId": stream.map { .string($0.description) } ?? .null, "state": .string(state),
+      "streamId": stream.map { .string($0.description) } ?? .null, "state": .string(state.rawValue),
       "sequence": JSONValue(Int(clamping: sequence)), "readers": JSONValue(readers), "attempts": JSONValue(attempts),
       "outcome": end.map { .string($0.outcome.rawValue) } ?? .null,
       "reason": end.map { .string($0.reason) } ?? .null, "milliseconds": milliseconds.map { JSONValue($0) } ?? .null,
@@ -35,7 +36,8 @@ extension RunSummary {
     let entries = known.meta?.source == .gateway ? known.last?.high ?? 0 : standing.entries
     sequence = known.end.map { entries == .max ? $0.events : entries - min(entries, 1) } ?? entries
     let phase = progress?.phase ?? (known.last == nil ? .opening : .running)
-    state = known.end == nil ? phase.rawValue : RunStatus.Phase.ended.rawValue
+    // Its owner may have come to the end before that is stored: until then nobody has been told of it.
+    state = known.end != nil ? .ended : phase == .ended ? .running : phase
     readers = standing.status.readers
     attempts = progress?.attempts ?? 0
     end = known.end
