@@ -1,3 +1,4 @@
+import Glibc
 import Harness
 import JSON
 import Processes
@@ -91,6 +92,33 @@ extension EndToEnd {
     private func occupied(_ server: RedisProcess) throws -> [Int] {
       let keys = try server.cli("KEYS", "ai:run:*:events").split(separator: "\n")
       return try keys.prefix(8).map { Int(try server.cli("CLUSTER", "KEYSLOT", String($0))) ?? 0 }
+    }
+
+    @Test func `who only asks for a run whose gateway is gone makes it end`() async throws {
+      let servers = try await cluster()
+      defer { for server in servers { server.kill() } }
+      var setup = Replicas.Setup { _ in RunWorld.ticking(2000, every: .milliseconds(20)) }
+      setup.url = "redis+cluster://127.0.0.1:\(servers[0].port)"
+      try await Replicas.with(setup, servers[0]) { replicas in
+        let readers = (1...6).map { replicas.post("k-\($0)", of: replicas.other) }
+        for reader in readers { #expect(await reader.receives("data: 3\n")) }
+        var streams: [String] = []
+        for reader in readers { streams.append(try await reader.streamID()) }
+        replicas.other.signal(SIGKILL)
+        func state(_ stream: String) async throws -> JSONValue {
+          let path = "/api/agents/run/\(stream)"
+          return try JSONValue(
+            parsing: await replicas.world.send(ClientRequest("GET", path, fields: [.authorization("Bearer me")])).body)
+        }
+        // Wherever its keys lie.
+        for stream in streams {
+          let hasEnded = try await eventually(within: .seconds(20)) {
+            let known = try await state(stream)
+            return known["state"]?.string == "ended" && known["outcome"]?.string == "gateway_error"
+          }
+          #expect(hasEnded)
+        }
+      }
     }
 
     @Test func `a worker's run is read, stopped and asked for on any replica`() async throws {

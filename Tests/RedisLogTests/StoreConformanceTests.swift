@@ -28,10 +28,12 @@ import Time
     let stores = ["a", "b"].map { name in
       var settings = settings
       settings.clientName = name
+      settings.lease = .seconds(2)
+      settings.renewal = .milliseconds(600)
       return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
     }
     defer { for store in stores { store.close() } }
-    let trial = StoreTrial(stores[0], stores[1]) { condition in
+    let trial = StoreTrial(stores[0], stores[1], abandonFirst: { stores[0].close() }) { condition in
       var isSo = false
       test.run(
         until: {

@@ -18,7 +18,13 @@ extension RedisClient: RunStore {
   // MARK: - What is known
 
   package func lookup(_ run: RunID, _ completion: @escaping (Result<RunState, StoreFault>) -> Void) {
-    store.lookup(run, told(completion))
+    let told = told(completion)
+    store.lookup(run) { [owners] result in
+      if case .success(let state) = result, state.meta?.source == .gateway, state.end == nil {
+        owners.wasAsked(for: run)
+      }
+      told(result)
+    }
   }
 
   package func standing(of run: RunID, _ completion: @escaping (Result<RunStanding, StoreFault>) -> Void) {

@@ -10,6 +10,7 @@ package final class RedisClient {
   package let store: RunRecords
   private let connections: RedisConnections
 
+  let owners: OwnerWatch
   private var madeFollower: RedisFollower?
   private var madeChannels: RedisChannels?
   private var madeCancelWatch: CancelWatch?
@@ -22,6 +23,7 @@ package final class RedisClient {
     self.loop = loop
     connections = RedisConnections("commands", dialer: dialer, settings: settings, tls: tls)
     store = RunRecords(redis: connections.commands, settings: settings)
+    owners = OwnerWatch(store: store)
   }
 
   /// Connections that it has, or tries to have.
@@ -32,7 +34,7 @@ package final class RedisClient {
     if let madeFollower { return madeFollower }
     // Of a cluster no command may name keys of several slots: there each run is read for itself.
     let blocking = settings.cluster == nil ? connections.make("blocking") : nil
-    let follower = RedisFollower(store: store, blocking: blocking, channels: channels)
+    let follower = RedisFollower(store: store, blocking: blocking, channels: channels, owners: owners)
     madeFollower = follower
     return follower
   }
@@ -102,6 +104,7 @@ package final class RedisClient {
     madeStatusBoard?.close()
     madeChannels?.close()
     madeFollower?.close()
+    owners.close()
     connections.close()
   }
 

@@ -50,6 +50,7 @@ final class PlayedFeed: RunFeed {
 
   private func deliver() {
     isDue = false
+    truth.endIfAbandoned(run)
     guard let record = truth.runs[run] else { return }
     while next < record.blocks.count, !isHeld, let handler {
       next += 1

@@ -90,6 +90,19 @@ final class PlayedTruth {
     for store in stores { store.lost(run) }
   }
 
+  /// The gateways that have runs now are gone.
+  func abandon() {
+    for run in runs.keys { runs[run]?.owner = nil }
+    for store in stores { store.forgetTenures() }
+    wake()
+  }
+
+  /// Whoever follows a run or looks it up ends it, if its owner is gone.
+  func endIfAbandoned(_ run: RunID) {
+    guard let record = runs[run], record.owner == nil, record.meta?.source == .gateway else { return }
+    finish(run, .gatewayError, reason: "the gateway that had the run is gone")
+  }
+
   func goAway() {
     isAway = true
     for store in stores { store.tellAway(true) }
@@ -163,6 +176,8 @@ final class PlayedStore: RunStore {
     later(on: loop) { tenure.lost?() }
   }
 
+  fileprivate func forgetTenures() { tenures = [:] }
+
   fileprivate func tellAway(_ isAway: Bool) {
     for log in logs { log.storeIsAway(isAway) }
     for feed in feeds { feed.storeIsAway(isAway) }
@@ -172,6 +187,7 @@ final class PlayedStore: RunStore {
 
   func lookup(_ run: RunID, _ completion: @escaping (Result<RunState, StoreFault>) -> Void) {
     answer("lookup", completion) { truth in
+      defer { truth.endIfAbandoned(run) }
       var state = RunState()
       guard let record = truth.runs[run] else { return state }
       state.meta = record.meta

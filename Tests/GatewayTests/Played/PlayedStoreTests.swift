@@ -8,7 +8,8 @@ import Testing
   private func faults(of promise: StorePromise, _ truth: PlayedTruth) throws -> [String] {
     let loop = try EventLoop()
     defer { loop.abandonMembers() }
-    let trial = StoreTrial(PlayedStore(truth, loop: loop), PlayedStore(truth, loop: loop)) { condition in
+    let stores = [PlayedStore(truth, loop: loop), PlayedStore(truth, loop: loop)]
+    let trial = StoreTrial(stores[0], stores[1], abandonFirst: { truth.abandon() }) { condition in
       for _ in 0..<2000 where !condition() { loop.turn() }
       return condition()
     }

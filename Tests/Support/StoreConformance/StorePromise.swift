@@ -9,7 +9,7 @@ import Time
 package enum StorePromise: String, CaseIterable, Sendable {
   case nothingIsKnownOfNothing, oneOwner, oneRunOfAKey, aLogWithoutGapAndOneEnd, whoComesLateHasAll, ownersAreFollowed
   case theFirstEndCounts, aRunWithoutStreamIsTold, stopsReachWhoWatches, aTakenNameIsTold, readersAreCounted
-  case workersRunsAreNamedOnce
+  case workersRunsAreNamedOnce, whoFollowsOrAsksEndsWhatIsAbandoned
 }
 
 /// Two loops' stores over the same data, as two gateways have them, and a way to let time pass.
@@ -18,12 +18,19 @@ package final class StoreTrial {
   let second: any RunStore
   /// Runs the loop until the condition holds.
   private let runUntil: (@escaping () -> Bool) -> Bool
+  let abandonFirst: () -> Void
   private(set) var faults: [String] = []
   /// Held until the trial is over.
   private var held: [AnyObject] = []
 
-  /// - Parameter runUntil: returns false when the condition did not hold within a time that is long enough.
-  package init(_ first: any RunStore, _ second: any RunStore, runUntil: @escaping (@escaping () -> Bool) -> Bool) {
+  /// - Parameters:
+  ///   - abandonFirst: has the first store's gateway go without a word.
+  ///   - runUntil: returns false when the condition did not hold within a time that is long enough, some leases.
+  package init(
+    _ first: any RunStore, _ second: any RunStore, abandonFirst: @escaping () -> Void,
+    runUntil: @escaping (@escaping () -> Bool) -> Bool
+  ) {
+    self.abandonFirst = abandonFirst
     self.first = first
     self.second = second
     self.runUntil = runUntil
@@ -46,6 +53,7 @@ package final class StoreTrial {
     case .aTakenNameIsTold: takeNames()
     case .readersAreCounted: countReaders()
     case .workersRunsAreNamedOnce: adoptRun()
+    case .whoFollowsOrAsksEndsWhatIsAbandoned: abandonRuns()
     }
     return faults
   }

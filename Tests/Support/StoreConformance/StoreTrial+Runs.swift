@@ -92,6 +92,27 @@ extension StoreTrial {
     expect(known?.meta == meta(1), "what is known of it is gone")
   }
 
+  func abandonRuns() {
+    let (read, unread) = (run("read-and-abandoned"), run("abandoned"))
+    for (number, run) in [read, unread].enumerated() {
+      let (log, _) = open(run, UInt64(number + 1))
+      append(1...3, to: log)
+      wait(for: "three events are stored") { log.frontier == log.memory.frontier }
+    }
+    let follower = follow(read, on: second)
+    wait(for: "three events are read") { follower.numbers.count == 3 }
+    abandonFirst()
+    wait(for: "who follows is told") { !follower.ends.isEmpty }
+    expect(follower.ends.map(\.outcome) == [.gatewayError], "the end: \(follower.ends)")
+    var end: EndRecord?
+    wait(for: "who asks ends it") {
+      self.second.lookup(unread) { end = (try? $0.get())?.end ?? end }
+      return end != nil
+    }
+    expect(end?.outcome == .gatewayError && end?.events == 3, "the end: \(String(describing: end))")
+    expect(answer("lookup") { second.lookup(read, $0) }?.end?.reason == end?.reason, "two reasons")
+  }
+
   func endTwice() {
     let run = run("workers")
     _ = answer("adopt") { first.adopt(run, meta: meta(1, source: .worker), $0) }

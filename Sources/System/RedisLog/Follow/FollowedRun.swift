@@ -17,16 +17,8 @@ package final class FollowedRun: RunFeed {
   /// The id of a gateway's last block; before the first `nil`.
   private var lastBlock: EntryID?
   private var timesMissing = 0
-  private var ownerMissingSince: MonotonicTime?
-  /// What names the run's owner, as it was last read; kept while it is not known whether that is still there.
-  private(set) var owner: String?
-  /// The owner's loop, once it is known.
-  private(set) var ownersPlace: String?
-  /// Whether anything named an owner when that was last read.
-  private var isNamed = true
-  /// How often its owner was looked for.
-  private var looksAtOwner: UInt = 0
-  private var isClosing = false
+  /// For a gateway's run.
+  private let owner: OwnerSearch
   /// Whether the run is read though its first events are gone: nobody will write them again.
   private var startsLate = false
   private var retry: Timer?
@@ -36,7 +28,9 @@ package final class FollowedRun: RunFeed {
     self.source = source
     self.follower = follower
     self.handler = handler
+    owner = OwnerSearch(run, store: follower.store)
     stream = followEvents()
+    owner.tell = { [weak self] in self?.found($0) }
   }
 
   private func followEvents() -> FollowedStream {
@@ -58,6 +52,7 @@ package final class FollowedRun: RunFeed {
 
   package func cancel() {
     handler = nil
+    owner.tell = nil
     retry?.cancel()
     retry = nil
     stream?.cancel()
@@ -95,43 +90,13 @@ package final class FollowedRun: RunFeed {
 
   // MARK: - Whether the owner is still there
 
-  /// Whether what names the owner has to be read: now and then also while its loop is there, which may have given it up.
-  var isUnsureOfOwner: Bool { ownersPlace == nil || ownerMissingSince != nil || looksAtOwner % 5 == 0 }
-
-  /// - Parameter text: `nil` when nothing names an owner.
-  func ownerRead(_ text: String?) {
-    owner = text
-    isNamed = text != nil
-    if let place = text.flatMap(GatewayLease.place) { ownersPlace = place }
-  }
-
-  /// - Parameter isThere: whether the loop in `ownersPlace` is; of no account where that is `nil`.
-  func ownerLooked(_ isThere: Bool) {
-    guard handler != nil else { return }
-    looksAtOwner &+= 1
-    let isGone = ownersPlace != nil && !isThere
-    guard isGone || !isNamed else {
-      ownerMissingSince = nil
-      owner = nil
-      return
-    }
-    stream?.askIfItExists()
-    let now = follower.loop.now
-    guard let since = ownerMissingSince else {
-      ownerMissingSince = now
-      return
-    }
-    // An owner whose keys are gone because Redis was emptied, or has no room, writes them again: its loop's at once, its
-    // name with the next of its turns.
-    let settings = follower.store.settings
-    let grace = isGone ? settings.renewal : settings.renewal + settings.prolonging
-    guard now - since > grace, !isClosing, !follower.store.redis.hasJustReturned else { return }
-    isClosing = true
-    follower.store.closeOrphan(run, of: owner) { [weak self] result in
-      guard let self else { return }
-      // The end comes like every other entry, if it could be written.
-      isClosing = false
-      if case .failure(.refused(let text)) = result, RedisFault(text.utf8Span.span).refusesWrites { endHere() }
+  private func found(_ finding: OwnerSearch.Finding) {
+    switch finding {
+    case .isThere: break
+    case .isMissing: stream?.askIfItExists()
+    case .wasClosed(.failure(.refused(let text))) where RedisFault(text.utf8Span.span).refusesWrites: endHere()
+    // The end comes like every other entry, if it could be written.
+    case .wasClosed: break
     }
   }
 
@@ -210,7 +175,7 @@ extension FollowedRun: StreamReader {
   }
 
   func streamIsSilent() {
-    if source == .gateway { follower.lookForOwner(of: self) }
+    if source == .gateway { follower.owners.add(owner) }
   }
 
   func streamLooked(exists: Bool, wasSeen: Bool) {
@@ -219,7 +184,7 @@ extension FollowedRun: StreamReader {
       return
     }
     // A Redis that has lost its data gets the run again from its owner, if it has one.
-    if source == .gateway, ownerMissingSince == nil { return }
+    if source == .gateway, !owner.isMissing { return }
     timesMissing += 1
     if wasSeen, timesMissing >= 2 { streamBroke() }
   }

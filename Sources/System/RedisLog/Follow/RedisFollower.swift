@@ -36,17 +36,22 @@ package final class RedisFollower {
   private var failingSince: MonotonicTime?
   private var isStoreLost = false
   private var lastLook: MonotonicTime
-  private let owners: OwnerWatch
+  let owners: OwnerWatch
   private var handle: DeadlineHandle?
 
   var loop: EventLoop { store.redis.loop }
 
+  /// A follower that looks for owners by itself.
+  package convenience init(store: RunRecords, blocking: RedisConnection?, channels: RedisChannels) {
+    self.init(store: store, blocking: blocking, channels: channels, owners: OwnerWatch(store: store))
+  }
+
   /// - Parameter blocking: a connection of the follower's own; without one each stream is read by itself, again and again.
-  package init(store: RunRecords, blocking: RedisConnection?, channels: RedisChannels) {
+  init(store: RunRecords, blocking: RedisConnection?, channels: RedisChannels, owners: OwnerWatch) {
     self.store = store
     self.blocking = blocking
     self.channels = channels
-    owners = OwnerWatch(store: store)
+    self.owners = owners
     lastLook = store.redis.loop.now
   }
 
@@ -125,9 +130,6 @@ package final class RedisFollower {
     isStoreLost = false
     for stream in streams { stream.tellStoreBack() }
   }
-
-  /// Has the run's owner looked for, together with those of others.
-  func lookForOwner(of run: FollowedRun) { owners.add(run) }
 
   // MARK: - Waiting
 
@@ -227,7 +229,6 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
     if now - lastLook >= Self.lookInterval {
       lastLook = now
       for stream in streams { stream.look(at: now) }
-      owners.look()
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
     if failingSince != nil, waiting != nil, blocking?.isReady == true, streams.allSatisfy({ $0.isLive || $0.isHeld }) {
