@@ -311,9 +311,11 @@ extension EndToEnd {
       }
     }
 
-    /// Metrics that are there when the flag file has a rollout, and with TLS.
+    /// Metrics that are there when the flag file has a rollout, with TLS, and with runs in Redis.
     static let conditional: Set<String> = [
-      "fermata_rollout_attention", "fermata_rollout_phase", "fermata_tls_certificate_expiry_seconds",
+      "fermata_redis_command_seconds_bucket", "fermata_redis_connection_events_total", "fermata_redis_connections",
+      "fermata_redis_server_errors_total", "fermata_rollout_attention", "fermata_rollout_phase",
+      "fermata_tls_certificate_expiry_seconds",
     ]
 
     /// The metrics that a query names, each with the labels that it asks for.

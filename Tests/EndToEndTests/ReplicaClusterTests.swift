@@ -9,51 +9,10 @@ import Time
 extension EndToEnd {
   /// Runs that all replicas share by a Redis Cluster.
   @Suite(.enabled(if: RedisProcess.isAvailable)) struct ReplicaClusters {
-    private static let slots = 16_384
-
-    /// Three masters.
-    private func cluster() async throws -> [RedisProcess] {
-      var servers: [RedisProcess] = []
-      var buses: [Int] = []
-      for _ in 0..<3 {
-        var setup = RedisProcess.Setup()
-        setup.isNew = true
-        buses.append(try FreePort.pick())
-        setup.options = [
-          "--cluster-enabled", "yes", "--cluster-port", "\(buses[buses.count - 1])", "--cluster-node-timeout", "10000",
-        ]
-        servers.append(try await RedisProcess(setup))
-      }
-      for (index, server) in servers.enumerated() {
-        try server.cli("CLUSTER", "SET-CONFIG-EPOCH", "\(index + 1)")
-        let (first, last) = (index * Self.slots / 3, (index + 1) * Self.slots / 3 - 1)
-        try server.cli("CLUSTER", "ADDSLOTSRANGE", "\(first)", "\(last)")
-        if index > 0 { try servers[0].cli("CLUSTER", "MEET", "127.0.0.1", "\(server.port)", "\(buses[index])") }
-      }
-      let isWhole = try await eventually(within: .seconds(20)) {
-        try servers.allSatisfy {
-          let info = try $0.cli("CLUSTER", "INFO")
-          return info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
-        }
-      }
-      #expect(isWhole)
-      return servers
-    }
-
-    /// Moves a slot that has no key, or one key after the other.
-    private func move(_ slot: Int, from source: RedisProcess, to target: RedisProcess) throws {
-      let (from, to) = (try source.cli("CLUSTER", "MYID"), try target.cli("CLUSTER", "MYID"))
-      try target.cli("CLUSTER", "SETSLOT", "\(slot)", "IMPORTING", from)
-      try source.cli("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", to)
-      while let key = try source.cli("CLUSTER", "GETKEYSINSLOT", "\(slot)", "1").split(separator: "\n").first {
-        try source.cli("MIGRATE", "127.0.0.1", "\(target.port)", String(key), "0", "5000")
-      }
-      for server in [target, source] { try server.cli("CLUSTER", "SETSLOT", "\(slot)", "NODE", to) }
-    }
-
     @Test func `a key starts one run, read whole on both replicas while slots move between the servers`() async throws {
-      let servers = try await cluster()
-      defer { for server in servers { server.kill() } }
+      let cluster = try await ClusterGroup()
+      defer { cluster.kill() }
+      let servers = cluster.servers
       let length = 40
       var setup = Replicas.Setup { _ in RunWorld.ticking(length, every: .milliseconds(40)) }
       setup.url = "redis+cluster://127.0.0.1:\(servers[1].port)"
@@ -65,7 +24,7 @@ extension EndToEnd {
           var turns = 0
           while !Task.isCancelled {
             let (source, target) = (servers[turns % 3], servers[(turns + 1) % 3])
-            for slot in try occupied(source) { try move(slot, from: source, to: target) }
+            for slot in try cluster.occupied(source) { try cluster.move(slot, from: source, to: target) }
             turns += 1
           }
           return turns
@@ -88,15 +47,10 @@ extension EndToEnd {
       }
     }
 
-    /// Some slots of a server that have keys of runs.
-    private func occupied(_ server: RedisProcess) throws -> [Int] {
-      let keys = try server.cli("KEYS", "ai:run:*:events").split(separator: "\n")
-      return try keys.prefix(8).map { Int(try server.cli("CLUSTER", "KEYSLOT", String($0))) ?? 0 }
-    }
-
     @Test func `who only asks for a run whose gateway is gone makes it end`() async throws {
-      let servers = try await cluster()
-      defer { for server in servers { server.kill() } }
+      let cluster = try await ClusterGroup()
+      defer { cluster.kill() }
+      let servers = cluster.servers
       var setup = Replicas.Setup { _ in RunWorld.ticking(2000, every: .milliseconds(20)) }
       setup.url = "redis+cluster://127.0.0.1:\(servers[0].port)"
       try await Replicas.with(setup, servers[0]) { replicas in
@@ -122,8 +76,9 @@ extension EndToEnd {
     }
 
     @Test func `a worker's run is read, stopped and asked for on any replica`() async throws {
-      let servers = try await cluster()
-      defer { for server in servers { server.kill() } }
+      let cluster = try await ClusterGroup()
+      defer { cluster.kill() }
+      let servers = cluster.servers
       var setup = Replicas.Setup { _ in RunWorld.ticking(3, every: .milliseconds(5)) }
       setup.url = "redis+cluster://127.0.0.1:\(servers[2].port)"
       try await Replicas.with(setup, servers[0]) { replicas in

@@ -13,6 +13,8 @@ package struct RedisRunSettings: Sendable {
   private var place: RedisPlace
 
   package var context: TLSContext? { tls?.context }
+  /// Whether it is a Redis Cluster, and not one server.
+  package var isCluster: Bool { redis.cluster != nil }
 
   /// - Returns: `nil` when there is a mistake, which has been told.
   init?(_ reader: JSONReader?, secrets: SecretSource) {

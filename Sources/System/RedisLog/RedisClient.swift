@@ -18,10 +18,15 @@ package final class RedisClient {
   private var madeStatusBoard: StatusBoard?
   private var queues: [String: BullMQQueue] = [:]
 
-  /// - Parameter tls: needed where the settings say TLS; may be shared by loops.
-  package init(loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil) {
+  /// - Parameters:
+  ///   - tls: needed where the settings say TLS; may be shared by loops.
+  ///   - meters: who counts what happens, by servers.
+  package init(
+    loop: EventLoop, dialer: Dialer, settings: RedisSettings, tls: TLSContext? = nil, meters: RedisMeters? = nil
+  ) {
     self.loop = loop
-    connections = RedisConnections("commands", dialer: dialer, settings: settings, tls: tls)
+    connections = RedisConnections(
+      RedisUse.commands.rawValue, dialer: dialer, settings: settings, tls: tls, meters: meters)
     store = RunRecords(redis: connections.commands, settings: settings)
     owners = OwnerWatch(store: store)
   }
@@ -33,7 +38,7 @@ package final class RedisClient {
   package var follower: RedisFollower {
     if let madeFollower { return madeFollower }
     // Of a cluster no command may name keys of several slots: there each run is read for itself.
-    let blocking = settings.cluster == nil ? connections.make("blocking") : nil
+    let blocking = settings.cluster == nil ? connections.make(.blocking) : nil
     let follower = RedisFollower(store: store, blocking: blocking, channels: channels, owners: owners)
     madeFollower = follower
     return follower
@@ -41,7 +46,7 @@ package final class RedisClient {
 
   package var channels: RedisChannels {
     if let madeChannels { return madeChannels }
-    let channels = RedisChannels(redis: connections.make("channels"))
+    let channels = RedisChannels(redis: connections.make(.channels))
     madeChannels = channels
     return channels
   }

@@ -13,15 +13,18 @@ final class RedisConnections {
   /// Leads to the one server; to one after the other of a cluster.
   private var transport: any RedisTransport
   private var others: [RedisConnection] = []
+  private let meters: RedisMeters?
 
   /// - Parameters:
   ///   - purpose: what the connection for commands is called.
   ///   - tls: needed where the settings say TLS.
   ///   - names: what the time limits are called in messages.
+  ///   - meters: who counts what happens, by servers.
   init(
     _ purpose: String, dialer: Dialer, settings: RedisSettings, tls: TLSContext?,
-    names: RedisConnection.Limits = RedisConnection.Limits()
+    names: RedisConnection.Limits = RedisConnection.Limits(), meters: RedisMeters? = nil
   ) {
+    self.meters = meters
     self.dialer = dialer
     self.settings = settings
     self.names = names
@@ -29,21 +32,27 @@ final class RedisConnections {
     let (greeting, limits) = (Self.greeting(settings, purpose), Self.limits(settings, names))
     if let seeds = settings.cluster {
       let cluster = RedisCluster(
-        loop: dialer.loop, seeds: seeds, greeting: greeting, limits: limits, reach: Self.reach(dialer, tls))
+        loop: dialer.loop, seeds: seeds, greeting: greeting, limits: limits, reach: Self.reach(dialer, tls),
+        meters: meters)
       transport = cluster.anyTransport()
       commands = cluster
     } else {
       transport = Self.transport(settings, dialer, tls)
-      commands = RedisConnection(loop: dialer.loop, transport: transport, greeting: greeting, limits: limits)
+      let connection = RedisConnection(loop: dialer.loop, transport: transport, greeting: greeting, limits: limits)
+      connection.meters = meters.map { make in { make($0, .commands) } }
+      commands = connection
     }
     followMoves()
   }
 
   /// A connection for one purpose alone.
-  func make(_ purpose: String) -> RedisConnection {
+  ///
+  /// - Parameter name: what it is called, if not as what it is for.
+  func make(_ use: RedisUse, named name: String? = nil) -> RedisConnection {
     let connection = RedisConnection(
-      loop: dialer.loop, transport: transport, greeting: Self.greeting(settings, purpose),
+      loop: dialer.loop, transport: transport, greeting: Self.greeting(settings, name ?? use.rawValue),
       limits: Self.limits(settings, names))
+    connection.meters = meters.map { make in { make($0, use) } }
     others.append(connection)
     return connection
   }

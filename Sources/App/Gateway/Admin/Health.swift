@@ -49,12 +49,29 @@ extension Gateway {
       then: { [unowned self] answers in respond(readiness(routesOut: RouteStandings.folded(answers).out)) })
   }
 
+  /// - Parameter servers: of a cluster; empty for a Redis of one server.
+  private static func redisDocument(_ fault: String?, servers: [(name: String, fault: String?)]) -> JSONValue {
+    func standing(_ fault: String?) -> JSONObject {
+      fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"]
+    }
+    var object = standing(fault)
+    if !servers.isEmpty {
+      object["servers"] = .array(
+        servers.map { name, fault in
+          var server = standing(fault)
+          server["server"] = .string(name)
+          return .object(server)
+        })
+    }
+    return .object(object)
+  }
+
   private func readiness(routesOut: [String]) -> AdminResponse {
     var object: JSONObject = ["status": "ready"]
     if let redis = settings.configuration.runs.redis {
       let fault = hub.store.fault
       if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
-      object["redis"] = fault.map { ["status": "lost", "reason": .string($0)] } ?? ["status": "connected"]
+      object["redis"] = Self.redisDocument(fault, servers: redis.isCluster ? hub.servers : [])
     }
     if !routesOut.isEmpty {
       object["status"] = "no_upstream"

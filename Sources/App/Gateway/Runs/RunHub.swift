@@ -20,6 +20,7 @@ package final class RunHub: Sendable {
   /// How often a client has taken its own name for its stream.
   private let takes = Atomic<UInt64>(0)
   private let standings = Mutex<[Int: StoreStanding]>([:])
+  private let connections = Mutex<[StoreConnection: String?]>([:])
 
   package init(_ configuration: Configuration, identitySeed: UInt64) {
     self.identitySeed = identitySeed
@@ -39,6 +40,24 @@ package final class RunHub: Sendable {
 
   /// Notes whether a loop has the store that all replicas share.
   func note(_ standing: StoreStanding, of index: Int) { standings.withLock { $0[index] = standing } }
+
+  /// Notes what is wrong with a connection that a loop wants; `nil`: nothing.
+  func note(_ fault: String?, of connection: StoreConnection) {
+    connections.withLock { $0[connection] = .some(fault) }
+  }
+
+  func forget(_ connection: StoreConnection) {
+    connections.withLock { $0[connection] = nil }
+  }
+
+  /// The servers of the store, by name, each with what is wrong with some loop's connection.
+  var servers: [(name: String, fault: String?)] {
+    let known = connections.withLock { Dictionary(grouping: $0, by: \.key.server) }
+    return known.sorted { $0.key < $1.key }.map { name, connections in
+      let faults = connections.sorted { $0.key < $1.key }.compactMap(\.value)
+      return (name, faults.first)
+    }
+  }
 
   /// Whether all loops that want the store have it: the first of them that has not says why.
   var store: StoreStanding {

@@ -41,7 +41,9 @@ final class RedisStores: RunStores {
   private var client: RedisClient? {
     guard !isClosed, let wanted else { return nil }
     if let current, source != nil { return current }
-    let made = RedisClient(loop: context.loop, dialer: context.dialer, settings: wanted.redis, tls: wanted.context)
+    let made = RedisClient(
+      loop: context.loop, dialer: context.dialer, settings: wanted.redis, tls: wanted.context
+    ) { [hub, context] in RedisServerMeter($0, $1, hub: hub, context: context) }
     current = made
     source = wanted
     made.start()

@@ -22,6 +22,7 @@ package final class RedisCluster: RedisLink {
   private let seeds: [RedisAddress]
   private(set) var greeting: RedisConnection.Greeting
   private var reach: (RedisAddress) -> any RedisTransport
+  private let meters: RedisMeters?
 
   private(set) var nodes: [RedisAddress: ClusterNode] = [:]
   /// Who has which slot, as far as is known now; `nil` before the first answer.
@@ -52,8 +53,9 @@ package final class RedisCluster: RedisLink {
   /// - Parameter seeds: servers of the cluster, never empty; it is enough if one of them answers.
   package init(
     loop: EventLoop, seeds: [RedisAddress], greeting: RedisConnection.Greeting, limits: RedisConnection.Limits,
-    reach: @escaping (RedisAddress) -> any RedisTransport
+    reach: @escaping (RedisAddress) -> any RedisTransport, meters: RedisMeters? = nil
   ) {
+    self.meters = meters
     self.loop = loop
     self.seeds = seeds
     self.greeting = greeting
@@ -113,6 +115,7 @@ package final class RedisCluster: RedisLink {
   private func node(at address: RedisAddress) -> ClusterNode {
     if let node = nodes[address] { return node }
     let connection = RedisConnection(loop: loop, transport: reach(address), greeting: greeting, limits: limits)
+    connection.meters = meters.map { make in { make($0, .commands) } }
     let node = ClusterNode(connection, at: address, in: self)
     nodes[address] = node
     return node
@@ -160,7 +163,8 @@ package final class RedisCluster: RedisLink {
   ) -> Bool {
     write(command)
     let routed = RoutedCommand(
-      receiver, tag: tag, slot: command.slot, bytes: command.takeBytes(), timeout: timeout, mayWait: mayWait, in: self)
+      receiver, tag: tag, slot: command.slot, kind: command.kind, bytes: command.takeBytes(), timeout: timeout,
+      mayWait: mayWait, in: self)
     guard !isClosed else {
       postponed.append((routed, "closed"))
       wantTurn()
@@ -434,6 +438,7 @@ private final class ClusterLeader: RedisConnectionObserver {
 /// Leads to one server of a cluster, another with each attempt.
 private final class AnyNodeTransport: RedisTransport {
   private weak var cluster: RedisCluster?
+  private(set) var place: RedisAddress?
 
   init(_ cluster: RedisCluster) { self.cluster = cluster }
 
@@ -441,6 +446,8 @@ private final class AnyNodeTransport: RedisTransport {
     timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
   ) -> () -> Void {
     guard let cluster else { return {} }
-    return cluster.transport(to: cluster.nextAddress()).open(timeout: timeout, completion: completion)
+    let address = cluster.nextAddress()
+    place = address
+    return cluster.transport(to: address).open(timeout: timeout, completion: completion)
   }
 }

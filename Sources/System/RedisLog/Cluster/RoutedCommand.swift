@@ -11,6 +11,7 @@ final class RoutedCommand: RedisReceiver {
   let tag: UInt64
   /// Of its first key; `nil` for one that is about no key.
   let slot: Int?
+  let kind: RedisCommandKind
   let bytes: [UInt8]
   let timeout: Nanoseconds?
   let mayWait: Bool
@@ -23,12 +24,14 @@ final class RoutedCommand: RedisReceiver {
   private(set) var redirects = 0
 
   init(
-    _ receiver: any RedisReceiver, tag: UInt64, slot: Int?, bytes: [UInt8], timeout: Nanoseconds?, mayWait: Bool,
-    in cluster: RedisCluster
+    _ receiver: any RedisReceiver, tag: UInt64, slot: Int?, kind: RedisCommandKind, bytes: [UInt8],
+    timeout: Nanoseconds?,
+    mayWait: Bool, in cluster: RedisCluster
   ) {
     self.receiver = receiver
     self.tag = tag
     self.slot = slot
+    self.kind = kind
     self.bytes = bytes
     self.timeout = timeout
     self.mayWait = mayWait
@@ -43,7 +46,7 @@ final class RoutedCommand: RedisReceiver {
     self.address = address
     if mustAsk { connection.send(to: RedisCompletion { _ in }) { $0.append("ASKING") } }
     return connection.send(to: self, tag: 0, timeout: timeout, mayWait: mayWait && !mustAsk) {
-      $0.append(framed: bytes)
+      $0.append(framed: bytes, kind)
     }
   }
 

@@ -13,6 +13,8 @@ package final class RedisCommand {
   private var isFramed = false
   /// Whether its slot is wanted: only a cluster asks for it.
   private let notesSlot: Bool
+  /// What it asks, from its name.
+  private(set) var kind = RedisCommandKind.control
   /// In which slot of a cluster its first key lies.
   private(set) var slot: Int?
 
@@ -25,6 +27,7 @@ package final class RedisCommand {
   }
 
   package func append(_ argument: StaticString) {
+    if count == 0 { kind = RedisCommandKind(of: argument) }
     begin(argument.utf8CodeUnitCount)
     text.append(argument)
     text.append("\r\n")
@@ -43,7 +46,8 @@ package final class RedisCommand {
   }
 
   /// Appends a complete command, which must be the only thing that is appended.
-  func append(framed: [UInt8]) {
+  func append(framed: [UInt8], _ kind: RedisCommandKind) {
+    self.kind = kind
     text.append(framed.span)
     isFramed = true
   }

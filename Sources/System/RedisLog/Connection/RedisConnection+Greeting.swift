@@ -97,6 +97,7 @@ extension RedisConnection {
   func refused(_ reply: RedisReply) -> String? {
     let fault = reply.withBytes { RedisFault($0) }
     counts.errors[fault, default: 0] &+= 1
+    metered?.meter.refused(fault)
     // A server of a cluster says where to go.
     if greeting.peer == .node, fault.isOfCluster { return nil }
     let text = reply.errorText

@@ -69,3 +69,18 @@ extension RedisConnection {
     }
   }
 }
+
+// Who counts what happens here, by servers.
+extension RedisConnection {
+  /// The transport may have led to another server than before.
+  func followPlace() {
+    guard let meters, !isClosed, let place = transport.place, place != metered?.place else { return }
+    leaveMeter()
+    metered = (place, meters(place))
+  }
+
+  func leaveMeter() {
+    metered?.meter.left()
+    metered = nil
+  }
+}

@@ -29,6 +29,7 @@ package final class RedisConnection: RedisLink {
     let receiver: any RedisReceiver
     let tag: UInt64
     let deadline: MonotonicTime
+    let kind: RedisCommandKind
   }
 
   package let loop: EventLoop
@@ -66,6 +67,10 @@ package final class RedisConnection: RedisLink {
 
   /// What has happened since the beginning.
   package internal(set) var counts = Counts()
+  /// Makes the meter of each server that this has a connection with; `nil` where nobody counts by servers.
+  var meters: ((RedisAddress) -> any RedisMeter)?
+  var metered: (place: RedisAddress, meter: any RedisMeter)?
+  private var writeTimes = WriteTimes()
   /// What was wrong when a connection last could not be made or was lost; for people.
   package private(set) var lastFault: String?
   /// Which error Redis answered last, and its text; for people.
@@ -113,7 +118,7 @@ package final class RedisConnection: RedisLink {
     write(command)
     if case .idle = state { connect() }
     let deadline = loop.now + (timeout ?? limits.command)
-    let entry = Pending(receiver: receiver, tag: tag, deadline: deadline)
+    let entry = Pending(receiver: receiver, tag: tag, deadline: deadline, kind: command.kind)
     let length = command.finish()
     defer { command.clear() }
     if let error = refusal(length) {
@@ -127,6 +132,7 @@ package final class RedisConnection: RedisLink {
       // It is not worth being copied.
       writeOutput()
       command.withText { connection?.write($0) }
+      noteWrite(1)
       return true
     }
     command.withText { output.append($0) }
@@ -139,9 +145,14 @@ package final class RedisConnection: RedisLink {
   private func writeOutput() {
     guard !output.isEmpty else { return }
     connection?.write(output.span)
+    noteWrite(unwritten)
     if output.allocated > Self.keptMemory { output.release() } else { output.removeAll() }
     unwritten = 0
     isUrgent = false
+  }
+
+  private func noteWrite(_ commands: Int) {
+    if metered != nil, listener == nil { writeTimes.wrote(commands, at: loop.readClock()) }
   }
 
   package func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void) { send(to: receiver, write) }
@@ -164,6 +175,7 @@ package final class RedisConnection: RedisLink {
     dropTransport()
     state = .closed
     failAll(.notConnected("closed"))
+    leaveMeter()
     observers = [:]
     listener = nil
     if let handle { loop.deadlines.remove(handle) }
@@ -231,12 +243,14 @@ package final class RedisConnection: RedisLink {
         if case .success(let connection) = result { connection.close() }
         return
       }
+      followPlace()
       switch result {
       case .success(let connection): greet(over: connection)
       case .failure(let error): lose(error)
       }
     }
     state = .connecting(cancel: cancel)
+    followPlace()
   }
 
   private func greet(over connection: any Connection) {
@@ -271,6 +285,7 @@ package final class RedisConnection: RedisLink {
     }
     failures = 0
     downSince = nil
+    metered?.meter.connected()
     putFirst { forerunner?.redisBecameReady() }
     for observer in observers.values { observer.redisBecameReady() }
     wantTurn()
@@ -304,6 +319,7 @@ package final class RedisConnection: RedisLink {
     // Half of it by chance, so that not all replicas come back at the same moment.
     state = .pausing(until: loop.now + Nanoseconds(pause / 2 + Int64.random(in: 0...max(1, pause / 2))))
     if wasReady { counts.losses += 1 } else { counts.failures += 1 }
+    metered?.meter.lost(lastFault ?? "", wasMade: wasReady, waiting: wasReady ? pending.first?.kind : nil)
     guard wasReady else { return }
     failAll(error)
     for observer in observers.values { observer.redisWasLost() }
@@ -321,6 +337,7 @@ package final class RedisConnection: RedisLink {
     output.release()
     unwritten = 0
     isUrgent = false
+    writeTimes = WriteTimes()
     while let entry = pending.popFirst() { failed.append((entry, error)) }
     if !failed.isEmpty { wantTurn() }
   }
@@ -341,6 +358,7 @@ package final class RedisConnection: RedisLink {
       guard let entry = pending.popFirst() else {
         return lose(.protocolViolation("an answer without a command"))
       }
+      if let written = writeTimes.next() { metered?.meter.answered(entry.kind, after: loop.now - written) }
       if reply.isError, let reason = refused(reply) {
         // The command fails with the connection: it may be asked again, over another one.
         lose(.connectionLost(reason))
@@ -355,7 +373,7 @@ package final class RedisConnection: RedisLink {
 extension RedisConnection: ConnectionHandler {
   package func connectionReceived(_ input: InputBuffer) {
     guard let reader else { return }
-    lastInput = loop.now
+    lastInput = metered == nil ? loop.now : loop.readClock()
     do throws(RedisError) {
       try reader.read(input.bytes) { reply in
         answered(reply)

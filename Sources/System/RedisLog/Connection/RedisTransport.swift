@@ -10,6 +10,8 @@ package protocol RedisTransport: AnyObject {
   func open(
     timeout: Nanoseconds, completion: @escaping (Result<any Connection, RedisError>) -> Void
   ) -> () -> Void
+  /// The server that the last attempt was to; `nil` where that is not known.
+  var place: RedisAddress? { get }
   /// Called when it leads to another server than before, so that connections that still stand lead to the wrong one.
   var onMove: () -> Void { get set }
   /// Nothing is opened any more.
@@ -18,6 +20,8 @@ package protocol RedisTransport: AnyObject {
 
 // A place of its own stays where it is.
 extension RedisTransport {
+  package var place: RedisAddress? { nil }
+
   package var onMove: () -> Void {
     get { {} }
     set {}
@@ -37,6 +41,8 @@ package final class PlainRedisTransport: RedisTransport {
   private let dialer: Dialer
   private let host: String
   private let port: UInt16
+
+  package var place: RedisAddress? { RedisAddress(host: host, port: port) }
 
   package init(dialer: Dialer, host: String, port: UInt16) {
     self.dialer = dialer
@@ -62,7 +68,10 @@ package final class EncryptedRedisTransport: RedisTransport {
   private let dialer: Dialer
   private let host: String
   private let port: UInt16
+
   private let context: TLSContext
+
+  package var place: RedisAddress? { RedisAddress(host: host, port: port) }
 
   package init(dialer: Dialer, host: String, port: UInt16, context: TLSContext) {
     self.dialer = dialer

@@ -32,7 +32,7 @@ package final class GuardStore {
     limits.commandName = names.command
     connections = RedisConnections("guard", dialer: dialer, settings: settings, tls: tls, names: limits)
     commands = connections.commands
-    channels = RedisChannels(redis: connections.make("guard-channel"))
+    channels = RedisChannels(redis: connections.make(.channels, named: "guard-channel"))
   }
 
   package func start() {

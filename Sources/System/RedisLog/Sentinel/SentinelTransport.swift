@@ -7,6 +7,7 @@ final class SentinelTransport: RedisTransport {
   private let watch: SentinelWatch
   private let loop: EventLoop
   private let reach: (RedisAddress) -> any RedisTransport
+  private(set) var place: RedisAddress?
 
   var onMove: () -> Void {
     get { watch.onChange }
@@ -31,6 +32,7 @@ final class SentinelTransport: RedisTransport {
     let search = watch.locate(within: timeout) { [self] result in
       switch result {
       case .success(let address):
+        place = address
         let left = max(.milliseconds(1), end - loop.now)
         attempt.cancel = reach(address).open(timeout: left, completion: completion)
       case .failure(let error): completion(.failure(error))
