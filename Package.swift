@@ -123,10 +123,18 @@ let sources: [Target] = [
     ]),
   app(
     "Upstreams", ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"], settings: dataPath),
+  app("Logging", ["Bytes", "Files", "Telemetry", "Time"], settings: dataPath),
+  app(
+    "FlagControl",
+    [
+      "Configuration", "Logging", "Bytes", "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets",
+      "Files", "Processes", "RedisLog",
+    ], settings: dataPath),
   app(
     "Gateway",
     [
-      "Configuration", "Upstreams", "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs",
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags",
+      "Telemetry", "Streams", "Runs",
       "Loop",
       "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
@@ -143,7 +151,8 @@ let sources: [Target] = [
   program(
     "fermata",
     [
-      "CBuild", "CEpoll", "Configuration", "Gateway", "Harness", "Flags", "Files", "JSON", "Time", "Loop", "Sockets",
+      "CBuild", "CEpoll", "Configuration", "FlagControl", "Gateway", "Harness", "Flags", "Files", "JSON", "Time",
+      "Loop", "Sockets",
       "TLS", "Processes",
       "Bytes", "HTTP", "Streams", "HTTP2",
       "FermataClientCore", "Matrix",
@@ -183,6 +192,13 @@ let testing: [Target] = [
     ["Configuration", "Flags", "Harness", "HTTP", "JSON", "Loop", "Streams", "TLS", "Telemetry", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests(
+    "FlagControlTests",
+    [
+      "FlagControl", "Configuration", "Logging", "Files", "Flags", "HTTP", "JSON", "Loop", "RunningGateway", "Streams",
+      "Telemetry",
+      "Time",
+    ]),
+  tests(
     "MatrixTests", ["fermata", "Matrix", "Files", "Harness", "JSON", "Processes", "Streams", "Time"],
     exclude: ["liar.py"]),
   tests("DemoTests", ["fermata", "Files", "Harness", "Processes", "TLS", "Time"]),
@@ -207,7 +223,8 @@ let running: [Target] = [
   tests(
     "GatewayTests",
     [
-      "Configuration", "Upstreams", "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP", "JSON", "Loop", "Runs",
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP",
+      "JSON", "Loop", "Runs",
       "SSE", "Streams",
       "Telemetry",
       "Time", "StoreConformance", "EventSamples",
@@ -245,7 +262,9 @@ let fuzzers: [Target] =
 /// of their tests.
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
 let aboveUnits: Set = [
-  "Configuration", "ConfigurationTests", "Upstreams", "Gateway", "Matrix", "fermata", "MatrixTests", "DemoTests",
+  "Configuration", "ConfigurationTests", "Upstreams", "Logging", "FlagControl", "FlagControlTests",
+  "Gateway", "Matrix",
+  "fermata", "MatrixTests", "DemoTests",
   "FlagsCommandTests",
 ]
 let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]

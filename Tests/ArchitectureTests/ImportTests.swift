@@ -33,11 +33,18 @@ struct ImportTests {
       "RedisLog",
     ],
     "Upstreams": ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"],
-    "Gateway": core.union(system).union(["Configuration", "Upstreams", "Synchronization"]),
+    "Logging": ["Bytes", "Files", "Telemetry", "Time"],
+    "FlagControl": [
+      "Configuration", "Logging", "Bytes", "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets",
+      "Files", "Processes", "RedisLog",
+    ],
+    "Gateway": core.union(system).union([
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Synchronization",
+    ]),
     "Harness": core.union(system).union(["Synchronization"]),
     "Matrix": ["Harness", "Streams", "Flags", "JSON", "Time"],
     "fermata": core.union(system).union([
-      "Configuration", "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "CEpoll", "Glibc",
+      "Configuration", "FlagControl", "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "CEpoll", "Glibc",
       "Synchronization",
     ]),
 
@@ -48,7 +55,9 @@ struct ImportTests {
 
   private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs"]
   private static let system: Set = ["Loop", "Sockets", "Files", "Processes", "TLS", "HTTP2", "RedisLog"]
-  private static let app: Set = ["Configuration", "Upstreams", "Gateway", "Harness", "Matrix", "fermata"]
+  private static let app: Set = [
+    "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Harness", "Matrix", "fermata",
+  ]
 
   @Test func `a source file imports what the row of its module allows`() throws {
     let tree = try SourceTree("Sources")

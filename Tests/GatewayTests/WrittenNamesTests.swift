@@ -8,9 +8,10 @@ import Testing
   }
 
   private static func gatewaySource() throws -> String {
-    let folder = "Sources/App/Gateway"
-    let files = try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
-    return try files.map { try text("\(folder)/\($0)") }.joined()
+    try ["Gateway", "FlagControl"].map { "Sources/App/\($0)" }.flatMap { folder in
+      try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
+        .map { try text("\(folder)/\($0)") }
+    }.joined()
   }
 
   @Test func `the operators' page has every metric and every log line, and no other`() throws {

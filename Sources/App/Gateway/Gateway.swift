@@ -1,8 +1,10 @@
 import Bytes
 package import Configuration
 package import Files
+import FlagControl
 import Flags
 import HTTP
+import Logging
 package import Loop
 import Processes
 import RedisLog

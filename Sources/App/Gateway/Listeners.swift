@@ -1,4 +1,5 @@
 import Configuration
+import Logging
 import Loop
 import Processes
 import Sockets

@@ -1,6 +1,7 @@
 import Bytes
 import Configuration
 import HTTP
+package import Logging
 package import Loop
 import Processes
 import SSE

@@ -1,5 +1,7 @@
 package import Configuration
+package import FlagControl
 package import HTTP
+import Logging
 import Loop
 package import Sockets
 import Streams
@@ -34,7 +36,7 @@ package final class Worker {
     self.peers = peers
     let books = StreamBooks(context, flags: flags, identitySeed: hub.identitySeed)
     let tails = ShadowTails(context)
-    decider = ModeDecider(flags, context: context)
+    decider = ModeDecider(flags, loop: context.loop)
     // The runs and the clients ask each other questions that only the worker can pass on.
     let links = WorkerLinks()
     let runs = RunRoster(

@@ -1,6 +1,8 @@
 import Configuration
 import Files
+import FlagControl
 import Flags
+import Logging
 import Loop
 import Processes
 import Sockets

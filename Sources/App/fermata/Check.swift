@@ -1,4 +1,5 @@
 import Configuration
+import FlagControl
 import Gateway
 import Loop
 import Time

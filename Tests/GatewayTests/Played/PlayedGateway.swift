@@ -1,9 +1,11 @@
 import Configuration
 import Files
+import FlagControl
 import Flags
 import Gateway
 import Glibc
 import HTTP
+import Logging
 import Loop
 import Sockets
 import Streams

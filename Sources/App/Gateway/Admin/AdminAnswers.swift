@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import FlagControl
 import Flags
 import HTTP
 import JSON

@@ -1,4 +1,5 @@
 import Bytes
+import FlagControl
 import Flags
 import HTTP
 import JSON

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import FlagControl
 import JSON
 import Loop
 import Runs

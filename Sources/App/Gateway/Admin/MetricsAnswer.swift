@@ -1,6 +1,7 @@
 import Bytes
 import Configuration
 import Files
+import FlagControl
 import Flags
 import Loop
 import Processes

@@ -1,3 +1,4 @@
+import FlagControl
 package import Streams
 
 /// What a close is counted under.

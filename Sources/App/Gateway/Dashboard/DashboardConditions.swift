@@ -1,5 +1,6 @@
 import Configuration
 import Files
+import FlagControl
 import Flags
 import JSON
 import Loop

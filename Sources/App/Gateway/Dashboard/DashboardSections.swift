@@ -1,5 +1,6 @@
 import Configuration
 import Files
+import FlagControl
 import Flags
 import HTTP
 import JSON

@@ -1,6 +1,7 @@
 import Configuration
 import HTTP
 import JSON
+import Logging
 import Loop
 import SSE
 import Streams

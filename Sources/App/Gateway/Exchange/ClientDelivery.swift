@@ -1,4 +1,6 @@
 import Bytes
+import FlagControl
+import Logging
 import Loop
 import SSE
 import Streams

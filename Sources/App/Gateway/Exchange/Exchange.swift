@@ -1,6 +1,7 @@
 import Bytes
 import Configuration
 import HTTP
+import Logging
 import Loop
 import Runs
 import Sockets

@@ -1,7 +1,9 @@
 import Configuration
+import FlagControl
 import HTTP
 import Loop
 import Streams
+import Telemetry
 
 /// Opens event streams towards the clients of one loop: has their mode decided, sends their heads, enters them in the
 /// books.
@@ -21,7 +23,15 @@ final class StreamOpener {
 
   /// What the client of `request` gets if a stream is opened towards it. Evaluates the flag, and counts the result.
   func decide(_ request: RequestHead, _ route: Route, _ settings: LoopSettings) -> StreamOpening {
-    StreamOpening(request: request, route: route, settings: settings, decider: decider)
+    let opening = StreamOpening(request: request, route: route, settings: settings, decider: decider)
+    count(opening.decision)
+    return opening
+  }
+
+  private func count(_ decision: ModeDecision) {
+    let (shard, metrics) = (context.shard, context.metrics)
+    if decision.lacksKey { shard.increment(metrics.evaluationsWithoutKey) }
+    shard.increment(metrics.evaluations[decision.variant, decision.reason])
   }
 
   /// Sends the head of an event stream's response.

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import FlagControl
 import Flags
 import HTTP
 import SSE
@@ -12,7 +13,7 @@ import Time
 final class StreamOpening {
   let capability: Capability
   let mode: Mode
-  private let decision: ModeDecision
+  let decision: ModeDecision
   /// The revision of the flags that decided.
   private let flagVersion: String
   let prefersStreamEnd: Bool
@@ -30,7 +31,8 @@ final class StreamOpening {
     }
     prefersStreamEnd = prefers == true
     flagVersion = decider.flagVersion
-    decision = decider.decide(for: request, capability: capability, route: route, settings: settings)
+    decision = decider.decide(
+      for: request, capability: capability, on: route.settings, settings.configuration.identity)
     mode = Mode.decide(understandsStreamEnd: capability.understandsStreamEnd, variant: decision.variant)
     let lastID = mode == .graceful ? RunRequest.lastEventID(of: request) : nil
     backendID = lastID.flatMap { EventID(parsing: $0.span) == nil ? $0 : nil } ?? []
@@ -165,13 +167,5 @@ extension ResponseHead {
     var fields = Fields()
     fields.append(.contentType, literal: "text/event-stream; charset=utf-8")
     return ResponseHead(status: 200, fields: fields, framing: .chunked)
-  }
-}
-
-extension Fields {
-  /// The switch in the header `name`; `nil` when it is absent or says nothing.
-  func truth(named name: String) -> Bool? {
-    guard let value = first(named: name) else { return nil }
-    return CapabilityDetector.truth(value)
   }
 }

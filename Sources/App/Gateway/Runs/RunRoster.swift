@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Logging
 import Loop
 import Runs
 import SSE

@@ -1,3 +1,4 @@
+import Logging
 import Loop
 import Runs
 import Telemetry

@@ -1,4 +1,4 @@
-import Flags
+import FlagControl
 package import Streams
 package import Telemetry
 
@@ -6,29 +6,7 @@ extension Mode: MetricLabel {}
 extension Outcome: MetricLabel {}
 extension Capability.Source: MetricLabel {}
 extension ClosingMachine.Result: MetricLabel {}
-
-/// Why a client got its variant, in OpenFeature's words and one of our own.
-enum FlagReason: String, MetricLabel, CaseIterable {
-  case `static`
-  case `default`
-  case targetingMatch = "targeting_match"
-  case disabled
-  case error
-  /// The guard took the new closing back.
-  case guarded
-  /// An operator did, by `POST /kill`.
-  case killed
-
-  init(_ reason: Resolution.Reason) {
-    switch reason {
-    case .static: self = .static
-    case .default: self = .default
-    case .targetingMatch: self = .targetingMatch
-    case .disabled: self = .disabled
-    case .error: self = .error
-    }
-  }
-}
+extension FlagReason: MetricLabel {}
 
 /// Why a request got an answer of the gateway's own.
 package enum Refusal: String, MetricLabel, CaseIterable {

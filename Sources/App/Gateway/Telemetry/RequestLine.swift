@@ -1,5 +1,7 @@
 import Bytes
+import FlagControl
 import HTTP
+import Logging
 import Loop
 import SSE
 import Streams

@@ -1,5 +1,7 @@
+import FlagControl
 import Flags
 import HTTP
+import Logging
 import Loop
 import SSE
 import Streams

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import FlagControl
 import HTTP
 import Loop
 import Streams

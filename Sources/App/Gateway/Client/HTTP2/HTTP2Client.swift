@@ -2,6 +2,7 @@ import Bytes
 import Configuration
 import HTTP
 import HTTP2
+import Logging
 import Loop
 import Sockets
 import Streams

@@ -1,29 +1,30 @@
-import Configuration
-import Files
+package import Configuration
+package import Files
 import Flags
-import Loop
+package import Logging
+package import Loop
 import Streams
 import Telemetry
-import Time
+package import Time
 
 /// The flag file as it is read at run time: watched, read whole, checked strictly; what is wrong never takes effect.
 ///
 /// Lives on the main loop; `onChange` hands each accepted snapshot on.
-final class FlagStore {
-  struct LoadError: Error, CustomStringConvertible {
-    let description: String
+package final class FlagStore {
+  package struct LoadError: Error, CustomStringConvertible {
+    package let description: String
   }
 
-  private(set) var current: FlagSnapshot
+  package private(set) var current: FlagSnapshot
   /// What is wrong with the file as it is now; `nil` when `current` is what it says.
-  private(set) var fault: String?
+  package private(set) var fault: String?
   /// Since when the file is not what is in force.
-  private(set) var staleSince: WallTime?
-  private(set) var loads = 0
-  private(set) var failures = 0
-  var onChange: (FlagSnapshot) -> Void = { _ in }
+  package private(set) var staleSince: WallTime?
+  package private(set) var loads = 0
+  package private(set) var failures = 0
+  package var onChange: (FlagSnapshot) -> Void = { _ in }
 
-  let path: String?
+  package let path: String?
   private let loop: EventLoop
   private let log: WorkerLog
   private var watch: DirectoryWatch?
@@ -42,7 +43,7 @@ final class FlagStore {
   /// Until a file is tried again that could not be read just now.
   private static let retryInterval = Nanoseconds.milliseconds(200)
 
-  init(
+  package init(
     settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve
   ) throws(LoadError) {
     self.loop = loop
@@ -73,7 +74,7 @@ final class FlagStore {
   }
 
   /// Reads the file if it may have changed.
-  func reload() {
+  package func reload() {
     guard let path else { return }
     identity = try? FileStat(path)
     isUnread = false

@@ -1,77 +1,88 @@
-import Configuration
-import Files
-import Flags
-import JSON
-import Loop
+package import Configuration
+package import Files
+package import Flags
+package import JSON
+package import Logging
+package import Loop
 import Streams
 import Telemetry
-import Time
+package import Time
 
 /// Runs the guard: gathers what the workers counted, looks at it, and tells them when it takes the new closing back.
 ///
 /// Lives on the main loop. It never writes the flag file; what must survive a restart goes into a small file beside it.
-final class GuardKeeper {
+package final class GuardKeeper {
   /// What a worker answers.
-  struct Answer: Sendable {
-    var counts: CohortCounts
-    var sightings: [Sighting]
+  package struct Answer: Sendable {
+    package var counts: CohortCounts
+    package var sightings: [Sighting]
+
+    package init(counts: CohortCounts, sightings: [Sighting]) {
+      self.counts = counts
+      self.sightings = sightings
+    }
   }
 
-  private(set) var machine: GuardMachine
+  package private(set) var machine: GuardMachine
   /// What all workers have counted, of all flag files, and what they had when the flag file changed. What a worker still
   /// counts for an older file is left out.
   private var latest = CohortCounts()
   private var phaseStart = CohortCounts()
-  private(set) var trips = 0
+  package private(set) var trips = 0
   /// One comparison's metric and verdict.
-  struct Check: Hashable, Comparable {
-    let metric: String
-    let verdict: String
+  package struct Check: Hashable, Comparable {
+    package let metric: String
+    package let verdict: String
 
-    static func < (left: Check, right: Check) -> Bool {
+    package init(metric: String, verdict: String) {
+      self.metric = metric
+      self.verdict = verdict
+    }
+
+    package static func < (left: Check, right: Check) -> Bool {
       (left.metric, left.verdict) < (right.metric, right.verdict)
     }
   }
 
-  private(set) var checks: [Check: Int] = [:]
+  package private(set) var checks: [Check: Int] = [:]
   /// Told when `override` changes.
-  var onChange: (ClosingOverride) -> Void = { _ in }
+  package var onChange: (ClosingOverride) -> Void = { _ in }
   /// What is decided here, for those who share it.
-  enum Decision {
+  package enum Decision {
     /// `nil`: lifted.
     case kill(OperatorKill?)
     case trip(GuardMachine.Latch)
   }
 
   /// Told of what is decided here, not of what is taken over.
-  var onDecision: (Decision) -> Void = { _ in }
+  package var onDecision: (Decision) -> Void = { _ in }
   /// What other gateways have counted of the same file; added to what the workers have.
-  var others = GuardArms()
+  package var others = GuardArms()
   /// What the state file keeps for those who share decisions.
-  var shared = JSONValue.null
+  package var shared = JSONValue.null
   /// An operator's word, until it is lifted.
-  private(set) var kill: OperatorKill?
+  package private(set) var kill: OperatorKill?
   /// Why what must survive a restart can't be written; `nil` when it can, or when there is nowhere to write it.
-  private(set) var stateFault: String?
+  package private(set) var stateFault: String?
 
   private var retries = CohortCounts()
   private var finder = RetryFinder()
   private var lastLook: MonotonicTime
   /// Of the flag file in force.
-  private(set) var hash = ""
+  package private(set) var hash = ""
   /// The revisions that it acknowledges.
   private var acknowledged: [String] = []
   private var isFileKilled = false
   /// The other arm's sums when everybody came into the new one. What is added to them are streams that were open then.
   private var finalControl: GuardArm?
-  private(set) var isResting = false
-  let stateFile: String?
+  package private(set) var isResting = false
+  package let stateFile: String?
   private let configured: GuardPolicy
   private let loop: EventLoop
   private let log: WorkerLog
   private let reserve: DescriptorReserve
 
-  init(settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
+  package init(settings: FlagSettings, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
     self.reserve = reserve
     self.loop = loop
     self.log = log
@@ -103,19 +114,19 @@ final class GuardKeeper {
   }
 
   /// What holds whatever the file says.
-  var override: ClosingOverride {
+  package var override: ClosingOverride {
     ClosingOverride(isRolledBack: machine.effect == .rollback, kill: kill?.recall ?? .none)
   }
 
   /// What became of an operator's wish.
-  enum KillChange {
+  package enum KillChange {
     case done, alreadySo
     /// A kill for open streams too is in force, and a weaker one changes nothing about it.
     case harderStays
   }
 
   /// Takes the new closing back. A kill never weakens one that is in force.
-  func setKill(_ wanted: OperatorKill) -> KillChange {
+  package func setKill(_ wanted: OperatorKill) -> KillChange {
     if let kill, kill.isHard, !wanted.isHard {
       report(wanted, event: "kill_stays")
       return .harderStays
@@ -129,7 +140,7 @@ final class GuardKeeper {
   /// Lifts an operator's kill.
   ///
   /// - Parameter word: who lifts it, and why.
-  func liftKill(_ word: OperatorWord) -> KillChange {
+  package func liftKill(_ word: OperatorWord) -> KillChange {
     guard kill != nil else { return .alreadySo }
     lift(word)
     decided()
@@ -161,10 +172,10 @@ final class GuardKeeper {
   }
 
   /// How often the workers are asked: often enough to see who comes back, and to act when a look is due.
-  var gatherInterval: Nanoseconds { min(.seconds(1), machine.policy.interval) }
+  package var gatherInterval: Nanoseconds { min(.seconds(1), machine.policy.interval) }
 
   /// Another flag file is in force.
-  func flagsChanged(_ flags: FlagSet) {
+  package func flagsChanged(_ flags: FlagSet) {
     let key = FlagKey.streamClosing.description
     let rollout = try? Rollout(of: key, in: flags.document)
     let named = [rollout?.acknowledged ?? "", FlagEdit.acknowledged(key, in: flags.document)]
@@ -191,7 +202,7 @@ final class GuardKeeper {
   }
 
   /// Takes in the workers' answers, and looks when it is time.
-  func take(_ answers: [Answer]) {
+  package func take(_ answers: [Answer]) {
     var all = phaseStart
     for answer in answers where answer.counts.file == hash { all.add(answer.counts) }
     finder.take(answers.flatMap(\.sightings), into: &retries)
@@ -214,13 +225,13 @@ final class GuardKeeper {
   }
 
   /// The process is draining: what ends from now on is not judged, and nothing is taken back or saved.
-  func rest() {
+  package func rest() {
     isResting = true
     machine.rest()
   }
 
   /// For `/flags`: the machine's report, and who is not judged.
-  var report: JSONValue {
+  package var report: JSONValue {
     var report = machine.report
     let internalCompleted = latest.internalCompleted - phaseStart.internalCompleted
     report[path: ["phase", "internalCompleted"]] = JSONValue(internalCompleted)
@@ -268,7 +279,7 @@ final class GuardKeeper {
     }
   }
 
-  func save() {
+  package func save() {
     guard let stateFile else { return }
     let wasSaved = stateFault == nil
     var state = machine.json
@@ -294,7 +305,7 @@ final class GuardKeeper {
 /// What several gateways share.
 extension GuardKeeper {
   /// What this process alone has counted since the flag file came into force.
-  var ownPhase: GuardArms {
+  package var ownPhase: GuardArms {
     var arms = GuardArms(treated: latest.treated, control: latest.control)
     arms = arms - GuardArms(treated: phaseStart.treated, control: phaseStart.control)
     if finalControl != nil { arms.control = GuardArm() }
@@ -309,14 +320,14 @@ extension GuardKeeper {
   }
 
   /// Whether the flag file in force says that somebody knows of a trip.
-  func acknowledges(_ latch: GuardMachine.Latch) -> Bool {
+  package func acknowledges(_ latch: GuardMachine.Latch) -> Bool {
     acknowledged.contains(latch.revision) && hash != latch.hash
   }
 
   /// Takes over what an operator has told another gateway.
   ///
   /// - Returns: whether anything is different now.
-  func adopt(_ wanted: OperatorKill?) -> Bool {
+  package func adopt(_ wanted: OperatorKill?) -> Bool {
     guard wanted?.isHard != kill?.isHard else { return false }
     if let wanted { put(wanted, isOthers: true) } else { lift(nil) }
     return true
@@ -325,7 +336,7 @@ extension GuardKeeper {
   /// Takes over what another gateway's guard has taken back.
   ///
   /// - Returns: whether anything is different now.
-  func adopt(_ latch: GuardMachine.Latch) -> Bool {
+  package func adopt(_ latch: GuardMachine.Latch) -> Bool {
     let before = override
     guard machine.adopt(latch) else { return false }
     report(latch, event: "guard_adopted")

@@ -1,7 +1,8 @@
-import Configuration
+package import Configuration
 import Flags
-import JSON
-import Loop
+package import JSON
+package import Logging
+package import Loop
 import RedisLog
 import Sockets
 import Telemetry
@@ -11,7 +12,7 @@ import Time
 ///
 /// Lives on the main loop. Nothing waits for it: what is decided here is in force at once, and told to Redis when there
 /// is one.
-final class GuardShare {
+package final class GuardShare {
   /// How often Redis is asked although it has said nothing, and while its channel is not heard.
   private static let interval = Nanoseconds.seconds(1)
   private static let shortInterval = Nanoseconds.milliseconds(200)
@@ -43,12 +44,12 @@ final class GuardShare {
   private var hasToldConnection = false
 
   /// What other gateways have decided and was taken over here, by what it was.
-  private(set) var adopted: [String: Int] = [:]
+  package private(set) var adopted: [String: Int] = [:]
   /// Exchanges that did not come to their end.
-  private(set) var failures = 0
+  package private(set) var failures = 0
 
   /// `nil` where nothing is shared.
-  init?(_ configuration: Configuration, keeper: GuardKeeper, loop: EventLoop, log: WorkerLog) {
+  package init?(_ configuration: Configuration, keeper: GuardKeeper, loop: EventLoop, log: WorkerLog) {
     guard let wanted = configuration.guardRedis else { return nil }
     self.keeper = keeper
     self.loop = loop
@@ -59,7 +60,7 @@ final class GuardShare {
     latch = SharedWord(keeper.shared["latch"], inForce: keeper.machine.latch?.json)
   }
 
-  func start() {
+  package func start() {
     keeper.onDecision = { [unowned self] decision in
       switch decision {
       case .kill(let wanted): kill.set(wanted?.json.text() ?? "")
@@ -78,7 +79,7 @@ final class GuardShare {
   }
 
   /// Another configuration is in force.
-  func settingsChanged(_ configuration: Configuration) {
+  package func settingsChanged(_ configuration: Configuration) {
     guard let wanted = configuration.guardRedis, wanted.settings != store.settings else { return }
     guard store.settings.isSamePlace(as: wanted.settings), store.settings.prefix == wanted.settings.prefix else {
       store.close()
@@ -88,7 +89,7 @@ final class GuardShare {
     store.adopt(wanted.settings, tls: wanted.tls)
   }
 
-  func close() {
+  package func close() {
     timer?.cancel()
     store.close()
     keeper.onDecision = { _ in }
@@ -232,17 +233,17 @@ final class GuardShare {
   // MARK: - Telling
 
   /// Why nothing is shared now; `nil` when all is well, and before the first try is over.
-  var fault: String? {
+  package var fault: String? {
     if let absence = store.absence { return absence }
     return refusals.sorted { $0.key < $1.key }.first?.value
   }
 
   /// Whether what is decided here is known to all.
-  var isDone: Bool { store.isReady && kill.wish == nil && latch.wish == nil }
-  var isConnected: Bool { store.isReady && fault == nil }
+  package var isDone: Bool { store.isReady && kill.wish == nil && latch.wish == nil }
+  package var isConnected: Bool { store.isReady && fault == nil }
 
   /// For `/flags` and `/readyz`.
-  var standing: JSONValue {
+  package var standing: JSONValue {
     var object: JSONObject = [
       "redis": .string(store.settings.description),
       "status": .string(fault != nil ? "lost" : store.isReady ? "connected" : "connecting"),

@@ -1,5 +1,5 @@
+import FlagControl
 import Flags
-import Gateway
 import Streams
 import Testing
 import Time

@@ -1,20 +1,20 @@
-import Configuration
-import Files
+package import Files
 import JSON
-import Loop
+package import Logging
+package import Loop
 import Processes
-import Streams
+package import Streams
 import Telemetry
-import Time
+package import Time
 
 /// Keeps the census of all workers over the last days, and over restarts in a file beside the guard's.
 ///
 /// Lives on the main loop.
-final class CensusKeeper {
-  private(set) var census = Census()
-  private(set) var series = ClientSeries()
+package final class CensusKeeper {
+  package private(set) var census = Census()
+  package private(set) var series = ClientSeries()
   /// Of the hashes of identities. Kept with the census: the same client must count once before and after a restart.
-  let seed: UInt64
+  package let seed: UInt64
 
   private let file: String?
   private let loop: EventLoop
@@ -26,12 +26,12 @@ final class CensusKeeper {
   private var isResting = false
 
   /// How often workers are asked, and how often the file is written at most.
-  static let gatherInterval = Nanoseconds.seconds(10)
+  package static let gatherInterval = Nanoseconds.seconds(10)
   private static let saveInterval = Nanoseconds.seconds(60)
   private static let fileLimit = 8 << 20
 
   /// - Parameter guardState: the guard's file; `nil` where nothing can be kept.
-  init(beside guardState: String?, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
+  package init(beside guardState: String?, loop: EventLoop, log: WorkerLog, reserve: DescriptorReserve) {
     self.loop = loop
     self.log = log
     self.reserve = reserve
@@ -61,7 +61,7 @@ final class CensusKeeper {
   }
 
   /// Takes in what workers have counted since they were last asked.
-  func take(_ parts: [Census]) {
+  package func take(_ parts: [Census]) {
     census.forget(at: loop.wallTime())
     for part in parts where !part.isEmpty {
       census.add(part)
@@ -70,12 +70,12 @@ final class CensusKeeper {
     }
   }
 
-  func saveRegularly() {
+  package func saveRegularly() {
     if loop.readClock() - savedAt >= Self.saveInterval { save() }
   }
 
   /// Saves a last time: the file may be another process's from now on.
-  func rest() {
+  package func rest() {
     save()
     isResting = true
   }
@@ -99,30 +99,5 @@ final class CensusKeeper {
         line.field("reason", "\(error)")
       }
     }
-  }
-}
-
-extension Gateway {
-  /// Has the keeper take in what the workers have counted, then calls `completion`.
-  func gatherCensus(then completion: @escaping () -> Void) {
-    gather(
-      { $0.books.census.take() }, each: { [unowned self] in censusKeeper.take([$0]) },
-      then: { _ in completion() })
-  }
-
-  /// Who the clients are, for `/clients`.
-  var clientsDocument: JSONValue {
-    censusKeeper.census.report(readsTails: settings.configuration.shadow.readsTails, at: loop.wallTime())
-  }
-
-  func appendClientSeries(_ write: (_ samples: [(labels: [(String, String)], value: Double)]) -> Void) {
-    let samples = censusKeeper.series.counts.map { labels, count in
-      (
-        labels: [
-          ("product", labels.product.name), ("version", labels.product.version), ("mode", labels.mode.rawValue),
-        ], value: Double(count)
-      )
-    }
-    write(samples.sorted { left, right in left.labels.map(\.1).lexicographicallyPrecedes(right.labels.map(\.1)) })
   }
 }

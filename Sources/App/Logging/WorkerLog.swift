@@ -1,7 +1,7 @@
 import Bytes
 package import Files
 package import Telemetry
-import Time
+package import Time
 
 /// The log lines of one loop: gathered, and handed over once per tick or when enough have come together.
 package final class WorkerLog {
@@ -14,9 +14,9 @@ package final class WorkerLog {
   private var head = ByteBuffer()
   private var headTime = WallTime(milliseconds: .min)
   private var headLevel = LogLevel.info
-  var level: LogLevel
+  package var level: LogLevel
   /// How often an open stream leaves a line; zero for never.
-  var progress = Nanoseconds.zero
+  package var progress = Nanoseconds.zero
 
   package init(writer: LogWriter, level: LogLevel) {
     self.writer = writer
@@ -24,7 +24,7 @@ package final class WorkerLog {
   }
 
   /// Writes one line if `level` is wanted.
-  func write(
+  package func write(
     _ lineLevel: LogLevel, _ event: StaticString, at time: @autoclosure () -> WallTime,
     _ fields: (inout LogLine) -> Void
   ) {

@@ -1,17 +1,17 @@
 package import Configuration
 import Files
 package import Flags
-import Streams
+package import Streams
 package import Time
 
 /// What the flag said, and why.
-struct FlagDecision: Sendable {
-  let variant: Mode
-  let reason: FlagReason
+package struct FlagDecision: Sendable {
+  package let variant: Mode
+  package let reason: FlagReason
   /// Whether a fraction over clients' identities was asked.
-  let isByFraction: Bool
+  package let isByFraction: Bool
 
-  init(_ resolution: Resolution) {
+  package init(_ resolution: Resolution) {
     isByFraction = resolution.isByFraction
     // Anything that is no mode is legacy: the code's own default.
     variant = resolution.variant.flatMap(Mode.init(rawValue:)) ?? .legacy
@@ -24,11 +24,11 @@ package final class FlagSnapshot: Sendable {
   package let flagSet: FlagSet
   package let loadedAt: WallTime
   /// What everybody gets, when the flag has no rule that looks at the client.
-  let fixed: FlagDecision?
+  package let fixed: FlagDecision?
   /// The flag is DISABLED: the old closing for every new stream.
   package let isKilled: Bool
   /// What that means for the streams that are open.
-  let recall: Recall
+  package let recall: Recall
   /// The variant that a rollout introduces; without one, whatever is not legacy.
   private let introduced: Mode?
 
@@ -71,12 +71,12 @@ package final class FlagSnapshot: Sendable {
       + "(set flags.startWithout to start with everything at legacy; \"fermata flags lint\" tells more)"
   }
 
-  func decide(in context: EvaluationContext) -> FlagDecision {
+  package func decide(in context: EvaluationContext) -> FlagDecision {
     FlagDecision(flagSet.evaluate(.streamClosing, context))
   }
 
   /// Whether the guard judges a stream for which this was decided.
-  func standing(of decision: FlagDecision, isCapable: Bool, client: Int?) -> CohortStanding {
+  package func standing(of decision: FlagDecision, isCapable: Bool, client: Int?) -> CohortStanding {
     guard isCapable else { return .notCapable }
     guard let client else { return .withoutIdentity }
     let isTreated = introduced.map { decision.variant == $0 } ?? (decision.variant != .legacy)
@@ -85,7 +85,7 @@ package final class FlagSnapshot: Sendable {
   }
 
   /// Which client it is, as far as fractions go by it; `nil` for one without an identity.
-  func clientHash(of context: EvaluationContext) -> Int? {
+  package func clientHash(of context: EvaluationContext) -> Int? {
     context.targetingKey.flatMap { flagSet.clientHash(.streamClosing, targetingKey: $0) }.map(Int.init)
   }
 }

@@ -38,7 +38,7 @@ package enum CohortStanding: Sendable {
 
 extension Outcome {
   /// The operator, the gateway or another client ended the stream: that says nothing of the variant, in either arm.
-  var isCensored: Bool {
+  package var isCensored: Bool {
     switch self {
     case .draining, .cancelled, .replacedByNewStream: true
     default: false

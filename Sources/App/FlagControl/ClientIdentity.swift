@@ -1,13 +1,14 @@
 import Bytes
-import Configuration
-import Flags
-import HTTP
-import Streams
+package import Configuration
+package import Flags
+package import HTTP
+package import Streams
 
 /// What the flag's rules are told about a client.
-enum ClientIdentity {
-  static func context(
-    of request: borrowing RequestHead, capability: Capability, route: Route, settings: IdentitySettings, seconds: Int64
+package enum ClientIdentity {
+  package static func context(
+    of request: borrowing RequestHead, capability: Capability, on route: RouteSettings, _ settings: IdentitySettings,
+    seconds: Int64
   ) -> EvaluationContext {
     let product = product(of: request)
     var headers: [EvaluationContext.Header] = []
@@ -20,9 +21,9 @@ enum ClientIdentity {
     return EvaluationContext(
       targetingKey: key(of: request, settings), client: product?.name,
       version: product?.version ?? request.fields.string(.xClientVersion),
-      capability: capability.understandsStreamEnd ? "stream_end" : "none", route: route.settings.name,
+      capability: capability.understandsStreamEnd ? "stream_end" : "none", route: route.name,
       tenant: settings.tenantHeader.flatMap { fields.string(named: $0) }, isInternal: internalValue ?? false,
-      headers: headers, attributes: route.settings.flagAttributes, timestamp: Int(seconds))
+      headers: headers, attributes: route.flagAttributes, timestamp: Int(seconds))
   }
 
   /// The client's stable identity: what the operator named, else a hash of its credentials. Never its address: whole
@@ -35,7 +36,7 @@ enum ClientIdentity {
   }
 
   /// A keyed hash of the same identity, for counting clients; `nil` for one without an identity.
-  static func hash(of request: borrowing RequestHead, _ settings: IdentitySettings, seed: UInt64) -> UInt64? {
+  package static func hash(of request: borrowing RequestHead, _ settings: IdentitySettings, seed: UInt64) -> UInt64? {
     var hash = IdentityHash(seed: seed)
     if let name = name(of: request, settings) {
       hash.combine(name.utf8Span.span)
