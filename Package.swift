@@ -123,7 +123,7 @@ let sources: [Target] = [
     ]),
   app(
     "Upstreams", ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"], settings: dataPath),
-  app("Logging", ["Bytes", "Files", "Telemetry", "Time"], settings: dataPath),
+  app("Logging", ["Bytes", "Files", "JSON", "Telemetry", "Time"], settings: dataPath),
   app(
     "FlagControl",
     [
@@ -190,6 +190,7 @@ let testing: [Target] = [
   tests(
     "ConfigurationTests",
     ["Configuration", "Flags", "Harness", "HTTP", "JSON", "Loop", "Streams", "TLS", "Telemetry", "Time"]),
+  tests("LoggingTests", ["Logging", "Files", "RunningGateway", "Telemetry", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests(
     "FlagControlTests",
@@ -262,7 +263,7 @@ let fuzzers: [Target] =
 /// of their tests.
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
 let aboveUnits: Set = [
-  "Configuration", "ConfigurationTests", "Upstreams", "Logging", "FlagControl", "FlagControlTests",
+  "Configuration", "ConfigurationTests", "Upstreams", "Logging", "LoggingTests", "FlagControl", "FlagControlTests",
   "Gateway", "Matrix",
   "fermata", "MatrixTests", "DemoTests",
   "FlagsCommandTests",

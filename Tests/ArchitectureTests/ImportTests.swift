@@ -33,7 +33,7 @@ struct ImportTests {
       "RedisLog",
     ],
     "Upstreams": ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"],
-    "Logging": ["Bytes", "Files", "Telemetry", "Time"],
+    "Logging": ["Bytes", "Files", "JSON", "Telemetry", "Time"],
     "FlagControl": [
       "Configuration", "Logging", "Bytes", "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets",
       "Files", "Processes", "RedisLog",

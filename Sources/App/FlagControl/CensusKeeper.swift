@@ -52,7 +52,7 @@ package final class CensusKeeper {
     } catch FileError.notFound {
       return nil
     } catch {
-      log.write(.warning, "clients_not_restored", at: loop.wallTime()) { line in
+      log.write(.warning, .clientsNotRestored, at: loop.wallTime()) { line in
         line.field("file", file)
         line.field("reason", "\(error)")
       }
@@ -94,7 +94,7 @@ package final class CensusKeeper {
       // Tried again in a minute; told once.
       guard !isFaultKnown else { return }
       isFaultKnown = true
-      log.write(.error, "clients_not_saved", at: loop.wallTime()) { line in
+      log.write(.error, .clientsNotSaved, at: loop.wallTime()) { line in
         line.field("file", file)
         line.field("reason", "\(error)")
       }

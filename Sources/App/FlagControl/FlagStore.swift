@@ -86,7 +86,7 @@ package final class FlagStore {
       current = FlagSnapshot(set, loadedAt: loop.wallTime())
       loads += 1
       accepted()
-      log.write(.info, "flags_loaded", at: loop.wallTime()) { line in
+      log.write(.info, .flagsLoaded, at: loop.wallTime()) { line in
         line.field("version", current.version)
         line.field("hash", set.hash)
         line.field("warnings", set.warnings.count)
@@ -118,7 +118,7 @@ package final class FlagStore {
     guard lastBadHash != identity else { return }
     lastBadHash = identity
     failures += 1
-    log.write(.error, "flags_refused", at: loop.wallTime()) { line in
+    log.write(.error, .flagsRefused, at: loop.wallTime()) { line in
       line.field("file", path ?? "")
       line.field("reason", reason)
       line.field("inForce", current.version)

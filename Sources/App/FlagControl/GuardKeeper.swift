@@ -102,15 +102,15 @@ package final class GuardKeeper {
     guard let saved = saved.first else {
       // What it took back is forgotten; nobody should have to guess that.
       for path in settings.stateFiles where (try? FileStat(path)) != nil {
-        log.write(.error, "guard_state_unreadable", at: loop.wallTime()) { $0.field("file", path) }
+        log.write(.error, .guardStateUnreadable, at: loop.wallTime()) { $0.field("file", path) }
       }
       return
     }
     machine.restore(saved)
     kill = OperatorKill(saved["kill"])
     shared = saved["shared"] ?? .null
-    if let latch = machine.latch { report(latch, event: "guard_restored") }
-    if let kill { report(kill, event: "kill_restored") }
+    if let latch = machine.latch { report(latch, event: .guardRestored) }
+    if let kill { report(kill, event: .killRestored) }
   }
 
   /// What holds whatever the file says.
@@ -128,7 +128,7 @@ package final class GuardKeeper {
   /// Takes the new closing back. A kill never weakens one that is in force.
   package func setKill(_ wanted: OperatorKill) -> KillChange {
     if let kill, kill.isHard, !wanted.isHard {
-      report(wanted, event: "kill_stays")
+      report(wanted, event: .killStays)
       return .harderStays
     }
     guard wanted.isHard != kill?.isHard else { return .alreadySo }
@@ -154,14 +154,14 @@ package final class GuardKeeper {
 
   private func put(_ wanted: OperatorKill, isOthers: Bool = false) {
     kill = wanted
-    report(wanted, event: "killed", isOthers: isOthers)
+    report(wanted, event: .killed, isOthers: isOthers)
     onChange(override)
   }
 
   /// - Parameter word: `nil` when another gateway was asked, whose log has it.
   private func lift(_ word: OperatorWord?) {
     kill = nil
-    log.write(.warning, "kill_lifted", at: loop.wallTime()) { line in
+    log.write(.warning, .killLifted, at: loop.wallTime()) { line in
       if let word {
         line.field("actor", word.actor)
         line.field("reason", word.reason)
@@ -248,20 +248,20 @@ package final class GuardKeeper {
       switch transition {
       case .tripped(let latch):
         trips += 1
-        report(latch, event: "guard_tripped")
+        report(latch, event: .guardTripped)
         onDecision(.trip(latch))
         save()
       case .released(let revision):
-        log.write(.info, "guard_released", at: loop.wallTime()) { $0.field("revision", revision) }
+        log.write(.info, .guardReleased, at: loop.wallTime()) { $0.field("revision", revision) }
         save()
       case .verdict(let verdict):
-        log.write(.info, "guard_verdict", at: loop.wallTime()) { $0.field("verdict", verdict.rawValue) }
+        log.write(.info, .guardVerdict, at: loop.wallTime()) { $0.field("verdict", verdict.rawValue) }
       }
     }
     if override != before { onChange(override) }
   }
 
-  private func report(_ kill: OperatorKill, event: StaticString, isOthers: Bool = false) {
+  private func report(_ kill: OperatorKill, event: LogEvent, isOthers: Bool = false) {
     log.write(.error, event, at: loop.wallTime()) { line in
       line.field("actor", kill.actor)
       line.field("reason", kill.reason)
@@ -271,7 +271,7 @@ package final class GuardKeeper {
     }
   }
 
-  private func report(_ latch: GuardMachine.Latch, event: StaticString) {
+  private func report(_ latch: GuardMachine.Latch, event: LogEvent) {
     log.write(.error, event, at: loop.wallTime()) { line in
       line.field("effect", latch.effect.rawValue)
       line.field("revision", latch.revision)
@@ -294,7 +294,7 @@ package final class GuardKeeper {
       // Tried again with each look at the workers' counts; told once.
       stateFault = "\(error)"
       guard wasSaved else { return }
-      log.write(.error, "guard_state_not_saved", at: loop.wallTime()) { line in
+      log.write(.error, .guardStateNotSaved, at: loop.wallTime()) { line in
         line.field("file", stateFile)
         line.field("reason", "\(error)")
       }
@@ -339,7 +339,7 @@ extension GuardKeeper {
   package func adopt(_ latch: GuardMachine.Latch) -> Bool {
     let before = override
     guard machine.adopt(latch) else { return false }
-    report(latch, event: "guard_adopted")
+    report(latch, event: .guardAdopted)
     if override != before { onChange(override) }
     return true
   }

@@ -256,13 +256,13 @@ package final class GuardShare {
   private func tell() {
     let fault = fault
     if let fault, toldFault == nil {
-      log.write(.error, "guard_redis_lost", at: loop.wallTime()) { line in
+      log.write(.error, .guardRedisLost, at: loop.wallTime()) { line in
         line.field("redis", store.settings.description)
         line.field("reason", fault)
       }
     } else if fault == nil, store.isReady, toldFault != nil || !hasToldConnection {
       hasToldConnection = true
-      log.write(.info, "guard_redis_connected", at: loop.wallTime()) { line in
+      log.write(.info, .guardRedisConnected, at: loop.wallTime()) { line in
         line.field("redis", store.settings.description)
       }
     }

@@ -15,12 +15,12 @@ extension Gateway {
     } catch {
       guard certificates.fault != error.description else { return }
       certificates.fault = error.description
-      log.write(.error, "certificates_refused", at: loop.wallTime()) { $0.field("reason", error.description) }
+      log.write(.error, .certificatesRefused, at: loop.wallTime()) { $0.field("reason", error.description) }
       return
     }
     certificates.fault = nil
     putInForce(configuration)
-    log.write(.info, "certificates_loaded", at: loop.wallTime()) { line in
+    log.write(.info, .certificatesLoaded, at: loop.wallTime()) { line in
       line.field("files", configuration.certificateFiles.joined(separator: ", "))
     }
     warnOfCertificates()
@@ -29,7 +29,7 @@ extension Gateway {
   /// Logs which certificates are about to expire.
   func warnOfCertificates() {
     for warning in settings.configuration.certificateWarnings(at: loop.wallTime()) {
-      log.write(.warning, "certificate_expires", at: loop.wallTime()) { $0.field("reason", warning) }
+      log.write(.warning, .certificateExpires, at: loop.wallTime()) { $0.field("reason", warning) }
     }
   }
 

@@ -157,7 +157,7 @@ package final class Gateway {
     socketFiles = try Listeners.publish(sockets)
     selfCheck = SelfCheck(
       descriptors: OwnProcess.descriptors ?? 0, memory: OwnProcess.residentBytes ?? 0)
-    log.write(.info, "started", at: loop.wallTime()) { line in
+    log.write(.info, .started, at: loop.wallTime()) { line in
       line.field("listen", addresses[0].description)
       if addresses.count > 1 {
         line.field("listeners", addresses.dropFirst().map(\.description).joined(separator: ", "))
@@ -170,7 +170,7 @@ package final class Gateway {
       line.field("libevent", build.libevent)
     }
     for warning in Surroundings.descriptorWarnings(configuration) {
-      log.write(.warning, "few_descriptors", at: loop.wallTime()) { $0.field("reason", warning) }
+      log.write(.warning, .fewDescriptors, at: loop.wallTime()) { $0.field("reason", warning) }
     }
     log.flush()
     flushRegularly()
@@ -292,7 +292,7 @@ package final class Gateway {
   private func tellLostLines() {
     let dropped = logWriter.counts.dropped
     guard dropped > toldLost, logWriter.hasRoom else { return }
-    log.write(.warning, "log_lines_lost", at: loop.wallTime()) { $0.field("lines", dropped - toldLost) }
+    log.write(.warning, .logLinesLost, at: loop.wallTime()) { $0.field("lines", dropped - toldLost) }
     toldLost = dropped
   }
 
@@ -316,7 +316,7 @@ package final class Gateway {
   }
 
   private func tell(_ error: ConfigurationError) {
-    log.write(.error, "configuration_reload_failed", at: loop.wallTime()) { line in
+    log.write(.error, .configurationReloadFailed, at: loop.wallTime()) { line in
       line.field("reason", error.description)
     }
   }
@@ -338,7 +338,7 @@ package final class Gateway {
     log.level = inForce.log.level
     admin?.settings = inForce.admin
     configuredAt = loop.wallTime()
-    log.write(.info, "configuration_reloaded", at: loop.wallTime()) { line in
+    log.write(.info, .configurationReloaded, at: loop.wallTime()) { line in
       if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
     }
   }
@@ -357,7 +357,7 @@ package final class Gateway {
     isDraining = true
     let (delay, end) = (settings.configuration.drainDelay, settings.configuration.drainOfRuns)
     drainEnd = loop.readClock() + delay + end
-    log.write(.info, "draining", at: loop.wallTime()) { line in
+    log.write(.info, .draining, at: loop.wallTime()) { line in
       line.field("seconds", end.seconds)
       if delay > .zero { line.field("delaySeconds", delay.seconds) }
     }
@@ -429,7 +429,7 @@ package final class Gateway {
     reloadRetry?.cancel()
     adminRetry?.cancel()
     service?.close()
-    log.write(.info, "stopped", at: loop.wallTime()) { _ in }
+    log.write(.info, .stopped, at: loop.wallTime()) { _ in }
     log.flush()
     loop.stop()
   }

@@ -87,7 +87,7 @@ extension Gateway {
         throw StartError(
           description: "the admin listener can't start: \(admin.listen) is in use\(Listeners.holder(of: admin.listen))")
       }
-      log.write(.warning, "admin_waiting", at: loop.wallTime()) { line in
+      log.write(.warning, .adminWaiting, at: loop.wallTime()) { line in
         line.field("admin", admin.listen.description)
         line.field("reason", "in use\(Listeners.holder(of: admin.listen))")
       }
@@ -101,7 +101,7 @@ extension Gateway {
       do throws(SocketError) {
         try server.listen(at: admin.listen)
         adminAddress = server.localAddress
-        log.write(.info, "admin_started", at: loop.wallTime()) { $0.field("admin", admin.listen.description) }
+        log.write(.info, .adminStarted, at: loop.wallTime()) { $0.field("admin", admin.listen.description) }
       } catch {
         awaitAdminPort(admin)
       }

@@ -86,7 +86,7 @@ package final class LoopContext {
     shard.increment(metrics.refusals[refusal])
     routes.answered(status, by: .gateway, on: nil)
     let id = nextStreamID().description
-    log.write(status >= 500 ? .warning : .info, "request_done", at: loop.wallTime()) { line in
+    log.write(status >= 500 ? .warning : .info, .requestDone, at: loop.wallTime()) { line in
       line.field("requestId", word: id)
       if !client.isEmpty { line.field("client", word: client) }
       line.field("status", status)
@@ -103,7 +103,7 @@ package final class LoopContext {
   /// Logs that a time limit ended something that no other line reports.
   func limitPassed(_ limit: TimeLimit, route: String?, _ level: LogLevel = .info) {
     routes.passed(limit, on: route)
-    log.write(level, "limit_passed", at: loop.wallTime()) { line in
+    log.write(level, .limitPassed, at: loop.wallTime()) { line in
       line.field("limit", limit.rawValue)
       line.field("route", ifPresent: route)
     }

@@ -23,9 +23,9 @@ package final class WorkerLog {
     self.level = level
   }
 
-  /// Writes one line if `level` is wanted.
+  /// Writes one line if `level` is wanted. Debug builds stop where the line is not as the event's form says.
   package func write(
-    _ lineLevel: LogLevel, _ event: StaticString, at time: @autoclosure () -> WallTime,
+    _ lineLevel: LogLevel, _ event: LogEvent, at time: @autoclosure () -> WallTime,
     _ fields: (inout LogLine) -> Void
   ) {
     guard lineLevel >= level else { return }
@@ -39,9 +39,12 @@ package final class WorkerLog {
     // The line is written behind those that wait; nothing is copied.
     var gathered = ByteBuffer()
     swap(&gathered, &pending)
-    var line = LogLine(event, head: head, in: gathered)
+    let start = gathered.count
+    let form = event.form
+    var line = LogLine(form.name, head: head, in: gathered)
     fields(&line)
     pending = line.finish()
+    assert(form.fits(pending, from: start, lineLevel), "a line of \(event) is not as its form says")
     pendingCounts[lineLevel.rawValue] &+= 1
     if pending.count > Self.batch { flush() }
   }

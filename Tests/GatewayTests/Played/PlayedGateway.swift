@@ -43,7 +43,7 @@ final class PlayedGateway {
     let decoded = try Configuration(configuration)
     hub = other?.hub ?? RunHub(decoded, identitySeed: 1)
     peers = other?.peers ?? LoopPeers()
-    let log = WorkerLog(writer: Self.silence, level: .error)
+    let log = WorkerLog(writer: Self.silence, level: .debug)
     context = LoopContext(
       index: other.map { $0.context.index + 1 } ?? 0, loop: loop, metrics: other?.context.metrics ?? GatewayMetrics(),
       log: log, backends: backends)

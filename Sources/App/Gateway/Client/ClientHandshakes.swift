@@ -120,7 +120,7 @@ final class ClientHandshakes {
       context.shard.increment(handshakes[.done, TLSVersionLabel(connection.version), isResumed])
     case .failure(let error):
       context.shard.increment(handshakes[HandshakeResult(error), .none, .no])
-      context.log.write(.debug, "tls_handshake_failed", at: context.loop.wallTime()) { line in
+      context.log.write(.debug, .tlsHandshakeFailed, at: context.loop.wallTime()) { line in
         line.field("reason", error.description)
       }
     }

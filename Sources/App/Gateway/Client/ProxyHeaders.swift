@@ -77,7 +77,7 @@ final class ProxyHeaders {
 
   private func tell(_ result: ProxyHeaderResult, _ reason: String, of logged: String) {
     context.shard.increment(context.metrics.proxyHeaders[result])
-    context.log.write(.info, "proxy_header_refused", at: context.loop.wallTime()) { line in
+    context.log.write(.info, .proxyHeaderRefused, at: context.loop.wallTime()) { line in
       if !logged.isEmpty { line.field("client", word: logged) }
       line.field("reason", reason)
     }

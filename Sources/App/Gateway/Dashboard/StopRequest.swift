@@ -45,7 +45,7 @@ extension ClientRoster {
     }
     for exchange in found {
       exchange.record.stopper = name
-      context.log.write(.info, "stream_stopped", at: context.loop.wallTime()) { line in
+      context.log.write(.info, .streamStopped, at: context.loop.wallTime()) { line in
         line.field("streamId", id)
         line.field("closer", "operator")
         line.field("operator", name)

@@ -255,7 +255,7 @@ final class Dispatch: UpstreamRequest {
   }
 
   private func warnOfEncoding() {
-    context.log.write(.warning, "stream_encoded", at: context.loop.wallTime()) { line in
+    context.log.write(.warning, .streamEncoded, at: context.loop.wallTime()) { line in
       line.field("route", route.settings.name)
       line.field("reason", "the backend compressed an event stream though identity was asked for; it passes as it is")
     }

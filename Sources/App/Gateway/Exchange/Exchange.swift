@@ -317,7 +317,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   func noteAbandoned() {
-    context.log.write(.debug, "request_abandoned", at: context.loop.wallTime()) { line in
+    context.log.write(.debug, .requestAbandoned, at: context.loop.wallTime()) { line in
       line.field("route", routeName ?? "")
       line.field("milliseconds", Int((context.loop.now - openedAt).milliseconds))
     }
@@ -395,7 +395,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   private func refuseUpgrade(to name: String, _ route: Route) {
     // The client's own words: as much as a known name has, and not a whole head.
     let name = String(name.prefix(32))
-    context.log.write(.info, "upgrade_refused", at: context.loop.wallTime()) { line in
+    context.log.write(.info, .upgradeRefused, at: context.loop.wallTime()) { line in
       line.field("protocol", name)
       line.field("route", route.settings.name)
     }

@@ -28,7 +28,7 @@ extension RunEntry {
 
   func noteLoss(_ loss: RunAdmission.Loss) {
     context.shard.increment(context.metrics.redis.storeLosses)
-    context.log.write(.warning, "run_store_lost", at: context.loop.wallTime()) { line in
+    context.log.write(.warning, .runStoreLost, at: context.loop.wallTime()) { line in
       line.field("streamId") { loss.stream.write(to: &$0) }
       line.field("route", route.settings.name)
       line.field("reason", loss.fault?.reason ?? store?.fault ?? "")

@@ -232,23 +232,23 @@ package final class RunRoster: RunHost {
     guard run.isOwner else { return }
     if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
     context.shard.increment(context.metrics.runs[end.outcome])
-    note(.info, "run_ended", of: run, end)
+    note(.info, .runEnded, of: run, end)
     runLeft()
   }
 
   /// The run's events can't be stored or read.
   func noteStoreLoss(of run: LoggedRun) {
     context.shard.increment(context.metrics.redis.storeLosses)
-    note(.warning, "run_store_lost", of: run, because: run.storeFault)
+    note(.warning, .runStoreLost, of: run, because: run.storeFault)
   }
 
-  func noteStoreRecovery(of run: LoggedRun) { note(.info, "run_store_recovered", of: run) }
+  func noteStoreRecovery(of run: LoggedRun) { note(.info, .runStoreRecovered, of: run) }
 
   /// The run's end is where it belongs, or the run is forgotten.
   func runLeft() { somethingLeft() }
 
   private func note(
-    _ level: LogLevel, _ event: StaticString, of run: LoggedRun, _ end: EndRecord? = nil, because fault: String? = nil
+    _ level: LogLevel, _ event: LogEvent, of run: LoggedRun, _ end: EndRecord? = nil, because fault: String? = nil
   ) {
     context.log.write(level, event, at: context.loop.wallTime()) { line in
       line.field("streamId") { run.stream.write(to: &$0) }

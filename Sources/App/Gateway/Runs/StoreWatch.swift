@@ -35,7 +35,7 @@ final class StoreWatch {
     // The next try may fail for another reason, which is not worth a line.
     if isAway, wasAway { return }
     guard now != .unknown else { return }
-    context.log.write(isAway ? .error : .info, isAway ? "redis_lost" : "redis_connected", at: context.loop.wallTime()) {
+    context.log.write(isAway ? .error : .info, isAway ? .redisLost : .redisConnected, at: context.loop.wallTime()) {
       $0.field("worker", context.index)
       if let fault = now.fault { $0.field("reason", fault) }
     }

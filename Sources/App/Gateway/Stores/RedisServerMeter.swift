@@ -1,3 +1,4 @@
+import Logging
 import Loop
 import RedisLog
 import Runs
@@ -37,7 +38,7 @@ final class RedisServerMeter: RedisMeter {
     let wasDown = standing == .down
     become(.up)
     hub.note(nil, of: connection)
-    if wasDown { note(.info, "redis_connection_back") }
+    if wasDown { note(.info, .redisConnectionBack) }
   }
 
   func lost(_ reason: String, wasMade: Bool, waiting: RedisCommandKind?) {
@@ -46,7 +47,7 @@ final class RedisServerMeter: RedisMeter {
     // The next try may fail for another reason, which is not worth a line.
     guard standing != .down else { return }
     become(.down)
-    note(.warning, "redis_connection_lost", reason, waiting)
+    note(.warning, .redisConnectionLost, reason, waiting)
   }
 
   func answered(_ kind: RedisCommandKind, after time: Nanoseconds) {
@@ -69,7 +70,7 @@ final class RedisServerMeter: RedisMeter {
   }
 
   private func note(
-    _ level: LogLevel, _ event: StaticString, _ reason: String? = nil, _ waiting: RedisCommandKind? = nil
+    _ level: LogLevel, _ event: LogEvent, _ reason: String? = nil, _ waiting: RedisCommandKind? = nil
   ) {
     context.log.write(level, event, at: context.loop.wallTime()) {
       $0.field("worker", context.index)

@@ -31,7 +31,7 @@ final class AttemptLog {
     let key = Key(upstream: upstream, reason: fault.kind)
     guard throttle.admits(key, at: loop.now) else { return }
     let suppressed = throttle.takeSuppressed(key)
-    log.write(.warning, "attempt_failed", at: loop.wallTime()) { line in
+    log.write(.warning, .attemptFailed, at: loop.wallTime()) { line in
       line.field("route", route)
       line.field("upstream", upstream)
       line.field("requestId") { record.writeID(to: &$0) }
@@ -52,7 +52,7 @@ final class AttemptLog {
   func tell(at now: MonotonicTime, isLast: Bool = false) {
     guard !throttle.isEmpty else { return }
     for (key, suppressed) in throttle.takeDue(at: now, isLast: isLast) {
-      log.write(.warning, "attempt_failed", at: loop.wallTime()) { line in
+      log.write(.warning, .attemptFailed, at: loop.wallTime()) { line in
         line.field("upstream", key.upstream)
         line.field("reason", key.reason.rawValue)
         line.field("suppressed", suppressed)

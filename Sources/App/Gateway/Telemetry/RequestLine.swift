@@ -15,7 +15,7 @@ extension RequestRecord {
     guard !isWritten, status != 0 else { return }
     isWritten = true
     let level: LogLevel = status >= 500 || end.limit != nil ? .warning : .info
-    log.write(level, "request_done", at: time()) { line in
+    log.write(level, .requestDone, at: time()) { line in
       writeRequest(to: &line)
       line.field("closer", word: closer.rawValue)
       if let limit = end.limit { line.field("limit", word: limit.rawValue) }
@@ -39,7 +39,7 @@ extension RequestRecord {
     let limit = TimeLimit(endingOf: reason)
     let isWarning = outcome.isWorthAWarning || limit != nil || status >= 500
     let closer = outcome.closer(limit: limit, reason: reason, isStopped: stopper != nil)
-    log.write(isWarning ? .warning : .info, "request_done", at: loop.wallTime()) { line in
+    log.write(isWarning ? .warning : .info, .requestDone, at: loop.wallTime()) { line in
       writeRequest(to: &line)
       line.field("streamId") { stream.id.write(to: &$0) }
       writeRun(of: stream, to: &line)
@@ -60,7 +60,7 @@ extension RequestRecord {
 
   /// Writes the line `stream_progress` of an open stream.
   func writeProgress(of stream: ClientDelivery, to log: WorkerLog, _ loop: EventLoop) {
-    log.write(.info, "stream_progress", at: loop.wallTime()) { line in
+    log.write(.info, .streamProgress, at: loop.wallTime()) { line in
       line.field("requestId") { writeID(to: &$0) }
       line.field("streamId") { stream.id.write(to: &$0) }
       if let trace { line.field("traceId") { trace.write(to: &$0) } }

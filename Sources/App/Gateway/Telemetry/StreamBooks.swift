@@ -55,7 +55,7 @@ final class StreamBooks {
     shard.increment(metrics.identityStreams[stream.visitor.identity == nil ? .absent : .present])
     if stream.standing.cohort != nil { see(stream, left: nil) }
     shard.increment(metrics.streams[stream.mode, stream.capability.source])
-    log.write(.info, "stream_opened", at: loop.wallTime()) { line in
+    log.write(.info, .streamOpened, at: loop.wallTime()) { line in
       line.field("streamId") { stream.id.write(to: &$0) }
       line.field("route", route)
       line.field("method", word: request.method.name)

@@ -215,7 +215,7 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     statistics.ejected(health.counts.ejections - ejections)
     guard after != before || after != lastToldState else { return }
     let level: LogLevel = after == .available ? .info : .warning
-    context.log.write(level, "upstream_state", at: context.loop.wallTime()) { line in
+    context.log.write(level, .upstreamState, at: context.loop.wallTime()) { line in
       line.field("upstream", settings.name)
       line.field("from", (after == before ? lastToldState : before).rawValue)
       line.field("to", after.rawValue)

@@ -254,7 +254,7 @@ final class HTTP2Client: Client {
 
   private func noteFault(_ code: HTTP2ErrorCode) {
     context.shard.increment(context.metrics.http2Faults)
-    context.log.write(.info, "http2_ended", at: context.loop.wallTime()) { line in
+    context.log.write(.info, .http2Ended, at: context.loop.wallTime()) { line in
       line.field("reason", code.description)
       line.field("budget", session.budget)
     }
