@@ -46,30 +46,31 @@ private struct PortableCheck {
   }
 
   private mutating func operation(_ name: String, _ value: JSONValue, _ pointer: JSONPointer) -> StaticKind {
-    if name == "var" { return variable(value, pointer, needsDefault: false) }
+    let portability = RuleOperator.named(name)?.portability ?? .never
+    if case .variable = portability { return variable(value, pointer, needsDefault: false) }
     if name == "$ref" { return .unknown }
     guard case .array(let arguments) = value else {
       warn(pointer, "write the arguments of \"\(name)\" as a list")
       _ = kind(of: value, pointer)
       return .unknown
     }
-    switch name {
-    case "if": return conditional(arguments, pointer)
-    case "and", "or":
+    switch portability {
+    case .conditional: return conditional(arguments, pointer)
+    case .junction:
       if arguments.isEmpty { warn(pointer, "without arguments the engines differ") }
       _ = kinds(of: arguments, pointer)
       return .unknown
-    case "!", "!!": return negation(arguments, pointer)
-    case "==", "!=", "===", "!==": return equality(arguments, pointer)
-    case "<", "<=", ">", ">=": return order(name, arguments, pointer)
-    case "in": return containment(arguments, pointer)
-    case "cat": return concatenation(arguments, pointer)
-    case "+", "-", "*": return arithmetic(name, arguments, pointer)
-    case "sem_ver", "starts_with", "ends_with":
+    case .negation: return negation(arguments, pointer)
+    case .equality: return equality(arguments, pointer)
+    case .order: return order(name, arguments, pointer)
+    case .containment: return containment(arguments, pointer)
+    case .concatenation: return concatenation(arguments, pointer)
+    case .arithmetic: return arithmetic(name, arguments, pointer)
+    case .always:
       _ = kinds(of: arguments, pointer)
       return .boolean
-    case "fractional": return fractional(arguments, pointer)
-    default:
+    case .shares: return fractional(arguments, pointer)
+    case .never, .variable:
       warn(pointer, "\"\(name)\" differs between the engines")
       _ = kinds(of: arguments, pointer)
       return .unknown

@@ -24,18 +24,20 @@ struct TargetingSchema {
 
   private mutating func operation(_ name: String, _ value: JSONValue, _ pointer: JSONPointer) {
     if name == "$ref" { return reference(value, pointer) }
-    guard name != "?:", Rule.isOperator(name) else {
-      let names = Rule.Operator.allCases.map(\.rawValue) + ["var", "if", "and", "or", "map", "filter", "reduce", "all"]
+    let known = RuleOperator.named(name)
+    switch known?.arguments {
+    case .path: return variable(value, pointer)
+    case .paths: return missing(value, pointer)
+    case .shares: fractional(value, pointer)
+    case .versions: version(value, pointer)
+    case .affix: affix(value, pointer)
+    case .any: break
+    case .notInSchema: add(pointer, "\"\(name)\" exists in one engine only")
+    case .count(let allowed): count(value, allowed, pointer)
+    case .unknown, nil:
+      let names = RuleOperator.table.filter { if case .unknown = $0.arguments { false } else { true } }.map(\.name)
       let hint = Spelling.nearest(to: name, among: names).map { "; did you mean \"\($0)\"?" } ?? ""
       return add(pointer, "unknown operator \"\(name)\"\(hint)")
-    }
-    switch name {
-    case "var": return variable(value, pointer)
-    case "missing": return missing(value, pointer)
-    case "fractional": fractional(value, pointer)
-    case "sem_ver": version(value, pointer)
-    case "starts_with", "ends_with": affix(value, pointer)
-    default: count(name, value, pointer)
     }
     rule(value, pointer)
   }
@@ -68,19 +70,7 @@ struct TargetingSchema {
     }
   }
 
-  /// How many arguments an operator takes; nothing is said about those the schema leaves open.
-  private mutating func count(_ name: String, _ value: JSONValue, _ pointer: JSONPointer) {
-    let allowed: ClosedRange<Int>
-    switch name {
-    case "!", "!!": return
-    case "abs", "set", "contains_all", "contains_any", "contains_none":
-      return add(pointer, "\"\(name)\" exists in one engine only")
-    case "if", "and", "or", "+", "-", "max", "min", "merge", "cat": allowed = 1...RuleLimits.nodes
-    case "*": allowed = 2...RuleLimits.nodes
-    case "<", "<=", "substr": allowed = 2...3
-    case "reduce": allowed = 3...3
-    default: allowed = 2...2
-    }
+  private mutating func count(_ value: JSONValue, _ allowed: ClosedRange<Int>, _ pointer: JSONPointer) {
     guard case .array(let arguments) = value else { return add(pointer, "takes a list of arguments") }
     guard !allowed.contains(arguments.count) else { return }
     let words =

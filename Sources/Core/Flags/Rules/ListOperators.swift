@@ -38,20 +38,6 @@ enum ListOperators {
     }
   }
 
-  /// `[list, list]`: whether the first holds all, any or none of the second.
-  static func overlap(_ known: Rule.Operator, _ arguments: [JSONValue]) throws(RuleError) -> Bool {
-    guard arguments.count == 2, case (.array(let list), .array(let wanted)) = (arguments[0], arguments[1]) else {
-      throw .wrongArgument(known.rawValue)
-    }
-    // Both lists are bounded by the rule's size or the steps that built them, their product is not.
-    guard list.count * wanted.count <= RuleLimits.steps else { throw .tooManySteps }
-    switch known {
-    case .containsAll: return wanted.allSatisfy(list.contains)
-    case .containsAny: return wanted.contains(where: list.contains)
-    default: return !wanted.contains(where: list.contains)
-    }
-  }
-
   /// `[object, name, value]`: the object with that member.
   static func set(_ arguments: [JSONValue]) throws(RuleError) -> JSONValue {
     guard arguments.count >= 3, case .string(let name) = arguments[1] else { throw .wrongArgument("set") }

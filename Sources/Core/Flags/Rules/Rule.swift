@@ -27,7 +27,7 @@ package indirect enum Rule: Sendable {
   case fractional(FractionalRule)
   case iteration(Iteration, source: [JSONValue])
   /// Any other operator, applied to its evaluated arguments.
-  case call(Operator, Rule)
+  case call(Function, Rule)
   case invalid(RuleError)
 }
 
@@ -49,78 +49,32 @@ extension Rule {
     case map, filter, reduce, all, some, none
   }
 
-  /// Operators that take evaluated arguments.
-  package enum Operator: String, Sendable, CaseIterable {
-    case missing
-    case missingSome = "missing_some"
-    case not = "!"
-    case truthy = "!!"
-    case equal = "=="
-    case notEqual = "!="
-    case identical = "==="
-    case notIdentical = "!=="
-    case less = "<"
-    case lessOrEqual = "<="
-    case greater = ">"
-    case greaterOrEqual = ">="
-    case add = "+"
-    case subtract = "-"
-    case multiply = "*"
-    case divide = "/"
-    case remainder = "%"
-    case minimum = "min"
-    case maximum = "max"
-    case absolute = "abs"
-    case concatenate = "cat"
-    case substring = "substr"
-    case contains = "in"
-    case containsAll = "contains_all"
-    case containsAny = "contains_any"
-    case containsNone = "contains_none"
-    case merge
-    case set
-    case startsWith = "starts_with"
-    case endsWith = "ends_with"
-    case semanticVersion = "sem_ver"
-    case fractional
+  /// What an operator makes of its evaluated arguments.
+  package struct Function: Sendable {
+    typealias Body = @Sendable (inout RuleEvaluator, Call) throws(RuleError) -> JSONValue
+
+    let name: String
+    let body: Body
   }
 
-  /// Every name that a rule may call.
-  static func isOperator(_ name: String) -> Bool {
-    Operator(rawValue: name) != nil || Iteration(rawValue: name) != nil
-      || ["var", "if", "?:", "and", "or"].contains(name)
-  }
-}
+  /// A call of an operator with its evaluated arguments: a list, or one bare value.
+  struct Call {
+    let name: String
+    let arguments: JSONValue
 
-/// Why a rule has no result; the flag then answers PARSE_ERROR.
-package enum RuleError: Error, Equatable, Sendable, CustomStringConvertible {
-  case unknownOperator(String)
-  /// The operator got an argument that it cannot take.
-  case wrongArgument(String)
-  case notFinite
-  /// More than one rule may nest, hold or do; the limits are named in `RuleLimits`.
-  case tooDeep, tooLarge, tooManySteps
+    var wrongArgument: RuleError { .wrongArgument(name) }
 
-  package var description: String {
-    switch self {
-    case .unknownOperator(let name): "unknown operator \"\(name)\""
-    case .wrongArgument(let name): "\"\(name)\" cannot take these arguments"
-    case .notFinite: "the result is not a finite number"
-    case .tooDeep: "the rule is nested deeper than \(RuleLimits.depth) levels"
-    case .tooLarge: "the rule has more than \(RuleLimits.nodes) nodes"
-    case .tooManySteps: "the rule takes more than \(RuleLimits.steps) steps"
+    /// The arguments of an operator that takes no bare value.
+    var list: [JSONValue] {
+      get throws(RuleError) {
+        guard case .array(let values) = arguments else { throw wrongArgument }
+        return values
+      }
     }
-  }
-}
 
-/// What one rule may cost.
-package enum RuleLimits {
-  package static let depth = 64
-  package static let nodes = 10_000
-  /// Nodes visited and elements touched in one evaluation.
-  package static let steps = 100_000
-  /// Bytes of a computed string.
-  package static let textBytes = 65_536
+    /// The only argument, or the first.
+    var first: JSONValue { arguments.array?.first ?? arguments }
+  }
 }
 
 /// The path of a variable, split once.

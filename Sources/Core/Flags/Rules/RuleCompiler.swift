@@ -54,22 +54,23 @@ struct RuleCompiler {
   }
 
   private mutating func operation(_ name: String, _ source: JSONValue, depth: Int) throws(RuleError) -> Rule {
-    if name == "var" { return try variable(source, depth: depth) }
-    if let iteration = Rule.Iteration(rawValue: name) {
+    guard let known = RuleOperator.named(name) else {
+      // Compiled all the same: a limit that is broken is told whatever the operator is.
+      _ = try compile(source, depth: depth)
+      return .invalid(.unknownOperator(name))
+    }
+    switch known.evaluation {
+    case .variable: return try variable(source, depth: depth)
+    case .iteration(let iteration):
       try count(source, depth: depth)
       guard case .array(let parts) = source else { return .invalid(.wrongArgument(name)) }
       return .iteration(iteration, source: parts)
+    case .lazy(let make): return lazy(try compile(source, depth: depth), name, make)
+    case .strict(let body, let prepared):
+      let arguments = try compile(source, depth: depth)
+      let other = Self.elements(of: arguments).flatMap { prepared.rule($0, arguments) }
+      return other ?? .call(Rule.Function(name: name, body: body), arguments)
     }
-    // Compiled first in any case: a limit that is broken is told whatever the operator is.
-    let arguments = try compile(source, depth: depth)
-    switch name {
-    case "if", "?:": return lazy(arguments, name) { .conditional($0) }
-    case "and": return lazy(arguments, name) { .junction($0, until: false) }
-    case "or": return lazy(arguments, name) { .junction($0, until: true) }
-    default: break
-    }
-    guard let known = Rule.Operator(rawValue: name) else { return .invalid(.unknownOperator(name)) }
-    return Self.specialised(known, arguments) ?? .call(known, arguments)
   }
 
   /// Operators that choose which arguments they evaluate need them written as a list.
@@ -101,32 +102,18 @@ struct RuleCompiler {
     default: nil
     }
   }
+}
 
-  /// The form of an operator that needs no list of arguments at run time.
-  private static func specialised(_ known: Rule.Operator, _ arguments: Rule) -> Rule? {
-    guard let rules = elements(of: arguments) else { return nil }
-    switch (known, rules.count) {
-    case (.not, 1): return .truth(rules[0], negated: true)
-    case (.truthy, 1): return .truth(rules[0], negated: false)
-    case (.contains, 2): return containment(rules[0], rules[1])
-    case (.startsWith, 2): return .affix(rules[0], rules[1], atEnd: false)
-    case (.endsWith, 2): return .affix(rules[0], rules[1], atEnd: true)
-    case (.semanticVersion, 3): return version(rules)
-    case (.fractional, 1...): return FractionalRule(rules, arguments: arguments).map(Rule.fractional)
-    default:
-      guard rules.count == 2, let comparison = Rule.Comparison(rawValue: known.rawValue) else { return nil }
-      return .comparison(comparison, rules[0], rules[1])
-    }
-  }
-
-  private static func containment(_ needle: Rule, _ haystack: Rule) -> Rule {
+/// Forms of operators that need no list of arguments at run time.
+extension Rule {
+  static func containment(_ needle: Rule, _ haystack: Rule) -> Rule {
     guard case .literal(.array(let values)) = haystack else { return .contains(needle, in: haystack) }
     let strings = values.compactMap(\.string)
     guard strings.count == values.count else { return .contains(needle, in: haystack) }
     return .membership(needle, StringSet(strings), list: values)
   }
 
-  private static func version(_ rules: [Rule]) -> Rule? {
+  static func version(_ rules: [Rule]) -> Rule? {
     guard case .literal(.string(let symbol)) = rules[1], let comparison = SemanticComparison(rawValue: symbol) else {
       return nil
     }

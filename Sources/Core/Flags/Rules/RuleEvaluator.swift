@@ -60,7 +60,9 @@ package struct RuleEvaluator {
     case .versionLiteral(let left, let comparison, let right): return comparison.result(try evaluate(left), right)
     case .fractional(let rule): return try decide(rule)?.variant ?? .null
     case .iteration(let iteration, let source): return try iterate(iteration, source)
-    case .call(let known, let arguments): return try apply(known, to: try evaluate(arguments))
+    case .call(let function, let arguments):
+      let call = Rule.Call(name: function.name, arguments: try evaluate(arguments))
+      return try function.body(&self, call)
     case .invalid(let error): throw error
     }
   }

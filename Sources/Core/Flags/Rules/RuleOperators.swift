@@ -52,50 +52,9 @@ extension Rule.Comparison {
 }
 
 extension RuleEvaluator {
-  /// Applies an operator to its evaluated arguments: a list, or one bare value.
-  mutating func apply(_ known: Rule.Operator, to arguments: JSONValue) throws(RuleError) -> JSONValue {
-    let name = known.rawValue
-    switch known {
-    case .not, .truthy:
-      let first = arguments.array?.first ?? arguments
-      return .bool(Coercion.isTrue(first) == (known == .truthy))
-    case .missing:
-      if case .string = arguments { return try missing([arguments]) }
-      return try missing(try list(arguments, name))
-    case .missingSome: return try missingSome(try list(arguments, name))
-    case .add, .subtract, .multiply, .divide, .remainder, .minimum, .maximum, .absolute:
-      return try ArithmeticOperators.apply(known, to: arguments)
-    case .concatenate: return try TextOperators.concatenate(arguments)
-    case .substring: return try TextOperators.substring(try list(arguments, name))
-    case .contains:
-      let values = try list(arguments, name)
-      guard let needle = values.first else { throw .wrongArgument(name) }
-      return .bool(try ListOperators.contains(needle, in: values.count > 1 ? values[1] : .null))
-    case .containsAll, .containsAny, .containsNone:
-      return .bool(try ListOperators.overlap(known, try list(arguments, name)))
-    case .merge:
-      let merged = try ListOperators.merge(arguments)
-      try spend(merged.count)
-      return .array(merged)
-    case .set: return try ListOperators.set(try list(arguments, name))
-    case .startsWith, .endsWith:
-      guard let values = arguments.array, values.count == 2 else { return .null }
-      return TextOperators.hasAffix(values[0], values[1], atEnd: known == .endsWith)
-    case .semanticVersion:
-      guard let values = arguments.array, values.count == 3, case .string(let symbol) = values[1],
-        let comparison = SemanticComparison(rawValue: symbol)
-      else { return .null }
-      return comparison.result(values[0], values[2])
-    case .fractional: return try decide(arguments: arguments)?.variant ?? .null
-    default:
-      guard let comparison = Rule.Comparison(rawValue: name) else { throw .unknownOperator(name) }
-      return .bool(comparison.holds(try list(arguments, name)))
-    }
-  }
-
-  private func list(_ arguments: JSONValue, _ name: String) throws(RuleError) -> [JSONValue] {
-    guard case .array(let values) = arguments else { throw .wrongArgument(name) }
-    return values
+  func missing(_ call: Rule.Call) throws(RuleError) -> JSONValue {
+    if case .string = call.arguments { return try missing([call.arguments]) }
+    return try missing(try call.list)
   }
 
   private func missing(_ paths: [JSONValue]) throws(RuleError) -> JSONValue {
@@ -105,7 +64,7 @@ extension RuleEvaluator {
   }
 
   /// The missing paths unless as many as wanted are there.
-  private func missingSome(_ arguments: [JSONValue]) throws(RuleError) -> JSONValue {
+  func missingSome(_ arguments: [JSONValue]) throws(RuleError) -> JSONValue {
     guard arguments.count >= 2, case .array(let paths) = arguments[1] else { throw .wrongArgument("missing_some") }
     let wanted = try Coercion.arithmetic(arguments[0], for: "missing_some")
     guard case .array(let missing) = try missing(paths) else { return .array([]) }
@@ -113,40 +72,38 @@ extension RuleEvaluator {
   }
 }
 
-/// `+`, `-` and their kin.
-enum ArithmeticOperators {
-  static func apply(_ known: Rule.Operator, to arguments: JSONValue) throws(RuleError) -> JSONValue {
-    let name = known.rawValue
-    switch arguments {
-    case .array(let values):
-      var numbers: [Double] = []
-      for value in values { numbers.append(try Coercion.arithmetic(value, for: name)) }
-      return try finite(try fold(known, numbers))
-    case .string, .number:
-      // A bare value is one argument for these only.
-      guard known == .add || known == .absolute || known == .multiply else { throw .wrongArgument(name) }
-      return try finite(try fold(known, [try Coercion.arithmetic(arguments, for: name)]))
-    default: throw .wrongArgument(name)
+extension Rule.Call {
+  /// The arguments of an operator that compares two lists.
+  var pair: (list: [JSONValue], wanted: [JSONValue]) {
+    get throws(RuleError) {
+      let arguments = try list
+      guard arguments.count == 2, case (.array(let list), .array(let wanted)) = (arguments[0], arguments[1]) else {
+        throw wrongArgument
+      }
+      // Both lists are bounded by the rule's size or the steps that built them, their product is not.
+      guard list.count * wanted.count <= RuleLimits.steps else { throw .tooManySteps }
+      return (list, wanted)
     }
   }
+}
 
-  private static func fold(_ known: Rule.Operator, _ numbers: [Double]) throws(RuleError) -> Double? {
-    let rest = numbers.dropFirst()
-    switch known {
-    case .add: return numbers.reduce(0, +)
-    case .multiply: return numbers.reduce(1, *)
-    case .subtract:
-      guard let first = numbers.first else { return 0 }
-      return numbers.count == 1 ? -first : rest.reduce(first, -)
-    case .divide: return numbers.first.map { rest.reduce($0, /) } ?? 0
-    case .minimum: return numbers.min()
-    case .maximum: return numbers.max()
-    case .absolute:
-      guard let first = numbers.first else { throw .wrongArgument(known.rawValue) }
-      return abs(first)
-    default:
-      guard numbers.count >= 2 else { throw .wrongArgument(known.rawValue) }
-      return numbers[0].truncatingRemainder(dividingBy: numbers[1])
+/// `+`, `-` and their kin.
+enum ArithmeticOperators {
+  /// - Parameters:
+  ///   - takesBare: whether one value that is not in a list is an argument.
+  ///   - fold: what is made of the numbers; `nil` for null.
+  static func apply(
+    to call: Rule.Call, takesBare: Bool, _ fold: ([Double]) throws(RuleError) -> Double?
+  ) throws(RuleError) -> JSONValue {
+    switch call.arguments {
+    case .array(let values):
+      var numbers: [Double] = []
+      for value in values { numbers.append(try Coercion.arithmetic(value, for: call.name)) }
+      return try finite(try fold(numbers))
+    case .string, .number:
+      guard takesBare else { throw call.wrongArgument }
+      return try finite(try fold([try Coercion.arithmetic(call.arguments, for: call.name)]))
+    default: throw call.wrongArgument
     }
   }
 

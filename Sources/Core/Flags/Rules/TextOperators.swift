@@ -49,6 +49,12 @@ enum TextOperators {
     return Int(max(-1e9, min(1e9, number)))
   }
 
+  /// Of `[text, affix]`; null for anything else.
+  static func hasAffix(_ arguments: JSONValue, atEnd: Bool) -> JSONValue {
+    guard let values = arguments.array, values.count == 2 else { return .null }
+    return hasAffix(values[0], values[1], atEnd: atEnd)
+  }
+
   /// Null unless both are strings. By bytes: no case, no normalisation.
   static func hasAffix(_ text: JSONValue, _ affix: JSONValue, atEnd: Bool) -> JSONValue {
     guard case (.string(let text), .string(let affix)) = (text, affix) else { return .null }
