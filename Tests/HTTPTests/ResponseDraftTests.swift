@@ -116,15 +116,6 @@ import Testing
   @Test func `an interim head has no fields`() {
     #expect(written { HTTP1Head.writeInformational(100, into: &$0) } == "HTTP/1.1 100 Continue\r\n\r\n")
   }
-
-  @Test func `a request of the gateway's own is the last of its connection`() {
-    var fields = Fields()
-    fields.append(.accept, literal: "*/*")
-    var out = ByteBuffer()
-    HTTP1Head.writeLastRequest(.get, target: "/v1/health?deep", authority: "[::1]:80", fields: fields, into: &out)
-    #expect(
-      out.toArray() == wire("GET /v1/health?deep HTTP/1.1⏎Host: [::1]:80⏎Accept: */*⏎Connection: close⏎⏎"))
-  }
 }
 
 @Suite struct ErrorResponseTests {

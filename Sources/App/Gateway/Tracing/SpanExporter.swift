@@ -22,7 +22,7 @@ final class SpanExporter {
   private let room = UpstreamRoom(limit: 1) { false }
   private var machine: ExportMachine
   private var batch: [[UInt8]] = []
-  private var request: CollectorRequest?
+  private var question: BackendQuestion?
   private var timer: Timer?
   /// Called when all is sent, or can't be: the process ends.
   private var drained: (() -> Void)?
@@ -68,8 +68,8 @@ final class SpanExporter {
   func close() {
     drained = nil
     timer?.cancel()
-    request?.cancel()
-    request = nil
+    question?.cancel()
+    question = nil
   }
 
   private func look() {
@@ -81,7 +81,7 @@ final class SpanExporter {
       send()
     case .sendAgain: send()
     case .abandon:
-      request?.cancel()
+      question?.cancel()
       settle(machine.failed(at: now))
     }
     if !machine.isBusy, sink.waiting == 0, let drained = drained.take() { drained() }
@@ -90,15 +90,31 @@ final class SpanExporter {
   private func send() {
     var body = ByteBuffer()
     SpanBatch.write(batch, of: resource, version: version, to: &body)
-    let request = CollectorRequest(collector, headers: settings.headers, body: body.toArray()) {
-      [unowned self] answer in
-      self.request = nil
+    let question = BackendQuestion(request(with: body.toArray())) { [unowned self] head in
+      self.question = nil
       let now = loop.readClock()
       settle(
-        answer.map { machine.answered($0.status, retryAfter: $0.retryAfter, at: now) } ?? machine.failed(at: now))
+        head.map { machine.answered($0.status, retryAfter: Self.pause($0), at: now) } ?? machine.failed(at: now))
     }
-    self.request = request
-    request.begin(dialer, room)
+    self.question = question
+    question.begin { [collector, dialer, room] in UpstreamDial(collector, dialer: dialer, room: room, completion: $0) }
+  }
+
+  private func request(with body: [UInt8]) -> HTTP1Request {
+    var fields = Fields()
+    fields.append(.contentType, literal: "application/json")
+    fields.append(.userAgent, literal: "fermata")
+    fields.append(.contentLength, decimal: body.count)
+    for header in settings.headers { fields.set(header.name, header.value) }
+    return HTTP1Request(
+      .post, collector.url.basePath + "/v1/traces", authority: collector.url.authority, fields: fields, body: body,
+      isLast: true)
+  }
+
+  /// How long the collector wants to be left alone; a day at most.
+  private static func pause(_ head: ResponseHead) -> Nanoseconds? {
+    let fields = head.fields
+    return fields.string(.retryAfter).flatMap { Int($0) }.map { .seconds(min(max(0, $0), 86_400)) }
   }
 
   private func settle(_ fate: ExportMachine.Fate) {
@@ -109,84 +125,5 @@ final class SpanExporter {
     }
     batch = []
     if drained != nil { look() }
-  }
-}
-
-/// One request to a collector, and its answer's head.
-private final class CollectorRequest: ConnectionHandler {
-  typealias Answer = (status: Int, retryAfter: Nanoseconds?)
-
-  private let collector: UpstreamSettings
-  private let headers: [HeaderSetting]
-  private let body: [UInt8]
-  private var completion: ((Answer?) -> Void)?
-  private var dial: UpstreamDial?
-  private var connection: (any Connection)?
-  private var parser = ResponseHeadParser()
-
-  /// - Parameter completion: called once, with `nil` when there was no answer; not at all after `cancel()`.
-  init(
-    _ collector: UpstreamSettings, headers: [HeaderSetting], body: [UInt8], completion: @escaping (Answer?) -> Void
-  ) {
-    self.collector = collector
-    self.headers = headers
-    self.body = body
-    self.completion = completion
-  }
-
-  func begin(_ dialer: Dialer, _ room: UpstreamRoom) {
-    dial = UpstreamDial(collector, dialer: dialer, room: room) { [self] result in
-      dial = nil
-      switch result {
-      case .success(let connection): ask(connection)
-      case .failure: finish(nil)
-      }
-    }
-  }
-
-  private func ask(_ connection: any Connection) {
-    guard completion != nil else { return connection.close() }
-    self.connection = connection
-    connection.handler = self
-    var fields = Fields()
-    fields.append(.contentType, literal: "application/json")
-    fields.append(.userAgent, literal: "fermata")
-    fields.append(.contentLength, decimal: body.count)
-    for header in headers { fields.set(header.name, header.value) }
-    var request = ByteBuffer()
-    HTTP1Head.writeLastRequest(
-      .post, target: collector.url.basePath + "/v1/traces", authority: collector.url.authority, fields: fields,
-      into: &request)
-    request.append(body)
-    connection.write(request.span)
-    connection.startReading()
-  }
-
-  func connectionReceived(_ input: InputBuffer) {
-    do {
-      guard case .complete(let head, _) = try parser.parse(input.bytes) else { return }
-      let fields = head.fields
-      let seconds = fields.string(.retryAfter).flatMap { Int($0) }
-      finish((head.status, seconds.map { Nanoseconds.seconds(min(max(0, $0), 86_400)) }))
-    } catch {
-      finish(nil)
-    }
-  }
-
-  func connectionDrained() {}
-  func connectionEnded(_ end: ConnectionEnd) { finish(nil) }
-
-  private func finish(_ answer: Answer?) {
-    let completion = completion.take()
-    cancel()
-    completion?(answer)
-  }
-
-  func cancel() {
-    completion = nil
-    dial?.cancel()
-    dial = nil
-    connection?.close()
-    connection = nil
   }
 }

@@ -85,10 +85,8 @@ final class TailSession {
     let target = plan.url.dropFirst(options.origin.count)
     if isHTTP2 { return ask(plan, method, String(target), fields, over: connection) }
     var request = ByteBuffer()
-    request.append("\(method.name) \(target) HTTP/1.1\r\n")
-    fields.write(into: &request)
-    request.append("\r\n")
-    if plan.isOriginal { request.append(options.body) }
+    HTTP1Request(method, String(target), fields: fields, body: plan.isOriginal ? options.body : [])
+      .write(into: &request)
     let response = TailResponse(plan.exchange, connection: connection, method: method, session: self)
     self.response = response
     request.withSpan { connection.write($0) }

@@ -46,24 +46,6 @@ package enum HTTP1Head {
     buffer.append(reason)
     buffer.append("\r\n")
   }
-
-  /// Appends the head of a request of the gateway's own, which has no body and is the last on its connection.
-  ///
-  /// - Parameters:
-  ///   - target: in origin form; must be valid (RFC 9112, 3.2).
-  ///   - authority: for `Host`.
-  package static func writeLastRequest(
-    _ method: Method, target: String, authority: String, fields: borrowing Fields, into buffer: inout ByteBuffer
-  ) {
-    buffer.append(method.name)
-    buffer.append(.space)
-    buffer.append(target)
-    buffer.append(" HTTP/1.1\r\nHost: ")
-    buffer.append(authority)
-    buffer.append("\r\n")
-    fields.write(into: &buffer)
-    buffer.append("Connection: close\r\n\r\n")
-  }
 }
 
 extension BodyFraming {
