@@ -1,16 +1,13 @@
 import HTTP
 import JSON
-import Streams
+package import Streams
 import Time
 
 extension HealthPolicy {
   /// Reads the members of `health`; `check: false` switches an inherited one off.
   mutating func read(_ reader: JSONReader) {
-    failures = reader.int("failures", in: 0...1000, default: failures)
-    ejection = reader.duration("ejection", in: .milliseconds(10)...Nanoseconds.seconds(86_400)) ?? ejection
-    ejectionMax = reader.duration("ejectionMax", in: .milliseconds(10)...Nanoseconds.seconds(86_400)) ?? ejectionMax
+    Self.settings.read(reader, into: &self)
     if ejectionMax < ejection { reader.fault("ejectionMax", "must not be less than \"ejection\"") }
-    slowStart = reader.duration("slowStart", default: slowStart)
     failureStatuses = reader.statuses("failureStatuses") ?? failureStatuses
     coolDownStatuses = reader.statuses("coolDownStatuses") ?? coolDownStatuses
     clientStatuses = reader.statuses("clientStatuses") ?? clientStatuses
@@ -23,35 +20,37 @@ extension HealthPolicy {
     }
   }
 
+  package static let settings: [Setting<HealthPolicy>] = [
+    .number("failures", \.failures, in: 0...1000),
+    .time("ejection", \.ejection, in: .milliseconds(10)...Nanoseconds.seconds(86_400)),
+    .time("ejectionMax", \.ejectionMax, in: .milliseconds(10)...Nanoseconds.seconds(86_400)),
+    .time("slowStart", \.slowStart),
+  ]
+
   var document: JSONValue {
-    [
-      "failures": JSONValue(failures), "ejection": .string(ejection.text), "ejectionMax": .string(ejectionMax.text),
-      "slowStart": .string(slowStart.text), "failureStatuses": failureStatuses.document,
-      "coolDownStatuses": coolDownStatuses.document, "clientStatuses": clientStatuses.document,
-      "check": check?.document ?? false,
+    let others: [JSONObject.Member] = [
+      .init(name: "failureStatuses", value: failureStatuses.document),
+      .init(name: "coolDownStatuses", value: coolDownStatuses.document),
+      .init(name: "clientStatuses", value: clientStatuses.document),
+      .init(name: "check", value: check.map(HealthCheckPolicy.settings.document) ?? false),
     ]
+    return .object(JSONObject(Self.settings.members(of: self) + others))
   }
 }
 
 extension HealthCheckPolicy {
-  fileprivate mutating func read(_ reader: JSONReader) {
-    path =
-      reader.read("path", expected: "a path such as \"/health\"") { value in
-        value.string.flatMap { text in Target(text)?.form == .origin ? text : nil }
-      } ?? path
-    interval = reader.duration("interval", in: .milliseconds(100)...Nanoseconds.seconds(86_400)) ?? interval
-    timeout = reader.duration("timeout", in: .milliseconds(10)...Nanoseconds.seconds(300)) ?? timeout
-    healthyAfter = reader.int("healthyAfter", in: 1...100, default: healthyAfter)
-    unhealthyAfter = reader.int("unhealthyAfter", in: 1...100, default: unhealthyAfter)
-    status =
-      reader.read("status", expected: "a status such as 200, or a range such as \"200-299\"", StatusSet.range) ?? status
-  }
+  fileprivate mutating func read(_ reader: JSONReader) { Self.settings.read(reader, into: &self) }
 
-  fileprivate var document: JSONValue {
-    [
-      "path": .string(path), "interval": .string(interval.text), "timeout": .string(timeout.text),
-      "healthyAfter": JSONValue(healthyAfter), "unhealthyAfter": JSONValue(unhealthyAfter),
-      "status": .string("\(status.lowerBound)-\(status.upperBound)"),
-    ]
-  }
+  package static let settings: [Setting<HealthCheckPolicy>] = [
+    .value(
+      "path", \.path, expected: "a path such as \"/health\"",
+      { value in value.string.flatMap { Target($0)?.form == .origin ? $0 : nil } }, document: { .string($0) }),
+    .time("interval", \.interval, in: .milliseconds(100)...Nanoseconds.seconds(86_400)),
+    .time("timeout", \.timeout, in: .milliseconds(10)...Nanoseconds.seconds(300)),
+    .number("healthyAfter", \.healthyAfter, in: 1...100),
+    .number("unhealthyAfter", \.unhealthyAfter, in: 1...100),
+    .value(
+      "status", \.status, expected: "a status such as 200, or a range such as \"200-299\"",
+      { StatusSet.range($0) }, document: { .string("\($0.lowerBound)-\($0.upperBound)") }),
+  ]
 }

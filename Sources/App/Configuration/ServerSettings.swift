@@ -219,19 +219,23 @@ package struct LimitSettings: Sendable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
-    head.requestLine = reader.byteSize("requestLine", in: 256...65_536) ?? head.requestLine
-    head.head = reader.byteSize("head", in: 1024...1 << 20) ?? head.head
-    head.fields = reader.int("fields", in: 8...1000, default: head.fields)
-    headTimeout = reader.duration("headTimeout", default: headTimeout)
-    keepAliveTimeout = reader.duration("keepAliveTimeout", default: keepAliveTimeout)
-    bodyTimeout = reader.duration("bodyTimeout", default: bodyTimeout)
-    stallTimeout = reader.duration("stallTimeout", default: stallTimeout)
-    tunnelIdle = reader.duration("tunnelIdle", default: tunnelIdle)
-    requestsPerConnection = reader.int("requestsPerConnection", in: 1...1_000_000_000, default: requestsPerConnection)
-    connections = reader.int("connections", in: 0...1_000_000, default: connections)
-    upstreamConnections = reader.int("upstreamConnections", in: 0...1_000_000, default: upstreamConnections)
-    bodies = reader.byteSize("bodies", in: 1 << 16...1 << 44) ?? bodies
+    Self.settings.read(reader, into: &self)
   }
+
+  package static let settings: [Setting<LimitSettings>] = [
+    .bytes("requestLine", \.head.requestLine, in: 256...65_536),
+    .bytes("head", \.head.head, in: 1024...1 << 20),
+    .number("fields", \.head.fields, in: 8...1000),
+    .time("headTimeout", \.headTimeout),
+    .time("keepAliveTimeout", \.keepAliveTimeout),
+    .time("bodyTimeout", \.bodyTimeout),
+    .time("stallTimeout", \.stallTimeout),
+    .time("tunnelIdle", \.tunnelIdle),
+    .number("requestsPerConnection", \.requestsPerConnection, in: 1...1_000_000_000),
+    .number("connections", \.connections, in: 0...1_000_000),
+    .number("upstreamConnections", \.upstreamConnections, in: 0...1_000_000),
+    .bytes("bodies", \.bodies, in: 1 << 16...1 << 44),
+  ]
 }
 
 extension JSONReader {

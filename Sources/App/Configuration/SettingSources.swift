@@ -1,6 +1,7 @@
 import Files
 import JSON
 import Processes
+import Streams
 
 /// Why there is no configuration: each mistake on a line of its own.
 package struct ConfigurationError: Error, CustomStringConvertible, Sendable {
@@ -20,7 +21,15 @@ package struct SettingSources: Sendable {
   private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
 
   /// The scalar settings that a variable may give; arrays and routes are for the file.
-  package static let paths = [
+  package static let paths: [String] = [
+    server, LimitSettings.settings.paths(in: "limits"), runs, StreamSettings.reading.paths(in: "stream"),
+    StreamSettings.treatment.paths(in: "stream"), Watchdogs.settings.paths(in: "stream"),
+    WaterfallPolicy.settings.paths(in: "defaults"), ["defaults.replayLimit"],
+    TimeoutSettings.settings.paths(in: "defaults.timeouts"), HealthPolicy.settings.paths(in: "defaults.health"),
+    HealthCheckPolicy.settings.paths(in: "defaults.health.check"),
+  ].flatMap { $0 }
+
+  private static let server = [
     "listen", "socketMode", "http2", "redirect", "proxyProtocol", "tls.cert", "tls.key", "tls.clientCertificates",
     "tls.clientRoots", "tls.clientChain",
     "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
@@ -37,10 +46,10 @@ package struct SettingSources: Sendable {
     "capability.header", "identity.certificate", "identity.header", "identity.cookie", "identity.query",
     "identity.tenantHeader",
     "identity.internalHeader", "shadow.tail",
-    "limits.requestLine", "limits.head", "limits.fields", "limits.headTimeout",
-    "limits.keepAliveTimeout", "limits.bodyTimeout", "limits.stallTimeout", "limits.tunnelIdle",
-    "limits.requestsPerConnection",
-    "limits.connections", "limits.upstreamConnections", "limits.bodies", "runs.memory", "runs.unread",
+  ]
+
+  private static let runs = [
+    "runs.memory", "runs.unread",
     "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal", "runs.principalHeader",
     "runs.principalCertificate", "runs.drain",
     "runs.streamPath", "runs.runPath", "runs.readPath",
@@ -50,17 +59,6 @@ package struct SettingSources: Sendable {
     "runs.redis.readiness",
     "runs.redis.tls.roots", "runs.redis.tls.verify", "runs.redis.tls.serverName", "runs.redis.tls.certificate",
     "runs.redis.tls.key",
-    "stream.dialect", "stream.keepaliveInLegacy",
-    "stream.retry", "stream.numberEvents",
-    "stream.eventLimit", "stream.shieldLimit", "stream.highWater", "stream.lowWater", "stream.onHalfClose",
-    "stream.firstToken", "stream.idle", "stream.keepalive", "stream.total", "stream.clientStall", "stream.linger",
-    "defaults.gate", "defaults.budget", "defaults.answerBudget", "defaults.commitAfter", "defaults.commitInLegacy",
-    "defaults.preambleLimit", "defaults.replayLimit", "defaults.timeouts.connect", "defaults.timeouts.head",
-    "defaults.timeouts.answer", "defaults.timeouts.firstEvent", "defaults.timeouts.firstToken",
-    "defaults.health.failures", "defaults.health.ejection", "defaults.health.ejectionMax",
-    "defaults.health.slowStart", "defaults.health.check.path", "defaults.health.check.interval",
-    "defaults.health.check.timeout", "defaults.health.check.healthyAfter",
-    "defaults.health.check.unhealthyAfter", "defaults.health.check.status",
   ]
 
   /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.

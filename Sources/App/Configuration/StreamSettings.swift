@@ -35,19 +35,27 @@ package struct StreamSettings: Sendable {
   init(_ reader: JSONReader?, defaults: StreamSettings) {
     self = defaults
     guard let reader else { return }
-    dialect = reader.choice("dialect") ?? dialect
+    Self.reading.read(reader, into: &self)
     completionEvents = reader.strings("completionEvents") ?? completionEvents
-    keepaliveInLegacy = reader.bool("keepaliveInLegacy", default: keepaliveInLegacy)
-    retry = reader.duration("retry") ?? retry
-    numbersEvents = reader.bool("numberEvents", default: numbersEvents)
-    eventLimit = reader.byteSize("eventLimit", in: 1024...1 << 30) ?? eventLimit
-    shieldLimit = reader.byteSize("shieldLimit", in: 1024...1 << 30) ?? shieldLimit
-    highWater = reader.byteSize("highWater", in: 4096...1 << 30) ?? highWater
-    lowWater = reader.byteSize("lowWater", in: 0...1 << 30) ?? lowWater
+    Self.treatment.read(reader, into: &self)
     if lowWater >= highWater { reader.fault("lowWater", "must be less than \"highWater\" (\(highWater))") }
-    onHalfClose = reader.choice("onHalfClose") ?? onHalfClose
     watchdogs.read(reader)
   }
+
+  /// How what comes is understood.
+  package static let reading: [Setting<StreamSettings>] = [.choice("dialect", \.dialect)]
+
+  /// What clients get of it.
+  package static let treatment: [Setting<StreamSettings>] = [
+    .switched("keepaliveInLegacy", \.keepaliveInLegacy),
+    .time("retry", \.retry, absent: .null),
+    .switched("numberEvents", \.numbersEvents),
+    .bytes("eventLimit", \.eventLimit, in: 1024...1 << 30),
+    .bytes("shieldLimit", \.shieldLimit, in: 1024...1 << 30),
+    .bytes("highWater", \.highWater, in: 4096...1 << 30),
+    .bytes("lowWater", \.lowWater, in: 0...1 << 30),
+    .choice("onHalfClose", \.onHalfClose),
+  ]
 
   /// The legacy shadow keeps this much of an event that comes in pieces: enough to see what it is.
   package static let shadowLimit = 4096
@@ -56,14 +64,18 @@ package struct StreamSettings: Sendable {
 extension Watchdogs {
   /// A duration of 0 switches a watchdog off.
   mutating func read(_ reader: JSONReader) {
-    firstToken = reader.duration("firstToken", default: firstToken)
+    Self.settings.read(reader, into: &self)
     if reader.has("firstToken") { firstTokenInLegacy = firstToken }
-    idle = reader.duration("idle", default: idle)
-    keepalive = reader.duration("keepalive", default: keepalive)
-    total = reader.duration("total", default: total)
-    clientStall = reader.duration("clientStall", default: clientStall)
-    linger = reader.duration("linger", default: linger)
   }
+
+  package static let settings: [Setting<Watchdogs>] = [
+    .time("firstToken", \.firstToken),
+    .time("idle", \.idle),
+    .time("keepalive", \.keepalive),
+    .time("total", \.total),
+    .time("clientStall", \.clientStall),
+    .time("linger", \.linger),
+  ]
 }
 
 extension StreamSettings {

@@ -35,26 +35,12 @@ extension Configuration {
     object["identity"] = identity.document
     object["shadow"] = shadow.document
     object["trustedProxies"] = .array(trustedProxies.map { .string($0.description) })
-    object["limits"] = limits.document
+    object["limits"] = LimitSettings.settings.document(of: limits)
     object["runs"] = runs.document
     object["upstreams"] = .object(
       JSONObject(upstreams.map { upstream in JSONObject.Member(name: upstream.name, value: upstream.document) }))
     object["routes"] = .array(routes.map(\.document))
     return object
-  }
-}
-
-extension LimitSettings {
-  fileprivate var document: JSONValue {
-    [
-      "requestLine": JSONValue(head.requestLine), "head": JSONValue(head.head), "fields": JSONValue(head.fields),
-      "headTimeout": .string(headTimeout.text), "keepAliveTimeout": .string(keepAliveTimeout.text),
-      "bodyTimeout": .string(bodyTimeout.text), "stallTimeout": .string(stallTimeout.text),
-      "tunnelIdle": .string(tunnelIdle.text),
-
-      "requestsPerConnection": JSONValue(requestsPerConnection), "connections": JSONValue(connections),
-      "upstreamConnections": JSONValue(upstreamConnections), "bodies": JSONValue(bodies),
-    ]
   }
 }
 
@@ -94,16 +80,10 @@ extension RouteSettings {
 
 extension StreamSettings {
   fileprivate var document: JSONValue {
-    [
-      "dialect": .string(dialect.rawValue), "completionEvents": .array(completionEvents.map { .string($0) }),
-      "firstToken": .string(watchdogs.firstToken.text), "idle": .string(watchdogs.idle.text),
-      "keepalive": .string(watchdogs.keepalive.text), "total": .string(watchdogs.total.text),
-      "clientStall": .string(watchdogs.clientStall.text), "linger": .string(watchdogs.linger.text),
-      "keepaliveInLegacy": .bool(keepaliveInLegacy), "retry": retry.map { .string($0.text) } ?? .null,
-      "numberEvents": .bool(numbersEvents), "eventLimit": JSONValue(eventLimit),
-      "shieldLimit": JSONValue(shieldLimit), "highWater": JSONValue(highWater), "lowWater": JSONValue(lowWater),
-      "onHalfClose": .string(onHalfClose.rawValue),
-    ]
+    let watchdogs = Watchdogs.settings.members(of: watchdogs)
+    let names = JSONObject.Member(name: "completionEvents", value: .array(completionEvents.map { .string($0) }))
+    return .object(
+      JSONObject(Self.reading.members(of: self) + [names] + watchdogs + Self.treatment.members(of: self)))
   }
 }
 

@@ -30,23 +30,22 @@ extension JSONReader {
 extension WaterfallPolicy {
   /// Reads `gate`, `budget`, `answerBudget`, `commitAfter`, `commitInLegacy`, `preambleLimit`, `retry` and `timeouts`.
   mutating func read(_ reader: JSONReader) {
-    gate = reader.choice("gate") ?? gate
-    budget = reader.duration("budget", default: budget)
-    answerBudget = reader.duration("answerBudget", default: answerBudget)
-    commitAfter = reader.duration("commitAfter", default: commitAfter)
-    commitsInLegacy = reader.bool("commitInLegacy", default: commitsInLegacy)
-    preambleLimit = reader.byteSize("preambleLimit", in: 1024...16 << 20) ?? preambleLimit
+    Self.settings.read(reader, into: &self)
     if let inner = reader.nested("retry") { retry.read(inner) }
     timeouts = TimeoutSettings(reader.nested("timeouts")).resolved(over: timeouts)
   }
 
+  package static let settings: [Setting<WaterfallPolicy>] = [
+    .choice("gate", \.gate),
+    .time("budget", \.budget),
+    .time("answerBudget", \.answerBudget),
+    .time("commitAfter", \.commitAfter),
+    .switched("commitInLegacy", \.commitsInLegacy),
+    .bytes("preambleLimit", \.preambleLimit, in: 1024...16 << 20),
+  ]
+
   var members: [JSONObject.Member] {
-    [
-      .init(name: "gate", value: .string(gate.rawValue)), .init(name: "budget", value: .string(budget.text)),
-      .init(name: "answerBudget", value: .string(answerBudget.text)),
-      .init(name: "commitAfter", value: .string(commitAfter.text)),
-      .init(name: "commitInLegacy", value: .bool(commitsInLegacy)),
-      .init(name: "preambleLimit", value: JSONValue(preambleLimit)),
+    Self.settings.members(of: self) + [
       .init(name: "retry", value: retry.document),
       .init(name: "timeouts", value: TimeoutSettings(timeouts).document),
     ]
@@ -73,13 +72,17 @@ package struct TimeoutSettings: Sendable, Equatable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
-    // A connection that is never given up would never be tried elsewhere.
-    connect = reader.duration("connect", in: .milliseconds(10)...Nanoseconds.seconds(300))
-    head = reader.duration("head")
-    answer = reader.duration("answer")
-    firstEvent = reader.duration("firstEvent")
-    firstToken = reader.duration("firstToken")
+    Self.settings.read(reader, into: &self)
   }
+
+  package static let settings: [Setting<TimeoutSettings>] = [
+    // A connection that is never given up would never be tried elsewhere.
+    .time("connect", \.connect, in: .milliseconds(10)...Nanoseconds.seconds(300)),
+    .time("head", \.head),
+    .time("answer", \.answer),
+    .time("firstEvent", \.firstEvent),
+    .time("firstToken", \.firstToken),
+  ]
 
   package func resolved(over defaults: AttemptTimeouts) -> AttemptTimeouts {
     var result = defaults
@@ -91,13 +94,5 @@ package struct TimeoutSettings: Sendable, Equatable {
     return result
   }
 
-  var document: JSONValue {
-    var object = JSONObject()
-    object["connect"] = connect.map { .string($0.text) }
-    object["head"] = head.map { .string($0.text) }
-    object["answer"] = answer.map { .string($0.text) }
-    object["firstEvent"] = firstEvent.map { .string($0.text) }
-    object["firstToken"] = firstToken.map { .string($0.text) }
-    return .object(object)
-  }
+  var document: JSONValue { Self.settings.document(of: self) }
 }
