@@ -26,7 +26,7 @@ import Time
     rows("defaults.health", HealthPolicy.settings), rows("defaults.health.check", HealthCheckPolicy.settings),
   ].flatMap { $0 }
 
-  /// What the configuration says of a value: the faults of that path.
+  /// What the configuration says of a value by itself: the faults of that path but those that name another setting.
   private static func faults(_ row: Row, _ value: JSONValue) throws -> [String] {
     let text = """
       { upstreams: { b: { url: "http://backend" } }, routes: [{ name: "chat", path: "/*", upstreams: "b" }] }
@@ -37,7 +37,7 @@ import Time
       _ = try Configuration(decoding: document)
       return []
     } catch {
-      return error.faults.filter { $0.path == row.path }.map(\.message)
+      return error.faults.filter { $0.path == row.path }.map(\.message).filter { !$0.hasPrefix("must ") }
     }
   }
 

@@ -39,13 +39,15 @@ package final class ModeDecider {
   package func adopt(_ flags: FlagSnapshot) { self.flags = flags }
   package func adopt(_ override: ClosingOverride) { self.override = override }
 
-  /// Evaluates the flag for a request on a route, with what the configuration says of clients' identities.
+  /// Evaluates the flag for a request on a route, with what the configuration says of clients' identities. Both are large,
+  /// and are only asked for where the flag has a rule: to copy them would be felt in each stream.
   package func decide(
-    for request: borrowing RequestHead, capability: Capability, on route: RouteSettings, _ identity: IdentitySettings
+    for request: borrowing RequestHead, capability: Capability, on route: @autoclosure () -> RouteSettings,
+    _ identity: @autoclosure () -> IdentitySettings
   ) -> ModeDecision {
     if let fixed = flags.fixed { return decision(fixed, client: nil, .noFraction) }
     let client = ClientIdentity.context(
-      of: request, capability: capability, on: route, identity, seconds: loop.wallTime().milliseconds / 1000)
+      of: request, capability: capability, on: route(), identity(), seconds: loop.wallTime().milliseconds / 1000)
     let given = flags.decide(in: client)
     let hash = flags.clientHash(of: client)
     // What was taken back is no longer what the fraction gave.
