@@ -33,7 +33,8 @@ import Time
       return RedisClient(loop: test.loop, dialer: test.dialer, settings: settings)
     }
     defer { for store in stores { store.close() } }
-    let trial = StoreTrial(stores[0], stores[1], abandonFirst: { stores[0].close() }) { condition in
+    let abandon = { stores[0].close() }
+    let trial = StoreTrial(stores[0], stores[1], abandonFirst: abandon) { condition in
       var isSo = false
       test.run(
         until: {

@@ -9,7 +9,8 @@ import Testing
     let loop = try EventLoop()
     defer { loop.abandonMembers() }
     let stores = [PlayedStore(truth, loop: loop), PlayedStore(truth, loop: loop)]
-    let trial = StoreTrial(stores[0], stores[1], abandonFirst: { truth.abandon() }) { condition in
+    let abandon = { truth.abandon() }
+    let trial = StoreTrial(stores[0], stores[1], abandonFirst: abandon) { condition in
       for _ in 0..<2000 where !condition() { loop.turn() }
       return condition()
     }
