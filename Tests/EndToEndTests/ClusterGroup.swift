@@ -50,17 +50,6 @@ struct ClusterGroup: Sendable {
     for server in [target, source] { try server.cli("CLUSTER", "SETSLOT", "\(slot)", "NODE", to) }
   }
 
-  /// Gives all slots of a server, which must have no keys, to another.
-  func moveAll(from source: RedisProcess, to target: RedisProcess) throws {
-    let index = servers.firstIndex { $0 === source } ?? 0
-    let (first, last) = (index * Self.slots / 3, (index + 1) * Self.slots / 3 - 1)
-    let keys = try source.cli("FLUSHALL")
-    #expect(keys == "OK")
-    for server in servers { try server.cli("CLUSTER", "DELSLOTSRANGE", "\(first)", "\(last)") }
-    try target.cli("CLUSTER", "ADDSLOTSRANGE", "\(first)", "\(last)")
-    try target.cli("CLUSTER", "BUMPEPOCH")
-  }
-
   /// Some slots of a server that have keys of runs.
   func occupied(_ server: RedisProcess) throws -> [Int] {
     let keys = try server.cli("KEYS", "ai:run:*:events").split(separator: "\n")

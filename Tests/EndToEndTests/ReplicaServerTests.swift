@@ -89,24 +89,5 @@ extension EndToEnd {
         #expect(after.value("fermata_redis_errors_total", ["error": "OOM"]) == errors(full))
       }
     }
-
-    @Test func `a server that leaves the cluster is missing no longer`() async throws {
-      let cluster = try await ClusterGroup()
-      defer { cluster.kill() }
-      let (leaver, heir) = (cluster.servers[2], cluster.servers[1])
-      try await Replicas.with(setup(cluster.servers[0]), cluster.servers[0]) { replicas in
-        let gateway = replicas.world.gateway
-        #expect(await eventually { await loops(gateway, "up", leaver) == 2 })
-        try cluster.moveAll(from: leaver, to: heir)
-        leaver.kill()
-        let hasLeft = await eventually(within: .seconds(30)) {
-          let (up, down) = (await loops(gateway, "up", leaver), await loops(gateway, "down", leaver))
-          return up == 0 && down == 0
-        }
-        #expect(hasLeft)
-        #expect(await standing(gateway, of: leaver) == nil)
-        #expect(await standing(gateway, of: heir)?["status"]?.string == "connected")
-      }
-    }
   }
 }

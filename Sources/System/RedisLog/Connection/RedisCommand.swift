@@ -27,13 +27,14 @@ package final class RedisCommand {
   }
 
   package func append(_ argument: StaticString) {
-    if count == 0 { kind = RedisCommandKind(of: argument) }
+    if count == 0 { kind = RedisCommandKind(of: argument.description) }
     begin(argument.utf8CodeUnitCount)
     text.append(argument)
     text.append("\r\n")
   }
 
   package func append(_ argument: String) {
+    if count == 0 { kind = RedisCommandKind(of: argument) }
     begin(argument.utf8.count)
     text.append(argument)
     text.append("\r\n")

@@ -27,7 +27,7 @@ package enum RedisCommandKind: String, CaseIterable, Sendable {
     "XREAD": .wait, "PUBLISH": .publish,
   ]
 
-  init(of name: StaticString) { self = Self.kinds[name.description] ?? .control }
+  init(of name: String) { self = Self.kinds[name] ?? .control }
 }
 
 /// Counts what happens to one connection with one server. Called from the loop.
