@@ -13,6 +13,7 @@ package final class RedisClient {
   let owners: OwnerWatch
   private var madeFollower: RedisFollower?
   private var madeChannels: RedisChannels?
+  private var madeNews: ShardChannels?
   private var madeCancelWatch: CancelWatch?
   private var madeClientStreams: ClientStreams?
   private var madeStatusBoard: StatusBoard?
@@ -29,6 +30,7 @@ package final class RedisClient {
       RedisUse.commands.rawValue, dialer: dialer, settings: settings, tls: tls, meters: meters)
     store = RunRecords(redis: connections.commands, settings: settings)
     owners = OwnerWatch(store: store)
+    connections.cluster?.toldUnheard = { [weak store] in store?.tellUnheard($0) }
   }
 
   /// Connections that it has, or tries to have.
@@ -39,7 +41,7 @@ package final class RedisClient {
     if let madeFollower { return madeFollower }
     // Of a cluster no command may name keys of several slots: there each run is read for itself.
     let blocking = settings.cluster == nil ? connections.make(.blocking) : nil
-    let follower = RedisFollower(store: store, blocking: blocking, channels: channels, owners: owners)
+    let follower = RedisFollower(store: store, blocking: blocking, channels: news, owners: owners)
     madeFollower = follower
     return follower
   }
@@ -49,6 +51,18 @@ package final class RedisClient {
     let channels = RedisChannels(redis: connections.make(.channels))
     madeChannels = channels
     return channels
+  }
+
+  /// Where runs' news are told: in a cluster, at the server that stores them.
+  private var news: any NewsChannels {
+    guard let cluster = connections.cluster else { return channels }
+    if let madeNews { return madeNews }
+    let news = ShardChannels(
+      cluster, plain: channels, unheard: store.keys.unheardNews,
+      connect: { [connections] in connections.make(.channels, at: $0) },
+      release: { [connections] in connections.release($0) })
+    madeNews = news
+    return news
   }
 
   /// Runs of this loop that somebody may want to stop.
@@ -107,6 +121,7 @@ package final class RedisClient {
     madeCancelWatch?.close()
     madeClientStreams?.close()
     madeStatusBoard?.close()
+    madeNews?.close()
     madeChannels?.close()
     madeFollower?.close()
     owners.close()

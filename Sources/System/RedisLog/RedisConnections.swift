@@ -12,8 +12,11 @@ final class RedisConnections {
   private var tls: TLSContext?
   /// Leads to the one server; to one after the other of a cluster.
   private var transport: any RedisTransport
-  private var others: [RedisConnection] = []
+  /// With the server of a cluster that a connection is to, if it is to that alone.
+  private var others: [(connection: RedisConnection, place: RedisAddress?)] = []
   private let meters: RedisMeters?
+  /// What the connections that are closed had counted.
+  private var formerCounts = RedisConnection.Counts()
 
   /// - Parameters:
   ///   - purpose: what the connection for commands is called.
@@ -45,22 +48,34 @@ final class RedisConnections {
     followMoves()
   }
 
+  var cluster: RedisCluster? { commands as? RedisCluster }
+
   /// A connection for one purpose alone.
   ///
   /// - Parameter name: what it is called, if not as what it is for.
-  func make(_ use: RedisUse, named name: String? = nil) -> RedisConnection {
+  /// - Parameter place: the server of a cluster; `nil` for whichever has the next turn, or where there is but one.
+  func make(_ use: RedisUse, named name: String? = nil, at place: RedisAddress? = nil) -> RedisConnection {
     let connection = RedisConnection(
-      loop: dialer.loop, transport: transport, greeting: Self.greeting(settings, name ?? use.rawValue),
-      limits: Self.limits(settings, names))
+      loop: dialer.loop, transport: place.map { Self.reach(dialer, tls)($0) } ?? transport,
+      greeting: Self.greeting(settings, name ?? use.rawValue), limits: Self.limits(settings, names))
     connection.meters = meters.map { make in { make($0, use) } }
-    others.append(connection)
+    others.append((connection, place))
     return connection
   }
 
-  private var all: [any RedisLink] { [commands] + others }
-  var count: Int { others.count + ((commands as? RedisCluster)?.connectionCount ?? 1) }
+  /// Ends a connection that `make` has made.
+  func release(_ connection: RedisConnection) {
+    connection.close()
+    for index in others.indices.reversed() where others[index].connection === connection {
+      formerCounts.add(connection.counts)
+      others.remove(at: index)
+    }
+  }
+
+  private var all: [any RedisLink] { [commands] + others.map(\.connection) }
+  var count: Int { others.count + (cluster?.connectionCount ?? 1) }
   /// What has happened on all of them.
-  var counts: RedisConnection.Counts { all.reduce(into: RedisConnection.Counts()) { $0.add($1.counts) } }
+  var counts: RedisConnection.Counts { all.reduce(into: formerCounts) { $0.add($1.counts) } }
 
   /// What waits for an answer gets a failure.
   func close() {
@@ -74,15 +89,17 @@ final class RedisConnections {
     self.tls = tls
     let limits = Self.limits(settings, names)
     transport.close()
-    if let cluster = commands as? RedisCluster {
+    if let cluster {
       transport = cluster.anyTransport()
       cluster.adopt(account(of: cluster.greeting), limits: limits, reach: Self.reach(dialer, tls))
     } else {
       transport = Self.transport(settings, dialer, tls)
       followMoves()
     }
-    for case let connection as RedisConnection in all {
+    let single = (commands as? RedisConnection).map { [(connection: $0, place: RedisAddress?.none)] } ?? []
+    for (connection, place) in single + others {
       connection.limits = limits
+      let transport = place.map { Self.reach(dialer, tls)($0) } ?? transport
       connection.adopt(account(of: connection.greeting), over: transport)
     }
   }

@@ -32,6 +32,10 @@ package final class RedisCluster: RedisLink {
   /// Commands that no server takes at the moment.
   private var postponed: [(command: RoutedCommand, reason: String)] = []
   private let command = RedisCommand(notesSlot: true)
+  /// Called when other servers have slots than before.
+  var mapChanged: (() -> Void)?
+  /// Called when a command has told something on a channel at a server that has its slot not yet.
+  var toldUnheard: ((String) -> Void)?
   private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
   package weak var forerunner: (any RedisConnectionObserver)?
   private var handle: DeadlineHandle?
@@ -89,6 +93,18 @@ package final class RedisCluster: RedisLink {
   package var refusal: String? { nodes.values.lazy.compactMap { $0.connection.refusal }.first }
   package var serverID: String { "" }
   package var connectionCount: Int { nodes.count }
+
+  func address(of slot: Int) -> RedisAddress? { map?[slot] }
+  /// Whether the cluster has such a server, as far as is known.
+  func hasServer(at address: RedisAddress) -> Bool { map?.servers.contains(address) ?? false }
+
+  /// A server has said where a slot lies.
+  func learn(_ redirect: ClusterRedirect) {
+    hurry()
+    guard map != nil, map?[redirect.slot] != redirect.address else { return }
+    map?.move(redirect.slot, to: redirect.address)
+    mapChanged?()
+  }
 
   // MARK: - Coming and going
 
@@ -163,7 +179,8 @@ package final class RedisCluster: RedisLink {
   ) -> Bool {
     write(command)
     let routed = RoutedCommand(
-      receiver, tag: tag, slot: command.slot, kind: command.kind, bytes: command.takeBytes(), timeout: timeout,
+      receiver, tag: tag, slot: command.slot, channel: command.channel, kind: command.kind, bytes: command.takeBytes(),
+      timeout: timeout,
       mayWait: mayWait, in: self)
     guard !isClosed else {
       postponed.append((routed, "closed"))
@@ -222,8 +239,7 @@ package final class RedisCluster: RedisLink {
       guard let redirect = ClusterRedirect(reply.errorText, from: asked) else { return pass(result, to: routed) }
       // It may be a replica that has taken over.
       if answeredMap?.servers.contains(redirect.address) != true { doubts[redirect.address] = loop.now }
-      map?.move(redirect.slot, to: redirect.address)
-      hurry()
+      learn(redirect)
       routed.redirected()
       again(routed) { _ = routed.send(over: node(at: redirect.address).connection, at: redirect.address) }
     case .ask:
@@ -245,7 +261,10 @@ package final class RedisCluster: RedisLink {
   }
 
   private func pass(_ result: Result<RedisReply, RedisError>, to routed: RoutedCommand) {
-    if case .failure = result { hurry() }
+    switch result {
+    case .failure: hurry()
+    case .success(let reply): if !reply.isError, routed.wasAsked, let channel = routed.channel { toldUnheard?(channel) }
+    }
     routed.receiver.redisAnswered(result, tag: routed.tag)
   }
 
@@ -311,6 +330,7 @@ package final class RedisCluster: RedisLink {
     }
     if isFirst { for observer in observers.values { observer.redisBecameReady() } }
     sendPostponed()
+    mapChanged?()
     for observer in observers.values { observer.redisHasRoom() }
   }
 

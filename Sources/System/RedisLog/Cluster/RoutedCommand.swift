@@ -11,6 +11,8 @@ final class RoutedCommand: RedisReceiver {
   let tag: UInt64
   /// Of its first key; `nil` for one that is about no key.
   let slot: Int?
+  /// Where it tells what it stores; `nil` for one that tells nothing.
+  let channel: String?
   let kind: RedisCommandKind
   let bytes: [UInt8]
   let timeout: Nanoseconds?
@@ -22,15 +24,18 @@ final class RoutedCommand: RedisReceiver {
   /// Where it was sent last.
   private(set) var address: RedisAddress?
   private(set) var redirects = 0
+  /// Whether it was sent to a server that is only just getting the slot.
+  private(set) var wasAsked = false
 
   init(
-    _ receiver: any RedisReceiver, tag: UInt64, slot: Int?, kind: RedisCommandKind, bytes: [UInt8],
+    _ receiver: any RedisReceiver, tag: UInt64, slot: Int?, channel: String?, kind: RedisCommandKind, bytes: [UInt8],
     timeout: Nanoseconds?,
     mayWait: Bool, in cluster: RedisCluster
   ) {
     self.receiver = receiver
     self.tag = tag
     self.slot = slot
+    self.channel = channel
     self.kind = kind
     self.bytes = bytes
     self.timeout = timeout
@@ -44,6 +49,7 @@ final class RoutedCommand: RedisReceiver {
   /// - Returns: whether it was taken.
   func send(over connection: RedisConnection, at address: RedisAddress, mustAsk: Bool = false) -> Bool {
     self.address = address
+    wasAsked = mustAsk
     if mustAsk { connection.send(to: RedisCompletion { _ in }) { $0.append("ASKING") } }
     return connection.send(to: self, tag: 0, timeout: timeout, mayWait: mayWait && !mustAsk) {
       $0.append(framed: bytes, kind)

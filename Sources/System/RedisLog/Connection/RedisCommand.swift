@@ -17,6 +17,8 @@ package final class RedisCommand {
   private(set) var kind = RedisCommandKind.control
   /// In which slot of a cluster its first key lies.
   private(set) var slot: Int?
+  /// The channel on which it tells what it stores.
+  private(set) var channel: String?
 
   init(notesSlot: Bool = false) { self.notesSlot = notesSlot }
 
@@ -44,6 +46,12 @@ package final class RedisCommand {
   package func append(key: String) {
     if notesSlot, slot == nil { slot = RedisSlot.of(key.utf8Span.span) }
     append(key)
+  }
+
+  /// Appends the channel on which a script tells what it stores.
+  func append(channel: String) {
+    if notesSlot { self.channel = channel }
+    append(channel)
   }
 
   /// Appends a complete command, which must be the only thing that is appended.
@@ -103,6 +111,7 @@ package final class RedisCommand {
     count = 0
     isFramed = false
     slot = nil
+    channel = nil
     if text.allocated > 1 << 20 { text.release() } else { text.removeAll() }
   }
 }

@@ -35,8 +35,10 @@ package final class FollowedRun: RunFeed {
 
   private func followEvents() -> FollowedStream {
     let keys = follower.store.keys
-    let channel = source == .gateway ? keys.news(of: run) : nil
-    return follower.follow(keys.events(of: run), after: .zero, channel: channel, reader: self)
+    // A worker may tell what it writes, which is worth listening where nothing waits for it.
+    let channel = source == .gateway || !follower.waitsForMany ? keys.news(of: run) : nil
+    return follower.follow(
+      keys.events(of: run), after: .zero, channel: channel, isSurelyTold: source == .gateway, reader: self)
   }
 
   /// The last entry that has come.

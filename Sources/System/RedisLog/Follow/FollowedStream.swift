@@ -41,6 +41,10 @@ final class FollowedStream {
   let key: String
   /// Where new entries are told; `nil` where nobody does that.
   let channel: String?
+  /// Whether all that is new is told there for sure. A worker may do so or not.
+  private let isSurelyTold: Bool
+  /// The same, as far as it seems so at the moment.
+  private var isTold: Bool
   private let follower: RedisFollower
   private var reader: (any StreamReader)?
   private var phase = Phase.backlog
@@ -54,6 +58,8 @@ final class FollowedStream {
   private var lastAsked: MonotonicTime
   /// Looks since something last came.
   private var quietLooks = 0
+  /// Whether the page that is on its way was asked for because nothing was told.
+  private var looksForUntold = false
   /// Whether its reader wants nothing for now.
   private(set) var isHeld = false
   private var wasSeen: Bool
@@ -62,9 +68,14 @@ final class FollowedStream {
   /// So many looks find nothing new before the log itself is read: what was told may have been lost.
   private static let looksBetweenReads = 5
 
-  init(key: String, after last: EntryID, channel: String?, follower: RedisFollower, reader: any StreamReader) {
+  init(
+    key: String, after last: EntryID, channel: String?, isSurelyTold: Bool, follower: RedisFollower,
+    reader: any StreamReader
+  ) {
     self.key = key
     self.channel = channel
+    self.isSurelyTold = isSurelyTold
+    isTold = isSurelyTold
     self.last = last
     self.follower = follower
     self.reader = reader
@@ -123,6 +134,8 @@ final class FollowedStream {
     guard case .success(let reply) = result, !reply.isTransientError else { return follower.readingFailed() }
     guard reply.kind == .array else { return fail() }
     follower.readingSucceeded()
+    if looksForUntold, reply.count > 0, !isSurelyTold { isTold = false }
+    looksForUntold = false
     let asked = pageSize
     deliver(reply)
     if isOver || isHeld { return }
@@ -140,7 +153,8 @@ final class FollowedStream {
   ///
   /// - Parameter isUnwatched: no blocking command waits for streams that have no channel.
   func readIfDeaf(for interval: Nanoseconds, without isUnwatched: Bool, at now: MonotonicTime) {
-    if channel == nil ? isUnwatched && isLive : !isLive, now - lastAsked >= interval { readBacklog() }
+    let isDeaf = channel == nil ? isUnwatched && isLive : !isLive || !isTold
+    if isDeaf, now - lastAsked >= interval { readBacklog() }
   }
 
   /// Delivers entries, of which the first follows the last one read.
@@ -191,7 +205,13 @@ final class FollowedStream {
   func look(at now: MonotonicTime) {
     guard isLive, now - lastInput >= RedisFollower.lookInterval else { return }
     quietLooks += 1
-    if channel == nil { askIfItExists() } else if quietLooks % Self.looksBetweenReads == 0 { readBacklog() }
+    if !isTold {
+      askIfItExists()
+    } else if quietLooks % Self.looksBetweenReads == 0 {
+      if !isSurelyTold { askIfItExists() }
+      looksForUntold = !isAsking
+      readBacklog()
+    }
     reader?.streamIsSilent()
   }
 
@@ -222,6 +242,7 @@ extension FollowedStream: ChannelListener {
 
   package func channelReceived(_ message: RedisReply) {
     guard !isOver, !isHeld else { return }
+    isTold = true
     guard isLive else {
       mustReadAgain = true
       return

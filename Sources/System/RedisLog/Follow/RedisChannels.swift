@@ -72,6 +72,17 @@ package final class RedisChannels {
     }
   }
 
+  /// Asks whether a connection that only listens lives, or gives it up. To be called once a second.
+  static func keepAlive(_ redis: RedisConnection, at now: MonotonicTime) {
+    guard redis.isReady else { return }
+    let quiet = now - redis.lastInput
+    if quiet > silence + silence {
+      redis.drop(because: "no answer in time")
+    } else if quiet > silence {
+      redis.send(to: RedisCompletion { _ in }) { $0.append("PING") }
+    }
+  }
+
   /// A connection that listens has no answers of its own: all that comes goes to `received`.
   private func send(_ write: (RedisCommand) -> Void) {
     redis.send(to: RedisCompletion { _ in }, write)
@@ -103,14 +114,7 @@ extension RedisChannels: RedisConnectionObserver, DeadlineMember {
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    if redis.isReady {
-      let quiet = now - redis.lastInput
-      if quiet > Self.silence + Self.silence {
-        redis.drop(because: "no answer in time")
-      } else if quiet > Self.silence {
-        send { $0.append("PING") }
-      }
-    }
+    Self.keepAlive(redis, at: now)
     return now + .seconds(1)
   }
 }

@@ -23,7 +23,7 @@ package final class RedisFollower {
 
   package let store: RunRecords
   private let blocking: RedisConnection?
-  let channels: RedisChannels
+  let channels: any NewsChannels
   /// Takes apart what is told on channels.
   private var parser = ReplyReader()
   private var streams: [FollowedStream] = []
@@ -47,13 +47,16 @@ package final class RedisFollower {
   }
 
   /// - Parameter blocking: a connection of the follower's own; without one each stream is read by itself, again and again.
-  init(store: RunRecords, blocking: RedisConnection?, channels: RedisChannels, owners: OwnerWatch) {
+  init(store: RunRecords, blocking: RedisConnection?, channels: any NewsChannels, owners: OwnerWatch) {
     self.store = store
     self.blocking = blocking
     self.channels = channels
     self.owners = owners
     lastLook = store.redis.loop.now
   }
+
+  /// Whether one command waits for all streams of which nobody tells what is new.
+  var waitsForMany: Bool { blocking != nil }
 
   /// Streams that are followed.
   package var count: Int { streams.count }
@@ -67,11 +70,14 @@ package final class RedisFollower {
 
   /// Reads the stream under `key` behind `last`.
   ///
-  /// - Parameter channel: where new entries are told; `nil` where nobody does that.
+  /// - Parameters:
+  ///   - channel: where new entries are told; `nil` where nobody does that.
+  ///   - isSurelyTold: whether each of them is told there.
   func follow(
-    _ key: String, after last: EntryID, channel: String? = nil, reader: any StreamReader
+    _ key: String, after last: EntryID, channel: String? = nil, isSurelyTold: Bool = false, reader: any StreamReader
   ) -> FollowedStream {
-    let stream = FollowedStream(key: key, after: last, channel: channel, follower: self, reader: reader)
+    let stream = FollowedStream(
+      key: key, after: last, channel: channel, isSurelyTold: isSurelyTold, follower: self, reader: reader)
     streams.append(stream)
     if let channel { channels.add(stream, to: channel) }
     if handle == nil { handle = loop.deadlines.add(self, at: loop.now + EventLoop.tickInterval) }

@@ -223,7 +223,8 @@ package final class RedisLog: EventLog {
 
   private func write(_ batch: Batch, to command: RedisCommand) {
     store.appending.begin(command, keys: key)
-    command.append(channel)
+    command.append(store.publishing)
+    command.append(channel: channel)
     // The first batch and the last set when the key expires; in between the lease keeps it alive.
     command.append(storedID == .zero || batch.hasEnd ? store.lifetime : 0)
     command.append { storedID.write(to: &$0) }

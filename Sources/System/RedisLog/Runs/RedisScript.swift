@@ -54,11 +54,12 @@ enum RedisScript {
       """
 
   /// Gives up a run that turned out to have no stream, so that whoever waits for it hears of it. It is forgotten soon.
-  /// Keys: owner, meta, events. Arguments: token, time to live, the end record, the channel.
+  /// Keys: owner, meta, events. Arguments: token, time to live, the end record, what
+  /// publishes, the channel.
   static let drop =
     isOwners + store + """
       if not isOwners(KEYS[1], ARGV[1]) then return 0 end
-      if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], ARGV[4], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
+      if redis.call('EXISTS', KEYS[3]) == 0 then store(KEYS[3], ARGV[4], ARGV[5], '0-0', {'1-0', 'end', ARGV[3], 'none', '1'}) end
       redis.call('PEXPIRE', KEYS[2], ARGV[2])
       redis.call('PEXPIRE', KEYS[3], ARGV[2])
       return redis.call('DEL', KEYS[1])
@@ -96,10 +97,10 @@ enum RedisScript {
   /// Ends a run whose owner is gone: 0 it is not, 1 the run has ended, 2 it has now. The end gets the largest id there is:
   /// an owner that was only slow can't write anything behind it.
   /// Keys: owner, events, meta, the marker of the data's life. Arguments: time to live, the end record but for its counts,
-  /// what named the owner that is gone or nothing, the channel, the server's `run_id`, the lease.
+  /// what named the owner that is gone or nothing, what publishes, the channel, the server's `run_id`, the lease.
   static let closeOrphan =
     remainingWait + store + """
-      if (redis.call('GET', KEYS[1]) or '') ~= ARGV[3] or wait(KEYS[4], ARGV[5], ARGV[6]) > 0 then return 0 end
+      if (redis.call('GET', KEYS[1]) or '') ~= ARGV[3] or wait(KEYS[4], ARGV[6], ARGV[7]) > 0 then return 0 end
       local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
       local preceding, number = '0-0', '0'
       if last then
@@ -107,7 +108,7 @@ enum RedisScript {
         preceding, number = last[1], string.match(last[1], '^%d+')
       end
       local record = ARGV[2] .. ',"events":' .. number .. '}'
-      store(KEYS[2], ARGV[4], preceding, {'18446744073709551615-0', 'end', record})
+      store(KEYS[2], ARGV[4], ARGV[5], preceding, {'18446744073709551615-0', 'end', record})
       redis.call('SET', KEYS[1], 'closed', 'PX', ARGV[1])
       redis.call('PEXPIRE', KEYS[2], ARGV[1])
       redis.call('PEXPIRE', KEYS[3], ARGV[1])
@@ -115,7 +116,8 @@ enum RedisScript {
       """
 
   /// Ends a run that workers feed: 0 it has ended, or the last entry is another than was seen; 1 it has now.
-  /// Keys: events. Arguments: time to live where there is none, the last entry seen or nothing, the end record.
+  /// Keys: events. Arguments: time to live where there is none, the last entry seen or nothing, the end record, what publishes and
+  /// the channel, if it is told there.
   static let endWorkers: StaticString = """
     local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
     if last then
@@ -123,6 +125,7 @@ enum RedisScript {
     end
     if ARGV[2] ~= '' and (last and last[1] or '0-0') ~= ARGV[2] then return 0 end
     redis.call('XADD', KEYS[1], '*', 'end', ARGV[3])
+    if ARGV[4] and type(redis.pcall(ARGV[4], ARGV[5], '')) == 'table' then redis.pcall('PUBLISH', ARGV[5], '') end
     if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
     return 1
     """
@@ -141,9 +144,9 @@ enum RedisScript {
 
   /// A function for other scripts: stores an entry of a run and tells those who follow the run, in the bytes of a reply:
   /// `[the id in front of it, [id, [name, value, …]]]`. That it may not be told is no fault: they look now and then.
-  /// Its arguments: the events' key, the channel, the id in front, and a table of the id, names and values.
+  /// Its arguments: the events' key, what publishes, the channel, the id in front, and a table of the id, names and values.
   private static let store = """
-    local function store(events, channel, preceding, entry)
+    local function store(events, publish, channel, preceding, entry)
       redis.call('XADD', events, unpack(entry))
       local parts = {'*2\\r\\n$', #preceding, '\\r\\n', preceding, '\\r\\n*2\\r\\n$', #entry[1], '\\r\\n', entry[1]}
       parts[9] = '\\r\\n*'
@@ -157,23 +160,25 @@ enum RedisScript {
         n = n + 4
       end
       parts[n + 1] = '\\r\\n'
-      redis.pcall('PUBLISH', channel, table.concat(parts))
+      local text = table.concat(parts)
+      local told = redis.pcall(publish, channel, text)
+      if type(told) == 'table' and publish ~= 'PUBLISH' then redis.pcall('PUBLISH', channel, text) end
     end
 
     """
 
   /// Appends to a run's events and tells it to those who follow the run; sets when the events expire, where asked to.
-  /// Keys: events. Arguments: the channel, time to live or 0, the id in front, the end's id and its record or nothing, an
+  /// Keys: events. Arguments: what publishes, the channel, time to live or 0, the id in front, the end's id and its record or nothing, an
   /// entry's id and fields if there is one.
   static let append =
     store + """
-      local channel, last = ARGV[1], ARGV[3]
-      if ARGV[6] then
-        store(KEYS[1], channel, last, {unpack(ARGV, 6)})
-        last = ARGV[6]
+      local publish, channel, last = ARGV[1], ARGV[2], ARGV[4]
+      if ARGV[7] then
+        store(KEYS[1], publish, channel, last, {unpack(ARGV, 7)})
+        last = ARGV[7]
       end
-      if ARGV[5] ~= '' then store(KEYS[1], channel, last, {ARGV[4], 'end', ARGV[5]}) end
-      if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+      if ARGV[6] ~= '' then store(KEYS[1], publish, channel, last, {ARGV[5], 'end', ARGV[6]}) end
+      if ARGV[3] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
       return 1
       """
 

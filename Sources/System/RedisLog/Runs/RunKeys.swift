@@ -16,6 +16,8 @@ package struct RunKeys: Equatable, Sendable {
   package func events(of run: RunID) -> String { key(of: run, "events") }
   /// The channel on which each entry of a gateway's run is told when it has been stored.
   package func news(of run: RunID) -> String { key(of: run, "news") }
+  /// The channel on which a run's news are named that may not have been heard, because the run's slot of a cluster is moving.
+  package var unheardNews: String { "\(prefix)run:unheard" }
   /// Set when somebody wants the run to stop.
   package func cancel(of run: RunID) -> String { key(of: run, "cancel") }
   /// Which gateway's loop owns the run (`RunOwner`).

@@ -87,7 +87,8 @@ package final class RunLease {
         command.append { token.write(to: &$0) }
         command.append(min(60_000, store.lifetime))
         command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
-        command.append(keys.news(of: run))
+        command.append(store.publishing)
+        command.append(channel: keys.news(of: run))
       }
     case .held, .over: break
     }

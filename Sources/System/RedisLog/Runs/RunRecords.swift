@@ -39,6 +39,20 @@ package final class RunRecords {
     gatewayLease.close()
   }
 
+  /// The command that tells what is stored. A server before Redis 7.0, and an account that may not use it, fall back on
+  /// `PUBLISH`: the script sees to that.
+  var publishing: StaticString { settings.cluster == nil ? "PUBLISH" : "SPUBLISH" }
+
+  /// Says that what was told on a channel may not have been heard.
+  func tellUnheard(_ channel: String) {
+    redis.send { command in
+      command.append("PUBLISH")
+      command.append(keys.unheardNews)
+      command.append(channel)
+    } completion: { _ in
+    }
+  }
+
   var lifetime: Int { Self.milliseconds(settings.timeToLive) }
 
   static func milliseconds(_ time: Nanoseconds) -> Int { max(1, Int(time.value / 1_000_000)) }
@@ -166,7 +180,8 @@ package final class RunRecords {
       command.append(lifetime)
       command.append(Self.orphanEnd)
       command.append(owner ?? "")
-      command.append(keys.news(of: run))
+      command.append(publishing)
+      command.append(channel: keys.news(of: run))
       life.writeArguments(to: command)
     } completion: { result in
       completion(Self.expect(result) { $0.integer.flatMap(OrphanClose.init(rawValue:)) })
@@ -191,6 +206,9 @@ package final class RunRecords {
       command.append(lifetime)
       command.append { last?.write(to: &$0) }
       command.append { end.write(to: &$0) }
+      guard settings.cluster != nil else { return }
+      command.append(publishing)
+      command.append(channel: keys.news(of: run))
     } completion: { result in
       completion(Self.expect(result) { $0.integer.map { $0 == 1 } })
     }
