@@ -124,7 +124,7 @@ extension EndToEnd {
     private static let isDebug = Host.environment["FERMATA_PROGRAM"] == nil
     private static let quantile = isDebug ? 0.95 : 0.99
     /// Below it a ratio says more of the machine.
-    private static let leastLatency = Nanoseconds.milliseconds(isDebug ? 50 : 5)
+    private static let leastLatency = Nanoseconds.milliseconds(isDebug ? 100 : 5)
 
     /// Plays all attacks beside good streams.
     ///

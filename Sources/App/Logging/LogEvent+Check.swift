@@ -7,7 +7,8 @@ extension LogEvent.Form {
   ///
   /// - Parameter start: where the line begins in `lines`; it is the last one there.
   func fits(_ lines: borrowing ByteBuffer, from start: Int, _ level: LogLevel) -> Bool {
-    let line = Array(lines.toArray()[start...].drop { $0 != UInt8(ascii: "{") })
+    let text = lines.withSpan { [UInt8](copying: $0.extracting(start...)) }
+    let line = Array(text.drop { $0 != UInt8(ascii: "{") })
     guard levels.contains(level), let object = (try? JSONValue(parsing: line))?.object else { return false }
     var rest = fieldNames[...]
     for name in object.names.dropFirst(Self.common.count) {
