@@ -15,24 +15,20 @@ let common: [SwiftSetting] = [
 let strict: [SwiftSetting] = common + [.strictMemorySafety()]
 // For what an event passes through. A third of the instructions per event went into run-time checks of exclusive
 // access. The compiler's own checks stay, and debug builds, which all tests run, keep the run-time ones.
-//
-// Release builds may make a module's functions part of their callers in other modules, which functions that are not
-// public never are by themselves: a tenth of the instructions of a short stream.
 let dataPath: [SwiftSetting] =
-  strict + [.unsafeFlags(["-enforce-exclusivity=unchecked", "-enable-cmo-everything"], .when(configuration: .release))]
-// Two modules may each have made the same specialization of the standard library then: the linker takes the first.
-let onceOfEach: [LinkerSetting] = [
-  .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(configuration: .release))
-]
+  strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+// For what is called for every few bytes: release builds may make its functions part of their callers in other
+// modules, which `package` functions without it never are. Only for modules without dependencies of our own: two that
+// export the same specialization of the standard library can't be linked.
+let inlined: [SwiftSetting] =
+  dataPath + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
 
 func library(_ name: String, pkgConfig: String? = nil) -> Target {
   .systemLibrary(name: name, path: "Sources/C/\(name)", pkgConfig: pkgConfig)
 }
 
-func core(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-  .target(
-    name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: dataPath,
-    linkerSettings: onceOfEach)
+func core(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = dataPath) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: settings)
 }
 
 func system(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -97,7 +93,7 @@ let sources: [Target] = [
   // The kernel's own, for the relay that the bench compares with.
   library("CEpoll"),
 
-  core("Bytes"),
+  core("Bytes", settings: inlined),
   core("Time"),
   core("JSON", ["Bytes", "Time"]),
   core("SSE", ["Bytes"]),
