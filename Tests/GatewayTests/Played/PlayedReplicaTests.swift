@@ -193,6 +193,19 @@ import Time
     #expect(onlyRun?.progress?.phase == .ended)
   }
 
+  @Test func `a run that has entries is not called opening, whatever its owner told last`() throws {
+    let (a, b) = try truth.replicas()
+    let (owner, backend) = try a.open()
+    backend.event("one")
+    turns(a, b)
+    // As if it had been killed before it told that the stream is open.
+    let run = try #require(truth.runs.keys.first)
+    truth.runs[run]?.progress?.phase = .opening
+    let look = try b.request("GET", "/api/agents/run/\(owner.stream)")
+    turns(a, b)
+    #expect(look.member("state") == "running" && look.member("sequence") == "1")
+  }
+
   // MARK: - Owners that die
 
   @Test func `readers of a run whose owner died are told that its gateway is gone`() throws {

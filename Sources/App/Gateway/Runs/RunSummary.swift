@@ -35,9 +35,15 @@ extension RunSummary {
     // The end is an entry too, and behind all others where the run's gateway has not written it.
     let entries = known.meta?.source == .gateway ? known.last?.high ?? 0 : standing.entries
     sequence = known.end.map { entries == .max ? $0.events : entries - min(entries, 1) } ?? entries
-    let phase = progress?.phase ?? (known.last == nil ? .opening : .running)
-    // Its owner may have come to the end before that is stored: until then nobody has been told of it.
-    state = known.end != nil ? .ended : phase == .ended ? .running : phase
+    // The log is the truth. What the owner says may come later than its entries, and never if it is killed in between;
+    // or earlier than the end, which nobody has been told of until it is stored.
+    if known.end != nil {
+      state = .ended
+    } else if known.last != nil || progress?.phase == .running || progress?.phase == .ended {
+      state = .running
+    } else {
+      state = .opening
+    }
     readers = standing.status.readers
     attempts = progress?.attempts ?? 0
     end = known.end
