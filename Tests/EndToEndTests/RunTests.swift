@@ -161,9 +161,10 @@ extension EndToEnd {
           let line = world.gateway.log("run_ended").first { $0["streamId"]?.string == stream }
           #expect(line?["outcome"]?.string == outcome, "\(policy)")
           let took = world.clock - left
+          let late = MachineDelay.since(left)
           switch policy {
-          case "cancel": #expect(took < .milliseconds(600))
-          case "grace=1": #expect(took > .milliseconds(700) && took < .milliseconds(1800))
+          case "cancel": #expect(took < .milliseconds(600) + late)
+          case "grace=1": #expect(took > .milliseconds(700) && took < .milliseconds(1800) + late)
           default: #expect(took > .milliseconds(1000))
           }
         }

@@ -107,11 +107,13 @@ private func at(_ nanoseconds: UInt64) -> MonotonicTime { MonotonicTime(nanoseco
     #expect(observed == nil)
   }
 
-  @Test func `ten thousand members are scanned in no time`() {
+  @Test func `ten thousand members are scanned in no time`() throws {
     let member = Member()
     for _ in 0..<10_000 { _ = list.add(member, at: at(1_000_000)) }
     let clock = ContinuousClock()
-    let time = clock.measure { for now in 0..<100 { list.scan(at: at(UInt64(now))) } }
+    // The quickest of some: others may take the processor meanwhile.
+    let times = (0..<5).map { _ in clock.measure { for now in 0..<100 { list.scan(at: at(UInt64(now))) } } }
+    let time = try #require(times.min())
     // Measured in release: 7 to 11 us each. A debug build gets fifty times as much.
     #expect(time / 100 < .milliseconds(5))
     #expect(list.count == 10_000)

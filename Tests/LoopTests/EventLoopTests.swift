@@ -83,7 +83,14 @@ extension EventLoop {
     loop.run()
     let cached = loop.now
     #expect(cached > before)
-    #expect(loop.readClock() - cached < .milliseconds(150))
+    // The quickest of some: others may take the processor between two looks.
+    let distances = (0..<5).map { _ in
+      timer.schedule(after: .milliseconds(20))
+      loop.run()
+      let cached = loop.now
+      return loop.readClock() - cached
+    }
+    #expect(distances.contains { $0 < .milliseconds(150) })
   }
 
   @Test func `a stop before the run ends it at once, and the loop runs again afterwards`() {
@@ -105,26 +112,31 @@ extension EventLoop {
       init(_ body: @escaping () -> Void) { self.body = body }
       func turnCame() { body() }
     }
-    var order: [String] = []
-    let timer = Loop.Timer(loop: loop) {
-      loop.callAfterThisCallback(
-        Member {
-          order.append("first")
-          // Asking again from inside makes another round.
-          loop.callAfterThisCallback(
-            Member {
-              order.append("again")
-              loop.stop()
-            })
-        })
-      loop.callAfterThisCallback(Member { order.append("second") })
-      order.append("callback")
+    var times: [Nanoseconds] = []
+    for _ in 0..<5 {
+      var order: [String] = []
+      let timer = Loop.Timer(loop: loop) {
+        loop.callAfterThisCallback(
+          Member {
+            order.append("first")
+            // Asking again from inside makes another round.
+            loop.callAfterThisCallback(
+              Member {
+                order.append("again")
+                loop.stop()
+              })
+          })
+        loop.callAfterThisCallback(Member { order.append("second") })
+        order.append("callback")
+      }
+      timer.schedule(after: .zero)
+      let start = loop.readClock()
+      loop.run()
+      #expect(order == ["callback", "first", "second", "again"])
+      times.append(loop.readClock() - start)
     }
-    timer.schedule(after: .zero)
-    let start = loop.readClock()
-    loop.run()
-    #expect(order == ["callback", "first", "second", "again"])
-    #expect(loop.readClock() - start < .milliseconds(45))
+    // The quickest of some: others may take the processor meanwhile. A tick of the loop comes later.
+    #expect(times.contains { $0 < .milliseconds(45) })
   }
 
   @Test func `wall time is the time of day`() {

@@ -1,4 +1,5 @@
 import Glibc
+import Harness
 import Loop
 import Processes
 import RedisLog
@@ -27,6 +28,7 @@ final class RedisServer {
 
   /// - Parameter isNew: nobody has seen it before; otherwise its data is as old as can be.
   init(usesTLS: Bool = false, isNew: Bool = false, _ options: [String] = []) throws {
+    MachineDelay.watch()
     self.usesTLS = usesTLS
     directory = try TemporaryDirectory(prefix: "redis-test")
     port = try Self.freePort()
