@@ -121,8 +121,9 @@ import Time
       "admin.token.env", "admin.readToken.env", "admin.scrapeToken.env", "runs.redis.password.env",
       "flags.guardRedis.password.env", "runs.redis.sentinel.password.env", "flags.guardRedis.sentinel.password.env",
     ])
-    for path in expected.subtracting(SettingSources.paths).sorted() { Issue.record("\(path) has no variable") }
-    for path in Set(SettingSources.paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }
+    let paths = SettingSources.paths.map(\.path)
+    for path in expected.subtracting(paths).sorted() { Issue.record("\(path) has no variable") }
+    for path in Set(paths).subtracting(expected).sorted() { Issue.record("\(path) is not read") }
   }
 
   /// The rows of the documentation's tables whose first cell is a path: the path, the default.

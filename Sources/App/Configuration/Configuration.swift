@@ -64,10 +64,7 @@ extension Configuration {
 
   private mutating func read(_ reader: JSONReader, _ secrets: SecretSource) {
     main = ListenerSettings(reader, address: "listen", or: main.address)
-    isShared = reader.bool("share", default: isShared)
-    workers = reader.int("workers", in: 1...256, default: workers)
-    drain = reader.duration("drain", default: drain)
-    drainDelay = reader.duration("drainDelay", in: .zero...Nanoseconds.seconds(3600)) ?? drainDelay
+    Self.settings.read(reader, into: &self)
     log = LogSettings(reader)
     tracing = TracingSettings(reader.nested("tracing"), secrets: secrets)
     errorDetail = reader.nested("errors")?.choice("detail") ?? errorDetail
@@ -84,7 +81,7 @@ extension Configuration {
     limits = LimitSettings(reader.nested("limits"))
     runs = CommonRunSettings(reader.nested("runs"), secrets: secrets)
     if drainOfRuns < drain {
-      reader.fault(at: "runs.drain", "is shorter than \"drain\", \(drain.text), which is for all streams")
+      reader.fault(at: "runs.drain", "must be at least \"drain\", \(drain.text), which is for all streams")
     }
     trustedProxies =
       reader.elements("trustedProxies", expected: "an address or a range such as \"10.0.0.0/8\"") { value, _ in
@@ -93,6 +90,11 @@ extension Configuration {
     checkProxyProtocol(reader)
     readRoutes(reader, secrets)
   }
+
+  package static let settings: [Setting<Configuration>] = [
+    .switched("share", \.isShared), .number("workers", \.workers, in: 1...256), .time("drain", \.drain),
+    .time("drainDelay", \.drainDelay, in: .zero...Nanoseconds.seconds(3600)),
+  ]
 
   private mutating func readRoutes(_ reader: JSONReader, _ secrets: SecretSource) {
     let stream = StreamSettings(reader.nested("stream"), defaults: StreamSettings())

@@ -14,26 +14,25 @@ package struct GuardRedisSettings: Sendable {
 
   /// Nobody waits for it, so it is known soon that it is away.
   private static let patience = Nanoseconds.seconds(1)
-  private static let times = Nanoseconds.milliseconds(10)...Nanoseconds.seconds(600)
 
   /// - Returns: `nil` when there is a mistake, which has been told.
   init?(_ reader: JSONReader, secrets: SecretSource) {
     guard let place = reader.redisPlace(secrets) else { return nil }
     self.place = place
     redis = place.settings
-    redis.prefix = reader.string("prefix") ?? redis.prefix
-    redis.connectTimeout = reader.duration("connectTimeout", in: Self.times) ?? Self.patience
-    redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? Self.patience
+    (redis.connectTimeout, redis.commandTimeout) = (Self.patience, Self.patience)
+    Self.settings.read(reader, into: &self)
     guard reader.readTLS(of: redis, into: &tls) else { return nil }
   }
 
   /// As the configuration writes it, without passwords.
-  var document: JSONValue {
-    place.document([
-      "prefix": .string(redis.prefix), "connectTimeout": .string(redis.connectTimeout.text),
-      "commandTimeout": .string(redis.commandTimeout.text), "tls": tls?.document ?? .null,
-    ])
-  }
+  var document: JSONValue { place.document(Self.settings.members(of: self), tls: tls) }
+
+  package static let settings: [Setting<GuardRedisSettings>] = [
+    .text("prefix", \.redis.prefix),
+    .time("connectTimeout", \.redis.connectTimeout, in: RedisPlace.times),
+    .time("commandTimeout", \.redis.commandTimeout, in: RedisPlace.times),
+  ]
 }
 
 /// Whether and where the guard's decisions are shared.

@@ -42,9 +42,9 @@ extension HealthCheckPolicy {
   fileprivate mutating func read(_ reader: JSONReader) { Self.settings.read(reader, into: &self) }
 
   package static let settings: [Setting<HealthCheckPolicy>] = [
-    .value(
+    .text(
       "path", \.path, expected: "a path such as \"/health\"",
-      { value in value.string.flatMap { Target($0)?.form == .origin ? $0 : nil } }, document: { .string($0) }),
+      parse: { Target($0)?.form == .origin ? $0 : nil }, text: { $0 }),
     .time("interval", \.interval, in: .milliseconds(100)...Nanoseconds.seconds(86_400)),
     .time("timeout", \.timeout, in: .milliseconds(10)...Nanoseconds.seconds(300)),
     .number("healthyAfter", \.healthyAfter, in: 1...100),

@@ -62,21 +62,26 @@ package struct ListenerSettings: Sendable {
   ///   - fallback: taken where there is none, or a wrong one.
   init(_ reader: JSONReader, address name: String, or fallback: SocketAddress) {
     address = reader.listenAddress(name) ?? fallback
-    let isDigits = "three or four octal digits, such as \"0660\""
-    socketMode = reader.read("socketMode", expected: isDigits) { $0.string.flatMap(SocketMode.init) } ?? socketMode
+    Self.settings.read(reader, into: &self)
     let secure = reader.nested("tls")
     http2 = reader.http2(hasTLS: secure != nil)
     tls = secure.flatMap { [http2] in ListenerTLS($0, http2: http2) }
-    redirect = reader.choice("redirect") ?? redirect
     if redirect == .https, secure != nil { reader.fault("redirect", "is for listeners without \"tls\"") }
-    proxyProtocol = reader.choice("proxyProtocol") ?? proxyProtocol
   }
 
+  package static let settings: [Setting<ListenerSettings>] = [
+    .text(
+      "socketMode", \.socketMode, expected: "three or four octal digits, such as \"0660\"",
+      parse: { SocketMode($0) }, text: \.text),
+    .choice("redirect", \.redirect),
+    .choice("proxyProtocol", \.proxyProtocol),
+  ]
+
   /// What both places of such settings write alike: the top of the configuration, and a member of `listeners`.
-  var members: [(name: String, value: JSONValue)] {
-    [
-      ("socketMode", .string(socketMode.text)), ("http2", http2.document), ("redirect", .string(redirect.rawValue)),
-      ("proxyProtocol", .string(proxyProtocol.rawValue)), ("tls", tls?.document ?? .null),
+  var members: [JSONObject.Member] {
+    Self.settings.members(of: self) + [
+      JSONObject.Member(name: "http2", value: http2.document),
+      JSONObject.Member(name: "tls", value: tls?.document ?? .null),
     ]
   }
 
@@ -120,10 +125,8 @@ package struct ListenerTLS: Sendable {
     }
     var server = TLSServerSettings(identities: identities)
     if http2 == .on { server.protocols.insert("h2", at: 0) }
-    server.clientCertificates = reader.choice("clientCertificates") ?? .none
-    server.clientRoots = reader.string("clientRoots")
-    server.wantsChain = reader.bool("clientChain", default: false)
-    server.refusesUnknownNames = reader.bool("strictServerName", default: false)
+    server.clientCertificates = .none
+    Self.settings.read(reader, into: &server)
     hsts = reader.duration("hsts")
     self.server = server
     let asks = server.clientCertificates != .none
@@ -146,6 +149,11 @@ package struct ListenerTLS: Sendable {
       return nil
     }
   }
+
+  package static let settings: [Setting<TLSServerSettings>] = [
+    .choice("clientCertificates", \.clientCertificates), .text("clientRoots", \.clientRoots),
+    .switched("clientChain", \.wantsChain), .switched("strictServerName", \.refusesUnknownNames),
+  ]
 
   /// The member that is to blame for `error`.
   private static func member(_ server: TLSServerSettings, to error: TLSError, pair: Bool) -> String {
@@ -182,10 +190,7 @@ package struct ListenerTLS: Sendable {
       object["key"] = .string(first.key)
     }
     object["certificates"] = .array(others.map { ["cert": .string($0.certificate), "key": .string($0.key)] })
-    object["clientCertificates"] = .string(server.clientCertificates.rawValue)
-    object["clientRoots"] = server.clientRoots.map { .string($0) } ?? .null
-    object["clientChain"] = .bool(server.wantsChain)
-    object["strictServerName"] = .bool(server.refusesUnknownNames)
+    for member in Self.settings.members(of: server) { object[member.name] = member.value }
     object["hsts"] = hsts.map { .string($0.text) } ?? .null
     return .object(object)
   }

@@ -25,16 +25,17 @@ package struct LogSettings: Sendable {
       }
     }
     guard let reader = reader.nested("log") else { return }
-    format = reader.choice("format") ?? format
-    clientAddress = reader.choice("clientAddress") ?? clientAddress
+    Self.settings.read(reader, into: &self)
     redact = Set(reader.strings("redact") ?? [])
-    progress = reader.duration("progress") ?? progress
   }
 
+  package static let settings: [Setting<LogSettings>] = [
+    .choice("format", \.format), .choice("clientAddress", \.clientAddress), .time("progress", \.progress),
+  ]
+
   var document: JSONValue {
-    [
-      "format": .string(format.rawValue), "clientAddress": .string(clientAddress.rawValue),
-      "redact": .array(redact.sorted().map { .string($0) }), "progress": .string(progress.text),
-    ]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["redact"] = .array(redact.sorted().map { .string($0) })
+    return .object(object)
   }
 }

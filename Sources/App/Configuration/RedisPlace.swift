@@ -1,6 +1,7 @@
 import JSON
 import RedisLog
 import TLS
+import Time
 
 /// Where a Redis of the configuration is, and the accounts that are used there.
 struct RedisPlace: Sendable {
@@ -11,18 +12,22 @@ struct RedisPlace: Sendable {
   /// As the configuration writes it, without passwords.
   ///
   /// - Parameter others: what else is set there.
-  func document(_ others: KeyValuePairs<String, JSONValue>) -> JSONValue {
+  func document(_ others: [JSONObject.Member], tls: TLSSettings?) -> JSONValue {
     func text(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
     let sentinel: JSONValue? = sentinelPassword.map {
       ["user": text(settings.sentinel?.user), "password": .string($0.description)]
     }
-    let account: KeyValuePairs<String, JSONValue> = [
+    var object: JSONObject = [
       "url": .string(settings.description), "user": text(settings.user), "password": text(password?.description),
       "sentinel": sentinel ?? .null,
     ]
-    return .object(
-      JSONObject((Array(account) + Array(others)).map { JSONObject.Member(name: $0.key, value: $0.value) }))
+    for member in others { object[member.name] = member.value }
+    object["tls"] = tls?.document ?? .null
+    return .object(object)
   }
+
+  /// How long a connection and an answer may be waited for.
+  static let times = Nanoseconds.milliseconds(10)...Nanoseconds.seconds(600)
 }
 
 // What every Redis of the configuration is reached by.

@@ -30,33 +30,27 @@ package struct RedisRunSettings: Sendable {
   mutating func reuse(_ old: RedisRunSettings?) { tls?.reuse(old?.tls) }
 
   private mutating func readUse(_ reader: JSONReader) {
-    redis.prefix = reader.string("prefix") ?? redis.prefix
-    redis.usesHashTags = reader.bool("hashTags", default: redis.usesHashTags)
+    Self.settings.read(reader, into: &self)
     if redis.cluster != nil, !redis.usesHashTags {
       reader.fault("hashTags", "must be true, or not be there, with redis+cluster://")
     }
-    redis.timeToLive = reader.duration("ttl", in: .seconds(1)...Self.longest) ?? redis.timeToLive
-    redis.connectTimeout = reader.duration("connectTimeout", in: Self.times) ?? redis.connectTimeout
-    redis.commandTimeout = reader.duration("commandTimeout", in: Self.times) ?? redis.commandTimeout
-    redis.patience = reader.duration("patience", in: Self.times) ?? redis.patience
-    redis.lease = reader.duration("lease", in: .seconds(1)...Nanoseconds.seconds(3600)) ?? redis.lease
-    isNeededForReadiness = reader.bool("readiness", default: false)
     // Two renewals may be lost.
     redis.renewal = Nanoseconds(redis.lease.value * 3 / 10)
   }
 
-  private static let times = Nanoseconds.milliseconds(10)...Nanoseconds.seconds(600)
-  private static let longest = Nanoseconds.seconds(366 * 86_400)
+  package static let settings: [Setting<RedisRunSettings>] = [
+    .text("prefix", \.redis.prefix),
+    .switched("hashTags", \.redis.usesHashTags),
+    .time("ttl", \.redis.timeToLive, in: .seconds(1)...SettingKind.usualTimes.upperBound),
+    .time("connectTimeout", \.redis.connectTimeout, in: RedisPlace.times),
+    .time("commandTimeout", \.redis.commandTimeout, in: RedisPlace.times),
+    .time("patience", \.redis.patience, in: RedisPlace.times),
+    .time("lease", \.redis.lease, in: .seconds(1)...Nanoseconds.seconds(3600)),
+    .switched("readiness", \.isNeededForReadiness),
+  ]
 
   /// As the configuration writes it, without passwords.
-  var document: JSONValue {
-    place.document([
-      "prefix": .string(redis.prefix), "hashTags": .bool(redis.usesHashTags), "ttl": .string(redis.timeToLive.text),
-      "connectTimeout": .string(redis.connectTimeout.text), "commandTimeout": .string(redis.commandTimeout.text),
-      "patience": .string(redis.patience.text), "lease": .string(redis.lease.text),
-      "readiness": .bool(isNeededForReadiness), "tls": tls?.document ?? .null,
-    ])
-  }
+  var document: JSONValue { place.document(Self.settings.members(of: self), tls: tls) }
 }
 
 /// Where a route's runs are kept.

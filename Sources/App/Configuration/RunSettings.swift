@@ -49,33 +49,11 @@ package struct RunSettings: Sendable, Equatable {
   }
 
   private mutating func read(_ reader: JSONReader, path: PathTemplate?) {
-    let wish = reader.read("onDisconnect", expected: "\"cancel\", \"continue\", \"grace\" or \"grace=<seconds>\"") {
-      $0.string.flatMap { DisconnectPolicy(parsing: $0.utf8Span.span) }
-    }
-    onDisconnect = wish ?? onDisconnect
-    clientMayChoose = reader.bool("clientMayChoose", default: clientMayChoose)
-    timeToLive = reader.duration("ttl", default: timeToLive)
-    limit = reader.byteSize("limit", in: 1024...1 << 40) ?? limit
-    window = reader.byteSize("window", in: 0...1 << 40) ?? window
-    bodyLimit = reader.byteSize("bodyLimit", in: 0...1 << 30) ?? bodyLimit
-    name = reader.string("name")
+    Self.settings.read(reader, into: &self)
     if let name, path?.captureNames.contains(name) != true {
       reader.fault("name", "the route's path has no \":\(name)\"")
     }
-    announces = reader.bool("announce", default: announces)
-    stamps = reader.bool("stamp", default: stamps)
-    clientStreamHeader = reader.fieldName("clientStreamHeader") ?? clientStreamHeader
-    clientMessageHeader = reader.fieldName("clientMessageHeader") ?? clientMessageHeader
-    readStore(reader, path: path)
-  }
-
-  private mutating func readStore(_ reader: JSONReader, path: PathTemplate?) {
-    store = reader.choice("store") ?? store
-    whenStoreFails = reader.choice("whenStoreFails") ?? whenStoreFails
-    source = reader.choice("source") ?? source
-    channel = reader.string("channel") ?? channel
     if !channel.contains("<id>") { reader.fault("channel", "must hold \"<id>\"") }
-    queue = reader.string("queue")
     guard source != .upstream else { return }
     if path?.captureNames.contains(workerCapture) != true {
       reader.fault("source", "the route's path must name the run: it has no \":\(workerCapture)\"")
@@ -83,24 +61,33 @@ package struct RunSettings: Sendable, Equatable {
     if source == .bullmq, queue == nil { reader.fault("queue", "is needed with \"source\": \"bullmq\"") }
   }
 
+  package static let settings: [Setting<RunSettings>] = [
+    .text(
+      "onDisconnect", \.onDisconnect, expected: "\"cancel\", \"continue\", \"grace\" or \"grace=<seconds>\"",
+      parse: { DisconnectPolicy(parsing: $0.utf8Span.span) }, text: \.text),
+    .switched("clientMayChoose", \.clientMayChoose),
+    .time("ttl", \.timeToLive),
+    .bytes("limit", \.limit, in: 1024...1 << 40),
+    .bytes("window", \.window, in: 0...1 << 40),
+    .bytes("bodyLimit", \.bodyLimit, in: 0...1 << 30),
+    .text("name", \.name),
+    .switched("announce", \.announces),
+    .switched("stamp", \.stamps),
+    .headerName("clientStreamHeader", \.clientStreamHeader),
+    .headerName("clientMessageHeader", \.clientMessageHeader),
+    .choice("store", \.store),
+    .choice("whenStoreFails", \.whenStoreFails),
+    .choice("source", \.source),
+    .text("channel", \.channel),
+    .text("queue", \.queue),
+  ]
+
   /// Whether the runs that a `GET` reads are written by workers, not by backends.
   package var isFedByWorkers: Bool { source != .upstream }
   /// Whether the runs are kept where other replicas can read them.
   package var isStored: Bool { store != .memory }
   /// Whether there must be a Redis.
   package var needsRedis: Bool { store == .redis || isFedByWorkers }
-
-  var document: JSONValue {
-    [
-      "onDisconnect": .string(onDisconnect.text), "clientMayChoose": .bool(clientMayChoose),
-      "ttl": .string(timeToLive.text), "limit": JSONValue(limit), "window": JSONValue(window),
-      "bodyLimit": JSONValue(bodyLimit), "name": name.map { .string($0) } ?? .null, "announce": .bool(announces),
-      "stamp": .bool(stamps), "clientStreamHeader": .string(clientStreamHeader),
-      "clientMessageHeader": .string(clientMessageHeader), "store": .string(store.rawValue),
-      "whenStoreFails": .string(whenStoreFails.rawValue), "source": .string(source.rawValue),
-      "channel": .string(channel), "queue": queue.map { .string($0) } ?? .null,
-    ]
-  }
 }
 
 /// What all runs of the process share.
@@ -142,16 +129,9 @@ package struct CommonRunSettings: Sendable {
   init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
     redis = RedisRunSettings(reader.nested("redis"), secrets: secrets)
-    memory = reader.byteSize("memory", in: 1 << 16...1 << 44) ?? memory
-    unread = reader.int("unread", in: 0...1_000_000, default: unread)
-    unreadPerPrincipal = reader.int("unreadPerPrincipal", in: 0...1_000_000, default: unreadPerPrincipal)
-    drain = reader.duration("drain")
-    memoryShare = reader.int("memoryShare", in: 1...100, default: memoryShare)
-    stored = reader.int("stored", in: 1...10_000_000, default: stored)
-    storedPerPrincipal = reader.int("storedPerPrincipal", in: 1...10_000_000, default: min(storedPerPrincipal, stored))
-    if storedPerPrincipal > stored { reader.fault("storedPerPrincipal", "is more than runs.stored allows for all") }
-    principalHeader = reader.fieldName("principalHeader")
-    principalCertificate = reader.certificateName("principalCertificate")
+    Self.settings.read(reader, into: &self)
+    if !reader.has("storedPerPrincipal") { storedPerPrincipal = min(storedPerPrincipal, stored) }
+    if storedPerPrincipal > stored { reader.fault("storedPerPrincipal", "must be at most \"stored\", \(stored)") }
     principalCookies = reader.tokens("principalCookies", expected: "the name of a cookie")
     principalQuery = reader.tokens("principalQuery", expected: "the name of a query parameter")
     streamPath = Self.path(reader, "streamPath", naming: Self.streamCapture, default: streamPath)
@@ -160,6 +140,18 @@ package struct CommonRunSettings: Sendable {
     cors = CORSPolicy.read(reader, default: nil)
     ignoresRoutesCORS = reader.value("cors")?.bool == false
   }
+
+  package static let settings: [Setting<CommonRunSettings>] = [
+    .bytes("memory", \.memory, in: 1 << 16...1 << 44),
+    .number("unread", \.unread, in: 0...1_000_000),
+    .number("unreadPerPrincipal", \.unreadPerPrincipal, in: 0...1_000_000),
+    .time("drain", \.drain, absent: .null),
+    .number("memoryShare", \.memoryShare, in: 1...100),
+    .number("stored", \.stored, in: 1...10_000_000),
+    .number("storedPerPrincipal", \.storedPerPrincipal, in: 1...10_000_000),
+    .headerName("principalHeader", \.principalHeader),
+    .certificateName("principalCertificate", \.principalCertificate),
+  ]
 
   /// Who a client is: all of these together that a request has.
   package var principalRules: CredentialRules {
@@ -182,20 +174,15 @@ package struct CommonRunSettings: Sendable {
   private static func template(_ text: String) -> PathTemplate? { try? PathTemplate(parsing: text) }
 
   var document: JSONValue {
-    [
-      "memory": JSONValue(memory), "unread": JSONValue(unread), "unreadPerPrincipal": JSONValue(unreadPerPrincipal),
-      "drain": drain.map { .string($0.text) } ?? .null,
-      "memoryShare": JSONValue(memoryShare), "stored": JSONValue(stored),
-      "storedPerPrincipal": JSONValue(storedPerPrincipal),
-      "principalHeader": principalHeader.map { .string($0) } ?? .null,
-      "principalCertificate": .string(principalCertificate?.rawValue ?? "none"),
-      "principalCookies": .array(principalCookies.map { .string($0) }),
-      "principalQuery": .array(principalQuery.map { .string($0) }),
-      "streamPath": streamPath.map { .string($0.description) } ?? false,
-      "runPath": runPath.map { .string($0.description) } ?? false,
-      "readPath": readPath.map { .string($0.description) } ?? false,
-      "cors": cors?.document ?? (ignoresRoutesCORS ? false : .null), "redis": redis?.document ?? .null,
-    ]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["principalCookies"] = .array(principalCookies.map { .string($0) })
+    object["principalQuery"] = .array(principalQuery.map { .string($0) })
+    for (name, path) in [("streamPath", streamPath), ("runPath", runPath), ("readPath", readPath)] {
+      object[name] = path.map { .string($0.description) } ?? false
+    }
+    object["cors"] = cors?.document ?? (ignoresRoutesCORS ? false : .null)
+    object["redis"] = redis?.document ?? .null
+    return .object(object)
   }
 
   /// How a run is named in a path.

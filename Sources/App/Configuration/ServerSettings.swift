@@ -63,7 +63,7 @@ package struct AdminSettings: Sendable {
     guard let reader else { return }
     listen = reader.address("listen") ?? listen
     hosts = (reader.strings("hosts") ?? []).map { $0.lowercased() }
-    readyWhen = reader.choice("readyWhen") ?? readyWhen
+    Self.settings.read(reader, into: &self)
     func secret(_ name: String) -> String? {
       let text = reader.secret(name, from: secrets)?.text
       if let text, text.utf8.count < 16 { reader.fault(name, "too short to be a secret: at least 16 characters") }
@@ -72,7 +72,6 @@ package struct AdminSettings: Sendable {
     token = secret("token")
     readToken = secret("readToken")
     scrapeToken = secret("scrapeToken")
-    operate = reader.bool("operate", default: false)
     for (name, lesser) in [("readToken", readToken), ("scrapeToken", scrapeToken)] where lesser != nil {
       if token == nil { reader.fault(name, "does nothing without \"token\": everybody may do everything then") }
       if lesser == token { reader.fault(name, "is the same as \"token\"") }
@@ -81,6 +80,10 @@ package struct AdminSettings: Sendable {
       reader.fault("token", "is missing: an admin listener beyond loopback needs one")
     }
   }
+
+  package static let settings: [Setting<AdminSettings>] = [
+    .choice("readyWhen", \.readyWhen), .switched("operate", \.operate),
+  ]
 }
 
 /// The flag file.
@@ -114,13 +117,15 @@ package struct FlagSettings: Sendable {
 
   init(_ reader: JSONReader?, secrets: SecretSource) {
     guard let reader else { return }
-    file = reader.string("file")
-    startsWithoutFile = reader.bool("startWithout", default: false)
-    defaultVariant = reader.choice("default", Mode.self) ?? .legacy
-    guardState = reader.string("guardState")
+    Self.settings.read(reader, into: &self)
     if let policy = reader.nested("guard") { guardPolicy.read(policy) }
     guardSharing = GuardSharing(reader, secrets: secrets)
   }
+
+  package static let settings: [Setting<FlagSettings>] = [
+    .text("file", \.file), .switched("startWithout", \.startsWithoutFile), .choice("default", \.defaultVariant),
+    .text("guardState", \.guardState),
+  ]
 }
 
 /// How it is found whether a client understands `stream_end`.
@@ -133,9 +138,11 @@ package struct CapabilitySettings: Sendable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
-    header = reader.fieldName("header")
+    Self.settings.read(reader, into: &self)
     detector.versionRules = reader.nestedArray("versions").compactMap { Self.rule($0) }
   }
+
+  package static let settings: [Setting<CapabilitySettings>] = [.headerName("header", \.header)]
 
   private static func rule(_ reader: JSONReader) -> VersionRule? {
     reader.require("header")
@@ -162,10 +169,10 @@ package struct ShadowSettings: Sendable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
-    readsTails = reader.bool("tail", default: readsTails)
+    Self.settings.read(reader, into: &self)
   }
 
-  var document: JSONValue { ["tail": .bool(readsTails)] }
+  package static let settings: [Setting<ShadowSettings>] = [.switched("tail", \.readsTails)]
 }
 
 /// Where a client's stable identity (`targetingKey`) is found: the first that is set and present.
@@ -184,14 +191,15 @@ package struct IdentitySettings: Sendable {
 
   init(_ reader: JSONReader?) {
     guard let reader else { return }
-    certificate = reader.certificateName("certificate")
-    header = reader.fieldName("header")
-    cookie = reader.string("cookie")
-    query = reader.string("query")
-    tenantHeader = reader.fieldName("tenantHeader")
-    internalHeader = reader.fieldName("internalHeader")
+    Self.settings.read(reader, into: &self)
     exposedHeaders = (reader.strings("headers") ?? []).map { $0.lowercased() }
   }
+
+  package static let settings: [Setting<IdentitySettings>] = [
+    .certificateName("certificate", \.certificate), .headerName("header", \.header), .text("cookie", \.cookie),
+    .text("query", \.query), .headerName("tenantHeader", \.tenantHeader),
+    .headerName("internalHeader", \.internalHeader),
+  ]
 }
 
 /// What a client may cost before it is refused.
@@ -258,12 +266,16 @@ extension JSONReader {
 }
 
 extension GuardPolicy {
+  package static let settings: [Setting<GuardPolicy>] = [
+    .time("interval", \.interval, in: .milliseconds(100)...Nanoseconds.seconds(3600)),
+    .number("minSamples", \.minSamples, in: 10...1_000_000),
+    .number("window", \.window, in: 1...1000),
+    .number("failLimit", \.failLimit, in: 1...100),
+    .choice("onRegress", \.onRegress),
+  ]
+
   mutating func read(_ reader: JSONReader) {
-    interval = reader.duration("interval", in: .milliseconds(100)...Nanoseconds.seconds(3600)) ?? interval
-    minSamples = reader.int("minSamples", in: 10...1_000_000, default: minSamples)
-    window = reader.int("window", in: 1...1000, default: window)
-    failLimit = reader.int("failLimit", in: 1...100, default: failLimit)
-    onRegress = reader.choice("onRegress") ?? onRegress
+    Self.settings.read(reader, into: &self)
     let names = GuardMetric.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
     let metrics = reader.elements("dryRun", expected: "one of \(names)") { value, _ in
       value.string.flatMap(GuardMetric.init)

@@ -1,3 +1,4 @@
+import HTTP
 import JSON
 package import Time
 
@@ -64,6 +65,50 @@ package struct Setting<Owner>: Sendable {
       document: { .string($0.rawValue) })
   }
 
+  static func fraction(_ name: String, _ place: any Place<Double>, in range: ClosedRange<Double>) -> Setting {
+    Setting(name, .fraction(range), place, read: { $0.double(name, in: range) }, document: { .number($0) })
+  }
+
+  static func text(_ name: String, _ place: any Place<String>) -> Setting {
+    Setting(name, .text, place, read: { $0.string(name) }, document: { .string($0) })
+  }
+
+  /// One that may be absent; the summary says `null` then.
+  static func text(_ name: String, _ place: any Place<String?>) -> Setting {
+    Setting(name, .text, place, read: { $0.string(name).map(Optional.some) }, document: Self.orNull)
+  }
+
+  /// A text of a form of its own.
+  ///
+  /// - Parameter expected: what it is, as a fault says it.
+  static func text<Value>(
+    _ name: String, _ place: any Place<Value>, expected: String, parse: @escaping @Sendable (String) -> Value?,
+    text: @escaping @Sendable (Value) -> String
+  ) -> Setting {
+    Setting(
+      name, .text, place, read: { $0.read(name, expected: expected) { $0.string.flatMap(parse) } },
+      document: { .string(text($0)) })
+  }
+
+  /// A header's name, which is kept in lower case.
+  static func headerName(_ name: String, _ place: any Place<String>) -> Setting {
+    Setting(name, .headerName, place, read: { $0.fieldName(name) }, document: { .string($0) })
+  }
+
+  /// One that may be absent; the summary says `null` then.
+  static func headerName(_ name: String, _ place: any Place<String?>) -> Setting {
+    Setting(name, .headerName, place, read: { $0.fieldName(name).map(Optional.some) }, document: Self.orNull)
+  }
+
+  /// Which name of a client's certificate is meant, or `none`.
+  static func certificateName(_ name: String, _ place: any Place<CertificateName?>) -> Setting {
+    Setting(
+      name, .choice(CertificateName.allCases.map(\.rawValue) + ["none"]), place,
+      read: { $0.certificateName(name).map(Optional.some) }, document: { .string($0?.rawValue ?? "none") })
+  }
+
+  private static func orNull(_ text: String?) -> JSONValue { text.map { .string($0) } ?? .null }
+
   /// Anything else.
   ///
   /// - Parameter expected: what the value is, as a fault says it.
@@ -83,7 +128,18 @@ package enum SettingKind: Sendable {
   case bytes(ClosedRange<Int>)
   case time(ClosedRange<Nanoseconds>)
   case choice([String])
+  case fraction(ClosedRange<Double>)
+  case text
+  case headerName
   case value(String)
+
+  /// Whether it is a text, whatever it looks like: a file may have the name `1`, the mode of a socket be `0660`.
+  var isText: Bool {
+    switch self {
+    case .text, .headerName, .choice: true
+    case .switched, .number, .bytes, .time, .fraction, .value: false
+    }
+  }
 
   /// Up to a year.
   static let usualTimes = Nanoseconds.zero...Nanoseconds.seconds(366 * 86_400)
@@ -105,5 +161,23 @@ extension Array {
   }
 
   /// Their paths in the configuration, which variables may name.
-  func paths<Owner>(in place: String) -> [String] where Element == Setting<Owner> { map { "\(place).\($0.name)" } }
+  ///
+  /// - Parameter place: `nil` at the top of the configuration.
+  func paths<Owner>(in place: String?) -> [SettingPath] where Element == Setting<Owner> {
+    map { setting in
+      SettingPath(place.map { "\($0).\(setting.name)" } ?? setting.name, isText: setting.kind.isText)
+    }
+  }
+}
+
+/// Where a single value stands in the configuration.
+package struct SettingPath: Sendable {
+  package let path: String
+  /// Whether what a variable or the command line gives is a text, even if it looks like a number or a switch.
+  let isText: Bool
+
+  init(_ path: String, isText: Bool) {
+    self.path = path
+    self.isText = isText
+  }
 }

@@ -1,4 +1,5 @@
 import Files
+import Flags
 import JSON
 import Processes
 import Streams
@@ -20,46 +21,39 @@ package struct SettingSources: Sendable {
   private let misspelt: [(variable: String, error: ConfigurationError)]
   private var overrides: [(path: [String], value: JSONValue, origin: String)] = []
 
-  /// The scalar settings that a variable may give; arrays and routes are for the file.
-  package static let paths: [String] = [
-    server, LimitSettings.settings.paths(in: "limits"), runs, StreamSettings.reading.paths(in: "stream"),
-    StreamSettings.treatment.paths(in: "stream"), Watchdogs.settings.paths(in: "stream"),
-    WaterfallPolicy.settings.paths(in: "defaults"), ["defaults.replayLimit"],
-    TimeoutSettings.settings.paths(in: "defaults.timeouts"), HealthPolicy.settings.paths(in: "defaults.health"),
-    HealthCheckPolicy.settings.paths(in: "defaults.health.check"),
+  /// The single values that a variable may give; arrays and routes are for the file.
+  package static let paths: [SettingPath] = [
+    // At the top, listeners and the operators' listener.
+    texts("listen", "upstream"), others("http2", "logLevel", "errors.detail"),
+    Configuration.settings.paths(in: nil), ListenerSettings.settings.paths(in: nil),
+    texts("tls.cert", "tls.key"), others("tls.hsts"), ListenerTLS.settings.paths(in: "tls"),
+    texts("admin.listen", "admin.token", "admin.readToken", "admin.scrapeToken"),
+    AdminSettings.settings.paths(in: "admin"), LogSettings.settings.paths(in: "log"), texts("tracing.endpoint"),
+    TracingSettings.settings.paths(in: "tracing"), LimitSettings.settings.paths(in: "limits"),
+    // Telling clients apart.
+    FlagSettings.settings.paths(in: "flags"), GuardPolicy.settings.paths(in: "flags.guard"),
+    redis("flags.guardRedis", GuardRedisSettings.settings), CapabilitySettings.settings.paths(in: "capability"),
+    IdentitySettings.settings.paths(in: "identity"), ShadowSettings.settings.paths(in: "shadow"),
+    // Runs.
+    CommonRunSettings.settings.paths(in: "runs"), others("runs.streamPath", "runs.runPath", "runs.readPath"),
+    redis("runs.redis", RedisRunSettings.settings),
+    // What routes begin with.
+    StreamSettings.reading.paths(in: "stream"), StreamSettings.treatment.paths(in: "stream"),
+    Watchdogs.settings.paths(in: "stream"), WaterfallPolicy.settings.paths(in: "defaults"),
+    others("defaults.replayLimit"), TimeoutSettings.settings.paths(in: "defaults.timeouts"),
+    HealthPolicy.settings.paths(in: "defaults.health"), HealthCheckPolicy.settings.paths(in: "defaults.health.check"),
   ].flatMap { $0 }
 
-  private static let server = [
-    "listen", "socketMode", "http2", "redirect", "proxyProtocol", "tls.cert", "tls.key", "tls.clientCertificates",
-    "tls.clientRoots", "tls.clientChain",
-    "tls.strictServerName", "tls.hsts", "share", "workers", "drain", "drainDelay", "logLevel", "log.format",
-    "log.clientAddress", "log.progress", "tracing.endpoint",
-    "tracing.serviceName", "tracing.sample", "tracing.generate", "tracing.progress", "errors.detail", "upstream",
-    "admin.listen",
-    "admin.readyWhen", "admin.token", "admin.readToken", "admin.scrapeToken", "admin.operate", "flags.file",
-    "flags.startWithout", "flags.default", "flags.guardState", "flags.guardRedis.url", "flags.guardRedis.user",
-    "flags.guardRedis.password", "flags.guardRedis.sentinel.user", "flags.guardRedis.sentinel.password",
-    "flags.guardRedis.prefix", "flags.guardRedis.connectTimeout", "flags.guardRedis.commandTimeout",
-    "flags.guardRedis.tls.roots", "flags.guardRedis.tls.verify", "flags.guardRedis.tls.serverName",
-    "flags.guardRedis.tls.certificate", "flags.guardRedis.tls.key", "flags.guard.interval", "flags.guard.minSamples",
-    "flags.guard.window", "flags.guard.failLimit", "flags.guard.onRegress",
-    "capability.header", "identity.certificate", "identity.header", "identity.cookie", "identity.query",
-    "identity.tenantHeader",
-    "identity.internalHeader", "shadow.tail",
-  ]
+  private static func texts(_ paths: String...) -> [SettingPath] { paths.map { SettingPath($0, isText: true) } }
+  private static func others(_ paths: String...) -> [SettingPath] { paths.map { SettingPath($0, isText: false) } }
 
-  private static let runs = [
-    "runs.memory", "runs.unread",
-    "runs.unreadPerPrincipal", "runs.memoryShare", "runs.stored", "runs.storedPerPrincipal", "runs.principalHeader",
-    "runs.principalCertificate", "runs.drain",
-    "runs.streamPath", "runs.runPath", "runs.readPath",
-    "runs.redis.url", "runs.redis.user", "runs.redis.password", "runs.redis.sentinel.user",
-    "runs.redis.sentinel.password", "runs.redis.prefix", "runs.redis.hashTags", "runs.redis.ttl",
-    "runs.redis.connectTimeout", "runs.redis.commandTimeout", "runs.redis.patience", "runs.redis.lease",
-    "runs.redis.readiness",
-    "runs.redis.tls.roots", "runs.redis.tls.verify", "runs.redis.tls.serverName", "runs.redis.tls.certificate",
-    "runs.redis.tls.key",
-  ]
+  /// What is given of a Redis.
+  private static func redis<Owner>(_ place: String, _ settings: [Setting<Owner>]) -> [SettingPath] {
+    let account = ["url", "user", "password", "sentinel.user", "sentinel.password"]
+    let files = ["tls.certificate", "tls.key"]
+    return (account + files).map { SettingPath("\(place).\($0)", isText: true) } + settings.paths(in: place)
+      + TLSSettings.settings.paths(in: "\(place).tls")
+  }
 
   /// - Parameter environment: the process's variables; those that begin with `FERMATA_` count.
   package init(environment: [String: String]) {
@@ -67,17 +61,17 @@ package struct SettingSources: Sendable {
     misspelt = Self.misspelt(environment)
     file = environment["FERMATA_CONFIG"]
     overrides = TracingVariables.overrides(environment)
-    for path in Self.paths {
-      let variable = Self.variable(for: path)
+    for setting in Self.paths {
+      let variable = Self.variable(for: setting.path)
       guard let text = environment[variable] else { continue }
-      override(path, with: text, from: variable)
+      override(setting.path, with: text, from: variable)
     }
   }
 
   /// Names that begin with `FERMATA_` may be anything, secrets or what Kubernetes makes of a service's name; one that is
   /// nearly a setting's is a mistake, unless the file says `{ env: "NAME" }` of it.
   private static func misspelt(_ environment: [String: String]) -> [(String, ConfigurationError)] {
-    let known = ["FERMATA_CONFIG"] + paths.map(variable)
+    let known = ["FERMATA_CONFIG"] + paths.map { variable(for: $0.path) }
     return environment.keys.filter { $0.hasPrefix("FERMATA_") && !known.contains($0) }.sorted().compactMap { name in
       Spelling.nearest(to: name, among: known).map { nearest in
         (name, ConfigurationError(description: "\(name): no setting has this variable; did you mean \(nearest)?"))
@@ -100,20 +94,15 @@ package struct SettingSources: Sendable {
     return name
   }
 
-  /// Sets one setting. The text is a number or a switch where it looks like one.
+  /// Sets one setting. The text is a number or a switch where it looks like one, but for settings that are texts.
   package mutating func override(_ path: String, with text: String, from origin: String) {
     overrides.append((path.split(separator: ".").map(String.init), Self.scalar(text, for: path), origin))
   }
 
+  private static let textPaths = Set(paths.filter(\.isText).map(\.path))
+
   private static func scalar(_ text: String, for path: String) -> JSONValue {
-    // Names stay texts even when they look like numbers.
-    let isToken = path.hasPrefix("admin.") && path.hasSuffix("oken")
-    let isAccount = path.hasSuffix(".user") || path.hasSuffix(".password")
-    let isName = isAccount || path.hasPrefix("identity.") || path == "tracing.serviceName"
-    let isFile = path == "flags.file" || path == "flags.guardState"
-    if isToken || isName || isFile || path == "socketMode" {
-      return .string(text)
-    }
+    if textPaths.contains(path) { return .string(text) }
     if text == "true" || text == "false" { return .bool(text == "true") }
     if let number = Int(text) { return JSONValue(number) }
     if path == "tracing.sample", let share = Double(text) { return .number(share) }

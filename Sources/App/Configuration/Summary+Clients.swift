@@ -9,22 +9,17 @@ import Time
 
 extension FlagSettings {
   var document: JSONValue {
-    [
-      "file": file.map { .string($0) } ?? .null, "startWithout": .bool(startsWithoutFile),
-      "default": .string(defaultVariant.rawValue),
-      "guardState": guardState.map { .string($0) } ?? .null, "guardRedis": guardSharing.document,
-      "guard": guardPolicy.document,
-    ]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["guardRedis"] = guardSharing.document
+    object["guard"] = guardPolicy.document
+    return .object(object)
   }
 }
 
 extension GuardPolicy {
   fileprivate var document: JSONValue {
-    var object: JSONObject = [
-      "interval": .string(interval.text), "minSamples": JSONValue(minSamples), "window": JSONValue(window),
-      "failLimit": JSONValue(failLimit), "onRegress": .string(onRegress.rawValue),
-      "dryRun": .array(GuardMetric.allCases.filter(dryRun.contains).map { .string($0.rawValue) }),
-    ]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["dryRun"] = .array(GuardMetric.allCases.filter(dryRun.contains).map { .string($0.rawValue) })
     for metric in GuardMetric.allCases {
       var limits = JSONObject()
       limits["margin"] = margins[metric].map { .number($0) }
@@ -37,7 +32,9 @@ extension GuardPolicy {
 
 extension CapabilitySettings {
   var document: JSONValue {
-    ["header": header.map { .string($0) } ?? .null, "versions": .array(detector.versionRules.map(\.document))]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["versions"] = .array(detector.versionRules.map(\.document))
+    return .object(object)
   }
 }
 
@@ -54,12 +51,8 @@ extension VersionRule {
 
 extension IdentitySettings {
   var document: JSONValue {
-    [
-      "certificate": .string(certificate?.rawValue ?? "none"), "header": header.map { .string($0) } ?? .null,
-      "cookie": cookie.map { .string($0) } ?? .null,
-      "query": query.map { .string($0) } ?? .null, "tenantHeader": tenantHeader.map { .string($0) } ?? .null,
-      "internalHeader": internalHeader.map { .string($0) } ?? .null,
-      "headers": .array(exposedHeaders.map { .string($0) }),
-    ]
+    var object = JSONObject(Self.settings.members(of: self))
+    object["headers"] = .array(exposedHeaders.map { .string($0) })
+    return .object(object)
   }
 }

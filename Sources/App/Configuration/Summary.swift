@@ -16,10 +16,7 @@ extension Configuration {
     object["listen"] = .string(listen.description)
     for member in main.members { object[member.name] = member.value }
     object["listeners"] = .array(listeners.map(\.document))
-    object["share"] = .bool(isShared)
-    object["workers"] = JSONValue(workers)
-    object["drain"] = .string(drain.text)
-    object["drainDelay"] = .string(drainDelay.text)
+    for member in Self.settings.members(of: self) { object[member.name] = member.value }
     object["logLevel"] = .string("\(log.level)")
     object["log"] = log.document
     object["tracing"] = tracing.document
@@ -33,7 +30,7 @@ extension Configuration {
     object["flags"] = flags.document
     object["capability"] = capability.document
     object["identity"] = identity.document
-    object["shadow"] = shadow.document
+    object["shadow"] = ShadowSettings.settings.document(of: shadow)
     object["trustedProxies"] = .array(trustedProxies.map { .string($0.description) })
     object["limits"] = LimitSettings.settings.document(of: limits)
     object["runs"] = runs.document
@@ -73,7 +70,7 @@ extension RouteSettings {
     object["capabilityHeader"] = capabilityHeader.map { .string($0) } ?? .null
     object["websocket"] = .bool(takesWebSockets)
     object["stream"] = stream.document
-    object["runs"] = runs?.document ?? false
+    object["runs"] = runs.map { RunSettings.settings.document(of: $0) } ?? false
     return .object(object)
   }
 }

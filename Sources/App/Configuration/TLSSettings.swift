@@ -21,9 +21,7 @@ package struct TLSSettings: Sendable {
 
   /// - Returns: `nil` when there is a mistake, which has been told.
   init?(_ reader: JSONReader) {
-    client.roots = reader.string("roots")
-    client.verifiesPeer = reader.bool("verify", default: true)
-    client.serverName = reader.string("serverName")
+    Self.settings.read(reader, into: &client)
     let (certificate, key) = (reader.string("certificate"), reader.string("key"))
     if let certificate {
       // Many tools write both into one file.
@@ -68,11 +66,13 @@ package struct TLSSettings: Sendable {
 
   /// As the configuration writes it.
   var document: JSONValue {
-    [
-      "roots": client.roots.map { .string($0) } ?? .null, "verify": .bool(client.verifiesPeer),
-      "serverName": client.serverName.map { .string($0) } ?? .null,
-      "certificate": client.identity.map { .string($0.certificate) } ?? .null,
-      "key": client.identity.map { .string($0.key) } ?? .null,
-    ]
+    var object = JSONObject(Self.settings.members(of: client))
+    object["certificate"] = client.identity.map { .string($0.certificate) } ?? .null
+    object["key"] = client.identity.map { .string($0.key) } ?? .null
+    return .object(object)
   }
+
+  package static let settings: [Setting<TLSClientSettings>] = [
+    .text("roots", \.roots), .switched("verify", \.verifiesPeer), .text("serverName", \.serverName),
+  ]
 }

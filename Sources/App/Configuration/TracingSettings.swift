@@ -26,23 +26,28 @@ package struct TracingSettings: Sendable {
       UpstreamSettings(url: text, fault: { reader.fault("endpoint", $0) })
     }
     headers = HeaderSetting.read(reader, from: secrets)
-    serviceName = reader.string("serviceName", default: serviceName)
+    Self.settings.read(reader, into: &self)
     if let inner = reader.nested("resource") {
       resource = inner.names.compactMap { name in inner.string(name).map { (name, $0) } }
     }
-    sample = reader.double("sample", in: 0...1) ?? sample
-    generates = reader.bool("generate", default: generates)
-    progress = reader.duration("progress", in: .seconds(1)...Nanoseconds.seconds(86_400)) ?? progress
   }
+
+  package static let settings: [Setting<TracingSettings>] = [
+    .text("serviceName", \.serviceName),
+    .fraction("sample", \.sample, in: 0...1),
+    .switched("generate", \.generates),
+    .time("progress", \.progress, in: .seconds(1)...Nanoseconds.seconds(86_400)),
+  ]
 
   var document: JSONValue {
     let headers = headers.map { JSONObject.Member(name: $0.name.string, value: .string($0.origin)) }
     let resource = resource.map { JSONObject.Member(name: $0.name, value: .string($0.value)) }
-    return [
+    var object: JSONObject = [
       "endpoint": collector.map { .string($0.url.description) } ?? .null, "headers": .object(JSONObject(headers)),
-      "serviceName": .string(serviceName), "resource": .object(JSONObject(resource)), "sample": .number(sample),
-      "generate": .bool(generates), "progress": .string(progress.text),
+      "resource": .object(JSONObject(resource)),
     ]
+    for member in Self.settings.members(of: self) { object[member.name] = member.value }
+    return .object(object)
   }
 }
 
