@@ -11,6 +11,8 @@ package final class Timer {
   private let loop: EventLoop
   private let handler: () -> Void
   private var event: RawEvent?
+  /// Where the clock is played.
+  private var deadline: DeadlineHandle?
   package private(set) var isScheduled = false
 
   package init(loop: EventLoop, handler: @escaping () -> Void) {
@@ -20,6 +22,7 @@ package final class Timer {
 
   /// Calls the handler once after `delay`, instead of when it was scheduled for before.
   package func schedule(after delay: Nanoseconds) {
+    if loop.playedClock != nil { return play(after: delay) }
     if event == nil { makeEvent() }
     let microseconds = max(0, (delay.value + 999) / 1000)
     let time = timeval(tv_sec: Int(microseconds / 1_000_000), tv_usec: Int(microseconds % 1_000_000))
@@ -30,6 +33,18 @@ package final class Timer {
     guard isScheduled else { return }
     isScheduled = false
     event?.delete()
+    if let deadline = deadline.take() { loop.deadlines.remove(deadline) }
+  }
+
+  deinit {
+    if let deadline { loop.deadlines.remove(deadline) }
+  }
+
+  /// Waits for the clock that a test plays.
+  private func play(after delay: Nanoseconds) {
+    cancel()
+    isScheduled = true
+    deadline = loop.deadlines.add(PlayedTimer(self), at: loop.readClock() + max(.zero, delay))
   }
 
   private func makeEvent() {
@@ -41,8 +56,21 @@ package final class Timer {
     }
   }
 
-  private func fired() {
+  fileprivate func fired() {
     isScheduled = false
+    deadline = nil
     handler()
+  }
+}
+
+/// A timer's place among the deadlines, which does not keep the timer.
+private final class PlayedTimer: DeadlineMember {
+  private weak var timer: Timer?
+
+  init(_ timer: Timer) { self.timer = timer }
+
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    timer?.fired()
+    return nil
   }
 }

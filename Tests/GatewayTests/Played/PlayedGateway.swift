@@ -1,3 +1,4 @@
+import Bytes
 import Configuration
 import Files
 import FlagControl
@@ -26,16 +27,19 @@ final class PlayedGateway {
   private let peers: LoopPeers<RunRoster>
   private var clients: [WeakClient] = []
 
-  private static let silence = LogWriter(descriptor: Glibc.open("/dev/null", O_WRONLY))
+  private static let metrics = GatewayMetrics()
+  static let silence = LogWriter(descriptor: Glibc.open("/dev/null", O_WRONLY))
 
   /// - Parameters:
   ///   - configuration: as in a file.
   ///   - variant: what the flag gives everybody.
   ///   - truth: what the store holds, if there is one.
   ///   - other: a loop of the same process, if there is one.
+  ///   - writer: gets the lines of the log.
   init(
     _ configuration: String = PlayedGateway.usual(), variant: Mode = .graceful, store truth: PlayedTruth? = nil,
-    beside other: PlayedGateway? = nil, clock: PlayedClock = PlayedClock()
+    beside other: PlayedGateway? = nil, clock: PlayedClock = PlayedClock(),
+    log writer: LogWriter = PlayedGateway.silence
   ) throws {
     self.clock = other?.clock ?? clock
     loop = try EventLoop(clock: self.clock)
@@ -43,9 +47,9 @@ final class PlayedGateway {
     let decoded = try Configuration(configuration)
     hub = other?.hub ?? RunHub(decoded, identitySeed: 1)
     peers = other?.peers ?? LoopPeers()
-    let log = WorkerLog(writer: Self.silence, level: .debug)
+    let log = WorkerLog(writer: writer, level: .debug)
     context = LoopContext(
-      index: other.map { $0.context.index + 1 } ?? 0, loop: loop, metrics: other?.context.metrics ?? GatewayMetrics(),
+      index: other.map { $0.context.index + 1 } ?? 0, loop: loop, metrics: Self.metrics,
       log: log, backends: backends)
     worker = Worker(
       context: context, settings: Settings(decoded), flags: try Self.flags(variant), hub: hub, peers: peers,
@@ -195,15 +199,32 @@ final class PlayedGateway {
     }
   }
 
+  /// - Parameter recall: `none` lifts a kill.
   func kill(_ recall: Recall) {
     var override = ClosingOverride()
     override.kill = recall
     worker.adopt(override)
   }
 
+  /// There is a new flag file.
+  func adopt(_ variant: Mode) throws { worker.adopt(try Self.flags(variant)) }
+
+  /// What is counted on this loop, as `/metrics` has it: the values by name and labels.
+  var numbers: [String: Double] {
+    var text = ByteBuffer()
+    PrometheusText.write(worker.snapshot(), to: &text)
+    var numbers: [String: Double] = [:]
+    for line in String(copying: text.span).split(separator: "\n") where !line.hasPrefix("#") {
+      guard let space = line.lastIndex(of: " ") else { continue }
+      numbers[String(line[..<space])] = Double(line[line.index(after: space)...])
+    }
+    return numbers
+  }
+
   /// There is a new configuration.
   func adopt(_ configuration: String) throws { worker.adopt(Settings(try Configuration(configuration))) }
 
+  func stop() { worker.stop() }
   func drain(_ completion: @escaping () -> Void = {}) { worker.drain(completion) }
   func endStreams() { worker.endStreams(jitter: .zero) }
   func endRuns() {
@@ -218,11 +239,10 @@ private struct WeakClient {
   weak var value: PlayedClient?
 }
 
-/// Lets the loops do what is due until something is so. For what waits by timers, which run by the machine's clock.
+/// Lets the loops do what is due, and time pass, until something is so.
 func turns(_ gateways: PlayedGateway..., until isSo: () -> Bool) {
   for _ in 0..<500 where !isSo() {
-    for gateway in gateways { gateway.turns(3) }
-    usleep(10_000)
+    for gateway in gateways { gateway.pass(.milliseconds(10)) }
   }
 }
 

@@ -1,11 +1,11 @@
 import Loop
 import Streams
-import Telemetry
+package import Telemetry
 import Upstreams
 
 extension Worker {
   /// The counters of this loop with the gauges of this moment.
-  func snapshot() -> MetricSnapshot {
+  package func snapshot() -> MetricSnapshot {
     let (shard, metrics) = (context.shard, context.metrics)
     shard.set(metrics.streamsActive, to: Double(books.openStreams))
     shard.set(metrics.clients, to: Double(clients.openConnections))
