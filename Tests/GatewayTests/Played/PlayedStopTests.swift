@@ -84,6 +84,25 @@ import Time
     #expect(!loops.isEmpty)
     #expect(loops.allSatisfy { $0.loop == nil }, "something holds on to a loop, and so to its descriptors")
   }
+
+  @Test(arguments: ["head", "claim"])
+  func `a client that is refused as the drain ends is nobody's reader any more`(waitsFor: String) throws {
+    let truth = PlayedTruth()
+    let gateway = try PlayedGateway.replica(truth, runs: "onDisconnect: \"cancel\"")
+    if waitsFor == "claim" { truth.holdsBack = ["claim"] }
+    let client = gateway.connect(
+      sending: "POST /chat HTTP/1.1\r\nHost: g\r\nPrefer: stream-end\r\nContent-Length: 0\r\n\r\n")
+    gateway.endStreams()
+    gateway.pass(.milliseconds(100))
+    #expect(client.received.hasPrefix("HTTP/1.1 503 "))
+    truth.letGo()
+    gateway.turns()
+    gateway.backends.last?.openStream()
+    gateway.turns()
+    #expect(gateway.backends.connections.allSatisfy { $0.isClosed })
+    let opened = gateway.numbers.filter { $0.key.hasPrefix("fermata_streams_total") }.values.reduce(0, +)
+    #expect(opened == 0)
+  }
 }
 
 private final class WeakLoop {

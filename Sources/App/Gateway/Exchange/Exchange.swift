@@ -273,7 +273,10 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   func finishStream(_ outcome: Outcome, reason: String) { machine.answerer?.finish(outcome, reason: reason) }
 
   func drainIsOver() {
-    if isWaiting { refuseAtDrain() }
+    guard isWaiting else { return }
+    // Who was to answer must not open a stream for a client that is told to go elsewhere.
+    perform(machine.ends())
+    refuseAtDrain()
   }
 
   private func refuseAtDrain() {
