@@ -77,7 +77,7 @@ final class PlayedTruth {
     var record = runs[run] ?? Record()
     guard record.end == nil else { return }
     record.end = EndRecord(
-      outcome: outcome, reason: reason, events: UInt64(record.blocks.count), bytes: 0,
+      outcome: outcome, reason: reason, events: record.blocks.last?.head.number ?? 0, bytes: 0,
       upstreamIsComplete: outcome.isCleanEnd)
     runs[run] = record
     wake()
@@ -94,6 +94,14 @@ final class PlayedTruth {
   func abandon() {
     for run in runs.keys { runs[run]?.owner = nil }
     for store in stores { store.forgetTenures() }
+    wake()
+  }
+
+  /// The leases of runs of which no gateway knows that it has them are over.
+  func expireLeases() {
+    for (run, record) in runs where record.owner != nil && !stores.contains(where: { $0.has(run) }) {
+      runs[run]?.owner = nil
+    }
     wake()
   }
 
@@ -125,7 +133,7 @@ final class PlayedStore: RunStore {
   private var tenures: [RunID: PlayedTenure] = [:]
   private var cancels: [RunID: any CancelHandler] = [:]
   private var feeds: [PlayedFeed] = []
-  private var logs: [PlayedLog] = []
+  private var logs: [WeakLog] = []
 
   init(_ truth: PlayedTruth, loop: EventLoop) {
     self.truth = truth
@@ -176,10 +184,12 @@ final class PlayedStore: RunStore {
     later(on: loop) { tenure.lost?() }
   }
 
+  fileprivate func has(_ run: RunID) -> Bool { tenures[run] != nil }
   fileprivate func forgetTenures() { tenures = [:] }
 
   fileprivate func tellAway(_ isAway: Bool) {
-    for log in logs { log.storeIsAway(isAway) }
+    logs.removeAll { $0.log == nil }
+    for log in logs { log.log?.storeIsAway(isAway) }
     for feed in feeds { feed.storeIsAway(isAway) }
   }
 
@@ -193,7 +203,7 @@ final class PlayedStore: RunStore {
       state.meta = record.meta
       state.isOwned = record.owner != nil
       state.isCancelled = record.isCancelled
-      state.last = record.blocks.isEmpty ? nil : EntryID(UInt64(record.blocks.count), 0)
+      state.last = record.last
       state.end = record.end
       return state
     }
@@ -202,7 +212,8 @@ final class PlayedStore: RunStore {
   func standing(of run: RunID, _ completion: @escaping (Result<RunStanding, StoreFault>) -> Void) {
     answer("standing", completion) { truth in
       let record = truth.runs[run] ?? PlayedTruth.Record()
-      return RunStanding(status: record.status(without: nil), entries: UInt64(record.blocks.count))
+      return RunStanding(
+        status: record.status(without: nil), entries: UInt64(record.blocks.count + (record.end == nil ? 0 : 1)))
     }
   }
 
@@ -257,7 +268,7 @@ final class PlayedStore: RunStore {
 
   func makeLog(of run: RunID, memory: MemoryLog) -> any SharedLog {
     let log = PlayedLog(run, truth, memory, loop)
-    logs.append(log)
+    logs.append(WeakLog(log: log))
     return log
   }
 
@@ -280,7 +291,7 @@ final class PlayedStore: RunStore {
   ) {
     answer("endWorkers", completion) { truth in
       guard let record = truth.runs[run], record.end == nil else { return false }
-      if let last, last.high != UInt64(record.blocks.count) { return false }
+      if let last, last != record.last ?? .zero { return false }
       truth.runs[run]?.end = end
       truth.wake()
       return true
@@ -339,7 +350,17 @@ final class PlayedStore: RunStore {
   func remove(_ observer: any StoreLifeObserver) {}
 }
 
+private struct WeakLog {
+  weak var log: PlayedLog?
+}
+
 extension PlayedTruth.Record {
+  /// The last entry: the end is one too.
+  var last: EntryID? {
+    let last = blocks.last.map { EntryID($0.head.number, 0) }
+    return end == nil ? last : (last ?? .zero).ofEnd
+  }
+
   func status(without store: PlayedStore?) -> RunStatus {
     let own = store.map { ObjectIdentifier($0) }
     var status = RunStatus(progress: progress, readers: readers.filter { $0.key != own }.values.reduce(0, +))
@@ -373,16 +394,18 @@ final class PlayedTenure: RunTenure {
 
 final class PlayedHold: ClientStreamHold {
   private var handler: (any ClientStreamHandler)?
-  private let loop: EventLoop
+  private var loop: EventLoop?
 
   fileprivate init(_ handler: any ClientStreamHandler, _ loop: EventLoop) {
     self.handler = handler
     self.loop = loop
   }
 
-  func leave() { handler = nil }
+  func leave() { (handler, loop) = (nil, nil) }
 
-  fileprivate func tell() { later(on: loop) { [self] in handler?.clientStreamWasTaken() } }
+  fileprivate func tell() {
+    if let loop { later(on: loop) { [self] in handler?.clientStreamWasTaken() } }
+  }
 }
 
 /// The store of a played loop.
