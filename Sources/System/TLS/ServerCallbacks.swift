@@ -46,6 +46,23 @@ enum ServerCallbacks {
         : keys.open(name, vector, cipher, code, isSpent: SSL_version(ssl) == TLS1_3_VERSION)
     }
 
+  /// A session is as good as the certificate that its client showed, which is not looked at again: once that has expired,
+  /// the handshake is a whole one, in which the client has to show another.
+  @unsafe static let judgeSession:
+    @convention(c) (
+      OpaquePointer?, OpaquePointer?, UnsafePointer<UInt8>?, Int, Int32, UnsafeMutableRawPointer?
+    ) -> Int32 = { _, session, _, _, status, _ in
+      guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW, let session = unsafe session else {
+        return SSL_TICKET_RETURN_IGNORE_RENEW
+      }
+      if let shown = unsafe SSL_SESSION_get0_peer(session),
+        unsafe X509_cmp_current_time(X509_get0_notAfter(shown)) <= 0
+      {
+        return SSL_TICKET_RETURN_IGNORE_RENEW
+      }
+      return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+    }
+
   @unsafe
   private static func identities(of ssl: OpaquePointer) -> ServerIdentities? {
     guard let state = unsafe SocketBIO.state(of: SSL_get_rbio(ssl)) else { return nil }

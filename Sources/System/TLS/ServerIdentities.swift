@@ -95,6 +95,7 @@ final class ServerIdentities: @unchecked Sendable {
     unsafe SSL_CTX_set_client_hello_cb(context, ServerCallbacks.helloCame, nil)
     unsafe SSL_CTX_set_alpn_select_cb(context, ServerCallbacks.chooseProtocol, nil)
     unsafe SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ServerCallbacks.useTicketKey)
+    unsafe SSL_CTX_set_session_ticket_cb(context, nil, ServerCallbacks.judgeSession, nil)
     let certificate = unsafe SSL_CTX_get0_certificate(context)
     return unsafe Member(
       context, names: Certificate.names(of: certificate),
