@@ -8,13 +8,14 @@ internal import Time
 package struct TestCertificates: Sendable {
   private let folder: TemporaryDirectory
 
+  /// - Parameter authority: the name under which it signs.
   /// - Throws: when `openssl` isn't installed or refuses.
-  package init() throws {
+  package init(authority: String = "Test authority") throws {
     folder = try TemporaryDirectory(prefix: "fermata-certificates")
     do {
       try run([
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-        "/CN=Test authority", "-addext", "keyUsage=critical,keyCertSign", "-keyout", path("authority.key"), "-out",
+        "/CN=\(authority)", "-addext", "keyUsage=critical,keyCertSign", "-keyout", path("authority.key"), "-out",
         roots,
       ])
     } catch {
