@@ -224,7 +224,7 @@ let running: [Target] = [
       "JSON", "Loop", "Runs",
       "SSE", "Streams",
       "Telemetry",
-      "Time", "StoreConformance", "EventSamples",
+      "Time", "StoreConformance", "EventSamples", "HTTP2Frames",
     ]),
   tests(
     "EndToEndTests",

@@ -70,7 +70,9 @@ package final class Worker {
   }
 
   /// Serves a client's connection, whatever carries it.
-  package func serve(_ connection: any Connection) { clients.serve(connection) }
+  package func serve(_ connection: any Connection, at listener: ListenerSettings) {
+    clients.serve(connection, at: listener)
+  }
 
   // MARK: - Settings and flags
 

@@ -69,11 +69,14 @@ package final class InputBuffer {
     return length
   }
 
-  /// Has `read` write up to `capacity` bytes and takes the number it returns, if positive, as the new count.
+  /// Has `read` write up to `limit` bytes and takes the number it returns, if positive, as the new count.
+  ///
+  /// - Parameter limit: bytes, 1 to `capacity`.
   @unsafe
-  package func receive(_ read: (UnsafeMutableRawPointer, Int) -> Int) -> Int {
-    let length = unsafe read(UnsafeMutableRawPointer(payload), Self.capacity)
-    count = max(0, min(length, Self.capacity))
+  package func receive(upTo limit: Int = InputBuffer.capacity, _ read: (UnsafeMutableRawPointer, Int) -> Int) -> Int {
+    let limit = max(1, min(limit, Self.capacity))
+    let length = unsafe read(UnsafeMutableRawPointer(payload), limit)
+    count = max(0, min(length, limit))
     return length
   }
 

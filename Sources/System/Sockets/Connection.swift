@@ -48,6 +48,8 @@ package protocol Connection: AnyObject {
   /// noticed at the next write, when reading starts again, or by `peerSign`.
   func pauseReading()
   var isReading: Bool { get }
+  /// How much is read at a time; `nil`: as much as the loop's buffer holds. Over TLS a record at least.
+  var readAllowance: ReadAllowance? { get set }
   /// The peer's FIN has been seen.
   var hasPeerFinished: Bool { get }
 

@@ -15,6 +15,7 @@ package final class TCPConnection: Connection {
   private var watch: SocketWatch?
   private let descriptor: Int32
   private var queue: SendQueue
+  package var readAllowance: ReadAllowance?
   package private(set) var hasPeerFinished = false
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
@@ -287,10 +288,11 @@ extension TCPConnection: SocketWatchHandler {
   /// One read. Returns whether it filled the buffer, so that another may be worthwhile.
   private func receive(into input: InputBuffer) -> Bool {
     let descriptor = descriptor
-    let length = unsafe input.receive { unsafe recv(descriptor, $0, $1, 0) }
+    let limit = readAllowance?.bytes ?? InputBuffer.capacity
+    let length = unsafe input.receive(upTo: limit) { unsafe recv(descriptor, $0, $1, 0) }
     if length > 0 {
       handler?.connectionReceived(input)
-      return length == InputBuffer.capacity
+      return length >= limit
     }
     if length == 0 {
       peerFinished()

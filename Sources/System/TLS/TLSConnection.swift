@@ -28,6 +28,7 @@ package final class TLSConnection: Connection {
   /// Bytes came with the handshake, or the end came with the last bytes: no event will tell of them.
   private var hasLeftover: Bool
   private var heldStop: TLSEngine.ReadStop?
+  package var readAllowance: ReadAllowance?
   package private(set) var hasPeerFinished = false
   package private(set) var isClosed = false
   package private(set) var hasFailed = false
@@ -269,7 +270,8 @@ extension TLSConnection: SocketWatchHandler {
     let input = loop.input
     hasLeftover = false
     var stop = TLSEngine.ReadStop.empty
-    let length = unsafe input.receive { unsafe engine?.read(into: $0, capacity: $1, stop: &stop) ?? 0 }
+    let limit = max(readAllowance?.bytes ?? InputBuffer.capacity, TLSEngine.roomForOneRead)
+    let length = unsafe input.receive(upTo: limit) { unsafe engine?.read(into: $0, capacity: $1, stop: &stop) ?? 0 }
     guard length > 0 else { return readingStopped(stop) }
     if case .empty = stop {
       handler?.connectionReceived(input)

@@ -34,7 +34,7 @@ struct TLSEngine: ~Copyable {
 
   /// What one read of the socket may bring: a record of the largest size. With less room than this the socket isn't
   /// asked again, so that whatever came can be handed over and none of it stays behind where no event tells of it.
-  private static let roomForOneRead = 20 * 1024
+  static let roomForOneRead = 20 * 1024
 
   private let ssl: OpaquePointer
   private let state: UnsafeMutablePointer<SocketState>

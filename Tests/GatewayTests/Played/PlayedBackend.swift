@@ -71,10 +71,13 @@ final class PlayedConnection: Connection {
   private(set) var isClosed = false
   private(set) var hasFailed = false
   private(set) var wasReset = false
-  /// What the gateway has sent.
-  private(set) var received = ""
+  var readAllowance: ReadAllowance?
+  private var sent: [UInt8] = []
   /// What the gateway has yet to read.
-  private var waiting = ""
+  private var waiting: [UInt8] = []
+  private var readsLater = false
+  /// Bytes that the gateway has read.
+  private(set) var readBytes = 0
   /// The other side takes nothing, so that what it is sent waits.
   var isStuck = false
   private(set) var queuedBytes = 0
@@ -92,8 +95,10 @@ final class PlayedConnection: Connection {
   // MARK: - The backend's side
 
   /// Sends what the gateway reads when it reads next.
-  func send(_ text: String) {
-    waiting += text
+  func send(_ text: String) { send(Array(text.utf8)) }
+
+  func send(_ bytes: [UInt8]) {
+    waiting += bytes
     deliver()
   }
 
@@ -130,19 +135,37 @@ final class PlayedConnection: Connection {
     handler?.connectionDrained()
   }
 
+  /// What the gateway has sent.
+  var received: String { String(decoding: sent, as: UTF8.self) }
+
   /// What was received since this was last asked.
-  func takeReceived() -> String {
-    defer { received = "" }
-    return received
+  func takeReceived() -> String { String(decoding: takeBytes(), as: UTF8.self) }
+
+  func takeBytes() -> [UInt8] {
+    defer { sent = [] }
+    return sent
   }
 
+  /// As a socket that has much to read: twice at most, and the rest in the next turn.
   private func deliver() {
-    while isReading, !isClosed, !waiting.isEmpty {
-      let bytes = [UInt8](waiting.utf8.prefix(32 << 10))
-      waiting = String(decoding: Array(waiting.utf8.dropFirst(bytes.count)), as: UTF8.self)
+    guard !readsLater else { return }
+    for _ in 0..<2 where isReading && !isClosed && !waiting.isEmpty {
+      let bytes = Array(waiting.prefix(readAllowance?.bytes ?? InputBuffer.capacity))
+      waiting.removeFirst(bytes.count)
+      readBytes += bytes.count
       loop.input.fill(bytes.span)
       handler?.connectionReceived(loop.input)
       loop.input.clear()
+    }
+    if isReading, !isClosed, !waiting.isEmpty { deliverLater() }
+  }
+
+  private func deliverLater() {
+    guard !readsLater else { return }
+    readsLater = true
+    later(on: loop) { [self] in
+      readsLater = false
+      deliver()
     }
   }
 
@@ -150,13 +173,13 @@ final class PlayedConnection: Connection {
 
   func startReading() {
     isReading = true
-    if !waiting.isEmpty { later(on: loop) { [self] in deliver() } }
+    if !waiting.isEmpty { deliverLater() }
   }
 
   func pauseReading() { isReading = false }
   func write(_ bytes: Span<UInt8>) {
     guard !isClosed, !hasFinishedWriting, !hasFailed else { return }
-    received += String(copying: bytes)
+    sent += [UInt8](copying: bytes)
     backends?.asked = self
     if isStuck { queuedBytes += bytes.count } else { lastWriteProgress = loop.now }
   }

@@ -159,9 +159,13 @@ final class PlayedGateway {
   }
 
   /// A client connects.
-  func connect() -> PlayedConnection {
+  ///
+  /// - Parameter http2: whether it may speak HTTP/2 too.
+  func connect(http2: Bool = false) -> PlayedConnection {
     let connection = PlayedConnection(loop: loop)
-    worker.serve(connection)
+    var listener = ListenerSettings(address: .localPeer)
+    if http2 { listener.http2 = .cleartext }
+    worker.serve(connection, at: listener)
     return connection
   }
 

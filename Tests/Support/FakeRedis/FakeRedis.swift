@@ -43,6 +43,7 @@ package final class FakeConnection: Connection {
   package func startReading() {}
   package func pauseReading() {}
   package var isReading: Bool { true }
+  package var readAllowance: ReadAllowance?
   package var hasPeerFinished: Bool { false }
   package func write(_ bytes: Span<UInt8>) {}
   package var queuedBytes: Int { 0 }

@@ -105,7 +105,7 @@ final class ClientRoster {
 
   private func welcome(_ connection: TCPConnection, at listener: ListenerSettings) {
     guard let tls = listener.tls else {
-      begin(connection, listener, listener.http2 == .cleartext ? .either : .http11)
+      begin(connection, listener)
       // The request is here by now in most cases; to be told so would take another turn.
       connection.readNow()
       return
@@ -116,9 +116,13 @@ final class ClientRoster {
     }
   }
 
-  /// Reads requests from a client's connection, which came to no listener.
-  func serve(_ connection: any Connection) {
-    if admits(connection, isPlain: true) { begin(connection, ListenerSettings(address: .localPeer), .http11) }
+  /// Reads requests from a client's connection without TLS, as if it had come to `listener`.
+  func serve(_ connection: any Connection, at listener: ListenerSettings) {
+    if admits(connection, isPlain: true) { begin(connection, listener) }
+  }
+
+  private func begin(_ connection: any Connection, _ listener: ListenerSettings) {
+    begin(connection, listener, listener.http2 == .cleartext ? .either : .http11)
   }
 
   /// Whether there is room for the connection. Without it, it is closed.

@@ -1,6 +1,7 @@
 package import Bytes
 package import HTTP
 package import Loop
+package import Sockets
 package import Streams
 package import Time
 
@@ -57,6 +58,10 @@ package protocol ClientStream: AnyObject {
 
   /// Bytes that wait for the client.
   var queuedBytes: Int { get }
+  /// Whether more waits than this stream's share of a connection whose streams hold too much together.
+  var isOverShare: Bool { get }
+  /// How much is to be read at a time of what goes to the client; `nil`: as much as comes.
+  var readAllowance: ReadAllowance? { get }
   /// The exchange is told when no more than `bytes` wait; 0 for when none do.
   func setLowWaterMark(_ bytes: Int)
   /// Looks at whether the client takes what waits for it.
@@ -68,6 +73,14 @@ package protocol ClientStream: AnyObject {
 }
 
 extension ClientStream {
+  package var isOverShare: Bool { false }
+  package var readAllowance: ReadAllowance? { nil }
+
+  /// Whether so much waits for the client that no more should be made for it.
+  ///
+  /// - Parameter highWater: the bytes that may wait.
+  func isBehind(by highWater: Int) -> Bool { queuedBytes > highWater || isOverShare }
+
   package func end(_ end: BodyEnd, _ rest: inout ByteBuffer) { self.end(end, &rest, closing: nil) }
 
   package func becomeTunnel(_ draft: borrowing ResponseDraft, to end: TunnelEnd) {

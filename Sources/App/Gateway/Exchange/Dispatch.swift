@@ -117,6 +117,7 @@ final class Dispatch: UpstreamRequest {
     attempt?.connected(upstream, at: now)
     phase = .awaitingHead
     search.waterfall.entered(.head, at: now)
+    upstream.connection.readAllowance = owner?.readAllowance
     upstream.serve(self)
     context.upstreamHead.removeAll()
     attempt?.pool.writeHead(for: search, into: &context.upstreamHead)
@@ -287,6 +288,7 @@ final class Dispatch: UpstreamRequest {
   /// Passes everything that comes from here on to another owner; that is the body, where the response is good.
   func pass(to owner: any DispatchOwner) {
     self.owner = owner
+    upstream?.connection.readAllowance = owner.readAllowance
     if phase == .committed { upstream?.deliver(to: owner) }
   }
 

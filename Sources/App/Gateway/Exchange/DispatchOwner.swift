@@ -5,6 +5,8 @@ import Upstreams
 
 /// The requester of a good response: it learns of the response and receives the body.
 protocol DispatchOwner: ResponseSink {
+  /// How much of a response is to be read at a time; `nil`: as much as comes.
+  var readAllowance: ReadAllowance? { get }
   /// A backend's response is good: here is its head, the body follows.
   func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool)
   /// A backend has opened the WebSocket that was asked for: `range` of `input` are the first bytes of it. `dispatch` is
@@ -26,6 +28,8 @@ protocol DispatchOwner: ResponseSink {
 }
 
 extension DispatchOwner {
+  var readAllowance: ReadAllowance? { nil }
+
   // Only who asks for it is told.
   func dispatchSwitched(
     _ head: consuming ResponseHead, _ backend: any Connection, _ input: InputBuffer, _ range: Range<Int>

@@ -56,6 +56,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   var context: LoopContext { maker.context }
+  var readAllowance: ReadAllowance? { client.readAllowance }
   var streams: StreamOpener { maker.streams }
   var upstreams: UpstreamRoom { maker.upstreams }
   var runs: RunRoster { maker.runs }

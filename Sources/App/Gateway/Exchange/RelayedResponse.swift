@@ -47,7 +47,7 @@ final class RelayedResponse: BackendResponder {
     lastActivity = context.loop.now
     host.record.bytesOut += range.count
     client.send(input, range)
-    guard !isPaused, client.queuedBytes > route.settings.stream.highWater else { return }
+    guard !isPaused, client.isBehind(by: route.settings.stream.highWater) else { return }
     isPaused = true
     dispatch.pauseResponse()
     client.setLowWaterMark(route.settings.stream.lowWater)

@@ -1,5 +1,6 @@
 import HTTP
 import Loop
+import Sockets
 import Streams
 import Time
 
@@ -59,6 +60,8 @@ protocol BackendResponder: Responder, DispatchOwner {
 }
 
 extension BackendResponder {
+  var readAllowance: ReadAllowance? { host.client.readAllowance }
+
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
     dispatch?.bodyReceived(input, range) ?? true
   }

@@ -66,7 +66,7 @@ final class StreamRelay: BackendResponder {
       delivery.client.send(&scratch.buffer)
       return finish(outcome, reason: EndReason.eventTooLarge.text)
     }
-    if queued > settings.highWater { pauseBackend() }
+    if queued > 0, delivery.client.isBehind(by: settings.highWater) { pauseBackend() }
   }
 
   private func noteProgress() {

@@ -4,6 +4,7 @@ import HTTP
 import Loop
 import Runs
 import SSE
+import Sockets
 import Streams
 import Telemetry
 import Time
@@ -40,6 +41,7 @@ final class RunReader: RunClient {
   let run: LoggedRun
   let wish: RunWish
   private let client: any ClientStream
+  private let readAllowance: ReadAllowance?
   /// Holds us in turn, until we leave.
   private let host: any RunReaderHost
   private let context: LoopContext
@@ -75,6 +77,7 @@ final class RunReader: RunClient {
     self.wish = wish
     self.host = host
     client = host.client
+    readAllowance = client.readAllowance
     mode = opening.mode
     self.opening = (request, opening)
     self.runs = runs
@@ -234,7 +237,7 @@ final class RunReader: RunClient {
   private func sendNext(of log: any EventLog, upTo frontier: LogPosition, on stream: ClientDelivery) {
     if position < frontier {
       let scratch = context.loop.scratch
-      let room = min(highWater, Self.shareOfTurn)
+      let room = min(highWater, readAllowance?.bytes ?? Self.shareOfTurn)
       let place = log.deliver(from: position, to: &logDelivery!, room: room, into: &scratch.buffer) {
         stream.send(&$0)
         stream.send($1)
@@ -244,7 +247,7 @@ final class RunReader: RunClient {
       if stream.delivered(logDelivery!.takeTally()), wish.lastID == nil { stream.firstEventCame() }
       stream.send(&scratch.buffer)
     }
-    if client.queuedBytes > highWater { return block() }
+    if client.isBehind(by: highWater) { return block() }
     if position < log.frontier { return waitForTurn() }
     if log.hasEnd, let end = log.end { finish(with: end) }
   }

@@ -36,7 +36,10 @@ final class HTTP2Client: Client {
   private var frames = ByteBuffer()
   private var flushIsDue = false
   /// Bytes of all streams' answers that are not framed.
-  private(set) var heldBytes = 0
+  private var heldBytes = 0
+  private(set) var isFull = false
+  /// Of the backends whose answers its streams are.
+  let readAllowance = ReadAllowance()
   var deadline: DeadlineHandle?
   /// When the client came, or when its last stream was over.
   var idleSince: MonotonicTime
@@ -54,9 +57,11 @@ final class HTTP2Client: Client {
   private static let writeMark = 32 << 10
   /// Bytes after which what is gathered is written.
   private static let pieceSize = 16 << 10
-  /// Bytes that the streams of one connection may hold together. Beyond it each that holds more than `fairShare` is slow.
-  static let highWater = 1 << 20
-  static let fairShare = 16 << 10
+  /// Bytes of all streams from which on the connection is full: each that holds more than `fairShare` is slow then, and
+  /// backends are read in pieces of `smallRead` bytes, so that what their first bytes bring is little too.
+  private static let highWater = 512 << 10
+  static let fairShare = 4 << 10
+  private static let smallRead = 2 << 10
 
   /// - Parameter listener: where it came.
   /// - Throws: when there is no memory for a session.
@@ -179,7 +184,16 @@ final class HTTP2Client: Client {
     context.loop.callAfterThisCallback(self)
   }
 
-  func holds(_ difference: Int) { heldBytes += difference }
+  /// Its streams hold so many bytes more, or less.
+  func holds(_ difference: Int) {
+    heldBytes += difference
+    let isNowFull = heldBytes > (isFull ? Self.highWater / 2 : Self.highWater)
+    guard isNowFull != isFull else { return }
+    isFull = isNowFull
+    readAllowance.bytes = isFull ? Self.smallRead : InputBuffer.capacity
+    // Streams that waited for the others are told.
+    if !isFull { writeSoon() }
+  }
 
   private func flush() {
     flushIsDue = false

@@ -196,6 +196,8 @@ final class HTTP2Stream {
   func turnEnded() -> Bool {
     let wasHeldUp = isHeldUp
     isHeldUp = !body.isEmpty
+    // It would be read again only to be stopped.
+    if isOverShare { return false }
     guard isAwaited ? body.count <= lowWaterMark : wasHeldUp && body.isEmpty else { return false }
     isAwaited = false
     return true
@@ -318,13 +320,9 @@ extension HTTP2Stream: ClientStream {
   // MARK: - Whether the client keeps up
 
   /// What stayed behind when a turn ended. What came in this turn is about to be written.
-  var queuedBytes: Int {
-    if connection.heldBytes > HTTP2Client.highWater, body.count > HTTP2Client.fairShare { return Self.tooMuch }
-    return isHeldUp ? body.count : 0
-  }
-
-  /// Above every mark that can be set.
-  private static let tooMuch = 1 << 40
+  var queuedBytes: Int { isHeldUp ? body.count : 0 }
+  var isOverShare: Bool { connection.isFull && body.count > HTTP2Client.fairShare }
+  var readAllowance: ReadAllowance? { connection.readAllowance }
 
   func setLowWaterMark(_ bytes: Int) {
     lowWaterMark = bytes
