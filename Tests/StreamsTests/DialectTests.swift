@@ -95,11 +95,11 @@ struct DialectTests {
 
   @Test func `completion events have the names of the route`() {
     let classifier = EventClassifier(dialect: .generic, completionNames: ["finished", ""])
-    let run = Run(id: Play.stream, classifier: classifier, eventLimit: 1000)
+    let feed = EventFeed(id: Play.stream, classifier: classifier, eventLimit: 1000)
     let recorder = RecordingReader()
     var out = Play.buffer()
     let text = "event: done\ndata: x\n\nevent:\ndata: y\n\nevent: finished\ndata: z\n\n"
-    _ = run.receive(Array(text.utf8).span, for: recorder, into: &out)
+    _ = feed.receive(Array(text.utf8).span, for: recorder, into: &out)
     #expect(recorder.blocks.map(\.mark) == [[], [], [.completion, .terminal]])
   }
 

@@ -5,10 +5,10 @@ import Testing
 /// The name that a backend gives its error.
 @Suite struct ErrorNameTests {
   private func name(_ text: String, _ dialect: Dialect = .auto) -> String {
-    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: dialect), eventLimit: 1 << 20)
+    let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: dialect), eventLimit: 1 << 20)
     var out = Play.buffer()
-    _ = run.receive(Array(text.utf8).span, for: RecordingReader(), into: &out)
-    return run.errorName
+    _ = feed.receive(Array(text.utf8).span, for: RecordingReader(), into: &out)
+    return feed.errorName
   }
 
   @Test(arguments: [

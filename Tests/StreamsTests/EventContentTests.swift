@@ -120,7 +120,7 @@ struct EventContentTests {
   @Test func `the time to the first token is that of the first event with content`() {
     let started = MonotonicTime(nanoseconds: 5_000_000_000)
     let recorder = RecordingReader()
-    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .anthropic), eventLimit: 1 << 20)
+    let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: .anthropic), eventLimit: 1 << 20)
     var timeline = AttemptTimeline(startedAt: started)
     timeline.headAt = started + .milliseconds(20)
     var out = Play.buffer()
@@ -131,10 +131,10 @@ struct EventContentTests {
       "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     ]
     for (number, event) in events.enumerated() {
-      let before = run.events
-      _ = run.receive(Array(event.utf8).span, for: recorder, into: &out)
-      guard run.events > before else { continue }
-      timeline.eventsCame(bearsContent: run.hasContent, at: started + .milliseconds(100 * (number + 1)))
+      let before = feed.events
+      _ = feed.receive(Array(event.utf8).span, for: recorder, into: &out)
+      guard feed.events > before else { continue }
+      timeline.eventsCame(bearsContent: feed.hasContent, at: started + .milliseconds(100 * (number + 1)))
     }
     #expect(timeline.milliseconds(.connect) == nil && timeline.milliseconds(.tls) == nil)
     #expect(timeline.milliseconds(.head) == 20)
@@ -147,10 +147,10 @@ struct EventContentTests {
     for (dialect, text) in [
       (Dialect.generic, "event: error\ndata: {\"type\":\"error\"}\n\n"), (.auto, "data: {\"error\":\"no\"}\n\n"),
     ] {
-      let run = Run(id: Play.stream, classifier: EventClassifier(dialect: dialect), eventLimit: 1 << 20)
+      let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: dialect), eventLimit: 1 << 20)
       var out = Play.buffer()
-      _ = run.receive(Array(text.utf8).span, for: RecordingReader(), into: &out)
-      #expect(run.events == 1 && !run.hasContent)
+      _ = feed.receive(Array(text.utf8).span, for: RecordingReader(), into: &out)
+      #expect(feed.events == 1 && !feed.hasContent)
     }
   }
 }

@@ -3,7 +3,7 @@ import SSE
 import Streams
 import Time
 
-/// One stream played through a run and a reader, as the gateway does it.
+/// One stream played through a feed and a reader, as the gateway does it.
 struct Play {
   static let stream = StreamID(random: (0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F))
   static let streamText = "AAECAwQFBgcICQoLDA0ODw"
@@ -52,19 +52,19 @@ struct Play {
   }
 
   func callAsFunction(_ reader: any Reader, _ pieces: [[UInt8]], _ end: UpstreamEnd) -> Result {
-    let run = Run(id: Self.stream, classifier: EventClassifier(dialect: dialect), eventLimit: eventLimit)
+    let feed = EventFeed(id: Self.stream, classifier: EventClassifier(dialect: dialect), eventLimit: eventLimit)
     var result = Result()
     var out = ByteBuffer()
     var failure = outcome
     reader.open(into: &out)
     for piece in pieces {
-      switch run.receive(piece.span, for: reader, into: &out) {
+      switch feed.receive(piece.span, for: reader, into: &out) {
       case .verbatim: out.append(piece)
       case .buffered: break
       case .failed(let outcome): failure = outcome
       }
-      if keepsAlive, !reader.isVerbatim || run.isBetweenEvents {
-        run.completeLine(into: &out)
+      if keepsAlive, !reader.isVerbatim || feed.isBetweenEvents {
+        feed.completeLine(into: &out)
         EventWriter.keepalive(to: &out)
       }
       result.body += out.toArray()
@@ -72,17 +72,17 @@ struct Play {
       out.removeAll()
       if failure != nil, outcome == nil { break }
     }
-    result.outcome = failure ?? run.outcome(of: end)
-    result.hadPartial = run.hasPartialEvent
+    result.outcome = failure ?? feed.outcome(of: end)
+    result.hadPartial = feed.hasPartialEvent
     let streamEnd = StreamEnd(
       stream: Self.stream, time: WallTime(milliseconds: 1_769_860_800_000), outcome: result.outcome, reason: "why")
     let ending = Ending(
       streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, recall: recall)
-    result.end = reader.finish(ending, run: run, into: &out)
+    result.end = reader.finish(ending, tail: feed, into: &out)
     result.body += out.toArray()
-    result.events = run.events
-    result.eventBytes = run.eventBytes
-    result.eventsAfterCompletion = run.eventsAfterCompletion
+    result.events = feed.events
+    result.eventBytes = feed.eventBytes
+    result.eventsAfterCompletion = feed.eventsAfterCompletion
     return result
   }
 }
@@ -107,8 +107,8 @@ final class RecordingReader: Reader {
     blocks[blocks.count - 1].block += [UInt8](copying: bytes)
   }
   func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool { true }
-  func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
-    if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
+  func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd {
+    if ending.upstreamIsComplete { _ = tail.completePartial(for: self, into: &out) }
     return ending.framing
   }
 }

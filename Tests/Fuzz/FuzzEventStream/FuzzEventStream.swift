@@ -111,23 +111,23 @@ struct Played {
   var outcome: Outcome
 }
 
-/// Plays a stream through a run and a reader.
+/// Plays a stream through a feed and a reader.
 func play(_ reader: some Reader, _ pieces: [[UInt8]], limit: Int, _ end: UpstreamEnd) -> Played {
-  let run = Run(id: id, classifier: EventClassifier(dialect: .auto), eventLimit: limit)
+  let feed = EventFeed(id: id, classifier: EventClassifier(dialect: .auto), eventLimit: limit)
   var out = ByteBuffer()
   reader.open(into: &out)
   var failure: Outcome?
   for piece in pieces where failure == nil {
-    switch run.receive(piece.span, for: reader, into: &out) {
+    switch feed.receive(piece.span, for: reader, into: &out) {
     case .verbatim: out.append(piece)
     case .buffered: break
     case .failed(let outcome): failure = outcome
     }
   }
-  let outcome = failure ?? run.outcome(of: end)
+  let outcome = failure ?? feed.outcome(of: end)
   let streamEnd = StreamEnd(stream: id, time: WallTime(milliseconds: 0), outcome: outcome, reason: "")
   let ending = Ending(streamEnd: streamEnd, upstreamIsComplete: failure == nil && end == .clean, recall: .none)
-  let bodyEnd = reader.finish(ending, run: run, into: &out)
+  let bodyEnd = reader.finish(ending, tail: feed, into: &out)
   return Played(body: out.toArray(), end: bodyEnd, outcome: outcome)
 }
 

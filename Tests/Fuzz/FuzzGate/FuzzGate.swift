@@ -6,7 +6,7 @@ import Streams
 /// - what the gate says does not depend on how the bytes are cut;
 /// - what it holds are the body's bytes from the first one on;
 /// - it holds no more than its limit and the piece that went beyond it;
-/// - what it lets through has content or an end in the eyes of the run that reads it next, or is more than it may hold;
+/// - what it lets through has content or an end in the eyes of the feed that reads it next, or is more than it may hold;
 /// - a body without either is not let through when it ends.
 @c(LLVMFuzzerTestOneInput)
 func fuzzGate(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
@@ -47,18 +47,18 @@ struct Played {
   }
 }
 
-/// What the run that reads on says of the bytes.
+/// What the feed that reads on says of the bytes.
 func check(_ played: Played, _ end: UpstreamEnd, _ condition: GateCondition, _ dialect: Dialect) {
-  let run = Run(
+  let feed = EventFeed(
     id: StreamID(random: (1, 2)), classifier: EventClassifier(dialect: dialect), eventLimit: 1 << 20)
   var out = ByteBuffer()
-  _ = run.receive(played.held.span, for: LegacyReader(), into: &out)
-  if played.isEnded { _ = run.outcome(of: end) }
-  let isGood = run.hasContent || run.hasTerminal || (condition == .firstEvent && run.events > 0)
+  _ = feed.receive(played.held.span, for: LegacyReader(), into: &out)
+  if played.isEnded { _ = feed.outcome(of: end) }
+  let isGood = feed.hasContent || feed.hasTerminal || (condition == .firstEvent && feed.events > 0)
   switch played.verdict {
   case .open: precondition(isGood, "let through without a reason")
   case .failed(.noContent), .failed(.emptyBody):
-    precondition(!run.hasContent && !run.hasTerminal, "content was taken for none")
+    precondition(!feed.hasContent && !feed.hasTerminal, "content was taken for none")
   case .failed(.cut): precondition(end != .clean)
   default: break
   }

@@ -25,12 +25,12 @@ struct LogDeliveryTests {
 
   private func keep(_ sample: Sample) -> (MemoryLog, EndRecord) {
     let log = MemoryLog(of: Play.stream)
-    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+    let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
     var out = ByteBuffer()
-    for piece in sample.pieces { _ = log.take(piece.span, of: run, into: &out) }
-    let outcome = log.takeRest(of: run, sample.end)
+    for piece in sample.pieces { _ = log.take(piece.span, of: feed, into: &out) }
+    let outcome = log.takeRest(of: feed, sample.end)
     let end = EndRecord(
-      outcome: outcome, reason: "why", events: run.events, bytes: run.eventBytes,
+      outcome: outcome, reason: "why", events: feed.events, bytes: feed.eventBytes,
       upstreamIsComplete: sample.end == .clean)
     log.finish(end)
     #expect(log.breach == nil && out.isEmpty)
@@ -111,13 +111,13 @@ struct LogDeliveryTests {
     for sample in samples(500, from: 9000) {
       var random = SeededGenerator(seed: UInt64(sample.seed))
       let log = MemoryLog(of: Play.stream)
-      let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+      let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
       var delivery = LogDelivery(to: Play().reader(mode))
       var position = LogPosition.beginning
       var out = ByteBuffer()
       var tally = StreamTally()
       for piece in sample.pieces {
-        _ = log.take(piece.span, of: run, into: &out)
+        _ = log.take(piece.span, of: feed, into: &out)
         while position < log.frontier {
           let room = 1 + random.below(200)
           position =
@@ -136,8 +136,8 @@ struct LogDeliveryTests {
       }
       let count = later.takeTally()
       #expect(out.toArray() == read.toArray(), "seed \(sample.seed)")
-      #expect(tally.events == run.events && tally.bytes == run.eventBytes, "seed \(sample.seed)")
-      #expect(tally.marks == run.marks && tally.eventsAfterCompletion == run.eventsAfterCompletion)
+      #expect(tally.events == feed.events && tally.bytes == feed.eventBytes, "seed \(sample.seed)")
+      #expect(tally.marks == feed.marks && tally.eventsAfterCompletion == feed.eventsAfterCompletion)
       #expect(count.events == tally.events && count.eventsAfterCompletion == tally.eventsAfterCompletion)
       #expect(delivery.tail.hasPartialEvent == later.tail.hasPartialEvent)
     }
@@ -160,12 +160,12 @@ struct LogDeliveryTests {
   func `a comment between the pieces of a CRLF makes no blank line for a client of a log`(mode: Mode) {
     let pieces = ["data: 1\r\n\r", "\ndata: 2\r\n\r", "\n"].map { Array($0.utf8) }
     let log = MemoryLog(of: Play.stream)
-    let run = Run(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
+    let feed = EventFeed(id: Play.stream, classifier: EventClassifier(dialect: .auto), eventLimit: 1 << 20)
     var delivery = LogDelivery(to: Play(numbersEvents: false).reader(mode))
     var position = LogPosition.beginning
     var out = ByteBuffer()
     for piece in pieces {
-      _ = log.take(piece.span, of: run, into: &out)
+      _ = log.take(piece.span, of: feed, into: &out)
       position =
         log.deliver(from: position, to: &delivery, room: .max, into: &out) { $0.append($1) } ?? log.frontier
       delivery.completeLine(into: &out)
@@ -173,7 +173,7 @@ struct LogDeliveryTests {
     }
     #expect(String(copying: out.span) == "data: 1\r\n\r\n:\ndata: 2\r\n\r\n:\n:\n")
     let tally = delivery.takeTally()
-    #expect(tally.events == 2 && tally.bytes == run.eventBytes && run.eventBytes == 22)
+    #expect(tally.events == 2 && tally.bytes == feed.eventBytes && feed.eventBytes == 22)
   }
 
   private func areAlike(_ left: [UInt8], _ right: [UInt8]) -> Bool { messages(left) == messages(right) }

@@ -76,7 +76,7 @@ extension RunRoster {
   }
 }
 
-extension LoggedRun {
+extension Run {
   fileprivate func describe() -> RunReport {
     RunReport(
       stream: stream, route: route.settings.name, state: report, readers: readers.count, bytes: log.bytes,

@@ -6,7 +6,7 @@ package import Time
 ///
 /// The other half is a `ClientDelivery`, or a run's log.
 struct BackendFeed {
-  let parser: Run
+  let parser: EventFeed
   private var clock: StreamClock
   private var hasFirstEvent = false
   private var hasContent = false
@@ -14,7 +14,7 @@ struct BackendFeed {
   /// - Parameters:
   ///   - openedAt: when the client asked: the total time counts from here.
   ///   - askedAt: when the backend was asked.
-  init(_ parser: Run, limits: Watchdogs, openedAt: MonotonicTime, askedAt: MonotonicTime? = nil) {
+  init(_ parser: EventFeed, limits: Watchdogs, openedAt: MonotonicTime, askedAt: MonotonicTime? = nil) {
     self.parser = parser
     clock = StreamClock(limits: limits.ofBackend, openedAt: openedAt, askedAt: askedAt)
   }

@@ -16,7 +16,7 @@ package final class ClientDelivery {
   private let context: LoopContext
   private let books: StreamBooks
   /// The parser of the one backend whose events go straight to this client; `nil` when a run's log is read.
-  private let parser: Run?
+  private let parser: EventFeed?
   /// What this client got of the log, then.
   private var tally = StreamTally()
   let reader: any Reader
@@ -59,7 +59,7 @@ package final class ClientDelivery {
   ///   - parser: counts the events that this client alone gets; `nil` when a run's log is read.
   ///   - limits: of the client; those of a backend are not looked at.
   init(
-    of id: StreamID, to client: any ClientStream, parser: Run?, reader: any Reader, limits: Watchdogs,
+    of id: StreamID, to client: any ClientStream, parser: EventFeed?, reader: any Reader, limits: Watchdogs,
     capability: Capability, decision: ModeDecision, flagVersion: String, openedAt: MonotonicTime, keepsAlive: Bool,
     books: StreamBooks, context: LoopContext
   ) {

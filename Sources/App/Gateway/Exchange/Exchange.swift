@@ -231,7 +231,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   func sendHead(
     of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
     _ request: borrowing RequestHead,
-    run: LoggedRun?
+    run: Run?
   ) {
     answered(head.status, by: .upstream)
     record.isStream = true

@@ -42,7 +42,7 @@ final class StreamOpener {
   func sendHead(
     of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
     _ request: borrowing RequestHead,
-    run: LoggedRun?, route: String, cors: CORSPolicy?, settings: Settings, to client: any ClientStream
+    run: Run?, route: String, cors: CORSPolicy?, settings: Settings, to client: any ClientStream
   ) {
     let plain = rules[stream.mode]
     opening.draftHead(

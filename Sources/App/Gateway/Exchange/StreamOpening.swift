@@ -74,7 +74,7 @@ final class StreamOpening {
     var extras = GracefulExtras()
     extras.resumedAfterID = backendID
     extras.yieldsToBackendIDs = true
-    let parser = Run(
+    let parser = EventFeed(
       id: id, classifier: route.classifier,
       eventLimit: mode == .legacy ? StreamSettings.shadowLimit : settings.eventLimit)
     let delivery = makeDelivery(
@@ -86,7 +86,7 @@ final class StreamOpening {
 
   /// The client's half of the stream `id`: `parser` counts its events, or the log of a run that it reads.
   func makeDelivery(
-    of id: StreamID, to client: any ClientStream, parser: Run? = nil, numbersEvents: Bool, extras: GracefulExtras,
+    of id: StreamID, to client: any ClientStream, parser: EventFeed? = nil, numbersEvents: Bool, extras: GracefulExtras,
     openedAt: MonotonicTime, route: Route, books: StreamBooks, context: LoopContext
   ) -> ClientDelivery {
     let settings = route.settings.stream
@@ -109,7 +109,7 @@ final class StreamOpening {
   ///
   /// - Parameter resumePath: where streams can be resumed.
   func draftHead(
-    _ head: borrowing ResponseHead, stream: ClientDelivery, run: LoggedRun?, resumePath: PathTemplate?,
+    _ head: borrowing ResponseHead, stream: ClientDelivery, run: Run?, resumePath: PathTemplate?,
     rules: borrowing ResponseRules, into draft: inout ResponseDraft
   ) {
     Forwarding.draftResponse(head, as: rules, into: &draft)

@@ -116,7 +116,7 @@ final class StreamRelay: BackendResponder {
     let ending = Ending(streamEnd: end, upstreamIsComplete: upstreamIsComplete, recall: delivery.recall)
     if upstreamIsComplete, feed.parser.hasPartialEvent { context.shard.increment(context.metrics.unterminated) }
     let scratch = context.loop.scratch
-    let bodyEnd = delivery.reader.finish(ending, run: feed.parser, into: &scratch.buffer)
+    let bodyEnd = delivery.reader.finish(ending, tail: feed.parser, into: &scratch.buffer)
     delivery.end(bodyEnd, &scratch.buffer, outcome, reason: reason)
   }
 

@@ -16,7 +16,7 @@ final class FollowSource: RunSource {
   private let limits: Watchdogs
   private let classifier: EventClassifier
   private let context: LoopContext
-  private weak var run: LoggedRun?
+  private weak var run: Run?
   private var feed: (any RunFeed)?
   private var batch = RunBatch()
   private var isTurnDue = false
@@ -64,7 +64,7 @@ final class FollowSource: RunSource {
   var attempts: Int { 0 }
   private var isWorkers: Bool { meta.source == .worker }
 
-  func begin(feeding run: LoggedRun) {
+  func begin(feeding run: Run) {
     self.run = run
     feed = store.follow(id, at: outlet, handler: self)
     if isWorkers {

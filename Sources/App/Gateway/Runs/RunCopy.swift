@@ -10,7 +10,7 @@ final class CopySource: RunSource {
   private let place: RunPlace
   private let peers: LoopPeers<RunRoster>
   private let context: LoopContext
-  private var run: LoggedRun?
+  private var run: Run?
 
   init(of place: RunPlace, peers: LoopPeers<RunRoster>, context: LoopContext) {
     self.place = place
@@ -21,7 +21,7 @@ final class CopySource: RunSource {
   var isOwner: Bool { false }
   var attempts: Int { 0 }
 
-  func begin(feeding run: LoggedRun) {
+  func begin(feeding run: Run) {
     self.run = run
     let (stream, home) = (run.stream, context.index)
     let bound = LoopBound(self, loop: context.loop)
@@ -80,7 +80,7 @@ final class CopySource: RunSource {
 
 /// On the owner's loop: sends what the log holds to a copy on another. Counts as one reader.
 final class RunFeeder: RunRelay {
-  private unowned let run: LoggedRun
+  private unowned let run: Run
   private let copy: LoopBound<CopySource>
   let home: Int
   private let peers: LoopPeers<RunRoster>
@@ -88,14 +88,14 @@ final class RunFeeder: RunRelay {
   private var hasOpened = false
   private var isOver = false
   /// The run, while there is more of it to be sent in a turn of its own.
-  private var unfinished: LoggedRun?
+  private var unfinished: Run?
   /// Whether the copy's readers have yet to get what its memory has room for.
   private var isHeldUp = false
 
   /// Bytes after which other connections of the loop, and the copy's, have their turn.
   private static let batchSize = 256 * 1024
 
-  init(of run: LoggedRun, to copy: LoopBound<CopySource>, on home: Int, through peers: LoopPeers<RunRoster>) {
+  init(of run: Run, to copy: LoopBound<CopySource>, on home: Int, through peers: LoopPeers<RunRoster>) {
     self.peers = peers
     self.run = run
     self.copy = copy

@@ -43,7 +43,7 @@ extension RunEntry {
   }
 
   /// Whether the store may keep the client's own name for its stream until its time is over.
-  func keepsName(_ own: Digest, of run: LoggedRun, _ store: any RunStore) -> Bool {
+  func keepsName(_ own: Digest, of run: Run, _ store: any RunStore) -> Bool {
     if run.identity.aliases.contains(own) { return true }
     guard let place = takePlace(store) else { return false }
     place.written()

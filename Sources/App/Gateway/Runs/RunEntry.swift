@@ -341,7 +341,7 @@ final class RunEntry {
       head, body: body, from: exchange.client.forwarded, stream: stream, log: made.log, route: route,
       settings: exchange.settings, record: exchange.record, context: context)
     self.source = source
-    let run = LoggedRun(
+    let run = Run(
       identity: identity, log: made.log, isImmediate: made.isImmediate, source: source,
       policy: asked.wish.policy ?? settings.onDisconnect, route: route, settings: settings, host: runs)
     run.ownership = ownership
@@ -354,7 +354,7 @@ final class RunEntry {
     run.begin()
   }
 
-  func read(_ run: LoggedRun) {
+  func read(_ run: Run) {
     // What comes of the request's body is of no use: the run has it already.
     body?.forget()
     guard let head = head.take() else { return }
@@ -373,7 +373,7 @@ final class RunEntry {
       clientStream: own, run: notice.id, request: reader.run.identity.request, handler: reader)
   }
 
-  private func makeReader(_ run: LoggedRun, _ head: RequestHead) -> RunReader {
+  private func makeReader(_ run: Run, _ head: RequestHead) -> RunReader {
     let isGraceful =
       asked.lastStream == run.stream || (asked.isByStream && opening.capability.understandsStreamEnd)
     var wish = asked.wish

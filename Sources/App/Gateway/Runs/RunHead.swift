@@ -6,7 +6,7 @@ import SSE
 import Streams
 
 // What the head of a response says of the run that it reads.
-extension LoggedRun {
+extension Run {
   /// The run's id where that is not its stream's: workers name their runs themselves.
   var ownID: String? { home == .aWorker ? notice?.id.description : nil }
 

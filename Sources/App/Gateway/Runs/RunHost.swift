@@ -6,16 +6,16 @@ protocol RunHost: AnyObject {
   var context: LoopContext { get }
   var hub: RunHub { get }
 
-  func add(_ run: LoggedRun)
+  func add(_ run: Run)
   /// The run is forgotten.
-  func remove(_ run: LoggedRun)
+  func remove(_ run: Run)
   /// The run has come to its end.
-  func ended(_ run: LoggedRun, _ end: EndRecord)
+  func ended(_ run: Run, _ end: EndRecord)
   /// The run's end is where it belongs.
   func runLeft()
   /// Forgets runs that are over until there is room for `memory`'s principal.
   func makeRoom(for memory: PrincipalMemory)
   /// The run's events can't be stored or read.
-  func noteStoreLoss(of run: LoggedRun)
-  func noteStoreRecovery(of run: LoggedRun)
+  func noteStoreLoss(of run: Run)
+  func noteStoreRecovery(of run: Run)
 }

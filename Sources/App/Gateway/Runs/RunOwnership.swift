@@ -10,7 +10,7 @@ final class RunOwnership {
   let store: any RunStore
   private let title: RunTitle
   // Held until it is over, not weakly: what is held weakly is dearer to retain, which every event of a run does.
-  private var run: LoggedRun?
+  private var run: Run?
   private var tenure: (any RunTenure)?
   private(set) var isOver = false
   /// Among the runs of which the store keeps something.
@@ -29,7 +29,7 @@ final class RunOwnership {
   var id: RunID { title.run }
   var notice: RunNotice { RunNotice(id: id, store: store) }
 
-  func begin(of run: LoggedRun) {
+  func begin(of run: Run) {
     self.run = run
     tenure = makeTenure()
     store.watchCancel(of: id, handler: self)

@@ -19,7 +19,7 @@ protocol RunReaderHost: ResponderHost {
   func sendHead(
     of stream: ClientDelivery, _ head: borrowing ResponseHead, _ opening: StreamOpening,
     _ request: borrowing RequestHead,
-    run: LoggedRun?)
+    run: Run?)
   /// There is no stream and will be none.
   func runFailed(_ failure: RunFailure)
   /// The backend's response to the request is no stream: it is passed on as it is.
@@ -38,7 +38,7 @@ final class RunReader: RunClient {
     case over
   }
 
-  let run: LoggedRun
+  let run: Run
   let wish: RunWish
   private let client: any ClientStream
   private let readAllowance: ReadAllowance?
@@ -70,7 +70,7 @@ final class RunReader: RunClient {
   private var nextSearch = MonotonicTime(nanoseconds: 0)
 
   init(
-    run: LoggedRun, wish: RunWish, host: any RunReaderHost, request: RequestHead, opening: StreamOpening,
+    run: Run, wish: RunWish, host: any RunReaderHost, request: RequestHead, opening: StreamOpening,
     runs: RunRoster, books: StreamBooks
   ) {
     self.run = run

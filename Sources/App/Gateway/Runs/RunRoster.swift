@@ -14,7 +14,7 @@ package final class RunRoster: RunHost {
   let hub: RunHub
   /// Those of the other loops.
   let peers: LoopPeers<RunRoster>
-  private var runs: [StreamID: LoggedRun] = [:]
+  private var runs: [StreamID: Run] = [:]
   private var ended = EndedRuns()
   /// Readers by their client's own names for its stream.
   private var named: [Digest: [(reader: any RunClient, take: UInt64)]] = [:]
@@ -43,22 +43,22 @@ package final class RunRoster: RunHost {
   }
 
   /// Every run of this loop, in no order.
-  var all: some Sequence<LoggedRun> { runs.values }
+  var all: some Sequence<Run> { runs.values }
   /// Runs that are not over.
   var running: Int { runs.values.count { !$0.isSettled && $0.isOwner } }
   /// This loop's way to the store that all replicas share; `nil` when there is none.
   var store: (any RunStore)? { stores.store }
 
-  subscript(stream: StreamID) -> LoggedRun? { runs[stream] }
+  subscript(stream: StreamID) -> Run? { runs[stream] }
 
-  func add(_ run: LoggedRun) {
+  func add(_ run: Run) {
     runs[run.stream] = run
     run.log.memory.charge(Self.memoryOfRun)
     run.log.memory.reserve()
     if poolHandle == nil { poolHandle = context.loop.deadlines.add(self, at: context.loop.now + Self.trimInterval) }
   }
 
-  func remove(_ run: LoggedRun) {
+  func remove(_ run: Run) {
     guard runs[run.stream] === run else { return }
     runs[run.stream] = nil
     if run.isOwner {
@@ -119,13 +119,13 @@ package final class RunRoster: RunHost {
   /// - Parameter request: what it was asked for with, as far as that is known.
   func follow(
     _ id: RunID, _ meta: RunMeta, _ store: any RunStore, route: Route, settings: RunSettings, request: Digest? = nil
-  ) -> LoggedRun {
+  ) -> Run {
     if let run = runs[meta.stream] { return run }
     // Another gateway has the limits of what it writes; a worker has none.
     let limit = meta.source == .worker ? settings.limit : .max
     let log = makeMemory(of: meta.stream, MemoryLog.Limits(run: limit), for: meta.principal)
     let source = FollowSource(id, meta, store, settings: settings, route: route, context: context)
-    let run = LoggedRun(
+    let run = Run(
       identity: RunIdentity(stream: meta.stream, principal: meta.principal, request: request), log: log,
       isImmediate: true, source: source, policy: .cancel, route: route, settings: settings, host: self)
     run.notice = RunNotice(id: id, store: store)
@@ -136,13 +136,13 @@ package final class RunRoster: RunHost {
   /// The run that lives at `place`, or a copy of it.
   ///
   /// - Parameter store: the store that the request began with, if it has one.
-  func find(_ place: RunPlace, store: (any RunStore)?) -> LoggedRun? {
+  func find(_ place: RunPlace, store: (any RunStore)?) -> Run? {
     if let run = runs[place.identity.stream] { return run }
     guard place.worker != context.index else { return nil }
     // Its owner has the limits.
     let log = makeMemory(
       of: place.identity.stream, MemoryLog.Limits(run: .max), for: place.identity.principal)
-    let copy = LoggedRun(
+    let copy = Run(
       identity: place.identity, log: log, isImmediate: true,
       source: CopySource(of: place, peers: peers, context: context),
       policy: .cancel, route: place.route, settings: place.settings, host: self)
@@ -227,7 +227,7 @@ package final class RunRoster: RunHost {
 
   // MARK: - Books
 
-  func ended(_ run: LoggedRun, _ end: EndRecord) {
+  func ended(_ run: Run, _ end: EndRecord) {
     ended.append(run.stream, of: run.isOwner ? run.identity.principal : nil, among: runs.count) { runs[$0] != nil }
     guard run.isOwner else { return }
     if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
@@ -237,18 +237,18 @@ package final class RunRoster: RunHost {
   }
 
   /// The run's events can't be stored or read.
-  func noteStoreLoss(of run: LoggedRun) {
+  func noteStoreLoss(of run: Run) {
     context.shard.increment(context.metrics.redis.storeLosses)
     note(.warning, .runStoreLost, of: run, because: run.storeFault)
   }
 
-  func noteStoreRecovery(of run: LoggedRun) { note(.info, .runStoreRecovered, of: run) }
+  func noteStoreRecovery(of run: Run) { note(.info, .runStoreRecovered, of: run) }
 
   /// The run's end is where it belongs, or the run is forgotten.
   func runLeft() { somethingLeft() }
 
   private func note(
-    _ level: LogLevel, _ event: LogEvent, of run: LoggedRun, _ end: EndRecord? = nil, because fault: String? = nil
+    _ level: LogLevel, _ event: LogEvent, of run: Run, _ end: EndRecord? = nil, because fault: String? = nil
   ) {
     context.log.write(level, event, at: context.loop.wallTime()) { line in
       line.field("streamId") { run.stream.write(to: &$0) }
@@ -281,7 +281,7 @@ extension RunRoster: DeadlineMember {
   }
 }
 
-extension LoggedRun {
+extension Run {
   /// It is over: ends the streams of clients that are too slow to take the rest while memory is short.
   func endSlowReaders() {
     for reader in readers where reader.isStuck(at: context.loop.now) {

@@ -18,7 +18,7 @@ protocol RunSource: AnyObject {
   /// Backends asked so far.
   var attempts: Int { get }
 
-  func begin(feeding run: LoggedRun)
+  func begin(feeding run: Run)
 
   /// The run ends for another reason than the source's: what is unfinished is kept.
   ///

@@ -12,7 +12,7 @@ final class UpstreamSource: RunSource {
   private let context: LoopContext
   private let route: Route
   /// Holds us in turn, until `stop`. Nothing on this path is held weakly: that makes each use of it dearer.
-  private var run: LoggedRun?
+  private var run: Run?
   /// The client that asked for the run, as long as it is there.
   var opener: (any RunClient)?
 
@@ -32,7 +32,7 @@ final class UpstreamSource: RunSource {
     self.context = context
     self.body = body
     wantsStream = request.fields.acceptsEventsAlone || body?.withKept { StreamRequest.asksForStream($0) } == true
-    let parser = Run(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
+    let parser = EventFeed(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     feed = BackendFeed(parser, limits: route.settings.stream.watchdogs, openedAt: context.loop.now)
     memory = log.memory
     dispatch = Dispatch(
@@ -44,7 +44,7 @@ final class UpstreamSource: RunSource {
   var attempts: Int { dispatch?.attempts ?? lastAttempts }
   private var lastAttempts = 0
 
-  func begin(feeding run: LoggedRun) {
+  func begin(feeding run: Run) {
     self.run = run
     dispatch?.begin()
     openForAnnouncement()
@@ -60,7 +60,7 @@ final class UpstreamSource: RunSource {
     openEarly(run)
   }
 
-  private func openEarly(_ run: LoggedRun) {
+  private func openEarly(_ run: Run) {
     feed.paused()
     dispatch?.openedEarly()
     run.opened(.eventStream)

@@ -77,17 +77,17 @@ package final class GracefulReader: Reader {
 
   package func tookFramed(upTo number: UInt64) { lastNumber = number }
 
-  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
-    if ending.upstreamIsComplete { _ = run.completePartial(for: self, into: &out) }
+  package func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd {
+    if ending.upstreamIsComplete { _ = tail.completePartial(for: self, into: &out) }
     if ending.recall == .hard { return ending.framing }
     var end = ending.streamEnd
     end.isRecalled = ending.recall == .announced
-    end.events = run.events - min(run.events, dropped.events)
-    end.bytes = run.eventBytes - min(run.eventBytes, dropped.bytes)
-    end.hasPartialEvent = !ending.upstreamIsComplete && run.hasPartialEvent
+    end.events = tail.events - min(tail.events, dropped.events)
+    end.bytes = tail.eventBytes - min(tail.eventBytes, dropped.bytes)
+    end.hasPartialEvent = !ending.upstreamIsComplete && tail.hasPartialEvent
     // Nobody has told the client of an error that the backend wrote into the stream as bare JSON, which is no event, nor of
     // a backend that gave no stream.
-    let isUntold = end.outcome == .upstreamError && (run.hasBareError || run.events == 0)
+    let isUntold = end.outcome == .upstreamError && (tail.hasBareError || tail.events == 0)
     if end.outcome.isToldAsError || isUntold { end.writeError(to: &out) }
     var lastID = ByteBuffer()
     if lastNumber > 0 {

@@ -18,7 +18,7 @@ package final class LegacyReader: Reader {
     true
   }
 
-  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
+  package func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd {
     ending.framing
   }
 }

@@ -19,7 +19,7 @@ package protocol Reader: EventSink {
   /// Ends the response; `ending` says why and with what counts.
   ///
   /// - Returns: whether the body's framing ends cleanly; a cut otherwise.
-  func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd
+  func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd
 }
 
 extension Reader {

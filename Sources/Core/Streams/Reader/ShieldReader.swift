@@ -68,15 +68,15 @@ package final class ShieldReader: Reader {
     return true
   }
 
-  package func finish(_ ending: Ending, run: some RunTail, into out: inout ByteBuffer) -> BodyEnd {
+  package func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd {
     if manner == .verbatim { return ending.framing }
     if ending.upstreamIsComplete {
-      _ = run.completePartial(for: self, into: &out)
+      _ = tail.completePartial(for: self, into: &out)
       release(into: &out)
     } else {
       // The half event comes last, where it can swallow nothing, as it would without the gateway.
       release(into: &out)
-      run.writePartialEvent(to: &out)
+      tail.writePartialEvent(to: &out)
     }
     return ending.framing
   }

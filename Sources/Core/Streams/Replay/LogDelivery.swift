@@ -84,7 +84,7 @@ package struct LogDelivery {
   package mutating func finish(_ ending: Ending, counts: EndRecord, into out: inout ByteBuffer) -> BodyEnd {
     tail.events = counts.events
     tail.eventBytes = counts.bytes
-    return reader.finish(ending, run: tail, into: &out)
+    return reader.finish(ending, tail: tail, into: &out)
   }
 }
 

@@ -17,27 +17,27 @@ extension MemoryLog: EventSink {
   }
 
   /// Keeps the events of the next piece of a backend's body. Here, where the compiler knows both sides.
-  package func take(_ bytes: Span<UInt8>, of run: Run, into out: inout ByteBuffer) -> Delivery {
-    run.receive(bytes, for: self, into: &out)
+  package func take(_ bytes: Span<UInt8>, of feed: EventFeed, into out: inout ByteBuffer) -> Delivery {
+    feed.receive(bytes, for: self, into: &out)
   }
 
   /// Keeps what the end of the backend's body left of an event.
   ///
   /// - Returns: the outcome of that end.
-  package func takeRest(of run: Run, _ end: UpstreamEnd) -> Outcome {
+  package func takeRest(of feed: EventFeed, _ end: UpstreamEnd) -> Outcome {
     var bytes = ByteBuffer()
-    run.writePartialEvent(to: &bytes)
+    feed.writePartialEvent(to: &bytes)
     // It sees a terminal that the backend left without its blank line, which has a number then.
-    let outcome = run.outcome(of: end)
+    let outcome = feed.outcome(of: end)
     guard !bytes.isEmpty else { return outcome }
     let head: EntryHead
     if end != .clean {
-      head = EntryHead(number: run.events, kind: .partial)
-    } else if let mark = run.finalEventMark {
-      head = EntryHead(number: run.events, kind: .unterminated, mark: mark)
+      head = EntryHead(number: feed.events, kind: .partial)
+    } else if let mark = feed.finalEventMark {
+      head = EntryHead(number: feed.events, kind: .unterminated, mark: mark)
     } else {
       // Comments, or an id alone: no client notices.
-      head = EntryHead(number: run.events, kind: .filler, mark: run.hasBareError ? .error : [])
+      head = EntryHead(number: feed.events, kind: .filler, mark: feed.hasBareError ? .error : [])
     }
     append(bytes.span, head, hasID: false)
     return outcome

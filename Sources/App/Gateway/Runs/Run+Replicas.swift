@@ -2,7 +2,7 @@ import Runs
 import Streams
 
 // What a run tells other replicas, and asks them.
-extension LoggedRun {
+extension Run {
   /// Tells how the run stands here: its owner how far it is, everybody how many readers there are.
   func tellReplicas() {
     guard let notice else { return }

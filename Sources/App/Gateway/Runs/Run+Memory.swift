@@ -1,6 +1,6 @@
 import Streams
 
-extension LoggedRun {
+extension Run {
   /// Gives back what the log has borrowed, as far as those who read along have had it. They are waited for, as the client of
   /// a stream that isn't kept is.
   func settleMemory() {

@@ -5,7 +5,7 @@ package import SSE
 /// them, what a client that hangs up at the completion event would have missed.
 ///
 /// The same in every mode; in legacy it is the shadow, which counts and changes nothing.
-package final class Run: RunTail {
+package final class EventFeed: StreamTail {
   package let id: StreamID
   private let classifier: EventClassifier
   private var parser: EventParser

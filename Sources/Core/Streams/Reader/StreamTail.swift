@@ -2,7 +2,7 @@ package import Bytes
 import SSE
 
 /// What a reader needs to know of a run that has ended: its counts, and the event that its end left unfinished.
-package protocol RunTail {
+package protocol StreamTail {
   /// Events with data.
   var events: UInt64 { get }
   /// The bytes of all blocks.
@@ -22,7 +22,7 @@ package protocol RunTail {
 }
 
 /// The tail of a run that is read from its log.
-package struct LoggedTail: RunTail {
+package struct LoggedTail: StreamTail {
   package var events: UInt64 = 0
   package var eventBytes: UInt64 = 0
   package private(set) var hasBareError = false

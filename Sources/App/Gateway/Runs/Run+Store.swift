@@ -4,7 +4,7 @@ import Streams
 import Telemetry
 
 // What a log's store does by itself; a log in memory does nothing.
-extension LoggedRun: EventLogObserver {
+extension Run: EventLogObserver {
   private static let storeIsAway = TimeLimit.storePatience.ending("the store of runs can't be reached")
 
   /// What is wrong with the store, for people.

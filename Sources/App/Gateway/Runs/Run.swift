@@ -11,7 +11,7 @@ import Time
 /// A run whose events are kept in a log, so that readers may come, go and come back.
 ///
 /// Lives on one loop, and all its readers with it. An event is in the log before a reader sees it.
-final class LoggedRun {
+final class Run {
   private enum State {
     /// There is no stream yet. → open, over
     case opening
@@ -398,7 +398,7 @@ final class LoggedRun {
   }
 }
 
-extension LoggedRun: DeadlineMember {
+extension Run: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     if state == .over {
       guard let endedAt, isOwner else { return nil }
