@@ -108,7 +108,12 @@ final class PlayedLog: SharedLog {
   func goOnWithoutStore() { followsMemory = true }
 
   func endReaders(_ outcome: Outcome, reason: String) {
-    interim = EndRecord(outcome: outcome, reason: reason, events: memory.last, bytes: 0, upstreamIsComplete: false)
+    var events: UInt64 = 0
+    _ = memory.read(from: memory.start, upTo: frontier) { _, head in
+      events = head.number
+      return true
+    }
+    interim = EndRecord(outcome: outcome, reason: reason, events: events, bytes: 0, upstreamIsComplete: false)
   }
 
   func close() {

@@ -132,6 +132,7 @@ struct SimulatedStep {
     case drain(Int)
     case endStreams(Int)
     case endRuns(Int)
+    case reloads(Int)
     case dials(Int, Dialing)
     case storeHolds([String])
     case storeLetsGo
@@ -151,6 +152,11 @@ struct SimulatedStep {
     "claim", "claimKey", "lookup", "standing", "find", "append", "remainingWait", "requestCancel", "readersElsewhere",
   ]
 
+  private static func goOn(_ gateway: Int, _ number: Int, _ random: inout SeededGenerator) -> Deed {
+    let place = random.pick([Place.latest, .latest, .earlier(1), .earlier(2), .earlier(4), .foreign, .whole])
+    return .goesOn(number, at: gateway, from: place, prefersEnd: random.chance(80), isConnected: random.chance(40))
+  }
+
   static func draw(_ plan: SimulatedPlan, _ random: inout SeededGenerator) -> [SimulatedStep] {
     let gateway = random.below(plan.seats.count)
     // The latest are the likeliest.
@@ -159,6 +165,8 @@ struct SimulatedStep {
       deeds.map { SimulatedStep(deed: $0, turns: random.chance(60) ? 8 : random.below(4)) }
     }
     let number = some(&random)
+    if random.chance(8) { return settled(goOn(gateway, number, &random)) }
+    if plan.isShared, random.chance(4) { return settled(.storeHolds(["append"])) }
     switch random.below(plan.isShared ? 115 : 100) {
     case ..<16:
       let ask = Deed.ask(gateway, SimulatedAsking(plan, &random))
@@ -178,12 +186,10 @@ struct SimulatedStep {
     case ..<64: return settled(.halfCloses(number))
     case ..<66: return settled(.takesNothing(number))
     case ..<68: return settled(.takes(number))
-    case ..<77:
-      let place = random.pick([Place.latest, .latest, .earlier(1 + random.below(3)), .foreign, .whole])
-      return settled(
-        .goesOn(number, at: gateway, from: place, prefersEnd: random.chance(80), isConnected: random.chance(40)))
+    case ..<77: return settled(goOn(gateway, number, &random))
     case ..<82: return settled(.looks(number, at: gateway, asStranger: random.chance(15)))
     case ..<85: return settled(.stops(number, at: gateway, asStranger: random.chance(15)))
+    case ..<86 where random.chance(30): return settled(.reloads(gateway))
     case ..<86: return settled(.flag(gateway, random.pick([.graceful, .legacy, .shield])))
     case ..<88: return settled(.kill(gateway, random.pick([.none, .announced, .hard])))
     case ..<89: return settled(random.pick([.drain(gateway), .endStreams(gateway), .endRuns(gateway)]))

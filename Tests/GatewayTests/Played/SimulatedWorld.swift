@@ -134,6 +134,7 @@ final class SimulatedWorld {
       gateways[gateway].endRuns()
       isMeddled = true
       drained.insert(gateway)
+    case .reloads(let gateway): try gateways[gateway].adopt(plan.configuration)
     case .dials(let gateway, let dialing):
       gateways[gateway].backends.refuses = dialing == .refused
       gateways[gateway].backends.isSilent = dialing == .unanswered
@@ -227,8 +228,11 @@ final class SimulatedWorld {
   private func goOn(
     _ number: Int, at gateway: Int, from place: SimulatedStep.Place, prefersEnd: Bool, isConnected: Bool
   ) throws {
-    guard let old = client(number), !old.stream.isEmpty, old.asking.route == "/kept" || old.asking.route == "/tried"
-    else { return }
+    var known = clients.filter { $0.isStream && $0.asking.isKept }
+    if case .latest = place { known = known.filter { $0.mode == "graceful" && $0.reading.seenEvents > 0 } }
+    if case .earlier(let back) = place { known = known.filter { $0.mode == "graceful" && $0.reading.next ?? 0 > back } }
+    guard number < known.count else { return }
+    let old = known[known.count - 1 - number]
     var asking = old.asking
     (asking.prefersEnd, asking.isConnected, asking.method, asking.key) = (prefersEnd, isConnected, "GET", nil)
     var path = "/fermata/streams/\(old.stream)"
@@ -237,18 +241,19 @@ final class SimulatedWorld {
     var isForeign = false
     let seen = old.reading.next ?? 0
     switch place {
-    case .latest where old.mode == "graceful" && old.reading.seenEvents > 0 && !old.reading.lastID.hasPrefix("u"):
+    case .latest:
       had = seen
       fields.append(("Last-Event-ID", old.reading.lastID))
-      if clients.count % 2 == 0 { path = asking.route }
-    case .earlier(let back) where old.mode == "graceful" && seen > back:
+      // An id of the backend's own does not name the stream.
+      if clients.count % 2 == 0, !old.reading.lastID.hasPrefix("u") { path = asking.route }
+    case .earlier(let back):
       had = seen - back
       fields.append(("Last-Event-ID", "\(old.stream).\(seen - back)"))
       if clients.count % 2 == 0 { path = asking.route }
     case .foreign:
       isForeign = true
       fields.append(("Last-Event-ID", "AAAAAAAAAAAAAAAAAAAAAA.3"))
-    default: break
+    case .whole: break
     }
     let client = try send(.goesOn, asking, at: gateway, "GET", path, fields)
     client.had = had
