@@ -137,7 +137,12 @@ final class PlayedLog: SharedLog {
   private func write() {
     isDue = false
     if truth.holdsBack("append", { [self] in write() }) { return }
-    guard !isClosed, !truth.isAway, foreignEnd == nil, var record = truth.runs[run] else { return }
+    guard !isClosed, !truth.isAway, foreignEnd == nil else { return }
+    guard var record = truth.runs[run] else {
+      let reason = "the store has forgotten the run"
+      return lose(
+        to: EndRecord(outcome: .gatewayError, reason: reason, events: 0, bytes: 0, upstreamIsComplete: false))
+    }
     if let end = record.end, !isEndStored { return lose(to: end) }
     guard record.owner != nil else { return }
     let next = memory.read(from: stored) { block, head in

@@ -1,11 +1,13 @@
 import EventSamples
+import Runs
+import Streams
 
-/// One request that a played backend got, and what it answers.
+/// One request that a played backend got, and what it answers; or what a worker writes.
 final class SimulatedAnswer {
   enum State { case asked, streaming, over }
 
   let number: Int
-  let connection: PlayedConnection
+  private let connection: PlayedConnection?
   let gateway: Int
   let method: String
   let path: String
@@ -37,8 +39,15 @@ final class SimulatedAnswer {
     client = mark.flatMap { Int($0.dropFirst(7).filter(\.isNumber)) } ?? -1
   }
 
+  /// What a worker writes.
+  init(number: Int) {
+    self.number = number
+    (connection, gateway, client, method, path) = (nil, -1, -1, "", "")
+    isStream = true
+  }
+
   /// Whether it may still answer.
-  var isLive: Bool { state != .over && !connection.isClosed }
+  var isLive: Bool { state != .over && connection?.isClosed == false }
   var isInEvent: Bool { !rest.isEmpty }
   var mark: String { "<b\(number)." }
 
@@ -46,20 +55,20 @@ final class SimulatedAnswer {
     guard isLive, state == .asked else { return }
     state = .streaming
     isStream = true
-    connection.openStream()
+    connection?.openStream()
   }
 
   func refuse(_ status: Int) {
     guard isLive, state == .asked else { return }
     state = .over
     hasRefused = true
-    connection.send("HTTP/1.1 \(status) No\r\nContent-Length: 2\r\n\r\nno")
+    connection?.send("HTTP/1.1 \(status) No\r\nContent-Length: 2\r\n\r\nno")
   }
 
   func answerPage() {
     guard isLive, state == .asked else { return }
     state = .over
-    connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\n<page>")
+    connection?.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\n<page>")
   }
 
   /// Sends events of these kinds, cut anywhere.
@@ -113,16 +122,33 @@ final class SimulatedAnswer {
     switch ending {
     case .whole:
       hasEndedWell = wasStreaming
-      connection.endStream()
-    case .finished: connection.finish()
-    case .broken: connection.fail()
+      connection?.endStream()
+    case .finished: connection?.finish()
+    case .broken: connection?.fail()
     }
   }
 
   /// Its connection is of no use any more.
   func breakOff() {
     state = .over
-    if !connection.isClosed { connection.fail() }
+    if connection?.isClosed == false { connection?.fail() }
+  }
+
+  func write(size: Int, to run: RunID, in truth: PlayedTruth) {
+    guard state != .over, truth.runs[run]?.end == nil else { return }
+    let data = "\(mark)e\(events.count + 1)>\(String(repeating: "w", count: size))"
+    let text = Array("data: \(data)\n\n".utf8)
+    body += text
+    events.append(text)
+    truth.write(data, to: run)
+  }
+
+  func finish(_ run: RunID, _ outcome: Outcome, in truth: PlayedTruth) {
+    guard state != .over, truth.runs[run]?.end == nil else { return }
+    state = .over
+    hasEndedWell = outcome.isCleanEnd
+    (hasTerminal, terminalIndex) = (true, events.count - 1)
+    truth.finish(run, outcome)
   }
 
   private func makeEvent(_ kind: Int, size: Int, withIDs: Bool) -> String {
@@ -155,7 +181,7 @@ final class SimulatedAnswer {
     for piece in cut(text, into: 1 + random.below(3), &random) {
       wire += "\(String(piece.utf8.count, radix: 16))\r\n\(piece)\r\n"
     }
-    for piece in cut(wire, into: 1 + random.below(3), &random) { connection.send(piece) }
+    for piece in cut(wire, into: 1 + random.below(3), &random) { connection?.send(piece) }
   }
 
   private func cut(_ text: String, into count: Int, _ random: inout SeededGenerator) -> [String] {

@@ -38,6 +38,10 @@ extension SimulatedWorld {
   // MARK: - Readers
 
   private func find(_ client: SimulatedClient) {
+    if let worker = workers[client.asking.route] {
+      client.answer = worker
+      return
+    }
     let start = String(decoding: client.body.prefix(1024), as: UTF8.self)
     let byMark = start.contains("<b") ? answers.last { start.contains($0.mark) } : nil
     client.isSure = byMark != nil
@@ -128,7 +132,8 @@ extension SimulatedWorld {
     case "incomplete": if answer?.hasEndedWell != true { fail("\(client.name): the backend had not ended") }
     case "upstream_truncated": if answer?.hasEndedWell == true { fail("\(client.name): the backend was not cut") }
     case "idle_timeout", "first_token_timeout", "cancelled", "draining", "replaced_by_new_stream": break
-    case "gateway_error": if !storeWasBad { fail("\(client.name) got a gateway_error") }
+    // Where nobody had a stream yet, a reader elsewhere may have had its own opened early.
+    case "gateway_error": if !storeWasBad, client.reading.seenEvents > 0 { fail("\(client.name) got a gateway_error") }
     default: break
     }
     checkOutcomes(of: client.stream)
@@ -147,9 +152,12 @@ extension SimulatedWorld {
       if !client.body.isEmpty { fail("\(client.name) got bytes of no backend") }
       return
     }
-    if !answer.body.starts(with: client.body) { fail("\(client.name) got other bytes than \(answer.mark) sent") }
+    // One that went on from an id of the backend's own gets what comes behind that.
+    let isPart =
+      client.had == nil ? answer.body.starts(with: client.body) : answer.body.firstRange(of: client.body) != nil
+    if !isPart { fail("\(client.name) got other bytes than \(answer.mark) sent") }
     guard let ending = client.ending, !client.hasLeft else { return }
-    let isAll = answer.hasEndedWell && client.body.count == answer.body.count
+    let isAll = answer.hasEndedWell && (client.had != nil || client.body.count == answer.body.count)
     if ending == .complete, !isAll {
       fail("\(client.name) ended cleanly with \(client.body.count) of \(answer.body.count) bytes")
     }
@@ -294,6 +302,8 @@ extension SimulatedWorld {
 extension SimulatedAsking {
   /// Whether its route keeps runs.
   var isKept: Bool { route == "/kept" || route == "/tried" }
+  /// Whether it can be read again, from any place.
+  var isResumable: Bool { isKept || route.hasPrefix("/api") }
   var hasGate: Bool { route == "/tried" || route == "/pair" }
 }
 
@@ -301,6 +311,6 @@ extension SimulatedClient {
   /// Whether that is how it ended itself, and not how its run did.
   fileprivate func saysItself(of outcome: String, in world: SimulatedWorld) -> Bool {
     outcome == "replaced_by_new_stream" || (outcome == "draining" && world.drained.contains(gateway))
-      || !asking.isKept
+      || !asking.isResumable
   }
 }

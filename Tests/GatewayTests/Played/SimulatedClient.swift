@@ -233,7 +233,7 @@ struct SimulatedReading {
   private var parsed = 0
   private var current = Block(lines: [])
 
-  /// Takes whole lines. What the gateway added in front, and comments, are left out of blocks.
+  /// Takes whole lines. What the gateway added in front (no backend tells a `retry`), and comments, are left out.
   mutating func take(_ body: [UInt8], stream: String) {
     while let end = body[parsed...].firstIndex(of: 10) {
       let line = body[parsed...end]
@@ -249,7 +249,7 @@ struct SimulatedReading {
       } else if text.hasPrefix("id: \(stream).") {
         current.id = String(text.dropFirst(4))
         current.number = Int(text.dropFirst(5 + stream.utf8.count))
-      } else if !text.hasPrefix(":") {
+      } else if !text.hasPrefix(":"), !text.hasPrefix("retry: ") {
         if text.hasPrefix("id: ") { current.id = String(text.dropFirst(4)) }
         if text.hasPrefix("event: ") { current.name = String(text.dropFirst(7)) }
         if text.hasPrefix("data: ") { current.data += text.dropFirst(6) }

@@ -65,6 +65,7 @@ struct SimulatedPlan {
         },
         \(isShared ? "runs: { redis: { url: \"redis://played\" } }," : "")
         routes: [
+          \(isShared ? workers : "")
           { name: "kept", path: "/kept", methods: ["POST", "GET"], upstreams: "b", \(kept) },
           {
             name: "tried", path: "/tried", methods: ["POST", "GET"], upstreams: ["b", "c"], gate: "\(gate)", \(kept)
@@ -74,6 +75,17 @@ struct SimulatedPlan {
         ],
       }
       """
+  }
+}
+
+extension SimulatedPlan {
+  private var workers: String {
+    """
+    {
+      name: "agents", path: "/api/agents/stream/:runId", runs: { source: "redis" },
+      stream: { idle: "10s", firstToken: "6s", keepalive: "3s" },
+    },
+    """
   }
 }
 
@@ -140,6 +152,9 @@ struct SimulatedStep {
     case storeReturns
     case storeErrs(String, StoreTrouble)
     case storeIsWell
+    case workerSays(Int, size: Int)
+    case workerEnds(Int, Outcome)
+    case readsWorker(Int, at: Int, SimulatedAsking)
     case leaseIsLost(Int)
     case runsExpire
     case timePasses(milliseconds: Int)
@@ -157,6 +172,20 @@ struct SimulatedStep {
     return .goesOn(number, at: gateway, from: place, prefersEnd: random.chance(80), isConnected: random.chance(40))
   }
 
+  private static func draw(
+    workerOf job: Int, _ gateway: Int, _ plan: SimulatedPlan, _ random: inout SeededGenerator
+  ) -> Deed {
+    switch random.below(10) {
+    case ..<5: return .workerSays(job, size: random.chance(90) ? random.below(100) : random.below(20_000))
+    case ..<6: return .workerEnds(job, random.pick([.completed, .completed, .upstreamError]))
+    default:
+      var asking = SimulatedAsking(plan, &random)
+      (asking.route, asking.method, asking.user) = ("/api/agents/stream/job-\(job)", "GET", "alice")
+      (asking.key, asking.tab, asking.wish) = (nil, nil, nil)
+      return .readsWorker(job, at: gateway, asking)
+    }
+  }
+
   static func draw(_ plan: SimulatedPlan, _ random: inout SeededGenerator) -> [SimulatedStep] {
     let gateway = random.below(plan.seats.count)
     // The latest are the likeliest.
@@ -167,6 +196,7 @@ struct SimulatedStep {
     let number = some(&random)
     if random.chance(8) { return settled(goOn(gateway, number, &random)) }
     if plan.isShared, random.chance(4) { return settled(.storeHolds(["append"])) }
+    if plan.isShared, random.chance(10) { return settled(draw(workerOf: random.below(2), gateway, plan, &random)) }
     switch random.below(plan.isShared ? 115 : 100) {
     case ..<16:
       let ask = Deed.ask(gateway, SimulatedAsking(plan, &random))

@@ -26,6 +26,8 @@ final class SimulatedWorld {
   var answers: [SimulatedAnswer] = []
   /// What readers of a stream read.
   var streams: [String: SimulatedAnswer] = [:]
+  /// What workers write, by the path at which it is read.
+  var workers: [String: SimulatedAnswer] = [:]
   var ends: [String: [(outcome: String, client: SimulatedClient)]] = [:]
   var looks: [String: [Look]] = [:]
   var lookBegan: [Int: Int] = [:]
@@ -125,6 +127,9 @@ final class SimulatedWorld {
     case .stops(let number, let gateway, let asStranger):
       try askOfRun(.stops, number, at: gateway, asStranger: asStranger)
     case .flag(let gateway, let mode): try gateways[gateway].adopt(mode)
+    case .readsWorker(let job, let gateway, let asking):
+      _ = worker(job)
+      try ask(asking, at: gateway)
     case .kill(let gateway, let recall):
       gateways[gateway].kill(recall)
       if recall == .hard { hardKills.insert(gateway) }
@@ -156,19 +161,31 @@ final class SimulatedWorld {
       (storeWasBad, isMeddled) = (true, true)
       truth.troubles[question] = trouble
     case .storeIsWell: truth.troubles = [:]
+    case .workerSays(let job, let size):
+      if let run = RunID("job-\(job)") { worker(job).write(size: size, to: run, in: truth) }
+    case .workerEnds(let job, let outcome):
+      if let run = RunID("job-\(job)") { worker(job).finish(run, outcome, in: truth) }
     case .leaseIsLost(let number):
       let owned = truth.runs.filter { $0.value.owner != nil }.keys.sorted { $0.description < $1.description }
       guard number < owned.count else { return }
       (storeWasBad, isMeddled) = (true, true)
       truth.takeAway(owned[number])
     case .runsExpire:
-      for (run, record) in truth.runs where record.end != nil && record.owner == nil {
+      for (run, record) in truth.runs where record.end != nil && record.owner == nil && record.meta?.source == .gateway
+      {
         expired.insert(record.meta?.stream.description ?? "")
         truth.runs[run] = nil
         truth.keys = truth.keys.filter { $0.value.run != run }
       }
     default: break
     }
+  }
+
+  private func worker(_ job: Int) -> SimulatedAnswer {
+    let path = "/api/agents/stream/job-\(job)"
+    let known = workers[path] ?? SimulatedAnswer(number: 1_000_000 + job)
+    workers[path] = known
+    return known
   }
 
   private func drain(_ gateway: Int) {
@@ -228,7 +245,7 @@ final class SimulatedWorld {
   private func goOn(
     _ number: Int, at gateway: Int, from place: SimulatedStep.Place, prefersEnd: Bool, isConnected: Bool
   ) throws {
-    var known = clients.filter { $0.isStream && $0.asking.isKept }
+    var known = clients.filter { $0.isStream && $0.asking.isResumable }
     if case .latest = place { known = known.filter { $0.mode == "graceful" && $0.reading.seenEvents > 0 } }
     if case .earlier(let back) = place { known = known.filter { $0.mode == "graceful" && $0.reading.next ?? 0 > back } }
     guard number < known.count else { return }
@@ -325,7 +342,7 @@ final class SimulatedWorld {
     let places = gateways.map { WeakPlace($0.loop) }
     for gateway in gateways { gateway.stop() }
     checkLog()
-    (gateways, clients, answers, streams, ends) = ([], [], [], [:], [:])
+    (gateways, clients, answers, streams, ends, workers) = ([], [], [], [:], [:], [:])
     if places.contains(where: { $0.loop != nil }) { fail("a loop is held on to") }
   }
 }
