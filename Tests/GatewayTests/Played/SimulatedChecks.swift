@@ -105,7 +105,14 @@ extension SimulatedWorld {
     }
     if next < answer.events.count, answer.events[next] == block.lines { return }
     let isPartial = answer.hasEndedWell && next == answer.events.count && block.lines.starts(with: answer.partial)
-    if isPartial, !answer.partial.isEmpty { return }
+    if isPartial, !answer.partial.isEmpty {
+      if !block.hasData {
+        // Such a block is completed and passed on, and is no event.
+        client.reading.next = next
+        client.reading.seenEvents -= 1
+      }
+      return
+    }
     fail(
       """
       \(client.name) got as event \(next + 1) of \(answer.mark): \(block.data.prefix(30)), and not \

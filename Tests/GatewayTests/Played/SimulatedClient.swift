@@ -220,6 +220,10 @@ struct SimulatedReading {
     var lines: [UInt8]
     var name = ""
     var data = ""
+    /// Whether a parser makes an event of it.
+    var hasData: Bool {
+      String(decoding: lines, as: UTF8.self).split { $0.isNewline }.contains { $0 == "data" || $0.hasPrefix("data:") }
+    }
   }
 
   private(set) var blocks: [Block] = []
