@@ -132,7 +132,8 @@ extension EndToEnd {
           }
           group.addTask {
             let count = try await Bystanders.blocking { Self.shakeHands(with: address) }
-            return count > 50 ? nil : "only \(count) handshakes were begun"
+            // Each waits for the gateway's answer: how many there are says how busy the machine is.
+            return count > 10 ? nil : "only \(count) handshakes were begun"
           }
           for attack in HTTP2Abuse.attacks where attack.reads {
             group.addTask { await Self.flood(attack, in: world, transport.tls) }

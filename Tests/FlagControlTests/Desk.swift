@@ -11,7 +11,7 @@ import Streams
 import Telemetry
 import Time
 
-/// What the keepers of flags work with: a directory, a loop whose clock stands still, and a log.
+/// What the keepers of flags work with: a directory, a loop with a clock of its own, and a log.
 final class Desk {
   let files: ScratchDirectory
   let clock = PlayedClock()
@@ -51,9 +51,11 @@ final class Desk {
     }
   }
 
-  /// Lets the loop do what is due until something is so. Timers run by the machine's clock.
+  /// Lets the loop do what is due, and time pass, until something is so. The kernel tells of files in its own time.
   func turns(until isSo: () -> Bool) {
     for _ in 0..<1000 where !isSo() {
+      clock.pass(.milliseconds(5))
+      loop.deadlines.scan(at: loop.readClock())
       loop.turn()
       usleep(5_000)
     }
