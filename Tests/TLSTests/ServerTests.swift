@@ -83,31 +83,4 @@ import Time
     }
     #expect(resumed == [false, true, true, false])
   }
-
-  @Test func `more handshakes at a time than steps in a turn all come to their end`() throws {
-    let test = try TestLoop()
-    let budget = HandshakeBudget(loop: test.loop)
-    let terms = TLSAcceptTerms(budget: budget, tickets: TicketKeys()) { $0.close() }
-    let (server, client) = (try serverContext(), try clientContext())
-    var accepted: [TLSConnection] = []
-    var connected: [TLSConnection] = []
-    let listener = try Listener(loop: test.loop, address: .loopback(port: 0)) { connection in
-      TLSConnection.accept(over: connection, context: server, timeout: .seconds(10), terms: terms) {
-        if let connection = try? $0.get() { accepted.append(connection) }
-      }
-    }
-    for _ in 0..<50 {
-      Dialer(loop: test.loop).connect(
-        host: "127.0.0.1", port: listener.localAddress.port, timeout: .seconds(5), options: SocketOptions()
-      ) { outcome in
-        guard let connection = try? outcome.get() else { return }
-        TLSConnection.connect(over: connection, context: client, serverName: "localhost", timeout: .seconds(10)) {
-          if let connection = try? $0.get() { connected.append(connection) }
-        }
-      }
-    }
-    test.run(until: { accepted.count == 50 && connected.count == 50 })
-    #expect(budget.underWay == 0)
-    for connection in accepted + connected { connection.close() }
-  }
 }

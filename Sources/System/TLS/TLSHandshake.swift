@@ -19,6 +19,8 @@ package final class TLSHandshake {
   private let end: MonotonicTime
   /// What a loop's handshakes may cost; `nil` where nobody counts.
   private var budget: HandshakeBudget?
+  /// Whether the budget has it among those that can go on. The budget's to set.
+  var waitsForStep = false
   private let tickets: TicketKeys?
   /// Takes the connection of a peer that speaks plain HTTP.
   private let answerPlainly: ((TCPConnection) -> Void)?
@@ -51,7 +53,8 @@ package final class TLSHandshake {
     do throws(TLSError) {
       engine = try Self.engine(context, descriptor: descriptor, serverName: serverName, tickets: tickets)
       watch = SocketWatch(loop: loop, descriptor: descriptor, handler: self)
-      advance()
+      // An accepted one has nothing to say before it has heard something.
+      if budget == nil { takeStep() } else { read() }
     } catch {
       finish(.failure(error))
     }
@@ -82,16 +85,22 @@ package final class TLSHandshake {
   }
 
   private func advance() {
-    if let budget, !budget.takeStep() {
-      if watch?.isWriting != true, watch?.startReading() != true { finish(.failure(.socket(.outOfDescriptors))) }
-      return
-    }
+    guard let budget else { return takeStep() }
+    budget.wait(self)
+  }
+
+  private func read() {
+    if watch?.startReading() != true { finish(.failure(.socket(.outOfDescriptors))) }
+  }
+
+  /// Goes on with what has come.
+  func takeStep() {
     guard let step = engine?.shakeHands() else { return }
     switch step {
     case .done: succeed()
     case .wantsRead:
       watch?.stopWriting()
-      if watch?.startReading() != true { finish(.failure(.socket(.outOfDescriptors))) }
+      read()
     case .wantsWrite:
       // What can be read must not wake the loop meanwhile, again and again.
       watch?.stopReading()
@@ -130,7 +139,7 @@ package final class TLSHandshake {
   /// Lets go of everything.
   private func abandon() {
     closeSocket()
-    budget.take()?.ended()
+    budget.take()?.ended(self)
     guard let handle else { return }
     self.handle = nil
     loop.deadlines.remove(handle)
