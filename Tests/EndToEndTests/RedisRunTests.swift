@@ -78,7 +78,7 @@ extension EndToEnd {
         }
         for result in [await first.result(), await second.result()] {
           #expect(result.payloads == RunWorld.numbers(1...150) && result.outcome == "completed")
-          #expect(result.streamEnd?["resumable"]?.bool == true)
+          #expect(result.streamEnd?["resumable"]?.bool == true, "the logs: \(replicas.logs)")
         }
         let again = await replicas.ask("/fermata/streams/\(stream)")
         #expect(again.payloads == RunWorld.numbers(1...150))

@@ -13,6 +13,9 @@ struct Replicas: Sendable {
   let other: GatewayProcess
   let redis: RedisProcess
 
+  /// What both gateways have logged, for messages.
+  var logs: String { "\n\(world.gateway.logText)\nthe other:\n\(other.logText)" }
+
   struct Setup {
     /// The variant that the flag gives everybody.
     var variant = "graceful"
