@@ -135,6 +135,12 @@ let sources: [Target] = [
       "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
     ], settings: dataPath),
+  app(
+    "Operations",
+    [
+      "Gateway", "Configuration", "Upstreams", "Logging", "FlagControl", "Bytes", "Time", "JSON", "SSE", "HTTP",
+      "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "Files", "Processes",
+    ]),
   app("Harness", ["Bytes", "Time", "HTTP", "Loop", "Sockets", "TLS", "HTTP2", "Processes"]),
   // What `fermata matrix` plays and how it judges: pure, but for the harness's scripts, which are values.
   app("Matrix", ["Harness", "Streams", "Flags", "JSON", "Time"]),
@@ -147,8 +153,8 @@ let sources: [Target] = [
   program(
     "fermata",
     [
-      "CBuild", "CEpoll", "Configuration", "FlagControl", "Gateway", "Harness", "Flags", "Files", "JSON", "Time",
-      "Loop", "Sockets",
+      "CBuild", "CEpoll", "Configuration", "FlagControl", "Gateway", "Operations", "Harness", "Flags", "Files", "JSON",
+      "Time", "Loop", "Sockets",
       "TLS", "Processes",
       "Bytes", "HTTP", "Streams", "HTTP2",
       "FermataClientCore", "Matrix",
@@ -226,6 +232,7 @@ let running: [Target] = [
       "Telemetry",
       "Time", "StoreConformance", "EventSamples", "HTTP2Frames",
     ]),
+  tests("OperationsTests", ["Operations", "Gateway", "EventSamples", "Time"]),
   tests(
     "EndToEndTests",
     [
@@ -260,7 +267,7 @@ let fuzzers: [Target] =
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
 let aboveUnits: Set = [
   "Configuration", "ConfigurationTests", "Upstreams", "Logging", "LoggingTests", "FlagControl", "FlagControlTests",
-  "Gateway", "Matrix",
+  "Gateway", "Operations", "Matrix",
   "fermata", "MatrixTests", "DemoTests",
   "FlagsCommandTests",
 ]

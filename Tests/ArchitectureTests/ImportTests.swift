@@ -41,11 +41,14 @@ struct ImportTests {
     "Gateway": core.union(system).union([
       "Configuration", "Upstreams", "Logging", "FlagControl", "Synchronization",
     ]),
+    "Operations": core.union([
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Loop", "Sockets", "Files", "Processes",
+    ]),
     "Harness": core.union(system).union(["Synchronization"]),
     "Matrix": ["Harness", "Streams", "Flags", "JSON", "Time"],
     "fermata": core.union(system).union([
-      "Configuration", "FlagControl", "Gateway", "Harness", "Matrix", "FermataClientCore", "CBuild", "CEpoll", "Glibc",
-      "Synchronization",
+      "Configuration", "FlagControl", "Gateway", "Operations", "Harness", "Matrix", "FermataClientCore", "CBuild",
+      "CEpoll", "Glibc", "Synchronization",
     ]),
 
     // Clients: what users take home.
@@ -56,7 +59,7 @@ struct ImportTests {
   private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs"]
   private static let system: Set = ["Loop", "Sockets", "Files", "Processes", "TLS", "HTTP2", "RedisLog"]
   private static let app: Set = [
-    "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Harness", "Matrix", "fermata",
+    "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Operations", "Harness", "Matrix", "fermata",
   ]
 
   @Test func `a source file imports what the row of its module allows`() throws {

@@ -8,7 +8,7 @@ import Testing
   }
 
   private static func gatewaySource() throws -> String {
-    try ["Gateway", "FlagControl", "Logging"].map { "Sources/App/\($0)" }.flatMap { folder in
+    try ["Gateway", "Operations", "FlagControl", "Logging"].map { "Sources/App/\($0)" }.flatMap { folder in
       try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
         .map { try text("\(folder)/\($0)") }
     }.joined()

@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func `each event is written somewhere`() throws {
-    let folders = ["Gateway", "FlagControl"].map { "Sources/App/\($0)" }
+    let folders = ["Gateway", "Operations", "FlagControl"].map { "Sources/App/\($0)" }
     let source = try folders.flatMap { folder in
       try FileManager.default.subpathsOfDirectory(atPath: folder).filter { $0.hasSuffix(".swift") }
         .map { try Self.text("\(folder)/\($0)") }

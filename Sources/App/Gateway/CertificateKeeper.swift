@@ -5,9 +5,9 @@ import Time
 /// Sees when the files of certificates change, so that renewed ones are in force without a signal.
 ///
 /// Lives on the main loop.
-final class CertificateKeeper {
+package final class CertificateKeeper {
   /// Why the files as they are now are not in force; `nil` when they are.
-  var fault: String?
+  package internal(set) var fault: String?
   private let loop: EventLoop
   private let changed: () -> Void
   private var files: [String] = []

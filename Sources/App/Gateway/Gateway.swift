@@ -1,10 +1,10 @@
 import Bytes
 package import Configuration
 package import Files
-import FlagControl
+package import FlagControl
 import Flags
 import HTTP
-import Logging
+package import Logging
 package import Loop
 import Processes
 import RedisLog
@@ -12,7 +12,7 @@ import Sockets
 import Streams
 import TLS
 import Telemetry
-import Time
+package import Time
 
 /// The running gateway: the workers, the flag file, the operators' listener, start and end.
 ///
@@ -23,52 +23,47 @@ package final class Gateway {
     package let description: String
     /// Whether a file is wrong, so that trying again does not help.
     package var isOfFile = false
+
+    package init(description: String, isOfFile: Bool = false) {
+      self.description = description
+      self.isOfFile = isOfFile
+    }
   }
 
   package let loop: EventLoop
-  let metrics = GatewayMetrics()
-  let startedAt: WallTime
-  private(set) var settings: Settings
-  private(set) var flags: FlagStore
-  let guardKeeper: GuardKeeper
+  package let metrics = GatewayMetrics()
+  package let startedAt: WallTime
+  package private(set) var settings: Settings
+  package private(set) var flags: FlagStore
+  package let guardKeeper: GuardKeeper
   /// `nil` where this gateway shares nothing with others.
-  private(set) var guardShare: GuardShare?
-  let censusKeeper: CensusKeeper
-  let hub: RunHub
+  package private(set) var guardShare: GuardShare?
+  package let censusKeeper: CensusKeeper
+  package let hub: RunHub
   /// With which sessions of clients are sealed, on all loops and whatever is reloaded.
   let tickets = TicketKeys()
   private let peers = LoopPeers<RunRoster>()
-  private(set) var workers: [WorkerHandle] = []
-  let log: WorkerLog
-  let build: BuildInfo
-  let logWriter: LogWriter
-  /// The last numbers of each worker.
-  var snapshots: [Int: MetricSnapshot] = [:]
-  /// What each worker held when it was last asked: connections, and bytes that wait for clients.
-  var held: [Int: (connections: Int, queued: Int)] = [:]
-  /// What each worker last knew of the routes' backends.
-  var standings: [Int: RouteStandings] = [:]
+  package private(set) var workers: [WorkerHandle] = []
+  package let log: WorkerLog
+  package let build: BuildInfo
+  package let logWriter: LogWriter
   /// Where spans wait for the exporter; `nil` where there is no collector.
-  let spans: SpanSink?
+  package let spans: SpanSink?
   private var exporter: SpanExporter?
-  var selfCheck = SelfCheck(descriptors: 0, memory: 0)
   private var service: ServiceReports?
   /// When the configuration in force was read; `nil` before the first reload.
-  private(set) var configuredAt: WallTime?
+  package private(set) var configuredAt: WallTime?
   private var drainEnd: MonotonicTime?
   private var toldLost = 0
   private let reload: () -> Result<Configuration, ConfigurationError>
-  var admin: AdminServer?
+  /// Told what becomes of it; to be set before it is started. `nil`: nobody looks after it.
+  package var operators: (any Operators)?
   private let reserve = DescriptorReserve()
   private var reloadRetry: Timer?
-  var adminRetry: Timer?
-  let dashboard: Dashboard
-  /// What all routes' streams came to, a second ago at most.
-  var dashboardSums: [String: RouteTally] = [:]
   private var lastReloadFault: String?
   /// What the last reload brought and only a restart puts in force.
-  private(set) var restartNeeds: [RestartNeed] = []
-  private(set) lazy var certificates = CertificateKeeper(loop: loop) { [unowned self] in rereadCertificates() }
+  package private(set) var restartNeeds: [RestartNeed] = []
+  package private(set) lazy var certificates = CertificateKeeper(loop: loop) { [unowned self] in rereadCertificates() }
   private var watches: [SignalWatch] = []
   private var logFlush: Timer?
   /// What the drain has still to do.
@@ -77,27 +72,23 @@ package final class Gateway {
   private var socketFiles: [UnixSocketFile] = []
   private var guardTimer: Timer?
   private var censusTimer: Timer?
-  private(set) var isDraining = false
-  private(set) var configurationReloadFailed = false
+  package private(set) var isDraining = false
+  package private(set) var configurationReloadFailed = false
   private var remaining = 0
   package private(set) var exitStatus: Int32 = 0
   /// Where clients connect; known when it is started.
   package private(set) var address: SocketAddress?
-  package var adminAddress: SocketAddress?
 
-  /// - Parameters:
-  ///   - dashboard: the page at `/dashboard`, which the program brings; `nil`: there is none.
-  ///   - reload: reads the configuration again, for SIGHUP.
+  /// - Parameter reload: reads the configuration again, for SIGHUP.
   package init(
     configuration: Configuration, build: BuildInfo, logWriter: LogWriter, loop: EventLoop,
-    dashboard dashboardPage: WebPage? = nil, reload: @escaping () -> Result<Configuration, ConfigurationError>
+    reload: @escaping () -> Result<Configuration, ConfigurationError>
   ) throws(StartError) {
     self.loop = loop
     self.build = build
     self.logWriter = logWriter
     self.reload = reload
     startedAt = loop.wallTime()
-    dashboard = Dashboard(loop: loop, page: dashboardPage)
     spans = configuration.tracing.collector == nil ? nil : SpanSink()
     settings = Settings(configuration, spans: spans)
     log = WorkerLog(writer: logWriter, level: configuration.log.level)
@@ -150,19 +141,17 @@ package final class Gateway {
     guardShare?.start()
     runGuard()
     runCensus()
-    runDashboard()
     runExporter()
-    try startAdmin(configuration.admin)
+    try operators?.open()
     try watchSignals()
     socketFiles = try Listeners.publish(sockets)
-    selfCheck = SelfCheck(
-      descriptors: OwnProcess.descriptors ?? 0, memory: OwnProcess.residentBytes ?? 0)
+    operators?.gatewayStarted()
     log.write(.info, .started, at: loop.wallTime()) { line in
       line.field("listen", addresses[0].description)
       if addresses.count > 1 {
         line.field("listeners", addresses.dropFirst().map(\.description).joined(separator: ", "))
       }
-      line.field("admin", (adminAddress ?? configuration.admin.listen).description)
+      line.field("admin", (operators?.address ?? configuration.admin.listen).description)
       line.field("workers", workers.count)
       line.field("flags", flags.current.version)
       line.field("version", build.version)
@@ -197,7 +186,7 @@ package final class Gateway {
   }
 
   /// How long the drain may still take; `nil` when there is none.
-  var drainLeft: Nanoseconds? { drainEnd.map { max(.zero, $0 - loop.readClock()) } }
+  package var drainLeft: Nanoseconds? { drainEnd.map { max(.zero, $0 - loop.readClock()) } }
 
   /// For `systemctl status`.
   private func statusLine(streams: Int) -> String {
@@ -336,7 +325,7 @@ package final class Gateway {
     certificates.follow(inForce.certificateFiles)
     guardShare?.settingsChanged(inForce)
     log.level = inForce.log.level
-    admin?.settings = inForce.admin
+    operators?.adopt(inForce.admin)
     configuredAt = loop.wallTime()
     log.write(.info, .configurationReloaded, at: loop.wallTime()) { line in
       if !needs.isEmpty { line.field("restartNeeded", needs.map(\.path).joined(separator: ", ")) }
@@ -372,7 +361,7 @@ package final class Gateway {
     removeSocketFiles()
     guardKeeper.rest()
     gatherCensus { self.censusKeeper.rest() }
-    handOverAdmin()
+    operators?.handOver()
     remaining = workers.count
     for worker in workers {
       worker.drain { [bound = LoopBound(self, loop: loop), mailbox = loop.mailbox] in
@@ -405,7 +394,7 @@ package final class Gateway {
   }
 
   /// Does `body` later, unless the process ends before.
-  func after(_ delay: Nanoseconds, _ body: @escaping () -> Void) {
+  package func after(_ delay: Nanoseconds, _ body: @escaping () -> Void) {
     let timer = Timer(loop: loop, handler: body)
     timer.schedule(after: delay)
     timers.append(timer)
@@ -415,9 +404,8 @@ package final class Gateway {
   package func stop() {
     removeSocketFiles()
     for worker in workers { worker.stop() }
-    dashboard.end()
+    operators?.close()
     workers.removeAll()
-    admin?.close()
     for watch in watches { watch.cancel() }
     logFlush?.cancel()
     for timer in timers { timer.cancel() }
@@ -427,7 +415,6 @@ package final class Gateway {
     certificates.close()
     censusTimer?.cancel()
     reloadRetry?.cancel()
-    adminRetry?.cancel()
     service?.close()
     log.write(.info, .stopped, at: loop.wallTime()) { _ in }
     log.flush()

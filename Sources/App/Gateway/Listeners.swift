@@ -1,13 +1,10 @@
 import Configuration
-import Logging
-import Loop
+package import Loop
 import Processes
 import Sockets
-import Telemetry
-import Time
 
 /// Where the gateway may listen, and who is there already.
-enum Listeners {
+package enum Listeners {
   /// Refuses to start beside a process that nobody meant to share a port with: each would get a part of the connections.
   static func claim(_ configuration: Configuration) throws(Gateway.StartError) {
     guard !configuration.isShared else { return }
@@ -59,64 +56,7 @@ enum Listeners {
     return "\(address) is in use\(holder); --share is for one that takes over from another"
   }
 
-  static func holder(of address: SocketAddress) -> String {
+  package static func holder(of address: SocketAddress) -> String {
     PortHolder.find(port: address.port).map { " by \($0)" } ?? ""
-  }
-}
-
-// The operators' listener.
-extension Gateway {
-  /// How often a port is tried again that the process which is to end still has.
-  private static let retryInterval = Nanoseconds.milliseconds(200)
-
-  /// Opens the operators' listener. While another process has its port, a gateway that shares waits for it; any other does
-  /// not start.
-  func startAdmin(_ admin: AdminSettings) throws(StartError) {
-    let server = AdminServer(loop: loop, settings: admin) { [unowned self] request, respond in
-      answerAdmin(request, respond)
-    }
-    self.admin = server
-    do throws(SocketError) {
-      try server.listen(at: admin.listen)
-      adminAddress = server.localAddress
-    } catch {
-      guard error == .addressInUse else {
-        throw StartError(description: "the admin listener can't start on \(admin.listen): \(error)")
-      }
-      guard settings.configuration.isShared else {
-        throw StartError(
-          description: "the admin listener can't start: \(admin.listen) is in use\(Listeners.holder(of: admin.listen))")
-      }
-      log.write(.warning, .adminWaiting, at: loop.wallTime()) { line in
-        line.field("admin", admin.listen.description)
-        line.field("reason", "in use\(Listeners.holder(of: admin.listen))")
-      }
-      awaitAdminPort(admin)
-    }
-  }
-
-  private func awaitAdminPort(_ admin: AdminSettings) {
-    let timer = Timer(loop: loop) { [unowned self] in
-      guard !isDraining, let server = self.admin else { return }
-      do throws(SocketError) {
-        try server.listen(at: admin.listen)
-        adminAddress = server.localAddress
-        log.write(.info, .adminStarted, at: loop.wallTime()) { $0.field("admin", admin.listen.description) }
-      } catch {
-        awaitAdminPort(admin)
-      }
-    }
-    timer.schedule(after: Self.retryInterval)
-    adminRetry = timer
-  }
-
-  /// Gives the operators' port to the process that takes over, once it was told that this one drains.
-  func handOverAdmin() {
-    guard settings.configuration.isShared else { return }
-    after(.seconds(1)) { [unowned self] in
-      admin?.stopListening()
-      // Pages find the process that takes over.
-      dashboard.end()
-    }
   }
 }

@@ -17,14 +17,14 @@ package import Upstreams
 package final class LoopContext {
   /// The loop's number among those of the process, from 0.
   package let index: Int
-  let loop: EventLoop
+  package let loop: EventLoop
   let dialer: Dialer
   /// Makes connections to backends.
   let backends: any BackendDialer
   package let metrics: GatewayMetrics
   package let shard: MetricShard
-  let routes: RouteBooks
-  let log: WorkerLog
+  package let routes: RouteBooks
+  package let log: WorkerLog
   /// The log's lines about attempts that failed.
   let attempts: AttemptLog
   /// Begins the traces of requests.

@@ -4,10 +4,10 @@ import Time
 
 /// A configuration as one loop uses it. A request holds the one that it began with, and takes all that it needs from
 /// there to its end, whatever is reloaded meanwhile.
-final class LoopSettings {
-  let shared: Settings
+package final class LoopSettings {
+  package let shared: Settings
   /// One for each of the configuration's upstreams, in their order.
-  let pools: [UpstreamPool]
+  package let pools: [UpstreamPool]
   /// Of each route's candidates, in the order of the routes.
   private let poolsByRoute: [[UpstreamPool]]
 
@@ -35,7 +35,7 @@ final class LoopSettings {
   var configuration: Configuration { shared.configuration }
 
   /// The pools of the route's candidates, in their order. A route of another configuration has none here.
-  func pools(of route: Route) -> [UpstreamPool] {
+  package func pools(of route: Route) -> [UpstreamPool] {
     let place = route.place
     guard place < poolsByRoute.count, shared.routes[place] === route else { return [] }
     return poolsByRoute[place]

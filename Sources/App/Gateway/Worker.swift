@@ -8,7 +8,7 @@ import Streams
 package import TLS
 import Telemetry
 package import Time
-import Upstreams
+package import Upstreams
 
 /// One event loop with its listener and its clients, put together from parts that know each other only as far as they
 /// must; see the picture in docs/architecture.md.
@@ -16,13 +16,13 @@ import Upstreams
 /// Confined to its loop's thread. Others reach it by posting to the loop's mailbox.
 package final class Worker {
   package let context: LoopContext
-  let decider: ModeDecider
-  let books: StreamBooks
-  let runs: RunRoster
-  let upstreams: UpstreamRoom
+  package let decider: ModeDecider
+  package let books: StreamBooks
+  package let runs: RunRoster
+  package let upstreams: UpstreamRoom
   private let tails: ShadowTails
   private let exchanges: ExchangeMaker
-  let clients: ClientRoster
+  package let clients: ClientRoster
   let peers: LoopPeers<RunRoster>
   private let listeners: ClientListeners
   private var drained: (() -> Void)?
@@ -77,7 +77,7 @@ package final class Worker {
   // MARK: - Settings and flags
 
   /// What requests begin with now.
-  var settings: LoopSettings { exchanges.settings }
+  package var settings: LoopSettings { exchanges.settings }
 
   /// Takes a new configuration. What is running keeps what it started with.
   package func adopt(_ settings: Settings) {

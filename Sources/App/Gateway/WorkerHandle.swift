@@ -8,13 +8,13 @@ import Processes
 import Sockets
 import TLS
 import Telemetry
-import Time
+package import Time
 
 /// A worker as the main thread sees it: only through its mailbox.
-final class WorkerHandle {
+package final class WorkerHandle {
   private let thread: LoopThread
   private let worker: LoopBound<Worker>
-  let index: Int
+  package let index: Int
   /// Of its listeners, in the order of the configuration's places.
   let addresses: [SocketAddress]
 
@@ -56,7 +56,7 @@ final class WorkerHandle {
   }
 
   /// When its loop was last seen at work; from any thread.
-  var lastSeen: MonotonicTime { thread.heartbeat.last }
+  package var lastSeen: MonotonicTime { thread.heartbeat.last }
 
   func adopt(_ flags: FlagSnapshot) {
     thread.mailbox.post { [worker] in worker.value.adopt(flags) }

@@ -3,6 +3,7 @@ import Files
 import Gateway
 import Glibc
 import Loop
+import Operations
 import Processes
 
 extension Verb {
@@ -96,8 +97,8 @@ private struct Server {
       let loop = try EventLoop()
       let gateway = try Gateway(
         configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop,
-        dashboard: DashboardPage.page, reload: { sources.load() }
-      )
+        reload: { sources.load() })
+      gateway.operators = ControlRoom(of: gateway, page: DashboardPage.page)
       try gateway.start()
       loop.run()
       logWriter.close()

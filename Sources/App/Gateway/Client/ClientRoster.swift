@@ -13,11 +13,11 @@ import Time
 /// The clients of one loop, from their connection to its close.
 ///
 /// Confined to its loop's thread.
-final class ClientRoster {
+package final class ClientRoster {
   typealias MakeExchange = (consuming RequestHead, any ClientStream) -> any ClientExchange
   typealias MakeClient = (any Connection, ListenerSettings, ClientSpeech, ClientRoster) -> (any Client)?
 
-  let context: LoopContext
+  package let context: LoopContext
   let room: ClientRoom
   /// Connections for which there was no room, while they take their answer. They count among no clients, and the oldest
   /// leaves for the next.
@@ -75,13 +75,13 @@ final class ClientRoster {
   /// come.
   var isEmpty: Bool { connections == 0 }
   /// Connections that do not linger.
-  var openConnections: Int { clients.count }
+  package var openConnections: Int { clients.count }
   /// Of these, those that carry a WebSocket.
   var openTunnels = 0
   /// Connections, also those that linger.
   var connections: Int { clients.count + room.lingeringCount + beginning }
   /// Connections with those that were refused and take their answer.
-  var descriptors: Int { connections + refused.lingeringCount }
+  package var descriptors: Int { connections + refused.lingeringCount }
   /// Connections of which no request can be read yet.
   private var beginning: Int { handshakes.count + proxyHeaders.count }
 
@@ -228,7 +228,7 @@ final class ClientRoster {
   }
 
   /// Bytes that wait for clients.
-  var queuedBytes: Int {
+  package var queuedBytes: Int {
     var sum = 0
     forEachExchange { _, client in sum += client.queuedBytes }
     forEachTunnel { sum += $0.queuedBytes }
@@ -236,7 +236,7 @@ final class ClientRoster {
   }
 
   /// Calls `body` with each request that is being served, and its way back to the client.
-  func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {
+  package func forEachExchange(_ body: (any ClientExchange, any ClientStream) -> Void) {
     for client in clients { client.forEachExchange(body) }
   }
 

@@ -2,16 +2,16 @@ import Bytes
 import FlagControl
 import Logging
 import Loop
-import SSE
-import Streams
-import Time
+package import SSE
+package import Streams
+package import Time
 
 /// The client's half of an event stream: sends what its mode's reader makes of the events, watches whether the client
 /// takes that, keeps it alive, ends it, and enters all this in the books.
 ///
 /// The other half is a `BackendFeed`, or a run's log. Lives on the client's loop.
 package final class ClientDelivery {
-  let id: StreamID
+  package let id: StreamID
   let client: any ClientStream
   private let context: LoopContext
   private let books: StreamBooks
@@ -24,7 +24,7 @@ package final class ClientDelivery {
   /// Whether the client takes what is queued for it.
   private var sendWatch = SendWatch()
   var closing = ClosingMachine()
-  let capability: Capability
+  package let capability: Capability
   /// Whether the guard judges it, and in which arm.
   let standing: CohortStanding
   /// A hash of the client's identity, if it has one.
@@ -32,22 +32,22 @@ package final class ClientDelivery {
   /// Why the flag gave what it gave.
   let flagReason: FlagReason
   /// The revision of the flag file that decided the mode.
-  let flagVersion: String
-  let openedAt: MonotonicTime
+  package let flagVersion: String
+  package let openedAt: MonotonicTime
   /// The route's name; empty until it is in the books.
-  var route = ""
+  package internal(set) var route = ""
   /// The request that it answers.
-  var record: RequestRecord?
+  package internal(set) var record: RequestRecord?
   /// Whose it is, for the census.
   var visitor = CensusVisitor()
   /// Whether comment lines may be sent on it.
   private let keepsAlive: Bool
   private var hasFirstEvent = false
-  private(set) var bodyBytes: UInt64 = 0
+  package private(set) var bodyBytes: UInt64 = 0
   /// What the counters have of it.
   private var counted = (events: UInt64(0), bytes: UInt64(0))
   /// When something else than a comment line was sent last.
-  private(set) var lastSentAt: MonotonicTime
+  package private(set) var lastSentAt: MonotonicTime
   /// The most bytes that waited for the client at a time.
   private(set) var queuedMax = 0
   /// Since when more waits for the client than may, and how long it did before.
@@ -81,9 +81,9 @@ package final class ClientDelivery {
     if context.log.progress > .zero { nextProgress = openedAt + context.log.progress }
   }
 
-  var mode: Mode { reader.mode }
+  package var mode: Mode { reader.mode }
 
-  var events: UInt64 { parser?.events ?? tally.events }
+  package var events: UInt64 { parser?.events ?? tally.events }
   var eventBytes: UInt64 { parser?.eventBytes ?? tally.bytes }
   var marks: EventMark { parser?.marks ?? tally.marks }
   var eventsAfterCompletion: UInt64 { parser?.eventsAfterCompletion ?? tally.eventsAfterCompletion }

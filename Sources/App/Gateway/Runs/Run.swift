@@ -3,15 +3,15 @@ import Configuration
 import HTTP
 import Loop
 import Runs
-import SSE
-import Streams
+package import SSE
+package import Streams
 import Telemetry
-import Time
+package import Time
 
 /// A run whose events are kept in a log, so that readers may come, go and come back.
 ///
 /// Lives on one loop, and all its readers with it. An event is in the log before a reader sees it.
-final class Run {
+package final class Run {
   private enum State {
     /// There is no stream yet. → open, over
     case opening
@@ -23,13 +23,13 @@ final class Run {
 
   let identity: RunIdentity
   let host: any RunHost
-  let context: LoopContext
-  let route: Route
+  package let context: LoopContext
+  package let route: Route
   let settings: RunSettings
-  let log: any EventLog
+  package let log: any EventLog
   /// Whether readers may see what the log has taken in the same moment. Not so where a store has to acknowledge it.
   let isImmediate: Bool
-  let startedAt: MonotonicTime
+  package let startedAt: MonotonicTime
   /// What readers' responses pass on; `nil` while there is no stream.
   private(set) var head: ResponseHead?
   private(set) var readers: [any RunClient] = []
@@ -53,7 +53,7 @@ final class Run {
   private(set) var source: (any RunSource)?
   private var attempts = 0
   let isOwner: Bool
-  let home: RunHome
+  package let home: RunHome
   private let share: PrincipalMemory
   private var attendance: Attendance
   private var unread: UnreadPlace
@@ -86,11 +86,12 @@ final class Run {
     attendance = Attendance(policy: source.isOwner ? policy : .cancel)
   }
 
-  var stream: StreamID { identity.stream }
-  var isOver: Bool { state == .over }
+  package var stream: StreamID { identity.stream }
+  package var readerCount: Int { readers.count }
+  package var isOver: Bool { state == .over }
   var isOpen: Bool { state == .open }
   /// Whether other replicas have it too.
-  var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.isStored || home != .anotherLoop }
+  package var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.isStored || home != .anotherLoop }
   /// Whether it needs that way to the store.
   func uses(_ store: any RunStore) -> Bool { ownership?.uses(store) ?? false || source?.uses(store) ?? false }
   /// Whether the run is over and its end record is stored. A store that is unreachable is not waited for.
@@ -306,7 +307,7 @@ final class Run {
   }
 
   /// How it stands.
-  var report: RunSummary {
+  package var report: RunSummary {
     let end = log.end
     let phase: RunStatus.Phase
     switch state {

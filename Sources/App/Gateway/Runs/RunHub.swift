@@ -1,5 +1,5 @@
 package import Configuration
-import Runs
+package import Runs
 import Streams
 import Synchronization
 
@@ -38,6 +38,9 @@ package final class RunHub: Sendable {
   /// Bytes that the runs of all loops hold.
   package var memoryInUse: Int { budget.used }
 
+  /// Memory that the requests' bodies that are kept take together, on all loops.
+  package var bodiesInUse: Int { bodies.used }
+
   /// Notes whether a loop has the store that all replicas share.
   func note(_ standing: StoreStanding, of index: Int) { standings.withLock { $0[index] = standing } }
 
@@ -51,7 +54,7 @@ package final class RunHub: Sendable {
   }
 
   /// The servers of the store, by name, each with what is wrong with some loop's connection.
-  var servers: [(name: String, fault: String?)] {
+  package var servers: [(name: String, fault: String?)] {
     let known = connections.withLock { Dictionary(grouping: $0, by: \.key.server) }
     return known.sorted { $0.key < $1.key }.map { name, connections in
       let faults = connections.sorted { $0.key < $1.key }.compactMap(\.value)
@@ -60,7 +63,7 @@ package final class RunHub: Sendable {
   }
 
   /// Whether all loops that want the store have it: the first of them that has not says why.
-  var store: StoreStanding {
+  package var store: StoreStanding {
     standings.withLock { standings in
       let known = standings.sorted { $0.key < $1.key }.map(\.value)
       return known.first { $0.fault != nil } ?? (known.contains(.connected) ? .connected : .unknown)

@@ -43,7 +43,7 @@ package final class RunRoster: RunHost {
   }
 
   /// Every run of this loop, in no order.
-  var all: some Sequence<Run> { runs.values }
+  package var all: some Sequence<Run> { runs.values }
   /// Runs that are not over.
   var running: Int { runs.values.count { !$0.isSettled && $0.isOwner } }
   /// This loop's way to the store that all replicas share; `nil` when there is none.
@@ -84,7 +84,7 @@ package final class RunRoster: RunHost {
   /// Brings what is known of the store into the numbers, just before they are read.
   func countStore() { stores.count() }
   /// Connections to stores.
-  var storeConnections: Int { stores.connectionCount }
+  package var storeConnections: Int { stores.connectionCount }
 
   /// There is a new configuration.
   func adopt(_ settings: Settings) {

@@ -1,19 +1,19 @@
 import JSON
-import Runs
+package import Runs
 import SSE
-import Streams
+package import Streams
 import Time
 
 /// How a run stands, for `GET` of its path.
-struct RunSummary: Sendable {
+package struct RunSummary: Sendable {
   /// `nil` for a worker's run that nobody has read yet.
   var stream: StreamID?
   /// `ended` only together with its end.
-  var state: RunStatus.Phase
-  var sequence: UInt64
+  package var state: RunStatus.Phase
+  package var sequence: UInt64
   var readers: Int
-  var attempts: Int
-  var end: EndRecord?
+  package var attempts: Int
+  package var end: EndRecord?
   /// From its beginning until now, or until its end; `nil` when that is not known.
   var milliseconds: Int?
 

@@ -62,11 +62,11 @@ package struct GatewayMetrics: Sendable {
   let events: MetricRow<Counter, Mode>
   let keepalives: Counter
 
-  let shadowStreams: Counter
-  let shadowTrailingStreams: Counter
-  let shadowTrailingEvents: Counter
-  let shadowLeftEarly: Counter
-  let shadowTruncations: Counter
+  package let shadowStreams: Counter
+  package let shadowTrailingStreams: Counter
+  package let shadowTrailingEvents: Counter
+  package let shadowLeftEarly: Counter
+  package let shadowTruncations: Counter
   let shadowTails: Counter
   let unterminated: Counter
 

@@ -1,9 +1,9 @@
 import Bytes
 import HTTP
 import SSE
-import Streams
-import Telemetry
-import Time
+package import Streams
+package import Telemetry
+package import Time
 
 /// What is known of one request, from its head to the end of its answer: for the log line `request_done`, and for lists
 /// of what is open.
@@ -18,7 +18,7 @@ package final class RequestRecord {
   /// As the log may say it, without its query.
   private(set) var target: [UInt8]
   /// The trace that the request belongs to.
-  let trace: TraceID?
+  package let trace: TraceID?
   /// The request's own span, where it has one.
   let span: SpanID?
   /// What a backend gets for `traceparent` in the client's place; `nil` where it gets the client's own, or none.
@@ -26,26 +26,26 @@ package final class RequestRecord {
   /// Of a request whose trace is recorded.
   let spans: RequestSpans?
   /// Who asked, as the log may say it; empty where it may not.
-  let client: String
+  package let client: String
   /// What was agreed on with a client over https.
   let tls: ClientTLS?
-  let openedAt: MonotonicTime
+  package let openedAt: MonotonicTime
   var route: String?
   private(set) var status = 0
   private(set) var origin = ResponseOrigin.gateway
   /// The word for a refusal of the gateway's own.
   var code: String?
-  private(set) var headAt: MonotonicTime?
-  private(set) var firstEventAt: MonotonicTime?
+  package private(set) var headAt: MonotonicTime?
+  package private(set) var firstEventAt: MonotonicTime?
   /// Who was asked last.
-  var upstream: String?
+  package internal(set) var upstream: String?
   var tier = 0
   /// Attempts that gave no good response, with the names of those that were asked.
-  private(set) var attempts: [(upstream: String, report: AttemptReport)] = []
+  package private(set) var attempts: [(upstream: String, report: AttemptReport)] = []
   /// The backend's own id of the request.
   var backendID: [UInt8] = []
   /// An operator, when one ended it.
-  var stopper: String?
+  package var stopper: String?
   /// Whether its answer is an event stream, whose end is told with the stream's own words.
   var isStream = false
   /// Whether that reads a run, and the run's own name, if workers gave it one.
@@ -100,10 +100,10 @@ package final class RequestRecord {
     return [UInt8](copying: value)
   }
 
-  var path: String { String(decoding: target, as: UTF8.self) }
+  package var path: String { String(decoding: target, as: UTF8.self) }
 
   /// Whether an operator who looks for `text` means it.
-  func fits(_ text: String) -> Bool {
+  package func fits(_ text: String) -> Bool {
     upstream?.contains(text) == true || client.contains(text) || id.contains(text)
       || trace?.description.contains(text) == true
   }
@@ -112,7 +112,7 @@ package final class RequestRecord {
     if let given { buffer.append(given) } else { stream.write(to: &buffer) }
   }
 
-  var id: String {
+  package var id: String {
     var buffer = ByteBuffer()
     writeID(to: &buffer)
     return String(decoding: buffer.toArray(), as: UTF8.self)

@@ -5,14 +5,14 @@ import Time
 /// The numbers of the routes on one loop, in that loop's shard.
 ///
 /// Confined to its loop's thread.
-final class RouteBooks {
+package final class RouteBooks {
   private let shard: MetricShard
   private let metrics: RouteMetrics
   private var known: [String: RouteNumbers] = [:]
   private var last: RouteNumbers
 
   /// Stands for requests that no route serves.
-  static let unrouted = "none"
+  package static let unrouted = "none"
 
   init(_ metrics: RouteMetrics, shard: MetricShard) {
     self.metrics = metrics
@@ -51,7 +51,7 @@ final class RouteBooks {
   /// What the streams of each route came to so far.
   ///
   /// - Parameter open: those that are not over.
-  func tallies(open: [String: Int]) -> [String: RouteTally] {
+  package func tallies(open: [String: Int]) -> [String: RouteTally] {
     var tallies: [String: RouteTally] = [:]
     for (name, numbers) in known {
       var tally = RouteTally()

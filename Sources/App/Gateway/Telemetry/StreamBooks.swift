@@ -9,7 +9,7 @@ import Telemetry
 import Time
 
 /// What is counted and logged of one loop's event streams, for operators and for the guard.
-final class StreamBooks {
+package final class StreamBooks {
   private let loop: EventLoop
   private let metrics: GatewayMetrics
   private let shard: MetricShard
@@ -22,9 +22,9 @@ final class StreamBooks {
   private var isRecalled: Bool { recall != .none }
   private var cohorts: CohortCounts
   private var sightings: [Sighting] = []
-  let census: StreamCensus
+  package let census: StreamCensus
   /// For the dashboard.
-  let badEnds: BadEnds
+  package let badEnds: BadEnds
   /// Sightings kept between two questions of the guard.
   private static let sightingLimit = 16_384
 
@@ -166,9 +166,6 @@ final class StreamBooks {
     if eventsBefore == 0, events > 0 { shard.increment(metrics.shadowTrailingStreams) }
     census.tailEnded(stream, events: events, loop: loop)
   }
-
-  /// The shadow's books: what graceful would have saved.
-  var shadow: ShadowTally { ShadowTally(metrics) { shard.value($0) } }
 
   private func countShadow(_ stream: ClientDelivery, _ outcome: Outcome) {
     shard.increment(metrics.shadowStreams)

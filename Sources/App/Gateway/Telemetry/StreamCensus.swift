@@ -3,11 +3,11 @@ import Configuration
 import FlagControl
 import HTTP
 import Loop
-import Streams
+package import Streams
 import Telemetry
 
 /// The census of one loop. It is handed over and begins anew whenever somebody asks.
-final class StreamCensus {
+package final class StreamCensus {
   private var counted = Census()
   private let seed: UInt64
   /// Products of recent clients by a hash of their `User-Agent`: most of them send one of a few.
@@ -58,7 +58,7 @@ final class StreamCensus {
       product: stream.visitor.product, route: stream.route, capability: stream.capability, mode: stream.mode)
   }
 
-  func take() -> Census {
+  package func take() -> Census {
     defer { counted = Census() }
     return counted
   }

@@ -2,14 +2,16 @@ import Synchronization
 import Telemetry
 
 /// Where the spans of all loops wait for their exporter. Never holds anybody up: what finds no room is dropped and counted.
-final class SpanSink: Sendable {
+package final class SpanSink: Sendable {
   /// What has become of the spans so far.
-  struct Counts: Sendable {
-    var exported = 0
+  package struct Counts: Sendable {
+    package var exported = 0
     /// There was no room.
-    var dropped = 0
+    package var dropped = 0
     /// The collector did not take them.
-    var failed = 0
+    package var failed = 0
+
+    package init() {}
   }
 
   private struct State {
@@ -27,7 +29,7 @@ final class SpanSink: Sendable {
 
   func take(atMost limit: Int) -> [[UInt8]] { state.withLock { $0.queue.take(atMost: limit) } }
   var waiting: Int { state.withLock { $0.queue.count } }
-  var counts: Counts { state.withLock { $0.counts } }
+  package var counts: Counts { state.withLock { $0.counts } }
 
   func note(exported count: Int) { state.withLock { $0.counts.exported += count } }
   func note(failed count: Int) { state.withLock { $0.counts.failed += count } }

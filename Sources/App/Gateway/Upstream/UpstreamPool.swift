@@ -1,24 +1,24 @@
 import Bytes
-import Configuration
+package import Configuration
 import HTTP
 import Logging
 import Loop
 import SSE
 import Sockets
-import Streams
+package import Streams
 import Telemetry
-import Time
+package import Time
 import Upstreams
 
 /// The connections of one loop to one backend that wait for their next request. The one used last is taken first, so
 /// that the others can grow old and be closed.
-final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
+package final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private let context: LoopContext
   private let room: UpstreamRoom
-  let settings: UpstreamSettings
+  package let settings: UpstreamSettings
   private let rules: ForwardingRules
   private let streamingRules: ForwardingRules
-  private(set) var health: UpstreamHealth
+  package private(set) var health: UpstreamHealth
   /// Whether the configuration says nothing else of `X-Request-Id`.
   private let tellsID: Bool
   /// The same of `X-Stream-Id`.
@@ -29,9 +29,9 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
   private var lastToldState = UpstreamHealth.State.Label.available
   private var statistics: UpstreamStatistics
   /// The last attempt or check that went wrong.
-  private(set) var lastFault: LastFault?
+  package private(set) var lastFault: LastFault?
   /// When it was last told that the backend's state has changed.
-  private(set) var changedAt: WallTime?
+  package private(set) var changedAt: WallTime?
   private var checker: UpstreamChecker?
   private var idle: [UpstreamConnection] = []
   private var deadline: DeadlineHandle?
@@ -119,14 +119,14 @@ final class UpstreamPool: DeadlineMember, UpstreamHome, ConnectionKeeper {
     return EventID(parsing: value.span) != nil
   }
 
-  var idleCount: Int { idle.count }
+  package var idleCount: Int { idle.count }
 
   // MARK: - Books
 
   /// Attempts under way.
-  var busy: Int { statistics.busy }
+  package var busy: Int { statistics.busy }
 
-  var statuses: StatusCounts { statistics.statuses }
+  package var statuses: StatusCounts { statistics.statuses }
 
   private func noteFault(_ word: String, _ detail: String? = nil) {
     lastFault = LastFault(at: context.loop.wallTime(), word: word, detail: detail)
@@ -294,10 +294,10 @@ extension UpstreamHealth {
 }
 
 /// Something that went wrong with a backend.
-struct LastFault: Sendable {
-  let at: WallTime
+package struct LastFault: Sendable {
+  package let at: WallTime
   /// As log lines and metrics have it: `connect_failed`.
-  let word: String
+  package let word: String
   /// The status, or what is known beyond the word.
-  let detail: String?
+  package let detail: String?
 }

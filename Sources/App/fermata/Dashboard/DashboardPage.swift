@@ -1,5 +1,5 @@
 import Flags
-import Gateway
+import Operations
 
 /// The page at `/dashboard` of the operators' listener, one file: its styles, and a script that has the client library
 /// and the page's own code in it. The policy names both by their hashes, so nothing else runs or is loaded.

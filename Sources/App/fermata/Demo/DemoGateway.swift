@@ -3,6 +3,7 @@ import Files
 import Gateway
 import Glibc
 import Loop
+import Operations
 import TLS
 
 /// The gateway as `fermata serve` runs it, on a thread of this process.
@@ -55,8 +56,10 @@ final class DemoGateway: Sendable {
         let gateway = try Gateway(
           configuration: configuration, build: Program.build, logWriter: logWriter, loop: loop,
           reload: { sources.load() })
+        let operators = ControlRoom(of: gateway)
+        gateway.operators = operators
         try gateway.start()
-        guard let address = gateway.address, let adminAddress = gateway.adminAddress else {
+        guard let address = gateway.address, let adminAddress = operators.address else {
           throw DemoError("the gateway has no address")
         }
         let reference = Reference()

@@ -2,6 +2,7 @@ import Bytes
 import Configuration
 import FlagControl
 import Flags
+import Gateway
 import HTTP
 import JSON
 import Loop
@@ -12,8 +13,8 @@ import Telemetry
 import Time
 
 /// What the operators' listener says.
-extension Gateway {
-  func answerAdmin(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
+extension ControlRoom {
+  func answer(_ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
     if request.path == "/kill" || request.path == "/unkill" { return answerKill(request, respond) }
     if let stream = StopPath.stream(in: request.path) { return answerStop(of: stream, request, respond) }
     guard request.method == .get || request.method == .head else {
@@ -25,12 +26,14 @@ extension Gateway {
     case "/readyz": answerReadiness(respond)
     case "/flags": answerFlags(respond)
     case "/metrics": answerMetrics(respond)
-    case "/clients": gatherCensus { respond(.json(self.clientsDocument.text())) }
+    case "/clients": gateway.gatherCensus { respond(.json(self.clientsDocument.text())) }
     case "/streams":
-      gather({ $0.clients.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
+      gateway.gather(
+        { $0.clients.describeStreams(limit: 1000) }, then: { respond(.json(self.streamsDocument($0).text())) })
     case "/runs":
-      gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
-    case "/upstreams": gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
+      gateway.gather({ $0.runs.describe(limit: 1000) }, then: { respond(.json(RunReport.document($0).text())) })
+    case "/upstreams":
+      gateway.gather({ $0.describeUpstreams() }, then: { respond(.json(UpstreamReport.document($0).text())) })
     case "/dashboard": respond(dashboard.pageAnswer)
     case "/dashboard/events": answerDashboardEvents(request, respond)
     case "/config": respond(.json(configurationDocument.text(.pretty)))
@@ -43,8 +46,8 @@ extension Gateway {
 
   /// What is in force, and beside it what was loaded and is not.
   var configurationDocument: JSONValue {
-    var object = settings.configuration.document
-    object["restartNeeded"] = .array(restartNeeds.map(\.document))
+    var object = gateway.settings.configuration.document
+    object["restartNeeded"] = .array(gateway.restartNeeds.map(\.document))
     return .object(object)
   }
 
@@ -58,7 +61,7 @@ extension Gateway {
   }
 
   private func answerFlags(_ respond: @escaping (AdminResponse) -> Void) {
-    gather(
+    gateway.gather(
       {
         WorkerFlags(
           index: $0.context.index, version: $0.decider.flagVersion, hash: $0.decider.flags.flagSet.hash,
@@ -72,13 +75,13 @@ extension Gateway {
   func shadowDocument(_ snapshots: [MetricSnapshot]) -> JSONValue {
     guard var all = snapshots.first else { return .null }
     for other in snapshots.dropFirst() { all.merge(other) }
-    return ShadowTally(metrics) { all.value($0) }.json
+    return ShadowTally(gateway.metrics) { all.value($0) }.json
   }
 
   private func flagsDocument(_ workers: [WorkerFlags]) -> JSONValue {
-    let snapshot = flags.current
+    let snapshot = gateway.flags.current
     var object = JSONObject()
-    object["file"] = flags.path.map { .string($0) } ?? .null
+    object["file"] = gateway.flags.path.map { .string($0) } ?? .null
     object["version"] = .string(snapshot.version)
     object["hash"] = .string(snapshot.flagSet.hash)
     object["generation"] = .string(snapshot.flagSet.generation.rawValue)
@@ -86,9 +89,9 @@ extension Gateway {
     object["ageSeconds"] = JSONValue(Int((loop.wallTime().milliseconds - snapshot.loadedAt.milliseconds) / 1000))
     object["killed"] = .bool(killInForce != nil)
     object["kill"] = killDocument
-    object["draining"] = .bool(isDraining)
-    object["fault"] = flags.fault.map { .string($0) } ?? .null
-    object["staleSince"] = flags.staleSince.map { .string($0.rfc3339) } ?? .null
+    object["draining"] = .bool(gateway.isDraining)
+    object["fault"] = gateway.flags.fault.map { .string($0) } ?? .null
+    object["staleSince"] = gateway.flags.staleSince.map { .string($0.rfc3339) } ?? .null
     object["flags"] = snapshot.flagSet.document["flags"] ?? [:]
     object["workers"] = .array(
       workers.sorted { $0.index < $1.index }.map { flags in
@@ -97,8 +100,8 @@ extension Gateway {
           "effective": flags.isLegacy ? "legacy" : "configured",
         ]
       })
-    object["guard"] = guardKeeper.report
-    object["shared"] = guardShare?.standing ?? .null
+    object["guard"] = gateway.guardKeeper.report
+    object["shared"] = gateway.guardShare?.standing ?? .null
     object["shadow"] = shadowDocument(workers.map(\.metrics))
     return .object(object)
   }

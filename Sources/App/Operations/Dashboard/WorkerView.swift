@@ -1,6 +1,8 @@
+import Gateway
 import Loop
 import SSE
 import Streams
+import Telemetry
 import Time
 
 /// Which open streams a reader of the dashboard wants to see.
@@ -65,7 +67,7 @@ extension Worker {
     view.upstreams = describeUpstreams()
     view.standings = routeStandings()
     guard !choices.isEmpty else { return view }
-    view.shadow = books.shadow
+    view.shadow = ShadowTally(context.metrics) { context.shard.value($0) }
     view.runs = runs.describe(limit: StreamChoice.limit)
     return view
   }

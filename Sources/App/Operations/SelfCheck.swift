@@ -1,13 +1,3 @@
-import Telemetry
-
-/// What a loop holds and does not count, or counts and does not hold. Anything but 0 is a leak.
-enum Unaccounted: String, MetricLabel, CaseIterable {
-  /// Streams that are counted as open, against those that clients have.
-  case streams
-  /// Runs that can be found by their names, and are not there.
-  case runs
-}
-
 /// What the process uses beside what its counters explain.
 ///
 /// At the start nothing is open that comes and goes; what is used then is taken for granted.

@@ -1,4 +1,5 @@
 import Configuration
+import Gateway
 import JSON
 import Loop
 import Runs
@@ -79,8 +80,18 @@ extension RunRoster {
 extension Run {
   fileprivate func describe() -> RunReport {
     RunReport(
-      stream: stream, route: route.settings.name, state: report, readers: readers.count, bytes: log.bytes,
+      stream: stream, route: route.settings.name, state: report, readers: readerCount, bytes: log.bytes,
       store: isShared ? .redis : .memory, home: home,
       age: context.loop.now - startedAt, worker: context.index)
+  }
+}
+
+extension RunHome {
+  fileprivate var word: String {
+    switch self {
+    case .thisLoop, .anotherLoop: "this gateway"
+    case .anotherReplica: "another gateway"
+    case .aWorker: "a worker"
+    }
   }
 }

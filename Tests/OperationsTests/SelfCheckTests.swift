@@ -1,4 +1,4 @@
-import Gateway
+import Operations
 import Testing
 
 /// What the process uses beside what its counters explain.

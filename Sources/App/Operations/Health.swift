@@ -1,6 +1,7 @@
 import Bytes
 import Configuration
 import FlagControl
+import Gateway
 import JSON
 import Loop
 import Runs
@@ -8,30 +9,19 @@ import Streams
 import Telemetry
 import Time
 
-/// A worker that was not seen at work for longer than a limit.
-struct SilentWorker: Sendable {
-  let index: Int
-  let age: Nanoseconds
-
+extension SilentWorker {
   var document: JSONValue { ["worker": JSONValue(index), "silentSeconds": .number(age.seconds)] }
 }
 
 /// Whether the process is alive and ready, from the heartbeats of its loops: no worker is asked, so none can hold up
 /// the answer.
-extension Gateway {
-  /// A worker that is silent for longer makes `/healthz` fail: it ticks 20 times a second.
-  static let livenessLimit = Nanoseconds.seconds(5)
-  /// The same for `/readyz`: to send clients elsewhere costs less than a restart.
+extension ControlRoom {
+  /// A worker that is silent for longer makes `/readyz` fail, earlier than `/healthz`: to send clients elsewhere costs
+  /// less than a restart.
   static let readinessLimit = Nanoseconds.seconds(2)
 
-  /// The workers that were not seen for `limit`.
-  func silentWorkers(for limit: Nanoseconds) -> [SilentWorker] {
-    let now = loop.readClock()
-    return workers.map { SilentWorker(index: $0.index, age: now - $0.lastSeen) }.filter { $0.age > limit }
-  }
-
   var liveness: AdminResponse {
-    let silent = silentWorkers(for: Self.livenessLimit)
+    let silent = gateway.silentWorkers(for: Gateway.livenessLimit)
     return silent.isEmpty ? .json(#"{"status":"ok"}"#) : Self.refusal(silent)
   }
 
@@ -41,11 +31,13 @@ extension Gateway {
   }
 
   func answerReadiness(_ respond: @escaping (AdminResponse) -> Void) {
-    if isDraining { return respond(.json(status: 503, #"{"status":"draining"}"#)) }
-    let silent = silentWorkers(for: Self.readinessLimit)
+    if gateway.isDraining { return respond(.json(status: 503, #"{"status":"draining"}"#)) }
+    let silent = gateway.silentWorkers(for: Self.readinessLimit)
     guard silent.isEmpty else { return respond(Self.refusal(silent)) }
-    guard settings.configuration.admin.readyWhen == .upstreams else { return respond(readiness(routesOut: [])) }
-    gather(
+    guard gateway.settings.configuration.admin.readyWhen == .upstreams else {
+      return respond(readiness(routesOut: []))
+    }
+    gateway.gather(
       { $0.routeStandings() },
       then: { [unowned self] answers in respond(readiness(routesOut: RouteStandings.folded(answers).out)) })
   }
@@ -69,10 +61,10 @@ extension Gateway {
 
   private func readiness(routesOut: [String]) -> AdminResponse {
     var object: JSONObject = ["status": "ready"]
-    if let redis = settings.configuration.runs.redis {
-      let fault = hub.store.fault
+    if let redis = gateway.settings.configuration.runs.redis {
+      let fault = gateway.hub.store.fault
       if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
-      object["redis"] = Self.redisDocument(fault, servers: redis.isCluster ? hub.servers : [])
+      object["redis"] = Self.redisDocument(fault, servers: redis.isCluster ? gateway.hub.servers : [])
     }
     if !routesOut.isEmpty {
       object["status"] = "no_upstream"
@@ -80,10 +72,10 @@ extension Gateway {
     }
     // These are for people: a gateway that serves the old closing is as ready as any other.
     if let kill = killInForce { object["killed"] = .string(kill) }
-    if let fault = guardKeeper.stateFault {
+    if let fault = gateway.guardKeeper.stateFault {
       object["guardState"] = ["status": "not_writable", "reason": .string(fault)]
     }
-    if let share = guardShare { object["guardRedis"] = share.standing }
+    if let share = gateway.guardShare { object["guardRedis"] = share.standing }
     return .json(status: object["status"] == "ready" ? 200 : 503, JSONValue.object(object).text())
   }
 
@@ -91,6 +83,6 @@ extension Gateway {
     let now = loop.readClock()
     PrometheusText.write(
       "fermata_worker_last_seen_seconds", "gauge", "Seconds since the worker's event loop was seen at work.",
-      workers.map { ([("worker", "\($0.index)")], max(0, (now - $0.lastSeen).seconds)) }, to: &out)
+      gateway.workers.map { ([("worker", "\($0.index)")], max(0, (now - $0.lastSeen).seconds)) }, to: &out)
   }
 }

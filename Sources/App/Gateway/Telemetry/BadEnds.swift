@@ -1,33 +1,33 @@
 import SSE
 import Streams
 import Telemetry
-import Time
+package import Time
 
 /// An event stream that ended badly.
-struct BadEnd: Sendable {
+package struct BadEnd: Sendable {
   /// Its place among those of its loop.
-  let number: Int
-  let at: WallTime
-  let stream: String
-  let route: String
-  let mode: String
-  let outcome: String
-  let reason: String
+  package let number: Int
+  package let at: WallTime
+  package let stream: String
+  package let route: String
+  package let mode: String
+  package let outcome: String
+  package let reason: String
   /// The setting whose time was over, if that ended it.
-  let limit: String?
-  let trace: String?
-  let request: String
-  let upstream: String
-  let events: UInt64
-  let bytes: UInt64
-  let milliseconds: Double
-  let worker: Int
+  package let limit: String?
+  package let trace: String?
+  package let request: String
+  package let upstream: String
+  package let events: UInt64
+  package let bytes: UInt64
+  package let milliseconds: Double
+  package let worker: Int
 }
 
 /// The streams of one loop that ended badly last, for the dashboard.
-final class BadEnds {
+package final class BadEnds {
   /// How many are remembered.
-  static let limit = 200
+  package static let limit = 200
 
   /// A ring: the oldest makes room for the newest.
   private var ends: [BadEnd] = []
@@ -53,7 +53,7 @@ final class BadEnds {
   }
 
   /// The bad ends that came after the one of that number, the oldest first.
-  func after(_ number: Int) -> [BadEnd] {
+  package func after(_ number: Int) -> [BadEnd] {
     ends.filter { $0.number > number }.sorted { $0.number < $1.number }
   }
 }

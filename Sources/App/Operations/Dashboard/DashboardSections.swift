@@ -2,6 +2,7 @@ import Configuration
 import Files
 import FlagControl
 import Flags
+import Gateway
 import HTTP
 import JSON
 import Loop
@@ -10,7 +11,7 @@ import Streams
 import Time
 
 /// What the dashboard says, section by section.
-extension Gateway {
+extension ControlRoom {
   private static let dashboardInterval = Nanoseconds.seconds(1)
   /// While nobody follows.
   private static let idleInterval = Nanoseconds.seconds(5)
@@ -50,7 +51,7 @@ extension Gateway {
 
   private func gatherDashboard() {
     let (choices, lastEnds) = (dashboard.choices, dashboard.lastEnds)
-    gather(
+    gateway.gather(
       { $0.view(after: lastEnds[$0.context.index] ?? 0, choices: choices) },
       then: { [unowned self] views in
         dashboardSums = dashboard.take(views, at: loop.wallTime())
@@ -75,21 +76,23 @@ extension Gateway {
   }
 
   private func stateSection(_ views: [WorkerView]) -> JSONValue {
-    let silent = silentWorkers(for: Self.readinessLimit)
+    let silent = gateway.silentWorkers(for: Self.readinessLimit)
     return [
-      "version": .string(build.version), "commit": .string(build.commit), "startedAt": .string(startedAt.rfc3339),
-      "now": .string(loop.wallTime().rfc3339), "workers": JSONValue(workers.count),
-      "silent": .array(silent.map(\.document)), "answered": JSONValue(views.count), "draining": .bool(isDraining),
-      "drainLeftSeconds": drainLeft.map { .number($0.seconds.rounded()) } ?? .null,
-      "flags": .string(flags.current.version), "killed": killInForce.map { .string($0) } ?? .null,
-      "guard": .string(guardKeeper.machine.effect == .none ? "none" : "\(guardKeeper.machine.effect)"),
-      "operate": .bool(settings.configuration.admin.operate),
+      "version": .string(gateway.build.version), "commit": .string(gateway.build.commit),
+      "startedAt": .string(gateway.startedAt.rfc3339),
+      "now": .string(loop.wallTime().rfc3339), "workers": JSONValue(gateway.workers.count),
+      "silent": .array(silent.map(\.document)), "answered": JSONValue(views.count),
+      "draining": .bool(gateway.isDraining),
+      "drainLeftSeconds": gateway.drainLeft.map { .number($0.seconds.rounded()) } ?? .null,
+      "flags": .string(gateway.flags.current.version), "killed": killInForce.map { .string($0) } ?? .null,
+      "guard": .string(gateway.guardKeeper.machine.effect == .none ? "none" : "\(gateway.guardKeeper.machine.effect)"),
+      "operate": .bool(gateway.settings.configuration.admin.operate),
       "clients": JSONValue(views.reduce(0) { $0 + $1.clients }),
     ]
   }
 
   private func routesSection(_ views: [WorkerView]) -> JSONValue {
-    var names = settings.configuration.routes.map(\.name)
+    var names = gateway.settings.configuration.routes.map(\.name)
     let known = Set(names)
     names += dashboardSums.keys.filter { !known.contains($0) }.sorted()
     return .array(
@@ -149,8 +152,9 @@ extension Gateway {
     var shadow = ShadowTally()
     for view in views { shadow.add(view.shadow) }
     return [
-      "version": .string(flags.current.version), "loadedAt": .string(flags.current.loadedAt.rfc3339),
-      "fault": flags.fault.map { .string($0) } ?? .null, "kill": killDocument, "guard": guardKeeper.report,
+      "version": .string(gateway.flags.current.version), "loadedAt": .string(gateway.flags.current.loadedAt.rfc3339),
+      "fault": gateway.flags.fault.map { .string($0) } ?? .null, "kill": killDocument,
+      "guard": gateway.guardKeeper.report,
       "shadow": shadow.json,
     ]
   }

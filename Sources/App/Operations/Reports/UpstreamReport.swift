@@ -1,4 +1,5 @@
 import Configuration
+import Gateway
 import HTTP
 import JSON
 import Loop

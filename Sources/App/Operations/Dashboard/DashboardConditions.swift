@@ -2,14 +2,16 @@ import Configuration
 import Files
 import FlagControl
 import Flags
+import Gateway
 import JSON
 import Loop
 import Processes
 import Runs
 import Time
 
-/// What an operator should look at, in sentences, each with the section that shows it. The limits are those of the alerts.
-extension Gateway {
+/// What an operator should look at, in sentences, each with the section that shows it. The limits are those of the
+/// alerts.
+extension ControlRoom {
   func conditions(_ views: [WorkerView], _ backends: [JSONValue]) -> [JSONValue] {
     var found = processConditions(views)
     for (name, sum) in dashboardSums.sorted(by: { $0.key < $1.key }) {
@@ -32,19 +34,19 @@ extension Gateway {
 
   private func processConditions(_ views: [WorkerView]) -> [(text: String, place: String)] {
     var found: [(text: String, place: String)] = []
-    for worker in silentWorkers(for: Self.readinessLimit) {
+    for worker in gateway.silentWorkers(for: Self.readinessLimit) {
       found.append(
         ("Worker \(worker.index) has been silent for \(Int(worker.age.seconds)) s: its clients hang.", "state"))
     }
-    if views.count < workers.count {
-      found.append(("\(workers.count - views.count) worker(s) did not answer in time.", "state"))
+    if views.count < gateway.workers.count {
+      found.append(("\(gateway.workers.count - views.count) worker(s) did not answer in time.", "state"))
     }
-    if isDraining { found.append(("The gateway is draining: it ends when its streams have.", "state")) }
+    if gateway.isDraining { found.append(("The gateway is draining: it ends when its streams have.", "state")) }
     let limit = Host.descriptorLimit
     if let open = OwnProcess.descriptors, open * 5 > limit * 4 {
       found.append(("\(open) of \(limit) descriptors are open: clients will be refused.", "state"))
     }
-    if hub.budget.used * 10 > settings.configuration.runs.memory * 9 {
+    if gateway.hub.memoryInUse * 10 > gateway.settings.configuration.runs.memory * 9 {
       found.append(("The memory for runs is nearly used up.", "runs"))
     }
     return found
@@ -85,16 +87,20 @@ extension Gateway {
 
   private var standingFaults: [(text: String, place: String)] {
     var found: [(text: String, place: String)] = []
-    if let fault = flags.fault { found.append(("The flag file was refused: \(fault)", "rollout")) }
+    if let fault = gateway.flags.fault { found.append(("The flag file was refused: \(fault)", "rollout")) }
     if let kill = killInForce { found.append(("The new closing is taken back \(kill).", "rollout")) }
-    if guardKeeper.machine.effect != .none { found.append(("The guard has acted on the rollout.", "rollout")) }
-    if configurationReloadFailed { found.append(("The last reload of the configuration was refused.", "config")) }
-    if !restartNeeds.isEmpty {
-      let paths = restartNeeds.map(\.path).joined(separator: ", ")
+    if gateway.guardKeeper.machine.effect != .none {
+      found.append(("The guard has acted on the rollout.", "rollout"))
+    }
+    if gateway.configurationReloadFailed {
+      found.append(("The last reload of the configuration was refused.", "config"))
+    }
+    if !gateway.restartNeeds.isEmpty {
+      let paths = gateway.restartNeeds.map(\.path).joined(separator: ", ")
       found.append(("Settings wait for a restart: \(paths).", "config"))
     }
-    if hub.store.fault != nil { found.append(("Redis is away: runs are not kept.", "runs")) }
-    let dropped = logWriter.counts.dropped
+    if gateway.hub.store.fault != nil { found.append(("Redis is away: runs are not kept.", "runs")) }
+    let dropped = gateway.logWriter.counts.dropped
     if dropped > 0 { found.append(("\(dropped) log lines were lost: nobody reads the log fast enough.", "state")) }
     return found
   }

@@ -1,6 +1,7 @@
 import Bytes
 import FlagControl
 import Flags
+import Gateway
 import HTTP
 import JSON
 import Loop
@@ -8,19 +9,19 @@ import Streams
 import Telemetry
 
 /// `POST /kill` and `POST /unkill`: the way to the old closing that needs no file.
-extension Gateway {
+extension ControlRoom {
   /// What took the new closing back, for people; `nil` when nothing did. The guard has words of its own.
   var killInForce: String? {
-    if guardKeeper.kill != nil { return "by POST /kill" }
-    return flags.current.isKilled ? "by the flag file" : nil
+    if gateway.guardKeeper.kill != nil { return "by POST /kill" }
+    return gateway.flags.current.isKilled ? "by the flag file" : nil
   }
 
   /// For `/flags`.
   var killDocument: JSONValue {
-    var object: JSONObject = ["file": .string(Self.word(for: flags.current.recall))]
-    object["operator"] = guardKeeper.kill?.json ?? .null
-    object["stateFile"] = guardKeeper.stateFile.map { .string($0) } ?? .null
-    object["stateFault"] = guardKeeper.stateFault.map { .string($0) } ?? .null
+    var object: JSONObject = ["file": .string(Self.word(for: gateway.flags.current.recall))]
+    object["operator"] = gateway.guardKeeper.kill?.json ?? .null
+    object["stateFile"] = gateway.guardKeeper.stateFile.map { .string($0) } ?? .null
+    object["stateFault"] = gateway.guardKeeper.stateFault.map { .string($0) } ?? .null
     return .object(object)
   }
 
@@ -34,15 +35,15 @@ extension Gateway {
 
   func killGauges(to out: inout ByteBuffer) {
     let samples: [(source: String, recall: Recall)] = [
-      ("file", flags.current.recall), ("operator", guardKeeper.override.kill),
+      ("file", gateway.flags.current.recall), ("operator", gateway.guardKeeper.override.kill),
     ]
     PrometheusText.write(
       "fermata_kill", "gauge", "Who has taken the new closing back: 0 not, 1 for new streams, 2 for open ones too.",
       samples.map { ([("source", $0.source)], Double($0.recall.rawValue)) }, to: &out)
     PrometheusText.write(
       "fermata_guard_state_writable", "gauge", "Whether what must survive a restart can be written.",
-      [([], guardKeeper.stateFile != nil && guardKeeper.stateFault == nil ? 1 : 0)], to: &out)
-    if let guardShare { Self.shareSeries(guardShare, to: &out) }
+      [([], gateway.guardKeeper.stateFile != nil && gateway.guardKeeper.stateFault == nil ? 1 : 0)], to: &out)
+    if let share = gateway.guardShare { Self.shareSeries(share, to: &out) }
   }
 
   private static func shareSeries(_ share: GuardShare, to out: inout ByteBuffer) {
@@ -73,26 +74,27 @@ extension Gateway {
     let isHard = query["hard"].map { !["0", "false", "no", "off"].contains($0.lowercased()) } ?? false
     let word = OperatorWord(actor: query["actor"] ?? "", reason: query["reason"] ?? "")
     let wanted = OperatorKill(isHard: isHard, at: loop.wallTime(), actor: word.actor, reason: word.reason)
-    let change = isKill ? guardKeeper.setKill(wanted) : guardKeeper.liftKill(word)
+    let change = isKill ? gateway.guardKeeper.setKill(wanted) : gateway.guardKeeper.liftKill(word)
     // A worker takes its letters in order: when it answers, the kill is in force there.
-    gather({ $0.decider.recall }, then: { respond(.json(self.killAnswer($0, change).text())) })
+    gateway.gather({ $0.decider.recall }, then: { respond(.json(self.killAnswer($0, change).text())) })
   }
 
   private func killAnswer(_ workers: [Recall], _ change: GuardKeeper.KillChange) -> JSONValue {
     var object: JSONObject = [
-      "killed": .bool(guardKeeper.kill != nil), "alreadyApplied": .bool(change != .done),
+      "killed": .bool(gateway.guardKeeper.kill != nil), "alreadyApplied": .bool(change != .done),
       "workers": JSONValue(workers.count),
-      "inForce": .bool(workers.count == self.workers.count && workers.allSatisfy { $0 >= guardKeeper.override.recall }),
-      "kept": .bool(guardKeeper.stateFile != nil && guardKeeper.stateFault == nil),
+      "inForce": .bool(
+        workers.count == gateway.workers.count && workers.allSatisfy { $0 >= gateway.guardKeeper.override.recall }),
+      "kept": .bool(gateway.guardKeeper.stateFile != nil && gateway.guardKeeper.stateFault == nil),
     ]
     if change == .harderStays {
       object["harderStays"] = true
       object["toWeaken"] = "POST /unkill, then POST /kill"
     }
-    if let fault = guardKeeper.stateFault { object["keptFault"] = .string(fault) }
-    object["shared"] = guardShare?.standing ?? .null
-    object["kill"] = guardKeeper.kill?.json ?? .null
-    object["flags"] = .string(flags.current.version)
+    if let fault = gateway.guardKeeper.stateFault { object["keptFault"] = .string(fault) }
+    object["shared"] = gateway.guardShare?.standing ?? .null
+    object["kill"] = gateway.guardKeeper.kill?.json ?? .null
+    object["flags"] = .string(gateway.flags.current.version)
     object["effect"] = .string(workers.contains { $0 != .none } ? "legacy" : "configured")
     return .object(object)
   }

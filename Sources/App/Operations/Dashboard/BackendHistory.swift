@@ -1,3 +1,4 @@
+import Gateway
 import Time
 
 /// What backends answered in the last five minutes.

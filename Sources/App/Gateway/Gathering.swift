@@ -47,7 +47,7 @@ extension Gateway {
   /// is stuck holds up nobody, and no questions pile up before it.
   ///
   /// - Parameter each: is given every answer when it comes, late ones too.
-  func gather<Answer: Sendable>(
+  package func gather<Answer: Sendable>(
     _ question: @escaping @Sendable (Worker) -> Answer, each: @escaping (Answer) -> Void = { _ in },
     then completion: @escaping ([Answer]) -> Void
   ) {

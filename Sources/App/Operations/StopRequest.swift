@@ -1,4 +1,5 @@
 import Configuration
+import Gateway
 import HTTP
 import JSON
 import Logging
@@ -14,17 +15,17 @@ enum StopRequest {
   }
 }
 
-extension Gateway {
+extension ControlRoom {
   func answerStop(of stream: String, _ request: AdminRequest, _ respond: @escaping (AdminResponse) -> Void) {
     guard request.method == .post else { return respond(StopRequest.refused(405, "POST is needed: curl -X POST")) }
-    guard settings.configuration.admin.operate else {
+    guard gateway.settings.configuration.admin.operate else {
       return respond(StopRequest.refused(403, "streams are stopped here only with admin.operate: true"))
     }
     guard request.isSameOrigin else {
       return respond(StopRequest.refused(403, "a page of another site may not do this"))
     }
     let name = request.operatorName.flatMap { $0.isEmpty ? nil : $0 } ?? "unnamed"
-    gather(
+    gateway.gather(
       { $0.clients.stop(stream, by: name) },
       then: { counts in
         let count = counts.reduce(0, +)

@@ -1,5 +1,6 @@
 import Bytes
 import Configuration
+import Gateway
 import Loop
 import Streams
 import Telemetry
@@ -17,7 +18,7 @@ extension Worker {
   }
 }
 
-extension Gateway {
+extension ControlRoom {
   func appendRouteSeries(to out: inout ByteBuffer) {
     let all = RouteStandings.folded(standings.values).available.sorted { $0.key < $1.key }
     var samples = all.prefix(openLabelValueLimit).map { (labels: [("route", $0.key)], value: Double($0.value)) }

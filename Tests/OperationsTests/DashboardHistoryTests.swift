@@ -1,4 +1,5 @@
 import Gateway
+import Operations
 import Testing
 import Time
 

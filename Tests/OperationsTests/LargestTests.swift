@@ -1,5 +1,5 @@
 import EventSamples
-import Gateway
+import Operations
 import Testing
 
 @Suite struct LargestTests {

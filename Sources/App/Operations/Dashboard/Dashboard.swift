@@ -1,4 +1,5 @@
 import Bytes
+import Gateway
 import JSON
 import Loop
 import Processes
@@ -7,7 +8,8 @@ import Streams
 import Time
 
 /// The dashboard's page and its readers. One question a second goes to the workers, however many pages are open, and one
-/// in five seconds while none is; what they answer is kept as a history, and each reader is sent what has changed since it was last sent something.
+/// in five seconds while none is; what they answer is kept as a history, and each reader is sent what has changed since
+/// it was last sent something.
 ///
 /// Confined to the main thread's loop.
 final class Dashboard {
