@@ -127,10 +127,16 @@ let sources: [Target] = [
       "Files", "Processes", "RedisLog",
     ], settings: dataPath),
   app(
+    "Tracing",
+    [
+      "Configuration", "Upstreams", "Bytes", "Time", "HTTP", "SSE", "Telemetry", "Streams", "Loop", "Sockets",
+      "Processes",
+    ], settings: dataPath),
+  app(
     "Gateway",
     [
-      "Configuration", "Upstreams", "Logging", "FlagControl", "Bytes", "Time", "JSON", "SSE", "HTTP", "Flags",
-      "Telemetry", "Streams", "Runs",
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Tracing", "Bytes", "Time", "JSON", "SSE", "HTTP",
+      "Flags", "Telemetry", "Streams", "Runs",
       "Loop",
       "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
@@ -138,8 +144,8 @@ let sources: [Target] = [
   app(
     "Operations",
     [
-      "Gateway", "Configuration", "Upstreams", "Logging", "FlagControl", "Bytes", "Time", "JSON", "SSE", "HTTP",
-      "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "Files", "Processes",
+      "Gateway", "Configuration", "Upstreams", "Logging", "FlagControl", "Tracing", "Bytes", "Time", "JSON", "SSE",
+      "HTTP", "Flags", "Telemetry", "Streams", "Runs", "Loop", "Sockets", "Files", "Processes",
     ]),
   app("Harness", ["Bytes", "Time", "HTTP", "Loop", "Sockets", "TLS", "HTTP2", "Processes"]),
   // What `fermata matrix` plays and how it judges: pure, but for the harness's scripts, which are values.
@@ -267,7 +273,7 @@ let fuzzers: [Target] =
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
 let aboveUnits: Set = [
   "Configuration", "ConfigurationTests", "Upstreams", "Logging", "LoggingTests", "FlagControl", "FlagControlTests",
-  "Gateway", "Operations", "Matrix",
+  "Tracing", "Gateway", "Operations", "Matrix",
   "fermata", "MatrixTests", "DemoTests",
   "FlagsCommandTests",
 ]

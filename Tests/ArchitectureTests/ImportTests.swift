@@ -38,11 +38,16 @@ struct ImportTests {
       "Configuration", "Logging", "Bytes", "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets",
       "Files", "Processes", "RedisLog",
     ],
+    "Tracing": [
+      "Configuration", "Upstreams", "Bytes", "Time", "HTTP", "SSE", "Telemetry", "Streams", "Loop", "Sockets",
+      "Processes", "Synchronization",
+    ],
     "Gateway": core.union(system).union([
-      "Configuration", "Upstreams", "Logging", "FlagControl", "Synchronization",
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Tracing", "Synchronization",
     ]),
     "Operations": core.union([
-      "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Loop", "Sockets", "Files", "Processes",
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Tracing", "Gateway", "Loop", "Sockets", "Files",
+      "Processes",
     ]),
     "Harness": core.union(system).union(["Synchronization"]),
     "Matrix": ["Harness", "Streams", "Flags", "JSON", "Time"],
@@ -59,7 +64,8 @@ struct ImportTests {
   private static let core: Set = ["Bytes", "Time", "JSON", "SSE", "HTTP", "Flags", "Telemetry", "Streams", "Runs"]
   private static let system: Set = ["Loop", "Sockets", "Files", "Processes", "TLS", "HTTP2", "RedisLog"]
   private static let app: Set = [
-    "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Operations", "Harness", "Matrix", "fermata",
+    "Configuration", "Upstreams", "Logging", "FlagControl", "Tracing", "Gateway", "Operations", "Harness", "Matrix",
+    "fermata",
   ]
 
   @Test func `a source file imports what the row of its module allows`() throws {

@@ -13,6 +13,7 @@ import Streams
 import TLS
 import Telemetry
 package import Time
+package import Tracing
 
 /// The running gateway: the workers, the flag file, the operators' listener, start and end.
 ///
@@ -254,7 +255,7 @@ package final class Gateway {
   private func runExporter() {
     guard let spans else { return }
     exporter = SpanExporter(
-      settings.configuration.tracing, sink: spans, build: build, instance: ViaName.own.string, loop: loop)
+      settings.configuration.tracing, sink: spans, version: build.version, instance: ViaName.own.string, loop: loop)
     exporter?.start()
   }
 

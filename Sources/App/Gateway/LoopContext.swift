@@ -8,6 +8,7 @@ import SSE
 import Sockets
 import Streams
 package import Telemetry
+import Tracing
 package import Upstreams
 
 /// What everything on one event loop may use: the loop itself, buffers that are shared, the dialer, the loop's counters,

@@ -8,6 +8,7 @@ import Streams
 package import TLS
 import Telemetry
 package import Time
+import Tracing
 package import Upstreams
 
 /// One event loop with its listener and its clients, put together from parts that know each other only as far as they

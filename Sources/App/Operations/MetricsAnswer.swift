@@ -8,6 +8,7 @@ import Loop
 import Processes
 import Telemetry
 import Time
+import Tracing
 import Upstreams
 
 /// `/metrics`: what the workers have counted, and what the main thread itself knows.

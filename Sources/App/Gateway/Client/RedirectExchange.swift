@@ -5,6 +5,7 @@ import Runs
 import Streams
 import Telemetry
 import Time
+import Tracing
 
 /// A request on a listener that serves nobody without TLS: it is answered with the same target over https.
 final class RedirectExchange: ClientExchange {

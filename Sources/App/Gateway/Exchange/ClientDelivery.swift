@@ -5,6 +5,7 @@ import Loop
 package import SSE
 package import Streams
 package import Time
+import Tracing
 
 /// The client's half of an event stream: sends what its mode's reader makes of the events, watches whether the client
 /// takes that, keeps it alive, ends it, and enters all this in the books.

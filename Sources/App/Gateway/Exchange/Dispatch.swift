@@ -8,6 +8,7 @@ import Sockets
 import Streams
 import Telemetry
 import Time
+import Tracing
 import Upstreams
 
 /// One request on its way to a good response: tries the route's backends in their order, and hands the first that is

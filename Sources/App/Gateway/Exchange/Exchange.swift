@@ -8,6 +8,7 @@ import Sockets
 import Streams
 import Telemetry
 import Time
+import Tracing
 import Upstreams
 
 /// One request of a client: finds the route, has a backend or a run found, and gives the request to whoever answers it.

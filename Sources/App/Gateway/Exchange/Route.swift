@@ -3,6 +3,7 @@ package import Configuration
 package import HTTP
 package import Streams
 import Time
+import Tracing
 
 /// One upstream that a route may ask.
 package struct RouteCandidate: Sendable, Equatable {

@@ -7,6 +7,7 @@ import SSE
 import Streams
 import Telemetry
 import Time
+import Tracing
 import Upstreams
 
 /// Finds the run for a request, or opens it: with an idempotency key only when the request's body is here.

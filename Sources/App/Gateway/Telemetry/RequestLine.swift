@@ -7,6 +7,7 @@ import SSE
 import Streams
 import Telemetry
 import Time
+import Tracing
 
 // The one line that a request leaves in the log. It is written for each stream, and so in one pass and in place.
 extension RequestRecord {

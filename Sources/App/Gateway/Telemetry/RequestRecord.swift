@@ -4,6 +4,7 @@ import SSE
 package import Streams
 package import Telemetry
 package import Time
+import Tracing
 
 /// What is known of one request, from its head to the end of its answer: for the log line `request_done`, and for lists
 /// of what is open.

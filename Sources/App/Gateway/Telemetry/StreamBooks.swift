@@ -7,6 +7,7 @@ import SSE
 import Streams
 import Telemetry
 import Time
+import Tracing
 
 /// What is counted and logged of one loop's event streams, for operators and for the guard.
 package final class StreamBooks {

@@ -3,6 +3,7 @@ import SSE
 import Streams
 import Telemetry
 import Time
+import Tracing
 
 // What the spans say of their request and its event stream. Queries, headers and payloads are not among it.
 extension RequestSpans {

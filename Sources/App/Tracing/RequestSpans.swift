@@ -1,16 +1,16 @@
 import Loop
-import SSE
-import Streams
-import Telemetry
-import Time
+package import SSE
+package import Streams
+package import Telemetry
+package import Time
 
 /// The spans of one request whose trace is recorded: its own, one for each attempt, and those of its event stream.
 ///
 /// An attempt's is over when its response is good or has failed, a stream's after each `tracing.progress`: spans are
 /// exported when they are over, and a stream may be open for hours. Confined to its client's loop.
-final class RequestSpans {
+package final class RequestSpans {
   /// The request's own.
-  let context: TraceContext
+  package let context: TraceContext
   private let parent: SpanID?
   private let tracer: Tracer
   private let openedAt: MonotonicTime
@@ -37,7 +37,7 @@ final class RequestSpans {
 
   private static let eventLimit = 32
 
-  init(_ start: Tracer.Start, tracer: Tracer, openedAt: MonotonicTime) {
+  package init(_ start: Tracer.Start, tracer: Tracer, openedAt: MonotonicTime) {
     context = start.context
     parent = start.parent
     self.tracer = tracer
@@ -70,18 +70,18 @@ final class RequestSpans {
 
   // MARK: - Attempts
 
-  func attemptBegan(on upstream: String, at host: String) {
+  package func attemptBegan(on upstream: String, at host: String) {
     attempt = Part(
       id: tracer.nextSpan(), name: "attempt \(upstream)", start: tracer.loop.now, upstream: (upstream, host))
   }
 
   /// What the backend is told.
-  var contextForBackend: TraceContext { attempt.map { context.passedOn(by: $0.id) } ?? context }
+  package var contextForBackend: TraceContext { attempt.map { context.passedOn(by: $0.id) } ?? context }
 
-  func attemptReached(_ milestone: String) { note(milestone, in: &attempt) }
+  package func attemptReached(_ milestone: String) { note(milestone, in: &attempt) }
 
   /// Its response is good, and goes to the client.
-  func attemptCommitted(status: Int) {
+  package func attemptCommitted(status: Int) {
     guard let attempt = attempt.take() else { return }
     end(attempt, .client) { span in
       span.set("http.response.status_code", status)
@@ -91,7 +91,7 @@ final class RequestSpans {
     }
   }
 
-  func attemptFailed(_ report: AttemptReport) {
+  package func attemptFailed(_ report: AttemptReport) {
     guard let attempt = attempt.take() else { return }
     end(attempt, .client) { span in
       span.set("http.response.status_code", report.fault.status)
@@ -105,7 +105,7 @@ final class RequestSpans {
   // MARK: - The event stream
 
   /// - Parameter first: the request that opened the run that is read, where that was another.
-  func streamBegan(_ id: StreamID, linkedTo first: TraceContext?) {
+  package func streamBegan(_ id: StreamID, linkedTo first: TraceContext?) {
     streamID = id
     if let first, first != context { link = first }
     beginStreamPart(at: tracer.loop.now)
@@ -116,19 +116,19 @@ final class RequestSpans {
     stream = Part(id: tracer.nextSpan(), name: "stream", start: now)
   }
 
-  func streamPaused() { note("paused", in: &stream) }
-  func streamResumed() { note("resumed", in: &stream) }
+  package func streamPaused() { note("paused", in: &stream) }
+  package func streamResumed() { note("resumed", in: &stream) }
 
   /// A comment line was sent, which is told once until the next event.
   ///
   /// - Parameter last: when the last event was sent.
-  func streamKeptAlive(after last: MonotonicTime) {
+  package func streamKeptAlive(after last: MonotonicTime) {
     if keptAliveSince != last { note("keepalive_only", in: &stream) }
     keptAliveSince = last
   }
 
   /// Ends the span of an open stream, and begins the next if it goes on.
-  func endStreamPart(goesOn: Bool, _ fill: (inout SpanRecord) -> Void) {
+  package func endStreamPart(goesOn: Bool, _ fill: (inout SpanRecord) -> Void) {
     guard let part = stream.take() else { return }
     end(part, .internal) { span in
       span.set("fermata.part", streamParts)
@@ -140,12 +140,12 @@ final class RequestSpans {
   }
 
   /// When the span of an open stream is to end; `nil` when there is none.
-  var streamPartEnd: MonotonicTime? { stream.map { $0.start + tracer.progress } }
+  package var streamPartEnd: MonotonicTime? { stream.map { $0.start + tracer.progress } }
 
   // MARK: - The request
 
   /// The request is over.
-  func ended(_ name: String, _ fill: (inout SpanRecord) -> Void) {
+  package func ended(_ name: String, _ fill: (inout SpanRecord) -> Void) {
     // Nobody waits for it any more.
     if let attempt = attempt.take() { end(attempt, .client) { $0.set("fermata.outcome", "cancelled") } }
     var span = SpanRecord(name, .server, context, parent: parent, from: openedAtUnix, to: unix(tracer.loop.now))

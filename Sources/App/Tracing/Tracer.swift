@@ -1,15 +1,15 @@
 import Bytes
-import Configuration
-import HTTP
-import Loop
+package import Configuration
+package import HTTP
+package import Loop
 import Processes
-import Telemetry
+package import Telemetry
 import Time
 
 /// Begins the traces of one loop's requests, and hands over their spans.
 ///
 /// Confined to its loop's thread.
-final class Tracer {
+package final class Tracer {
   let loop: EventLoop
   /// `nil`: nothing is recorded.
   let sink: SpanSink?
@@ -20,7 +20,7 @@ final class Tracer {
   /// Ids of traces need to be unlike each other, and nobody gains by guessing one.
   private var random: SplitMix
 
-  init(_ settings: TracingSettings, sink: SpanSink?, loop: EventLoop) {
+  package init(_ settings: TracingSettings, sink: SpanSink?, loop: EventLoop) {
     self.loop = loop
     self.sink = sink
     progress = settings.progress
@@ -30,17 +30,17 @@ final class Tracer {
   }
 
   /// What a request's trace is.
-  struct Start {
+  package struct Start {
     /// The request's own span, or the one that was given where it has none.
-    let context: TraceContext
+    package let context: TraceContext
     /// The span that called for it.
     let parent: SpanID?
     /// Whether the backend gets the client's `traceparent` as it is.
-    let isGiven: Bool
+    package let isGiven: Bool
   }
 
   /// `nil` where it has none, and gets none.
-  func start(_ request: borrowing RequestHead) -> Start? {
+  package func start(_ request: borrowing RequestHead) -> Start? {
     if let given = request.traceContext {
       guard sink != nil, given.isSampled else { return Start(context: given, parent: nil, isGiven: true) }
       return Start(context: given.passedOn(by: nextSpan()), parent: given.span, isGiven: false)

@@ -1,7 +1,7 @@
 import Bytes
-import Configuration
+package import Configuration
 import HTTP
-import Loop
+package import Loop
 import Sockets
 import Streams
 import Telemetry
@@ -11,7 +11,7 @@ import Upstreams
 /// Sends spans to a collector (OTLP/HTTP with JSON). `ExportMachine` decides; here it is done.
 ///
 /// Lives on the main thread's loop, where nobody's stream waits for it.
-final class SpanExporter {
+package final class SpanExporter {
   private let settings: TracingSettings
   private let collector: UpstreamSettings
   private let sink: SpanSink
@@ -30,25 +30,28 @@ final class SpanExporter {
   /// How often the clock is looked at.
   private static let lookInterval = Nanoseconds.milliseconds(250)
 
+  /// - Parameters:
+  ///   - version: the program's.
+  ///   - instance: what tells this process from others of the service.
   /// - Returns: `nil` when there is no collector.
-  init?(_ settings: TracingSettings, sink: SpanSink, build: BuildInfo, instance: String, loop: EventLoop) {
+  package init?(_ settings: TracingSettings, sink: SpanSink, version: String, instance: String, loop: EventLoop) {
     guard let collector = settings.collector else { return nil }
     self.settings = settings
     self.collector = collector
     self.sink = sink
     self.loop = loop
-    version = build.version
+    self.version = version
     dialer = Dialer(loop: loop)
     var resource: [(name: String, value: SpanRecord.Value)] = [
       (name: "service.name", value: .text(settings.serviceName)),
-      (name: "service.version", value: .text(build.version)), (name: "service.instance.id", value: .text(instance)),
+      (name: "service.version", value: .text(version)), (name: "service.instance.id", value: .text(instance)),
     ]
     for (name, value) in settings.resource where name != "service.name" { resource.append((name, .text(value))) }
     self.resource = resource
     machine = ExportMachine(at: loop.now)
   }
 
-  func start() {
+  package func start() {
     let timer = Timer(loop: loop) { [unowned self] in
       look()
       start()
@@ -60,12 +63,12 @@ final class SpanExporter {
   /// Sends what is left.
   ///
   /// - Parameter completion: called once: at once when there is nothing.
-  func finish(_ completion: @escaping () -> Void) {
+  package func finish(_ completion: @escaping () -> Void) {
     drained = completion
     look()
   }
 
-  func close() {
+  package func close() {
     drained = nil
     timer?.cancel()
     question?.cancel()

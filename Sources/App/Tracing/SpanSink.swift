@@ -21,6 +21,8 @@ package final class SpanSink: Sendable {
 
   private let state = Mutex(State())
 
+  package init() {}
+
   func add(_ span: [UInt8]) {
     state.withLock { state in
       if !state.queue.add(span) { state.counts.dropped += 1 }
