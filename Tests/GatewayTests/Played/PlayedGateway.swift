@@ -35,11 +35,12 @@ final class PlayedGateway {
   ///   - variant: what the flag gives everybody.
   ///   - truth: what the store holds, if there is one.
   ///   - other: a loop of the same process, if there is one.
+  ///   - limits: how many connections there may be.
   ///   - writer: gets the lines of the log.
   init(
     _ configuration: String = PlayedGateway.usual(), variant: Mode = .graceful, store truth: PlayedTruth? = nil,
     beside other: PlayedGateway? = nil, clock: PlayedClock = PlayedClock(),
-    log writer: LogWriter = PlayedGateway.silence
+    limits: ConnectionLimits = PlayedGateway.limits(), log writer: LogWriter = PlayedGateway.silence
   ) throws {
     self.clock = other?.clock ?? clock
     loop = try EventLoop(clock: self.clock)
@@ -53,7 +54,7 @@ final class PlayedGateway {
       log: log, backends: backends)
     worker = Worker(
       context: context, settings: Settings(decoded), flags: try Self.flags(variant), hub: hub, peers: peers,
-      limits: ConnectionLimits(descriptors: 10_000, clients: 0, upstreams: 0, loops: 1),
+      limits: limits,
       tickets: TicketKeys(), stores: PlayedStores(truth, loop: loop))
   }
 
@@ -113,6 +114,13 @@ final class PlayedGateway {
       \(more)
     }
     """
+  }
+
+  /// - Parameters:
+  ///   - clients: connections of clients at once; 0: thousands.
+  ///   - upstreams: connections to backends at once.
+  static func limits(clients: Int = 0, upstreams: Int = 0) -> ConnectionLimits {
+    ConnectionLimits(descriptors: 10_000, clients: clients, upstreams: upstreams, loops: 1)
   }
 
   static func flags(_ variant: Mode) throws -> FlagSnapshot {
