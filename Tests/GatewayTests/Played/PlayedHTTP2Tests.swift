@@ -16,7 +16,11 @@ private typealias F = Frames
     /// The streams of the frames with bytes of bodies, in their order.
     private(set) var order: [UInt32] = []
     private(set) var bodies: [UInt32: [UInt8]] = [:]
+    /// The kinds of all frames, in their order.
+    private(set) var kinds: [UInt8] = []
     private var unread: [UInt8] = []
+    /// Whether the client says that it has read what came before a PING.
+    var answersPings = false
 
     /// - Parameter window: of each stream.
     init(_ gateway: PlayedGateway, window: UInt32) {
@@ -41,6 +45,10 @@ private typealias F = Frames
         let head = Array(rest.prefix(9))
         let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
         guard rest.count >= 9 + length else { break }
+        kinds.append(head[3])
+        if answersPings, head[3] == 6, head[4] == 0 {
+          connection.send(F.ping(Array(rest.dropFirst(9).prefix(8)), isAnswer: true))
+        }
         if head[3] == 0, length > 0 {
           let id = head[5..<9].reduce(0) { $0 << 8 | UInt32($1) }
           order.append(id)
@@ -151,5 +159,46 @@ private typealias F = Frames
     for backend in backends { backend.endStream() }
     for _ in 0..<4000 where session.bodies.values.reduce(0, { $0 + $1.count }) < 128 * 16 * 16_008 { session.turn() }
     for index in 0..<128 { #expect(session.bodies[Self.id(index)]?.count == 16 * 16_008) }
+  }
+
+  @Test func `a stream that its client resets lets its backend go, and no other`() throws {
+    let session = Session(try gateway(), window: 65_535)
+    let backends = try (0..<3).map { index in
+      let backend = try #require(session.get(Self.id(index), "/chat"))
+      backend.openStream()
+      return backend
+    }
+    session.connection.send(F.reset(Self.id(1)))
+    session.turn(4)
+    #expect(backends.map(\.isClosed) == [false, true, false])
+    for backend in backends { backend.event("live") }
+    session.turn(4)
+    #expect((0..<3).map { session.count("data: live", in: Self.id($0)) } == [1, 0, 1])
+  }
+
+  @Test func `a drain refuses new streams, lets the open ones end, and says that it goes`() throws {
+    let gateway = try gateway()
+    let session = Session(gateway, window: 65_535)
+    session.answersPings = true
+    let backend = try #require(session.get(1, "/chat"))
+    backend.openStream()
+    session.turn()
+    var isDrained = false
+    gateway.drain { isDrained = true }
+    session.turn(4)
+    #expect(session.get(3, "/chat") == nil)
+    session.turn(4)
+    #expect(String(decoding: session.bodies[3] ?? [], as: UTF8.self).contains("draining"))
+    #expect(!isDrained && !session.connection.isClosed)
+    backend.event("last")
+    backend.endStream()
+    session.turn(4)
+    #expect(session.count("data: last", in: 1) == 1)
+    session.turn(4)
+    let goAway: UInt8 = 7
+    #expect(session.kinds.contains(goAway))
+    session.connection.finish()
+    gateway.pass(.seconds(6), tick: .milliseconds(250))
+    #expect(isDrained)
   }
 }
