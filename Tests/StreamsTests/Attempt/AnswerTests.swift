@@ -210,13 +210,13 @@ import Time
   @Test func `a call that another upstream is not asked for says so`() {
     for (fault, isOpen) in [(AttemptFault.cut, true), (.malformed("x"), true), (.connectFailed("x"), false)] {
       var waterfall = Waterfall.begun(effect: .repeated)
-      waterfall.entered(.head, at: at(1))
+      waterfall.entered(.head)
       let step = waterfall.failed(fault, at: at(1))
       #expect(step == (isOpen ? .exhausted : .attempt(upstream: 3)))
       #expect(waterfall.mayHaveHadEffect == isOpen)
     }
     var last = Waterfall.begun([1], effect: .repeated)
-    last.entered(.head, at: at(1))
+    last.entered(.head)
     #expect(last.failed(.cut, at: at(1)) == .exhausted && !last.mayHaveHadEffect)
   }
 
@@ -227,8 +227,8 @@ import Time
         $0.answerBudget = .zero
         $0.retry.nonIdempotent = causes
       }
-      waterfall.entered(.head, at: at(0))
-      return (0...1000).first { waterfall.timePassed(at: at(Double($0))) == .attemptTimedOut }
+      waterfall.entered(.head)
+      return (0...1000).first { waterfall.timePassed(at: at(Double($0))) == .moveOn(.timedOut) }
     }
     #expect(limit([]) == nil)
     #expect(limit([.gate]) == nil)

@@ -17,9 +17,9 @@ struct WaterfallLimitTests {
     }
     waterfall.acceptsAnswer = acceptsAnswer
     #expect(waterfall.timePassed(at: at(4)) == .quiet(until: at(5)), "until it is connected")
-    waterfall.entered(.head, at: at(4))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(5)) == .quiet(until: at(seconds)))
-    #expect(waterfall.timePassed(at: at(seconds)) == .attemptTimedOut)
+    #expect(waterfall.timePassed(at: at(seconds)) == .moveOn(.timedOut))
     #expect(waterfall.failed(.timedOut, at: at(seconds)) == .exhausted)
     #expect(waterfall.reports.map(\.limit) == [limit])
   }
@@ -32,7 +32,7 @@ struct WaterfallLimitTests {
       var waterfall = Waterfall.begun([1], expectsStream: expectsStream, timeouts: [1: own]) {
         $0.isTransparent = true
       }
-      waterfall.entered(.head, at: at(0))
+      waterfall.entered(.head)
       #expect(waterfall.timePassed(at: at(1)) == .quiet(until: at(until)))
     }
   }
@@ -44,7 +44,7 @@ struct WaterfallLimitTests {
       order: [1], policy: policy, request: AttemptRequest(effect: .none, expectsStream: true), mayReplay: false,
       awaitsClient: true, startedAt: at(0))
     _ = waterfall.begin(timeouts: { _ in nil }, at: at(0))
-    waterfall.entered(.head, at: at(1))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(50)) == .quiet(until: at(3650)))
     waterfall.requestWasSent(at: at(50))
     #expect(waterfall.timePassed(at: at(51)) == .quiet(until: at(80)))
@@ -53,11 +53,11 @@ struct WaterfallLimitTests {
   @Test func `a call that accepts a plain answer has its time on tiers too, and no stream is opened for it`() {
     var waterfall = Waterfall.begun([1, 2]) { $0.commitAfter = .seconds(15) }
     waterfall.acceptsAnswer = true
-    waterfall.entered(.head, at: at(0))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(100)) == .quiet(until: at(300)))
-    #expect(waterfall.timePassed(at: at(300)) == .attemptTimedOut)
+    #expect(waterfall.timePassed(at: at(300)) == .moveOn(.timedOut))
     #expect(waterfall.failed(.timedOut, at: at(300)) == .attempt(upstream: 2))
-    waterfall.entered(.head, at: at(300))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(301)) == .quiet(until: at(600)))
     _ = waterfall.timePassed(at: at(600))
     #expect(waterfall.failed(.timedOut, at: at(600)) == .exhausted)
@@ -75,9 +75,9 @@ struct WaterfallLimitTests {
       $0.timeouts.firstToken = .seconds(4)
       if phase == .firstEvent { $0.timeouts.head = .zero }
     }
-    waterfall.entered(phase, at: at(0))
+    waterfall.entered(phase)
     var now = 0.5
-    while waterfall.timePassed(at: at(now)) != .attemptTimedOut, now < 10 { now += 0.5 }
+    while waterfall.timePassed(at: at(now)) != .moveOn(.timedOut), now < 10 { now += 0.5 }
     _ = waterfall.failed(.timedOut, at: at(now))
     #expect(waterfall.reports.map(\.limit) == [limit])
     #expect(waterfall.failed(.cut, at: at(now)) != .exhausted)

@@ -28,7 +28,7 @@ extension Waterfall {
   mutating func head(
     _ status: Int, isEventStream: Bool = false, isEmpty: Bool = false, retryAfter: Nanoseconds? = nil,
     at now: MonotonicTime = at(1)
-  ) -> HeadVerdict {
+  ) -> Action {
     receivedHead(
       Answer(
         status: status, kind: isEventStream ? .events : .unasked, isEmpty: isEmpty || status == 204,
@@ -50,11 +50,11 @@ struct WaterfallTests {
   ) {
     func limit(_ phase: AttemptPhase) -> TimeLimit? { fault == .timedOut && phase < .head ? .connect : nil }
     var waterfall = Waterfall.begun(gate: .firstToken)
-    waterfall.entered(phase, at: at(0.5))
+    waterfall.entered(phase)
     #expect(waterfall.phase == phase)
     #expect(waterfall.failed(fault, at: at(1.25)) == .attempt(upstream: 3))
     #expect(waterfall.current == 3 && waterfall.phase == .connect)
-    waterfall.entered(phase, at: at(1.5))
+    waterfall.entered(phase)
     #expect(waterfall.failed(fault, at: at(2)) == .attempt(upstream: 5))
     #expect(waterfall.failed(fault, at: at(2)) == .exhausted)
     #expect(
@@ -63,7 +63,7 @@ struct WaterfallTests {
         AttemptReport(upstream: 3, phase: phase, fault: fault, milliseconds: 750, limit: limit(phase)),
         AttemptReport(upstream: 5, phase: .connect, fault: fault, milliseconds: 0, limit: limit(.connect)),
       ])
-    #expect(waterfall.failed(fault, at: at(3)) == .exhausted, "nothing comes after the end")
+    #expect(waterfall.failed(fault, at: at(3)) == .nothing, "nothing comes after the end")
     #expect(waterfall.reports.count == 3)
     #expect(waterfall.retryAfter == max(1, Int(fault.retryAfter?.seconds ?? 1)))
   }
@@ -71,10 +71,10 @@ struct WaterfallTests {
   @Test(arguments: AttemptPhase.allCases, faults)
   func `what can't be sent again is tried once`(phase: AttemptPhase, fault: AttemptFault) {
     var waterfall = Waterfall.begun(mayReplay: false)
-    waterfall.entered(phase, at: at(1))
+    waterfall.entered(phase)
     #expect(waterfall.failed(fault, at: at(1)) == .exhausted)
     var other = Waterfall.begun()
-    other.entered(phase, at: at(1))
+    other.entered(phase)
     other.bodyOutgrewReplay()
     #expect(other.failed(fault, at: at(1)) == .exhausted)
     #expect(other.reports.count == 1)
@@ -83,18 +83,18 @@ struct WaterfallTests {
   @Test(arguments: AttemptPhase.allCases, faults)
   func `a response that goes to the client is the last one`(phase: AttemptPhase, fault: AttemptFault) {
     var waterfall = Waterfall.begun()
-    waterfall.entered(phase, at: at(1))
+    waterfall.entered(phase)
     waterfall.committed()
     #expect(waterfall.phase == .streaming && waterfall.current == 7)
-    #expect(waterfall.failed(fault, at: at(2)) == .exhausted)
+    #expect(waterfall.failed(fault, at: at(2)) == .nothing)
     #expect(waterfall.reports.isEmpty)
     #expect(waterfall.timePassed(at: at(1000)) == .quiet(until: at(4600)))
   }
 
   @Test func `phases only go on`() {
     var waterfall = Waterfall.begun()
-    waterfall.entered(.head, at: at(1))
-    waterfall.entered(.tls, at: at(1))
+    waterfall.entered(.head)
+    waterfall.entered(.tls)
     #expect(waterfall.phase == .head)
   }
 
@@ -102,7 +102,7 @@ struct WaterfallTests {
     var waterfall = Waterfall.begun([])
     #expect(waterfall.current == nil && waterfall.reports.isEmpty && waterfall.retryAfter == 1)
     #expect(waterfall.timePassed(at: at(1)) == .quiet(until: at(3601)))
-    #expect(waterfall.failed(.cut, at: at(1)) == .exhausted)
+    #expect(waterfall.failed(.cut, at: at(1)) == .nothing)
   }
 
   @Test func `the smallest Retry-After is told, in whole seconds`() {
@@ -190,7 +190,7 @@ struct WaterfallHeadTests {
       $0.isTransparent = true
       $0.commitAfter = .seconds(1)
     }
-    waterfall.entered(.head, at: at(0))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(29)) == .quiet(until: at(30)), "never opened early, nor held to a budget")
     #expect(waterfall.failed(.cut, at: at(31)) == .exhausted)
   }
@@ -215,9 +215,8 @@ struct WaterfallHeadTests {
 
 struct WaterfallTimeTests {
   /// When the first limit is passed, looking every 100 ms.
-  private func limit(_ waterfall: Waterfall) -> Double? {
-    var waterfall = waterfall
-    for tick in 0...8000 where waterfall.timePassed(at: at(Double(tick) / 10)) == .attemptTimedOut {
+  private func limit(_ waterfall: inout Waterfall) -> Double? {
+    for tick in 0...8000 where waterfall.timePassed(at: at(Double(tick) / 10)) == .moveOn(.timedOut) {
       return Double(tick) / 10
     }
     return nil
@@ -239,8 +238,8 @@ struct WaterfallTimeTests {
   func `each phase has its limit from the attempt's start`(gate: GateCondition, limits: [Double]) {
     for (phase, expected) in zip(AttemptPhase.allCases, limits) {
       var waterfall = Waterfall.begun(gate: gate, timeouts: [7: Self.own])
-      waterfall.entered(phase, at: at(0.1))
-      #expect(limit(waterfall) == expected, "\(phase)")
+      waterfall.entered(phase)
+      #expect(limit(&waterfall) == expected, "\(phase)")
     }
   }
 
@@ -250,24 +249,24 @@ struct WaterfallTimeTests {
         var waterfall = Waterfall.begun(
           order, gate: .firstToken, mayReplay: mayReplay, timeouts: [1: Self.own]
         ) { $0.budget = .seconds(20) }
-        waterfall.entered(phase, at: at(0.1))
-        #expect(limit(waterfall) == (phase < .head ? 1 : 20))
+        waterfall.entered(phase)
+        #expect(limit(&waterfall) == (phase < .head ? 1 : 20))
       }
     }
     var waterfall = Waterfall.begun([1, 2], gate: .firstToken, timeouts: [1: Self.own]) { $0.budget = .seconds(20) }
     #expect(waterfall.timePassed(at: at(0)) == .quiet(until: at(1)))
     _ = waterfall.failed(.timedOut, at: at(15))
-    waterfall.entered(.head, at: at(16))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(16)) == .quiet(until: at(20)))
-    #expect(waterfall.timePassed(at: at(20)) == .attemptTimedOut)
+    #expect(waterfall.timePassed(at: at(20)) == .moveOn(.timedOut))
     #expect(waterfall.failed(.timedOut, at: at(20)) == .exhausted)
     #expect(waterfall.reports.map(\.fault) == [.timedOut, .budgetSpent])
   }
 
   @Test func `nobody is tried once the budget is spent`() {
     var waterfall = Waterfall.begun { $0.budget = .seconds(10) }
-    waterfall.entered(.head, at: at(1))
-    #expect(waterfall.timePassed(at: at(10)) == .attemptTimedOut)
+    waterfall.entered(.head)
+    #expect(waterfall.timePassed(at: at(10)) == .moveOn(.timedOut))
     #expect(waterfall.failed(.timedOut, at: at(10)) == .exhausted)
     #expect(waterfall.reports.first?.fault == .budgetSpent)
     var other = Waterfall.begun { $0.budget = .seconds(10) }
@@ -277,7 +276,7 @@ struct WaterfallTimeTests {
 
   @Test func `a last candidate that took longer than its own limits is to blame for the spent budget`() {
     var waterfall = Waterfall.begun([1])
-    waterfall.entered(.head, at: at(1))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(59)) == .quiet(until: at(60)))
     #expect(waterfall.failed(.timedOut, at: at(60)) == .exhausted)
     #expect(waterfall.reports.first?.fault == .timedOut)
@@ -286,33 +285,33 @@ struct WaterfallTimeTests {
   @Test func `without limits nothing is due`() {
     var own = AttemptTimeouts()
     (own.connect, own.head, own.firstEvent, own.firstToken) = (.zero, .zero, .zero, .zero)
-    let waterfall = Waterfall.begun(gate: .firstToken, timeouts: [7: own]) { $0.budget = .zero }
-    #expect(limit(waterfall) == nil)
+    var waterfall = Waterfall.begun(gate: .firstToken, timeouts: [7: own]) { $0.budget = .zero }
+    #expect(limit(&waterfall) == nil)
   }
 
   @Test func `an answer that is no stream is made before its head, and has more time`() {
     var waterfall = Waterfall.begun(gate: .firstToken, expectsStream: false, timeouts: [7: Self.own])
-    waterfall.entered(.head, at: at(0))
-    #expect(limit(waterfall) == 100)
+    waterfall.entered(.head)
+    #expect(limit(&waterfall) == 100)
     #expect(waterfall.head(200, isEventStream: true, at: at(90)) == .gate)
     #expect(waterfall.timePassed(at: at(92.9)) == .quiet(until: at(93)), "its events are waited for from here")
-    #expect(waterfall.timePassed(at: at(93)) == .attemptTimedOut)
+    #expect(waterfall.timePassed(at: at(93)) == .moveOn(.timedOut))
     var last = Waterfall.begun([1], expectsStream: false)
-    last.entered(.head, at: at(0))
-    #expect(limit(last) == 600)
+    last.entered(.head)
+    #expect(limit(&last) == 600)
   }
 
   @Test func `the stream is opened once the client has waited long enough, said once`() {
     for gate in GateCondition.allCases {
       var waterfall = Waterfall.begun(gate: gate) { $0.commitAfter = .seconds(15) }
-      waterfall.entered(.head, at: at(1))
+      waterfall.entered(.head)
       #expect(waterfall.timePassed(at: at(1)) == .quiet(until: at(15)))
       #expect(waterfall.timePassed(at: at(15)) == .openNow)
-      #expect(!waterfall.isOpenEarly)
+      #expect(waterfall.isOpenEarly == false)
       #expect(waterfall.timePassed(at: at(15)) == .quiet(until: at(30)))
       waterfall.openedEarly()
-      #expect(waterfall.isOpenEarly)
-      #expect(waterfall.timePassed(at: at(30)) == .attemptTimedOut)
+      #expect(waterfall.isOpenEarly == true)
+      #expect(waterfall.timePassed(at: at(30)) == .moveOn(.timedOut))
       #expect(waterfall.failed(.timedOut, at: at(30)) == .attempt(upstream: 3))
       #expect(waterfall.timePassed(at: at(31)) == .quiet(until: at(35)))
     }
@@ -320,7 +319,7 @@ struct WaterfallTimeTests {
 
   @Test func `a stream that nobody expects is not opened`() {
     var plain = Waterfall.begun(expectsStream: false) { $0.commitAfter = .seconds(15) }
-    plain.entered(.head, at: at(1))
+    plain.entered(.head)
     #expect(plain.timePassed(at: at(16)) == .quiet(until: at(300)))
     plain.expectsStream = true
     #expect(plain.timePassed(at: at(16)) == .openNow, "the request's body may say so later")
@@ -334,14 +333,14 @@ struct WaterfallTimeTests {
       awaitsClient: true, startedAt: at(0))
     _ = waterfall.begin(timeouts: { _ in nil }, at: at(0))
     #expect(waterfall.timePassed(at: at(1)) == .quiet(until: at(5)), "it must connect")
-    waterfall.entered(.head, at: at(1))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(100)) == .quiet(until: at(3700)))
     waterfall.requestWasSent(at: at(100))
     #expect(waterfall.timePassed(at: at(100)) == .quiet(until: at(115)))
     #expect(waterfall.timePassed(at: at(115)) == .openNow)
     #expect(waterfall.timePassed(at: at(115)) == .quiet(until: at(130)))
     #expect(waterfall.failed(.timedOut, at: at(130)) == .attempt(upstream: 2))
-    waterfall.entered(.head, at: at(131))
+    waterfall.entered(.head)
     #expect(waterfall.timePassed(at: at(131)) == .quiet(until: at(160)))
   }
 }

@@ -33,19 +33,17 @@ struct Attempt: ~Copyable {
   mutating func upstreamLeft() { upstream = nil }
 
   /// It gave no good response.
-  ///
-  /// - Parameter limit: the time limit that ended it, if one did.
   consuming func failed(
-    _ fault: AttemptFault, of request: borrowing RequestHead, in phase: AttemptPhase, on route: Route,
-    limit: TimeLimit?, record: RequestRecord, context: LoopContext
+    _ report: AttemptReport, of request: borrowing RequestHead, on route: Route, record: RequestRecord,
+    context: LoopContext
   ) {
     let timeline = timeline
     let now = context.loop.now
-    pool.attemptFailed(fault, in: phase, of: request, timeline: timeline, at: now)
-    context.routes.passed(limit, on: route.settings.name)
+    pool.attemptFailed(report.fault, in: report.phase, of: request, timeline: timeline, at: now)
+    context.routes.passed(report.limit, on: route.settings.name)
     context.attempts.failed(
-      fault, in: phase, of: pool.settings.name, on: route.settings.name, limit: limit, after: now - timeline.startedAt,
-      record)
+      report.fault, in: report.phase, of: pool.settings.name, on: route.settings.name, limit: report.limit,
+      after: now - timeline.startedAt, record)
     drop()
   }
 

@@ -21,25 +21,30 @@ final class Dispatch: UpstreamRequest {
   let method: HTTP.Method
   private let body: RequestBody?
   private var owner: (any DispatchOwner)?
-  /// `nil` once a response is good.
-  private var search: UpstreamSearch?
-  private var phase = Phase.connecting
+  private var state: State
   /// Backends whose attempts failed.
   private var failedAttempts = 0
 
-  /// The backend that is being asked, or whose response was good.
+  /// The backend that is being asked, or whose response was good. Not in the state: each event notes its time here.
   private var attempt: Attempt?
 
-  private enum Phase {
+  private enum State {
     /// → awaitingHead, over
-    case connecting
+    case connecting(UpstreamSearch)
     /// The request is on its way. → connecting, gated, committed, over
-    case awaitingHead
+    case awaitingHead(UpstreamSearch)
     /// The body is looked at before anybody is told of it. → connecting, committed, over
-    case gated
-    /// The owner has the response. → over
+    case gated(UpstreamSearch, HeldResponse)
+    /// The owner has the response. Nobody is asked again: an idle stream needn't hold what was needed for it. → over
     case committed
     case over
+  }
+
+  /// A response whose head has come.
+  private struct Response: ~Copyable {
+    let head: ResponseHead
+    let framing: BodyFraming
+    let answer: Answer
   }
 
   init(
@@ -52,9 +57,22 @@ final class Dispatch: UpstreamRequest {
     self.route = route
     self.owner = owner
     self.context = context
-    search = UpstreamSearch(
-      for: request, body, from: forwarded, on: route, settings: settings, record: record,
-      stream: stream ?? record.stream, opening: opening, at: context.loop.now)
+    state = .connecting(
+      UpstreamSearch(
+        for: request, body, from: forwarded, on: route, settings: settings, record: record,
+        stream: stream ?? record.stream, opening: opening, at: context.loop.now))
+  }
+
+  /// What is needed until a response is good.
+  private var search: UpstreamSearch? {
+    switch state {
+    case .connecting(let search), .awaitingHead(let search), .gated(let search, _): search
+    case .committed, .over: nil
+    }
+  }
+
+  private var isOver: Bool {
+    if case .over = state { true } else { false }
   }
 
   private var upstream: UpstreamConnection? { attempt?.upstream }
@@ -73,26 +91,42 @@ final class Dispatch: UpstreamRequest {
 
   private func timeouts(of candidate: Int) -> AttemptTimeouts? { route.timeouts(of: candidate) }
 
-  private func perform(_ step: Waterfall.Step, _ search: UpstreamSearch) {
-    switch step {
-    case .attempt(let index):
-      let pool = search.pools[index]
-      search.record.asks(pool.settings.name, at: pool.settings.url.host, tier: route.candidates[index].tier)
-      pool.attemptBegan()
-      start(on: pool)
-    case .exhausted:
-      let waterfall = search.waterfall
-      let failure = DispatchFailure(
-        reports: waterfall.reports, upstreams: search.pools.map(\.settings.name), retryAfter: waterfall.retryAfter,
-        isTransparent: route.policy.isTransparent, mayHaveHadEffect: waterfall.mayHaveHadEffect)
-      let owner = self.owner
-      end()
-      owner?.dispatchFailed(failure)
+  /// The one place where what the waterfall decides is done.
+  ///
+  /// - Parameter response: the one that it was asked about.
+  private func perform(_ action: Waterfall.Action, _ search: UpstreamSearch, with response: consuming Response? = nil) {
+    switch action {
+    case .nothing, .quiet: break
+    case .attempt(let index): ask(index, search)
+    case .exhausted: giveUp(search)
+    case .relay: if let response { relay(response, search) }
+    case .open: if let response { open(response, search) }
+    case .gate: if let response { hold(response, search) }
+    case .release: release()
+    case .moveOn(let fault): attemptFailed(fault)
+    case .openNow: owner?.dispatchIsLate()
     }
   }
 
-  private func start(on pool: UpstreamPool, isRepeated: Bool = false) {
-    phase = .connecting
+  private func ask(_ index: Int, _ search: UpstreamSearch) {
+    let pool = search.pools[index]
+    search.record.asks(pool.settings.name, at: pool.settings.url.host, tier: route.candidates[index].tier)
+    pool.attemptBegan()
+    start(on: pool, search)
+  }
+
+  private func giveUp(_ search: UpstreamSearch) {
+    let failure = DispatchFailure(
+      reports: search.waterfall.reports, upstreams: search.pools.map(\.settings.name),
+      retryAfter: search.waterfall.retryAfter, isTransparent: route.policy.isTransparent,
+      mayHaveHadEffect: search.waterfall.mayHaveHadEffect)
+    let owner = self.owner
+    end()
+    owner?.dispatchFailed(failure)
+  }
+
+  private func start(on pool: UpstreamPool, _ search: UpstreamSearch, isRepeated: Bool = false) {
+    state = .connecting(search)
     attempt = Attempt(pool, at: context.loop.now, isRepeated: isRepeated)
     if !isRepeated, let kept = pool.take() { return connected(kept) }
     // The dial keeps this dispatch alive until it completes or is cancelled; one of the two always happens.
@@ -107,7 +141,7 @@ final class Dispatch: UpstreamRequest {
     dial.willSecure = { [self] in
       let now = context.loop.readClock()
       attempt?.timeline.connectedAt = now
-      search?.waterfall.entered(.tls, at: now)
+      self.search?.waterfall.entered(.tls)
     }
     attempt?.dial = dial
   }
@@ -116,8 +150,8 @@ final class Dispatch: UpstreamRequest {
     guard attempt != nil, let search else { return upstream.close() }
     let now = context.loop.now
     attempt?.connected(upstream, at: now)
-    phase = .awaitingHead
-    search.waterfall.entered(.head, at: now)
+    state = .awaitingHead(search)
+    search.waterfall.entered(.head)
     upstream.connection.readAllowance = owner?.readAllowance
     upstream.serve(self)
     context.upstreamHead.removeAll()
@@ -135,19 +169,19 @@ final class Dispatch: UpstreamRequest {
 
   /// The attempt is over without a good response.
   private func attemptFailed(_ fault: AttemptFault) {
-    guard phase != .committed, phase != .over, let search else { return }
-    search.held = nil
+    guard let search else { return }
+    // What was held goes: the next one is asked, or nobody.
+    state = .connecting(search)
     search.sendWatch.caughtUp()
-    let phase = search.waterfall.phase
-    let step = search.waterfall.failed(fault, at: context.loop.readClock())
-    failedAttempts = search.waterfall.reports.count
+    let action = search.waterfall.failed(fault, at: context.loop.readClock())
+    let reports = search.waterfall.reports
+    failedAttempts = reports.count
     // The waterfall knows whether the attempt had its own time: one that was given none is not to blame.
-    let report = search.waterfall.reports.last
-    if let report { search.record.attemptFailed(report) }
-    attempt.take()?.failed(
-      report?.fault ?? fault, of: search.request, in: phase, on: route, limit: report?.limit, record: search.record,
-      context: context)
-    perform(step, search)
+    if let report = reports.last {
+      search.record.attemptFailed(report)
+      attempt.take()?.failed(report, of: search.request, on: route, record: search.record, context: context)
+    }
+    perform(action, search)
     owner?.dispatchNeedsTime()
   }
 
@@ -155,13 +189,13 @@ final class Dispatch: UpstreamRequest {
   func upstreamFailed(_ failure: UpstreamFailure) {
     let wasUsed = upstream?.wasUsed ?? false
     attempt?.upstreamLeft()
-    guard phase == .awaitingHead, let pool = attempt?.pool else { return }
+    guard case .awaitingHead(let search) = state, let pool = attempt?.pool else { return }
     switch failure {
     case .ended(_, let receivedNothing)
     where wasUsed && receivedNothing && attempt?.isRepeated == false && method.isIdempotent && body == nil:
       // A kept connection may die just when it is used. Where asking twice does no harm, a fresh one is tried, once.
       context.shard.increment(context.metrics.upstreamRetries)
-      start(on: pool, isRepeated: true)
+      start(on: pool, search, isRepeated: true)
     case .ended: attemptFailed(.cut)
     // On a connection that had served a request it is no answer to the handshake: this one may have been begun.
     case .refused(let reason): attemptFailed(wasUsed ? .malformed(reason) : .tlsFailed(reason))
@@ -175,7 +209,7 @@ final class Dispatch: UpstreamRequest {
   ///
   /// - Returns: whether more of it can be taken now.
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
-    guard let body, phase != .over else { return true }
+    guard let body, !isOver else { return true }
     let isForwarded = upstream != nil
     switch body.append(input.slice(range), isForwarded: isForwarded) {
     case .taken: break
@@ -209,7 +243,7 @@ final class Dispatch: UpstreamRequest {
   // MARK: - The response
 
   func headReceived(_ head: consuming ResponseHead, framing: BodyFraming) {
-    guard phase == .awaitingHead, let upstream, let search else { return }
+    guard case .awaitingHead(let search) = state, upstream != nil else { return }
     let now = context.loop.readClock()
     attempt?.timeline.headAt = now
     attempt?.pool.headCame(head.status)
@@ -219,28 +253,33 @@ final class Dispatch: UpstreamRequest {
     search.record.spans?.attemptReached("head")
     let answer = head.answer(to: search.request, framing: framing, at: context.loop.wallTime())
     if answer.kind == .encodedEvents { warnOfEncoding() }
-    switch search.waterfall.receivedHead(answer, at: now) {
-    case .relay:
-      attempt?.pool.answered(answer, to: search.request, isJudged: !route.policy.isTransparent, at: now)
-      commit(head, framing, isStream: false, upstream)
-    case .open:
-      attempt?.pool.attemptSucceeded(at: now)
-      commit(head, framing, isStream: true, upstream)
-    case .gate:
-      phase = .gated
-      let gate = Gate(
-        condition: route.policy.gate, classifier: route.classifier, limit: route.policy.preambleLimit)
-      search.held = HeldResponse(head: head, framing: framing, gate: gate)
-      upstream.deliver(to: self)
-    case .moveOn(let fault): attemptFailed(fault)
-    }
+    let action = search.waterfall.receivedHead(answer, at: now)
+    perform(action, search, with: Response(head: head, framing: framing, answer: answer))
+  }
+
+  private func relay(_ response: consuming Response, _ search: UpstreamSearch) {
+    attempt?.pool.answered(
+      response.answer, to: search.request, isJudged: !route.policy.isTransparent, at: context.loop.now)
+    commit(response.head, response.framing, isStream: false, search)
+  }
+
+  private func open(_ response: consuming Response, _ search: UpstreamSearch) {
+    attempt?.pool.attemptSucceeded(at: context.loop.now)
+    commit(response.head, response.framing, isStream: true, search)
+  }
+
+  private func hold(_ response: consuming Response, _ search: UpstreamSearch) {
+    let gate = Gate(
+      condition: route.policy.gate, classifier: route.classifier, limit: route.policy.preambleLimit)
+    state = .gated(search, HeldResponse(head: response.head, framing: response.framing, gate: gate))
+    upstream?.deliver(to: self)
   }
 
   var asksToSwitch: Bool { search?.opening != nil }
 
   /// The backend says that it has opened a WebSocket.
   func protocolSwitched(_ head: consuming ResponseHead, _ input: InputBuffer, _ range: Range<Int>) {
-    guard phase == .awaitingHead, let upstream, let search else { return }
+    guard case .awaitingHead(let search) = state, let upstream else { return }
     let now = context.loop.readClock()
     attempt?.timeline.headAt = now
     attempt?.pool.headCame(head.status)
@@ -248,10 +287,9 @@ final class Dispatch: UpstreamRequest {
       return attemptFailed(.malformed("it switches to another protocol than the one that was asked for"))
     }
     attempt?.pool.attemptSucceeded(at: now)
-    phase = .committed
-    noteFailover()
+    noteFailover(search)
     search.waterfall.committed()
-    self.search = nil
+    state = .committed
     // Whoever takes the connection is told all that follows.
     owner.take()?.dispatchSwitched(head, upstream.connection, input, range)
   }
@@ -264,22 +302,21 @@ final class Dispatch: UpstreamRequest {
   }
 
   private func commit(
-    _ head: consuming ResponseHead, _ framing: BodyFraming, isStream: Bool, _ upstream: UpstreamConnection?
+    _ head: consuming ResponseHead, _ framing: BodyFraming, isStream: Bool, _ search: UpstreamSearch
   ) {
-    phase = .committed
-    search?.record.spans?.attemptCommitted(status: head.status)
-    noteFailover()
+    search.record.spans?.attemptCommitted(status: head.status)
+    noteFailover(search)
+    search.waterfall.committed()
+    state = .committed
     body?.forget()
-    search?.waterfall.committed()
-    // Nobody is asked again: an idle stream needn't hold what was needed for it.
-    search = nil
     guard let owner else { return }
     upstream?.deliver(to: owner)
     owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
   }
 
-  private func noteFailover() {
-    guard let pools = search?.pools, pools.count > 1, let pool = attempt?.pool,
+  private func noteFailover(_ search: UpstreamSearch) {
+    let pools = search.pools
+    guard pools.count > 1, let pool = attempt?.pool,
       let index = pools.firstIndex(where: { $0 === pool }),
       let first = route.candidates.map(\.tier).min(), route.candidates[index].tier > first
     else { return }
@@ -290,7 +327,7 @@ final class Dispatch: UpstreamRequest {
   func pass(to owner: any DispatchOwner) {
     self.owner = owner
     upstream?.connection.readAllowance = owner.readAllowance
-    if phase == .committed { upstream?.deliver(to: owner) }
+    if case .committed = state { upstream?.deliver(to: owner) }
   }
 
   /// Backends asked so far.
@@ -311,7 +348,7 @@ final class Dispatch: UpstreamRequest {
 
   /// The response is over, in the owner's eyes: writes the books, lets the backend go.
   func finish(_ result: AttemptResult) {
-    guard phase != .over else { return }
+    guard !isOver else { return }
     attempt.take()?.ended(result, at: context.loop.now)
     end()
   }
@@ -320,8 +357,7 @@ final class Dispatch: UpstreamRequest {
   func cancel() { finish(.ended(.clientGone)) }
 
   private func end() {
-    phase = .over
-    search = nil
+    state = .over
     owner = nil
   }
 
@@ -344,16 +380,15 @@ final class Dispatch: UpstreamRequest {
   ///
   /// - Returns: when to look again.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
-    guard phase != .committed, phase != .over, let search else { return now + .seconds(3600) }
-    switch search.waterfall.timePassed(at: now) {
-    case .quiet(let until):
-      guard let look = lookAtBody(search, now) else { return until }
-      if look > now { return min(look, until) }
-      search.waterfall.passed(.body)
-      attemptFailed(.timedOut)
-    case .attemptTimedOut: attemptFailed(.timedOut)
-    case .openNow: owner?.dispatchIsLate()
+    guard let search else { return now + .seconds(3600) }
+    let action = search.waterfall.timePassed(at: now)
+    guard case .quiet(let until) = action else {
+      perform(action, search)
+      return now
     }
+    guard let look = lookAtBody(search, now) else { return until }
+    if look > now { return min(look, until) }
+    perform(search.waterfall.passed(.body), search)
     return now
   }
 
@@ -361,7 +396,12 @@ final class Dispatch: UpstreamRequest {
   ///
   /// - Returns: when to look again: `now` when it has taken nothing for too long; `nil` when there is no body.
   private func lookAtBody(_ search: UpstreamSearch, _ now: MonotonicTime) -> MonotonicTime? {
-    guard let body, phase == .awaitingHead || (phase == .gated && !body.isComplete), let upstream else { return nil }
+    guard let body, let upstream else { return nil }
+    switch state {
+    case .awaitingHead: break
+    case .gated: if body.isComplete { return nil }
+    case .connecting, .committed, .over: return nil
+    }
     let limit = search.settings.configuration.limits.bodyTimeout
     if upstream.queuedBytes == 0 {
       search.sendWatch.caughtUp()
@@ -375,39 +415,31 @@ final class Dispatch: UpstreamRequest {
 // While the gate holds the response.
 extension Dispatch: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
-    guard phase == .gated, let search else { return }
+    guard case .gated(let search, let held) = state else { return }
     let now = context.loop.readClock()
-    guard let verdict = search.held?.gate.receive(input.slice(range)) else { return }
-    if search.held?.gate.hasFirstEvent == true {
-      let hasContent = search.held?.gate.hasContent == true
+    let verdict = held.gate.receive(input.slice(range))
+    if held.gate.hasFirstEvent {
+      let hasContent = held.gate.hasContent
       if search.waterfall.phase != .firstToken { search.record.spans?.attemptReached("first_event") }
       if hasContent { search.record.spans?.attemptReached("first_token") }
       attempt?.timeline.eventsCame(bearsContent: hasContent, at: now)
-      search.waterfall.entered(.firstToken, at: now)
+      search.waterfall.entered(.firstToken)
     }
-    switch verdict {
-    case .holding: break
-    case .open: release()
-    case .failed(let fault): attemptFailed(fault)
-    }
+    perform(search.waterfall.gateSaid(verdict), search)
   }
 
   func ended(_ end: UpstreamEnd) {
-    guard phase == .gated, let verdict = search?.held?.gate.ended(end) else { return }
-    switch verdict {
-    case .open:
-      release()
-      owner?.ended(end)
-    case .holding: attemptFailed(.emptyBody)
-    case .failed(let fault): attemptFailed(fault)
-    }
+    guard case .gated(let search, let held) = state else { return }
+    let verdict = held.gate.ended(end)
+    perform(search.waterfall.gateSaid(verdict == .holding ? .failed(.emptyBody) : verdict), search)
+    if verdict == .open { owner?.ended(end) }
   }
 
   /// The response is good: the owner gets it, as it came.
   private func release() {
-    guard let held = search?.held.take() else { return }
+    guard case .gated(let search, let held) = state else { return }
     attempt?.pool.attemptSucceeded(at: context.loop.now)
-    commit(held.head, held.framing, isStream: true, upstream)
+    commit(held.head, held.framing, isStream: true, search)
     // Whoever owned the dispatch may have passed it on meanwhile.
     if let owner { held.replay(to: owner, through: context.loop.input) }
   }

@@ -24,8 +24,6 @@ final class UpstreamSearch {
   var sendWatch = SendWatch()
   /// The WebSocket that the request opens.
   let opening: WebSocketOpening?
-  /// The response that the gate holds back.
-  var held: HeldResponse?
 
   init(
     for request: RequestHead, _ body: RequestBody?, from forwarded: ForwardedClient, on route: Route,
