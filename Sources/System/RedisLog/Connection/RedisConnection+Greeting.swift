@@ -3,7 +3,7 @@ import Streams
 
 // What a connection says first: who it is, which database it wants, and whether Redis is ready.
 extension RedisConnection {
-  enum GreetingStep {
+  package enum GreetingStep: CaseIterable, Sendable {
     case authenticate
     /// What kind of server it is.
     case server
@@ -52,27 +52,27 @@ extension RedisConnection {
     }
   }
 
-  func greeted(_ step: Int, _ reply: RedisReply) {
-    let steps = greetingSteps
-    guard step < steps.count else { return }
-    switch steps[step] {
+  /// Takes in what the server answers.
+  ///
+  /// - Returns: why it can't be used, if it can't.
+  func read(_ reply: RedisReply, to step: GreetingStep) -> String? {
+    switch step {
     case .authenticate, .select, .ping:
       // Redis's error names what was wrong, never the password.
-      if reply.isError { return lose(.refused(reply.text)) }
+      return reply.isError ? reply.text : nil
     case .server:
       server = RedisServerInfo()
       fallthrough
     case .replication:
       // An account that may not ask can still use it: what is wrong shows when something is written.
       if !reply.isError { reply.withBytes { server.read($0) } }
-      if let refusal = server.refusal(as: greeting.peer, allowsCluster: greeting.allowsCluster) {
-        return lose(.refused(refusal))
-      }
-    case .identify: clientID = reply.integer
+      return server.refusal(as: greeting.peer, allowsCluster: greeting.allowsCluster)
+    case .identify:
+      clientID = reply.integer
+      return nil
     // A user that may not name its connections can still use them.
-    case .name: break
+    case .name: return nil
     }
-    if step + 1 == steps.count { becameReady() } else { state = .greeting(step: step + 1) }
   }
 }
 

@@ -11,18 +11,12 @@ package import Time
 /// wake-up and a read at either end. Every command is answered, by Redis or by an error: when the connection is lost
 /// all that wait are, and nothing is ever sent twice. Retained by the loop until `close()`.
 package final class RedisConnection: RedisLink {
-  enum State {
-    /// Nothing was sent yet. → connecting
-    case idle
-    /// Waits for the transport. → greeting, pausing
-    case connecting(cancel: () -> Void)
-    /// Waits for the answers to the greeting. → ready, pausing
-    case greeting(step: Int)
-    /// Carries commands. → pausing
-    case ready
-    /// Waits until the next try. → connecting
-    case pausing(until: MonotonicTime)
-    case closed
+  /// What commands go over.
+  private enum Carrier {
+    case none
+    /// The transport is being opened.
+    case opening(cancel: () -> Void)
+    case open(any Connection, ReplyReader)
   }
 
   private struct Pending {
@@ -37,9 +31,9 @@ package final class RedisConnection: RedisLink {
   var greeting: Greeting
   var transport: any RedisTransport
 
-  var state = State.idle
-  var connection: (any Connection)?
-  private var reader: ReplyReader?
+  private var machine = RedisConnectionMachine()
+  private var carrier = Carrier.none
+  private var chance = SystemRandomNumberGenerator()
   private let command = RedisCommand()
   /// Commands that are not written yet.
   private var output = ByteBuffer()
@@ -57,12 +51,6 @@ package final class RedisConnection: RedisLink {
   private var observers: [ObjectIdentifier: any RedisConnectionObserver] = [:]
   /// Told of a new connection before all others; what it sends goes ahead of the commands that wait for the connection.
   package weak var forerunner: (any RedisConnectionObserver)?
-  /// When the connection was lost, or first wanted.
-  private var downSince: MonotonicTime?
-  private var opened: MonotonicTime
-  private var failures = 0
-  /// Until when others who had lost Redis too may not have found it again.
-  private var othersDue: MonotonicTime?
   private var handle: DeadlineHandle?
 
   /// What has happened since the beginning.
@@ -91,22 +79,29 @@ package final class RedisConnection: RedisLink {
     self.transport = transport
     self.greeting = greeting
     self.limits = limits
-    opened = loop.now
     lastInput = loop.now
   }
 
-  package var isReady: Bool { if case .ready = state { true } else { false } }
+  package var isReady: Bool { machine.phase == .ready }
   /// Whether Redis was away and others may not have found it again yet.
-  package var hasJustReturned: Bool { othersDue.map { loop.now <= $0 } ?? false }
+  package var hasJustReturned: Bool { machine.hasJustReturned(at: loop.now) }
   package func doubtful(in slot: Int?) -> MonotonicTime? { nil }
   package var serverID: String { server.runID }
   package var refusal: String? {
     server.isUnsupported(as: greeting.peer)
       ? server.refusal(as: greeting.peer, allowsCluster: greeting.allowsCluster) : nil
   }
-  package var isClosed: Bool { if case .closed = state { true } else { false } }
+  package var isClosed: Bool { machine.phase == .closed }
   /// Commands that wait for their answers.
   package var pendingCommands: Int { pending.count }
+
+  private var connection: (any Connection)? {
+    if case .open(let connection, _) = carrier { connection } else { nil }
+  }
+
+  private var reader: ReplyReader? {
+    if case .open(_, let reader) = carrier { reader } else { nil }
+  }
 
   // MARK: - Use
 
@@ -116,7 +111,7 @@ package final class RedisConnection: RedisLink {
     to receiver: any RedisReceiver, tag: UInt64, timeout: Nanoseconds?, mayWait: Bool, _ write: (RedisCommand) -> Void
   ) -> Bool {
     write(command)
-    if case .idle = state { connect() }
+    start()
     let deadline = loop.now + (timeout ?? limits.command)
     let entry = Pending(receiver: receiver, tag: tag, deadline: deadline, kind: command.kind)
     let length = command.finish()
@@ -158,7 +153,9 @@ package final class RedisConnection: RedisLink {
   package func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void) { send(to: receiver, write) }
 
   package func start() {
-    if case .idle = state { connect() }
+    guard machine.phase == .idle else { return }
+    handle = loop.deadlines.add(self, at: loop.readClock() + EventLoop.tickInterval)
+    perform(machine.isWanted(at: loop.now))
   }
 
   package func add(_ observer: any RedisConnectionObserver) {
@@ -171,9 +168,8 @@ package final class RedisConnection: RedisLink {
 
   /// Ends the connection for good. Commands that wait fail after the current callback.
   package func close() {
-    if isClosed { return }
-    dropTransport()
-    state = .closed
+    guard machine.closes() else { return }
+    dropCarrier()
     failAll(.notConnected("closed"))
     leaveMeter()
     observers = [:]
@@ -190,10 +186,7 @@ package final class RedisConnection: RedisLink {
 
   /// Gives up what leads to the wrong server, a connection or an attempt, and tries anew.
   func moveOn(because reason: String) {
-    switch state {
-    case .connecting, .greeting, .ready: lose(.connectionLost(reason))
-    case .idle, .pausing, .closed: break
-    }
+    lose(.connectionLost(reason))
   }
 
   /// Observers hear when it has read most of what it was sent, so that nobody's commands go before those of who has waited,
@@ -213,9 +206,6 @@ package final class RedisConnection: RedisLink {
   /// Whether what is not written yet is to be written in this turn.
   private var leavesNow: Bool { isUrgent || pending.count <= unwritten || output.count >= Self.enough }
 
-  /// How long after Redis's return others may need to find it.
-  private static let longestReturn = Nanoseconds.seconds(10)
-
   /// Bytes that are worth a write of their own.
   private static let enough = 64 << 10
   /// Bytes of memory that are kept for what comes next.
@@ -227,19 +217,24 @@ package final class RedisConnection: RedisLink {
     return hasLostPatience ? .notConnected(lastFault ?? "no connection yet") : nil
   }
 
-  private var hasLostPatience: Bool {
-    guard !isReady, let downSince else { return false }
-    return loop.now - downSince >= limits.patience
-  }
+  private var hasLostPatience: Bool { machine.hasLostPatience(at: loop.now, after: limits.patience) }
 
   // MARK: - Coming and going
 
+  /// The one place where what the machine decides is done.
+  private func perform(_ action: RedisConnectionMachine.Action) {
+    switch action {
+    case .nothing: break
+    case .connect: connect()
+    case .greet(let steps): say(steps)
+    case .carry: carry()
+    case .giveUp(let error, let wasReady): giveUp(error, wasReady: wasReady)
+    }
+  }
+
   private func connect() {
-    if handle == nil { handle = loop.deadlines.add(self, at: loop.readClock() + EventLoop.tickInterval) }
-    if downSince == nil { downSince = loop.now }
-    opened = loop.now
     let cancel = transport.open(timeout: limits.connect) { [weak self] result in
-      guard let self, case .connecting = state else {
+      guard let self, machine.phase == .connecting else {
         if case .success(let connection) = result { connection.close() }
         return
       }
@@ -249,7 +244,7 @@ package final class RedisConnection: RedisLink {
       case .failure(let error): lose(error)
       }
     }
-    state = .connecting(cancel: cancel)
+    carrier = .opening(cancel: cancel)
     followPlace()
   }
 
@@ -258,33 +253,25 @@ package final class RedisConnection: RedisLink {
       connection.close()
       return lose(.notConnected("out of memory"))
     }
-    self.reader = reader
-    self.connection = connection
-    state = .greeting(step: 0)
+    carrier = .open(connection, reader)
     connection.handler = self
     connection.lowWaterMark = Self.lowWater
+    perform(machine.opened(greetingSteps))
+    connection.startReading()
+  }
+
+  private func say(_ steps: [GreetingStep]) {
     var text = ByteBuffer()
-    for step in greetingSteps {
+    for step in steps {
       write(step, to: command)
       _ = command.finish()
       command.withText { text.append($0) }
       command.clear()
     }
-    connection.write(text.span)
-    connection.startReading()
+    connection?.write(text.span)
   }
 
-  func becameReady() {
-    state = .ready
-    if let downSince, counts.failures + counts.losses > 0 {
-      // Their tries may each have taken as long as making a connection may.
-      let absence = loop.now - downSince
-      let due = loop.now + min(absence + absence, Self.longestReturn)
-      // A connection that is lost again at once was not away for long by itself.
-      othersDue = max(othersDue ?? due, due)
-    }
-    failures = 0
-    downSince = nil
+  private func carry() {
     metered?.meter.connected()
     putFirst { forerunner?.redisBecameReady() }
     for observer in observers.values { observer.redisBecameReady() }
@@ -305,19 +292,15 @@ package final class RedisConnection: RedisLink {
     while let owner = owners.popFirst() { pending.append(owner) }
   }
 
-  /// Gives the transport up, fails what was sent, and pauses.
-  func lose(_ error: RedisError) {
-    guard !isClosed else { return }
-    let wasReady = isReady
-    dropTransport()
+  /// The connection, or the attempt to make it, is of no use.
+  private func lose(_ error: RedisError) {
+    perform(machine.failed(error, at: loop.now, under: limits, using: &chance))
+  }
+
+  private func giveUp(_ error: RedisError, wasReady: Bool) {
+    dropCarrier()
     lastFault = error == .timedOut ? limits.commandName.ending("no answer in time") : error.reason
     clientID = nil
-    if downSince == nil { downSince = loop.now }
-    let shortest = limits.shortestPause.value
-    let pause = min(limits.longestPause.value, shortest << Int64(min(failures, 16)))
-    failures += 1
-    // Half of it by chance, so that not all replicas come back at the same moment.
-    state = .pausing(until: loop.now + Nanoseconds(pause / 2 + Int64.random(in: 0...max(1, pause / 2))))
     if wasReady { counts.losses += 1 } else { counts.failures += 1 }
     metered?.meter.lost(lastFault ?? "", wasMade: wasReady, waiting: wasReady ? pending.first?.kind : nil)
     guard wasReady else { return }
@@ -325,11 +308,13 @@ package final class RedisConnection: RedisLink {
     for observer in observers.values { observer.redisWasLost() }
   }
 
-  private func dropTransport() {
-    if case .connecting(let cancel) = state { cancel() }
-    connection?.close()
-    connection = nil
-    reader = nil
+  private func dropCarrier() {
+    switch carrier {
+    case .none: break
+    case .opening(let cancel): cancel()
+    case .open(let connection, _): connection.close()
+    }
+    carrier = .none
     isHeldBack = false
   }
 
@@ -351,8 +336,8 @@ package final class RedisConnection: RedisLink {
   // MARK: - Answers
 
   private func answered(_ reply: RedisReply) {
-    switch state {
-    case .greeting(let step): greeted(step, reply)
+    switch machine.phase {
+    case .greeting: greeted(reply)
     case .ready:
       if let listener { return listener(reply) }
       guard let entry = pending.popFirst() else {
@@ -367,6 +352,12 @@ package final class RedisConnection: RedisLink {
       entry.receiver.redisAnswered(.success(reply), tag: entry.tag)
     case .idle, .connecting, .pausing, .closed: break
     }
+  }
+
+  private func greeted(_ reply: RedisReply) {
+    guard let step = machine.step else { return }
+    perform(
+      machine.greetingAnswered(refusal: read(reply, to: step), at: loop.now, under: limits, using: &chance))
   }
 }
 
@@ -408,15 +399,8 @@ extension RedisConnection: TurnMember, DeadlineMember {
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    switch state {
-    case .pausing(let until) where until <= now: connect()
-    case .greeting where now - opened >= limits.connect:
-      lose(.notConnected(limits.connectName.ending("no answer to the greeting")))
-    case .ready:
-      if let first = pending.first, first.deadline <= now { lose(.timedOut) }
-    case .closed: return nil
-    default: break
-    }
+    if isClosed { return nil }
+    perform(machine.timePassed(at: now, answerDue: pending.first?.deadline, under: limits, using: &chance))
     if hasLostPatience, !pending.isEmpty { failAll(.notConnected(lastFault ?? "no connection in time")) }
     return now + EventLoop.tickInterval
   }
