@@ -12,13 +12,10 @@ package import Time
 ///
 /// Lives on one loop, and all its readers with it. An event is in the log before a reader sees it.
 package final class Run {
-  private enum State {
-    /// There is no stream yet. → open, over
-    case opening
-    /// The source may send. → over
-    case open
-    /// The end record is in the log, which can be read until its time is over; or there never was a stream.
-    case over
+  private enum Supply {
+    case source(any RunSource)
+    /// The run is over. Its source had asked so many backends.
+    case stopped(attempts: Int)
   }
 
   let identity: RunIdentity
@@ -40,27 +37,16 @@ package final class Run {
   var ownership: RunOwnership?
   /// Where other replicas can see how it stands; `nil` when they know nothing of it.
   var notice: RunNotice?
-  /// Whether they were asked if somebody reads it there, and when that is worth asking again.
-  private var isAskingReplicas = false
-  private var nextQuestion = MonotonicTime(nanoseconds: 0)
-  /// Whether somebody read it there when they were last asked.
-  private var wasReadElsewhere = false
   /// Whether its store is away, so that it can't be resumed.
   var isDegraded = false
 
-  private var state = State.opening
-  /// `nil` when the run is over.
-  private(set) var source: (any RunSource)?
-  private var attempts = 0
+  private var machine: RunMachine
+  private var supply: Supply
   let isOwner: Bool
   package let home: RunHome
   private let share: PrincipalMemory
-  private var attendance: Attendance
   private var unread: UnreadPlace
   private var deadline: DeadlineHandle?
-  private var endedAt: MonotonicTime?
-  /// Whether what its owner holds is still on its way here.
-  private var isCatchingUp = false
   let memory: MemoryLog
   /// Whether the source waits for those who read along.
   var isHeldUp = false
@@ -73,7 +59,8 @@ package final class Run {
     self.log = log
     memory = log.memory
     self.isImmediate = isImmediate
-    self.source = source
+    supply = .source(source)
+    machine = RunMachine(policy: policy, isOwner: source.isOwner)
     isOwner = source.isOwner
     home = source.home
     share = host.hub.memories.memory(of: identity.principal)
@@ -83,13 +70,16 @@ package final class Run {
     self.host = host
     context = host.context
     startedAt = context.loop.now
-    attendance = Attendance(policy: source.isOwner ? policy : .cancel)
   }
 
   package var stream: StreamID { identity.stream }
   package var readerCount: Int { readers.count }
-  package var isOver: Bool { state == .over }
-  var isOpen: Bool { state == .open }
+  package var isOver: Bool { machine.phase == .over }
+  var isOpen: Bool { machine.phase == .open }
+  /// `nil` when the run is over.
+  var source: (any RunSource)? {
+    if case .source(let source) = supply { source } else { nil }
+  }
   /// Whether other replicas have it too.
   package var isShared: Bool { isOwner ? ownership != nil && !isDegraded : settings.isStored || home != .anotherLoop }
   /// Whether it needs that way to the store.
@@ -109,9 +99,10 @@ package final class Run {
   // MARK: - What the source tells
 
   /// There is a stream, or it is to be opened without waiting further.
-  func opened(_ head: ResponseHead) {
-    guard state == .opening else { return }
-    state = .open
+  func opened(_ head: ResponseHead) { opened(head, isCatchingUp: false) }
+
+  private func opened(_ head: ResponseHead, isCatchingUp: Bool) {
+    guard machine.opens(isCatchingUp: isCatchingUp) else { return }
     self.head = head
     log.memory.charge(head.fields.memory)
     openWaiting(all: isOwner, at: context.loop.now)
@@ -125,18 +116,16 @@ package final class Run {
 
   /// Opens with what there is already, the end included if it has come.
   func adopt(_ head: ResponseHead, _ batch: RunBatch) {
-    guard state == .opening else { return }
-    isCatchingUp = batch.isPart
+    guard machine.phase == .opening else { return }
     let breach = keep(batch)
     if breach == nil, let end = batch.end { log.finish(end) }
-    opened(head)
+    opened(head, isCatchingUp: batch.isPart)
     settle(batch, breach)
   }
 
   /// Keeps entries that come ready.
   func take(_ batch: RunBatch) {
-    guard state == .open else { return }
-    isCatchingUp = batch.isPart
+    guard machine.takes(isCatchingUp: batch.isPart) else { return }
     settle(batch, keep(batch))
   }
 
@@ -176,11 +165,10 @@ package final class Run {
 
   /// The source has come to its end, which is in the log then.
   func end(_ record: EndRecord, result: AttemptResult? = nil) {
-    guard state != .over else { return }
-    if state == .opening { openForEnd(record) }
-    state = .over
+    guard !isOver else { return }
+    if !isOpen { openForEnd(record) }
+    machine.ends(at: context.loop.now)
     unread.leave()
-    endedAt = context.loop.now
     stopSource(result ?? .ended(record.outcome))
     log.finish(record)
     host.ended(self, record)
@@ -192,14 +180,15 @@ package final class Run {
   }
 
   private func stopSource(_ result: AttemptResult) {
-    guard let source = source.take() else { return }
+    guard case .source(let source) = supply else { return }
+    supply = .stopped(attempts: 0)
     source.stop(result)
-    attempts = source.attempts
+    supply = .stopped(attempts: source.attempts)
   }
 
   /// Ends the run for a reason that is not its source's.
   func end(_ outcome: Outcome, reason: String) {
-    guard state != .over, let source else { return }
+    guard !isOver, let source else { return }
     guard isOwner else { return source.cancel() }
     let counts = source.conclude()
     end(
@@ -217,8 +206,7 @@ package final class Run {
 
   /// There is no stream and will be none.
   func failed(_ failure: RunFailure, result: AttemptResult = .ended(.clientGone)) {
-    guard state != .over else { return }
-    state = .over
+    guard machine.givenUp() != .over else { return }
     stopSource(result)
     let waiting = readers
     readers = []
@@ -230,9 +218,9 @@ package final class Run {
   /// The backend's response is no stream: it belongs to the client that asked first, and there is no run.
   func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: (any RunClient)?)
   {
-    guard state == .opening else { return dispatch.cancel() }
-    state = .over
-    source = nil
+    guard machine.phase == .opening else { return dispatch.cancel() }
+    _ = machine.givenUp()
+    supply = .stopped(attempts: 0)
     let others = readers.filter { $0 !== opener }
     readers = []
     vanish()
@@ -246,13 +234,13 @@ package final class Run {
   /// Takes a reader in. It gets what the log holds from its place on, then what comes.
   func attach(_ reader: any RunClient) {
     readers.append(reader)
-    attendance.came()
+    machine.readerCame()
     unread.leave()
     if let policy = reader.wish.policy { take(wish: policy) }
     tellReplicas()
     guard let head else { return }
     // It has read further elsewhere: what is on its way here is waited for.
-    guard !isOwner, state == .open, reader.isAhead(isCatchingUp: isCatchingUp, at: context.loop.now) else {
+    guard !isOwner, isOpen, reader.isAhead(isCatchingUp: machine.isCatchingUp, at: context.loop.now) else {
       return reader.runOpened(head)
     }
     look()
@@ -261,7 +249,7 @@ package final class Run {
   /// A reader, here or elsewhere, says what is to become of the run when nobody reads it. The last one that does counts.
   func take(wish policy: DisconnectPolicy) {
     // A copy goes with its last reader, whatever becomes of the run.
-    if isOwner { attendance.wish(policy) } else { source?.readerWishes(policy) }
+    if isOwner { machine.wished(policy) } else { source?.readerWishes(policy) }
     notice?.post(wish: policy)
     look()
   }
@@ -269,6 +257,7 @@ package final class Run {
   /// Opens the streams of readers that were ahead and are not any more, or that have waited for long enough.
   private func openWaiting(all: Bool, at now: MonotonicTime) {
     guard let head else { return }
+    let isCatchingUp = machine.isCatchingUp
     for reader in readers where reader.isWaiting {
       let isAwaited = isCatchingUp || now < reader.askedAt + Self.timeToCatchUp
       if all || !isAwaited || !reader.isAhead(isCatchingUp: isCatchingUp, at: now) { reader.runOpened(head) }
@@ -284,14 +273,14 @@ package final class Run {
     source?.readerLeft(reader)
     settleMemory()
     tellReplicas()
-    _ = attendance.left(at: context.loop.now)
+    machine.readerLeft(at: context.loop.now)
     settle()
   }
 
   /// A copy on another loop wants what the log holds and will hold.
   func addCopy(_ feeder: any RunRelay) {
     feeders.append(feeder)
-    attendance.came()
+    machine.readerCame()
     unread.leave()
     if let head { feeder.runOpened(head) }
   }
@@ -302,70 +291,56 @@ package final class Run {
     guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
     feeders.remove(at: index)
     settleMemory()
-    _ = attendance.left(at: context.loop.now)
+    machine.readerLeft(at: context.loop.now)
     settle()
   }
 
   /// How it stands.
   package var report: RunSummary {
     let end = log.end
-    let phase: RunStatus.Phase
-    switch state {
-    case .opening: phase = .opening
-    case .open: phase = .running
-    // Until its end is stored readers have not been told of it.
-    case .over: phase = end == nil ? .running : .ended
-    }
+    let phase: RunStatus.Phase =
+      switch machine.phase {
+      case .opening: .opening
+      case .open: .running
+      // Until its end is stored readers have not been told of it.
+      case .over: end == nil ? .running : .ended
+      }
+    let attempts =
+      switch supply {
+      case .source(let source): source.attempts
+      case .stopped(let attempts): attempts
+      }
     return RunSummary(
-      stream: stream, state: phase, sequence: log.last, readers: attendance.readers,
-      attempts: source?.attempts ?? attempts,
-      end: end, milliseconds: Int(((endedAt ?? context.loop.now) - startedAt).milliseconds))
+      stream: stream, state: phase, sequence: log.last, readers: machine.readers, attempts: attempts, end: end,
+      milliseconds: Int(((machine.endedAt ?? context.loop.now) - startedAt).milliseconds))
   }
 
   /// The one who asked for the run has left in the middle of its request.
-  func openerLeftUnfinished() {
-    if state == .opening { failed(.gone) } else { end(.cancelled, reason: EndReason.requestCutShort.text) }
-  }
+  func openerLeftUnfinished() { perform(machine.openerLeft()) }
 
-  /// Whether it goes on: it is read, or is to go on unread and there is room for one more such run.
-  private func goesOn() -> Bool {
-    if case .cancel = attendance.verdict(at: context.loop.now) { return false }
-    return attendance.readers > 0 || !isOwner || state == .over || unread.take()
-  }
+  private func settle() { perform(machine.settles(at: context.loop.now) { unread.take() }) }
 
-  private func settle() {
-    if goesOn() { return look() }
-    if !isOwner { return vanish() }
-    guard state != .over, !isReadElsewhere() else { return }
-    leaveDeserted()
-  }
-
-  /// Whether it may be read on another replica, which has to be found out first.
-  private func isReadElsewhere() -> Bool {
-    if isAskingReplicas || context.loop.now < nextQuestion { return true }
-    isAskingReplicas = askForReadersElsewhere { [weak self] isRead, wish in
-      guard let self else { return }
-      isAskingReplicas = false
-      if let wish { attendance.wish(wish) }
-      // A time of grace begins when the last of them leaves, which may have been just now.
-      let isNews = wasReadElsewhere && !isRead
-      wasReadElsewhere = isRead
-      if isRead || isNews { attendance.wasRead(at: context.loop.now) }
-      guard isRead else { return deserted() }
-      nextQuestion = context.loop.now + .seconds(1)
-      look()
+  /// The one place where is done what the machine decides about a run that nobody may read.
+  private func perform(_ action: RunMachine.Action) {
+    switch action {
+    case .nothing: break
+    case .look: look()
+    case .vanish: vanish()
+    case .askReplicas: askReplicas()
+    case .fail: failed(.gone)
+    case .end(let reason):
+      let isComplete = reason == .lastReaderLeft && source?.hasTerminal == true
+      end(isComplete ? .completed : .cancelled, reason: reason.text)
     }
-    return isAskingReplicas
   }
 
-  /// Nobody reads it anywhere, unless somebody has come meanwhile.
-  private func deserted() {
-    if state != .over, !goesOn() { leaveDeserted() }
-  }
-
-  private func leaveDeserted() {
-    if state == .opening { return failed(.gone) }
-    end(source?.hasTerminal == true ? .completed : .cancelled, reason: EndReason.lastReaderLeft.text)
+  private func askReplicas() {
+    let isAsking = askForReadersElsewhere { [weak self] isRead, wish in
+      guard let self else { return }
+      let now = context.loop.now
+      perform(machine.replicasAnswered(isRead: isRead, wish: wish, at: now) { unread.take() })
+    }
+    if !isAsking { perform(machine.nobodyCanBeAsked()) }
   }
 
   // MARK: - Time
@@ -377,11 +352,10 @@ package final class Run {
 
   /// Forgets the run. Who still reads it goes on to its end.
   func vanish() {
-    let wasOver = state == .over
-    state = .over
+    let phase = machine.givenUp()
     unread.leave()
-    if !wasOver { stopSource(.ended(.clientGone)) }
-    if endedAt == nil { tellReplicas() }
+    if phase != .over { stopSource(.ended(.clientGone)) }
+    if machine.endedAt == nil { tellReplicas() }
     ownership?.giveUp()
     if let handle = deadline.take() { context.loop.deadlines.remove(handle) }
     host.remove(self)
@@ -401,8 +375,8 @@ package final class Run {
 
 extension Run: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    if state == .over {
-      guard let endedAt, isOwner else { return nil }
+    if isOver {
+      guard let endedAt = machine.endedAt, isOwner else { return nil }
       let due = endedAt + settings.timeToLive
       if due <= now, readers.isEmpty, feeders.allSatisfy({ $0.place == nil }) {
         vanish()
@@ -412,14 +386,10 @@ extension Run: DeadlineMember {
     }
     settleMemory()
     settle()
-    if state == .over { return now }
+    if isOver { return now }
     let next = source?.timePassed(now) ?? now
-    if state == .over { return now }
+    if isOver { return now }
     if !isOwner { openWaiting(all: false, at: now) }
-    switch attendance.verdict(at: now) {
-    case .stay(let until): return until.map { min(next, $0) } ?? next
-    // Read on another replica, which is looked into again.
-    case .cancel: return min(next, max(nextQuestion, now + .milliseconds(250)))
-    }
+    return machine.nextLook(at: now).map { min(next, $0) } ?? next
   }
 }
