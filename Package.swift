@@ -207,6 +207,16 @@ let testing: [Target] = [
   tests("LoggingTests", ["Logging", "Files", "RunningGateway", "Telemetry", "Time"]),
   tests("FlagsTests", ["Flags", "JSON", "Time", "EventSamples"]),
   tests(
+    "GatewayTests",
+    [
+      "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP",
+      "JSON", "Loop", "Runs",
+      "SSE", "Streams",
+      "Telemetry",
+      "Time", "StoreConformance", "EventSamples", "HTTP2Frames",
+    ]),
+  tests("OperationsTests", ["Operations", "Gateway", "EventSamples", "Time"]),
+  tests(
     "FlagControlTests",
     [
       "FlagControl", "Configuration", "Logging", "Files", "Flags", "HTTP", "JSON", "Loop", "RunningGateway", "Streams",
@@ -236,16 +246,6 @@ let running: [Target] = [
     name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "TLS", "Processes", "Time"],
     path: "Tests/Support/RunningGateway", swiftSettings: common),
   tests(
-    "GatewayTests",
-    [
-      "Configuration", "Upstreams", "Logging", "FlagControl", "Gateway", "Harness", "TLS", "Bytes", "Flags", "HTTP",
-      "JSON", "Loop", "Runs",
-      "SSE", "Streams",
-      "Telemetry",
-      "Time", "StoreConformance", "EventSamples", "HTTP2Frames",
-    ]),
-  tests("OperationsTests", ["Operations", "Gateway", "EventSamples", "Time"]),
-  tests(
     "EndToEndTests",
     [
       "RunningGateway", "FermataClientAdapter", "EventSamples", "HTTP2Frames", "Harness", "JSON", "Loop", "Sockets",
@@ -274,14 +274,11 @@ let fuzzers: [Target] =
     fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
-/// With a sanitizer the units below the gateway are tried (`FERMATA_SANITIZE=1`): to build the rest takes longer than all
-/// of their tests.
+/// With a sanitizer all modules are tried, but not the program: its tests start it, and wait for clocks
+/// (`FERMATA_SANITIZE=1`).
 let isSanitized = Context.environment["FERMATA_SANITIZE"] != nil
-let aboveUnits: Set = [
-  "Configuration", "ConfigurationTests", "Upstreams", "Logging", "LoggingTests", "FlagControl", "FlagControlTests",
-  "Tracing", "Gateway", "Operations", "Matrix",
-  "fermata", "MatrixTests", "DemoTests",
-  "FlagsCommandTests",
+let aroundTheProgram: Set = [
+  "LoggingTests", "FlagControlTests", "Matrix", "fermata", "MatrixTests", "DemoTests", "FlagsCommandTests",
 ]
 let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]
 
@@ -291,7 +288,7 @@ let package = Package(
   platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
   products: [.library(name: "FermataClient", targets: ["FermataClient"])] + (isSanitized ? [] : executables),
   targets: isSanitized
-    ? (sources + testing).filter { !aboveUnits.contains($0.name) }
+    ? (sources + testing).filter { !aroundTheProgram.contains($0.name) }
     : sources + testing + clients + running + fuzzers,
   swiftLanguageModes: [.v6]
 )
