@@ -7,7 +7,7 @@ import Time
   typealias Machine = RedisConnectionMachine
 
   enum Event: String, CaseIterable, Sendable {
-    case isWanted, opens, accepts, refuses, fails, timePasses, muchTimePasses, closes
+    case wanted, opens, accepts, refuses, fails, timePasses, muchTimePasses, closes
   }
 
   /// A state, by the events that lead to it.
@@ -47,27 +47,27 @@ import Time
   ]
 
   private static let rows = [
-    Row("nothing was sent", [], .idle, [.isWanted: (.connect, .connecting), .closes: (.nothing, .closed)]),
+    Row("nothing was sent", [], .idle, [.wanted: (.connect, .connecting), .closes: (.nothing, .closed)]),
     Row(
-      "the transport is being opened", [.isWanted], .connecting,
+      "the transport is being opened", [.wanted], .connecting,
       [
         .opens: (.greet(steps), .greeting), .fails: (.giveUp(fault, wasReady: false), .pausing),
         .closes: (.nothing, .closed),
       ]),
-    Row("the greeting is out", [.isWanted, .opens], .greeting, greeting),
+    Row("the greeting is out", [.wanted, .opens], .greeting, greeting),
     Row(
-      "one answer is missing", [.isWanted, .opens, .accepts], .greeting,
+      "one answer is missing", [.wanted, .opens, .accepts], .greeting,
       greeting.merging([.accepts: (.carry, .ready)]) { $1 }),
     Row(
-      "commands are carried", [.isWanted, .opens, .accepts, .accepts], .ready,
+      "commands are carried", [.wanted, .opens, .accepts, .accepts], .ready,
       [
         .fails: (.giveUp(fault, wasReady: true), .pausing),
         .muchTimePasses: (.giveUp(.timedOut, wasReady: true), .pausing), .closes: (.nothing, .closed),
       ]),
     Row(
-      "the next try is waited for", [.isWanted, .fails], .pausing,
+      "the next try is waited for", [.wanted, .fails], .pausing,
       [.muchTimePasses: (.connect, .connecting), .closes: (.nothing, .closed)]),
-    Row("it was closed", [.isWanted, .closes], .closed, [:]),
+    Row("it was closed", [.wanted, .closes], .closed, [:]),
   ]
 
   @Test(arguments: rows, Event.allCases) func `an event does in a state what the table says`(row: Row, event: Event) {
@@ -86,7 +86,7 @@ import Time
   {
     var chance = Largest()
     switch event {
-    case .isWanted: return machine.isWanted(at: now)
+    case .wanted: return machine.wanted(at: now)
     case .opens: return machine.opened(steps)
     case .accepts: return machine.greetingAnswered(refusal: nil, at: now, under: limits, using: &chance)
     case .refuses: return machine.greetingAnswered(refusal: "LOADING", at: now, under: limits, using: &chance)
@@ -107,7 +107,7 @@ import Time
   @Test func `the parts of the greeting are answered in their order`() {
     var machine = Machine()
     var seen: [RedisConnection.GreetingStep?] = [machine.step]
-    for event in [Event.isWanted, .opens, .accepts, .accepts] {
+    for event in [Event.wanted, .opens, .accepts, .accepts] {
       _ = Self.tell(event, &machine)
       seen.append(machine.step)
     }
@@ -117,7 +117,7 @@ import Time
   @Test func `pauses are doubled up to the longest, and short again once a connection was made`() {
     var machine = Machine()
     var now = Self.at(0)
-    _ = Self.tell(.isWanted, &machine, at: now)
+    _ = Self.tell(.wanted, &machine, at: now)
     func pause() -> Double {
       _ = Self.tell(.fails, &machine, at: now)
       let start = now
@@ -140,7 +140,7 @@ import Time
       machine.hasLostPatience(at: Self.at(seconds), after: .seconds(1))
     }
     var answers = [isLost(machine, 100)]
-    _ = Self.tell(.isWanted, &machine, at: Self.at(0))
+    _ = Self.tell(.wanted, &machine, at: Self.at(0))
     answers += [isLost(machine, 0.9), isLost(machine, 1)]
     _ = Self.tell(.fails, &machine, at: Self.at(2))
     answers += [isLost(machine, 2)]
@@ -157,7 +157,7 @@ import Time
   @Test func `others are given twice as long as Redis was away, and at most ten seconds`() {
     for (away, grace) in [(1.0, 2.0), (30, 10)] {
       var machine = Machine()
-      _ = Self.tell(.isWanted, &machine, at: Self.at(0))
+      _ = Self.tell(.wanted, &machine, at: Self.at(0))
       _ = Self.tell(.opens, &machine, at: Self.at(0))
       for _ in Self.steps { _ = Self.tell(.accepts, &machine, at: Self.at(5)) }
       let atFirst = machine.hasJustReturned(at: Self.at(5))

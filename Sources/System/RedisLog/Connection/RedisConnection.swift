@@ -155,7 +155,7 @@ package final class RedisConnection: RedisLink {
   package func start() {
     guard machine.phase == .idle else { return }
     handle = loop.deadlines.add(self, at: loop.readClock() + EventLoop.tickInterval)
-    perform(machine.isWanted(at: loop.now))
+    perform(machine.wanted(at: loop.now))
   }
 
   package func add(_ observer: any RedisConnectionObserver) {

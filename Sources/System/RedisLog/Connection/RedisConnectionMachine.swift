@@ -68,7 +68,7 @@ package struct RedisConnectionMachine: ~Copyable {
     /// How long after Redis's return others may need to find it.
     private static let longestReturn = Nanoseconds.seconds(10)
 
-    mutating func isBack(after absence: Nanoseconds, at now: MonotonicTime) {
+    mutating func returned(after absence: Nanoseconds, at now: MonotonicTime) {
       guard hasFailed else { return }
       // Their tries may each have taken as long as making a connection may.
       let due = now + min(absence + absence, Self.longestReturn)
@@ -132,7 +132,7 @@ package struct RedisConnectionMachine: ~Copyable {
   // MARK: - Coming
 
   /// Somebody has use for a connection.
-  package mutating func isWanted(at now: MonotonicTime) -> Action {
+  package mutating func wanted(at now: MonotonicTime) -> Action {
     let facts = facts
     switch consume self.state {
     case .idle:
@@ -173,7 +173,7 @@ package struct RedisConnectionMachine: ~Copyable {
         self = Self(.greeting(absence, greeting), facts)
         return .nothing
       }
-      facts.isBack(after: now - absence.since, at: now)
+      facts.returned(after: now - absence.since, at: now)
       self = Self(.ready, facts)
       return .carry
     case let other: self = Self(other, facts)
