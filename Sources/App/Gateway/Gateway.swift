@@ -40,10 +40,10 @@ package final class Gateway {
   /// `nil` where this gateway shares nothing with others.
   package private(set) var guardShare: GuardShare?
   package let censusKeeper: CensusKeeper
-  package let hub: RunHub
+  package let process: ProcessRuns
   /// With which sessions of clients are sealed, on all loops and whatever is reloaded.
   let tickets = TicketKeys()
-  private let peers = LoopPeers<RunRoster>()
+  private let peers = LoopPeers<LoopRuns>()
   package private(set) var workers: [WorkerHandle] = []
   package let log: WorkerLog
   package let build: BuildInfo
@@ -100,7 +100,7 @@ package final class Gateway {
     }
     guardKeeper = GuardKeeper(settings: configuration.flags, loop: loop, log: log, reserve: reserve)
     censusKeeper = CensusKeeper(beside: guardKeeper.stateFile, loop: loop, log: log, reserve: reserve)
-    hub = RunHub(configuration, identitySeed: censusKeeper.seed)
+    process = ProcessRuns(configuration, identitySeed: censusKeeper.seed)
     guardKeeper.flagsChanged(flags.current.flagSet)
     guardShare = GuardShare(configuration, keeper: guardKeeper, loop: loop, log: log)
   }
@@ -121,7 +121,7 @@ package final class Gateway {
     for index in 0..<configuration.workers {
       let handle = try WorkerHandle.start(
         index: index, settings: settings, flags: flags.current, metrics: metrics, logWriter: logWriter,
-        hub: hub, peers: peers, limits: connectionLimits, tickets: tickets, addresses: addresses,
+        process: process, peers: peers, limits: connectionLimits, tickets: tickets, addresses: addresses,
         sockets: sockets)
       // With port 0 the first worker's listener picks one, and the others share it.
       addresses = handle.addresses

@@ -19,29 +19,29 @@ package final class Worker {
   package let context: LoopContext
   package let decider: ModeDecider
   package let books: StreamBooks
-  package let runs: RunRoster
+  package let runs: LoopRuns
   package let upstreams: UpstreamRoom
   private let tails: ShadowTails
   private let exchanges: ExchangeMaker
   package let clients: ClientRoster
-  let peers: LoopPeers<RunRoster>
+  let peers: LoopPeers<LoopRuns>
   private let listeners: ClientListeners
   private var drained: (() -> Void)?
 
   /// - Parameter stores: the loop's way to stores of runs.
   package init(
-    context: LoopContext, settings: Settings, flags: FlagSnapshot, hub: RunHub, peers: LoopPeers<RunRoster>,
+    context: LoopContext, settings: Settings, flags: FlagSnapshot, process: ProcessRuns, peers: LoopPeers<LoopRuns>,
     limits: ConnectionLimits, tickets: TicketKeys, stores: any RunStores
   ) {
     self.context = context
     self.peers = peers
-    let books = StreamBooks(context, flags: flags, identitySeed: hub.identitySeed)
+    let books = StreamBooks(context, flags: flags, identitySeed: process.identitySeed)
     let tails = ShadowTails(context)
     decider = ModeDecider(flags, loop: context.loop)
     // The runs and the clients ask each other questions that only the worker can pass on.
     let links = WorkerLinks()
-    let runs = RunRoster(
-      hub: hub, peers: peers, context: context, stores: stores,
+    let runs = LoopRuns(
+      process: process, peers: peers, context: context, stores: stores,
       isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
       somethingLeft: { links.worker?.settleDrain() })
     let upstreams = UpstreamRoom(limit: limits.upstreams) { [weak tails] in tails?.endAll() ?? false }

@@ -28,7 +28,8 @@ package final class WorkerHandle {
   /// Starts a worker and waits until it listens.
   static func start(
     index: Int, settings: Settings, flags: FlagSnapshot, metrics: GatewayMetrics, logWriter: LogWriter,
-    hub: RunHub, peers: LoopPeers<RunRoster>, limits: ConnectionLimits, tickets: TicketKeys, addresses: [SocketAddress],
+    process: ProcessRuns, peers: LoopPeers<LoopRuns>, limits: ConnectionLimits, tickets: TicketKeys,
+    addresses: [SocketAddress],
     sockets: [SocketAddress: UnixSocket]
   ) throws(Gateway.StartError) -> WorkerHandle {
     let started = Rendezvous<Result<(LoopBound<Worker>, [SocketAddress]), Gateway.StartError>>()
@@ -38,8 +39,8 @@ package final class WorkerHandle {
         let log = WorkerLog(writer: logWriter, level: settings.configuration.log.level)
         let context = LoopContext(index: index, loop: loop, metrics: metrics, log: log)
         let worker = Worker(
-          context: context, settings: settings, flags: flags, hub: hub, peers: peers, limits: limits,
-          tickets: tickets, stores: RedisStores(hub: hub, context: context))
+          context: context, settings: settings, flags: flags, process: process, peers: peers, limits: limits,
+          tickets: tickets, stores: RedisStores(process: process, context: context))
         do throws(ListenFault) {
           let bound = try worker.listen(at: addresses, sockets)
           started.put(.success((LoopBound(worker, loop: loop), bound)))

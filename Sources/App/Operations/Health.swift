@@ -62,9 +62,9 @@ extension ControlRoom {
   private func readiness(routesOut: [String]) -> AdminResponse {
     var object: JSONObject = ["status": "ready"]
     if let redis = gateway.settings.configuration.runs.redis {
-      let fault = gateway.hub.store.fault
+      let fault = gateway.process.store.fault
       if fault != nil, redis.isNeededForReadiness { object["status"] = "redis_lost" }
-      object["redis"] = Self.redisDocument(fault, servers: redis.isCluster ? gateway.hub.servers : [])
+      object["redis"] = Self.redisDocument(fault, servers: redis.isCluster ? gateway.process.servers : [])
     }
     if !routesOut.isEmpty {
       object["status"] = "no_upstream"

@@ -161,7 +161,7 @@ extension ControlRoom {
       "fermata_unaccounted_fds", "gauge", "Open descriptors that neither the start nor a counted connection explains.",
       [([], Double(selfCheck.descriptors(open: open, connections: connections)))], to: &out)
     let memory = selfCheck.memory(
-      resident: resident, connections: connections, kept: gateway.hub.memoryInUse + gateway.hub.bodiesInUse,
+      resident: resident, connections: connections, kept: gateway.process.memoryInUse + gateway.process.bodiesInUse,
       queued: queued)
     PrometheusText.write(
       "fermata_unaccounted_memory_bytes", "gauge",

@@ -12,7 +12,7 @@ package protocol ResponseSink: AnyObject {
 }
 
 /// A request that was sent on a backend's connection, until its response is over. Called on that connection's loop.
-package protocol UpstreamRequest: AnyObject {
+package protocol SentRequest: AnyObject {
   var method: HTTP.Method { get }
   /// Whether the backend is asked to switch to another protocol.
   var asksToSwitch: Bool { get }

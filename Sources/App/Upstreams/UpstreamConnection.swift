@@ -23,7 +23,7 @@ package final class UpstreamConnection: ConnectionHandler {
   private let room: UpstreamRoom
   package let connection: any Connection
   /// The request that it serves.
-  private var request: (any UpstreamRequest)?
+  private var request: (any SentRequest)?
   /// Who takes the response's body.
   private var sink: (any ResponseSink)?
   private var state = State.idle
@@ -53,7 +53,7 @@ package final class UpstreamConnection: ConnectionHandler {
   package var queuedBytes: Int { connection.queuedBytes }
 
   /// Starts to serve `request`.
-  package func serve(_ request: any UpstreamRequest) {
+  package func serve(_ request: any SentRequest) {
     self.request = request
     state = .awaitingHead
     home.counted(.idle, by: -1)

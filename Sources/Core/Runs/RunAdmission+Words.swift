@@ -7,7 +7,7 @@ extension RunAdmission {
   /// What is asked: of the index (`indexAnswered`), of the process (`roomAnswered`, `placeAnswered`), of the store
   /// (`storeAnswered`).
   package enum Question: Equatable, Sendable {
-    /// To the index: the run under a name, `startsAnew` as `RunDirectory.find` has it.
+    /// To the index: the run under a name, `startsAnew` as `RunIndex.find` has it.
     case alias(Digest, startsAnew: Bool)
     /// To the index: the run of a stream, unless a gateway has ended it and `startsAnew`.
     case stream(StreamID, startsAnew: Bool)

@@ -66,16 +66,16 @@ import Time
     try refuse(gateway)
     #expect(gateway.backends.dials == dials)
     #expect(client.received.hasPrefix("HTTP/1.1 503 ") == (dials == 1))
-    #expect((gateway.hub.bodiesInUse > 0) == (dials == 2))
+    #expect((gateway.process.bodiesInUse > 0) == (dials == 2))
   }
 
   @Test func `a body without a length is kept until it is too large`() throws {
     let gateway = try gateway(#"replayLimit: "1KiB""#)
     let client = gateway.connect(sending: Self.head(nil) + "3e8\r\n\(String(repeating: "x", count: 1000))\r\n")
-    #expect(gateway.hub.bodiesInUse > 0)
+    #expect(gateway.process.bodiesInUse > 0)
     client.send("3e8\r\n\(String(repeating: "y", count: 1000))\r\n0\r\n\r\n")
     gateway.turns()
-    #expect(gateway.hub.bodiesInUse == 0)
+    #expect(gateway.process.bodiesInUse == 0)
     let backend = try #require(gateway.backends.last)
     #expect(body(backend).contains("yyy\r\n0\r\n\r\n"))
     try answer(backend, gateway)
@@ -85,10 +85,10 @@ import Time
   @Test func `a good answer lets go what was kept, while it is still on its way`() throws {
     let gateway = try gateway()
     let client = gateway.connect(sending: Self.head(3) + "abc")
-    #expect(gateway.hub.bodiesInUse > 0)
+    #expect(gateway.process.bodiesInUse > 0)
     try #require(gateway.backends.last).send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
     gateway.turns()
-    #expect(client.received.hasSuffix("half") && gateway.hub.bodiesInUse == 0)
+    #expect(client.received.hasSuffix("half") && gateway.process.bodiesInUse == 0)
   }
 
   @Test(arguments: [("", 1), (#"retry: { nonIdempotent: ["cut"] }"#, 2)])

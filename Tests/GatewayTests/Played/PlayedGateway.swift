@@ -22,9 +22,9 @@ final class PlayedGateway {
   let loop: EventLoop
   let backends: PlayedBackends
   let context: LoopContext
-  let hub: RunHub
+  let process: ProcessRuns
   private let worker: Worker
-  private let peers: LoopPeers<RunRoster>
+  private let peers: LoopPeers<LoopRuns>
   private var clients: [WeakClient] = []
 
   private static let metrics = GatewayMetrics()
@@ -46,14 +46,14 @@ final class PlayedGateway {
     loop = try EventLoop(clock: self.clock)
     backends = PlayedBackends(loop: loop)
     let decoded = try Configuration(configuration)
-    hub = other?.hub ?? RunHub(decoded, identitySeed: 1)
+    process = other?.process ?? ProcessRuns(decoded, identitySeed: 1)
     peers = other?.peers ?? LoopPeers()
     let log = WorkerLog(writer: writer, level: .debug)
     context = LoopContext(
       index: other.map { $0.context.index + 1 } ?? 0, loop: loop, metrics: Self.metrics,
       log: log, backends: backends)
     worker = Worker(
-      context: context, settings: Settings(decoded), flags: try Self.flags(variant), hub: hub, peers: peers,
+      context: context, settings: Settings(decoded), flags: try Self.flags(variant), process: process, peers: peers,
       limits: limits,
       tickets: TicketKeys(), stores: PlayedStores(truth, loop: loop))
   }

@@ -137,10 +137,10 @@ import Time
     gateway.turns()
     let third = gateway.connect(sending: Self.post("/chat", length: half.utf8.count, half))
     #expect(third.received.isEmpty)
-    #expect(gateway.hub.bodiesInUse >= 40 << 10)
+    #expect(gateway.process.bodiesInUse >= 40 << 10)
     third.fail()
     gateway.turns()
-    #expect(gateway.hub.bodiesInUse == 0)
+    #expect(gateway.process.bodiesInUse == 0)
   }
 
   // MARK: - Time

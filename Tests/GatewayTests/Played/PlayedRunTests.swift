@@ -484,7 +484,7 @@ import Time
     for _ in 1...12 { backend.event(large) }
     gateway.turns(20)
     #expect(client.end("outcome") == "run_too_large" || client.data.count == 12)
-    #expect(gateway.hub.memoryInUse < 1 << 20)
+    #expect(gateway.process.memoryInUse < 1 << 20)
   }
 
   @Test func `an event that is larger than it may be ends the run`() throws {
@@ -498,15 +498,15 @@ import Time
 
   @Test func `what runs held is given back when they are forgotten`() throws {
     let gateway = try gateway("{ ttl: \"1s\" }")
-    let before = gateway.hub.memoryInUse
+    let before = gateway.process.memoryInUse
     for _ in 1...5 {
       let (client, backend) = try gateway.open()
       backend.event(String(repeating: "x", count: 4000))
       backend.endStream()
       client.leave()
     }
-    #expect(gateway.hub.memoryInUse >= before + 20_000)
+    #expect(gateway.process.memoryInUse >= before + 20_000)
     gateway.pass(.seconds(4), tick: .milliseconds(200))
-    #expect(gateway.hub.memoryInUse == before)
+    #expect(gateway.process.memoryInUse == before)
   }
 }

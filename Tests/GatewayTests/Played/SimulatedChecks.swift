@@ -281,7 +281,7 @@ extension SimulatedWorld {
       if let open = gateway.backends.connections.firstIndex(where: { !$0.isClosed }) {
         fail("a connection to a backend, number \(open) of \(index), is open")
       }
-      if gateway.hub.memoryInUse != memory { fail("runs hold \(gateway.hub.memoryInUse) bytes") }
+      if gateway.process.memoryInUse != memory { fail("runs hold \(gateway.process.memoryInUse) bytes") }
     }
     // What a store that is away is not told, the end of a lease tells, or whoever asks next.
     guard let truth, !storeWasBad else { return }

@@ -59,7 +59,7 @@ final class SimulatedWorld {
     }
     settle()
     restingDeadlines = gateways.map(\.loop.deadlines.count)
-    restingMemory = gateways[0].hub.memoryInUse
+    restingMemory = gateways[0].process.memoryInUse
   }
 
   func fail(_ text: @autoclosure () -> String) {

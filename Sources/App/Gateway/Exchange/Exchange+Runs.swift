@@ -21,7 +21,7 @@ extension Exchange {
       request, captures: PathCaptures(), settings: RunSettings(), common: settings.configuration.runs)
     if case .read(_, isStrict: true) = endpoint { asked.isByStream = true }
     cors = settings.shared.runPolicy(for: request)
-    guard let place = endpoint.place(for: asked, in: runs.hub.directory) else {
+    guard let place = endpoint.place(for: asked, in: runs.process.index) else {
       if serveShared(endpoint, request, asked) { return true }
       if case .read(_, isStrict: false) = endpoint, settings.shared.match(request) != nil { return false }
       refuse(.noRoute, 404, "unknown_run", "there is no such run")
@@ -57,7 +57,7 @@ extension Exchange {
 
   func runFailed(_ failure: RunFailure) {
     switch failure {
-    case .dispatch(let failure): tell(failure)
+    case .upstreamRequest(let failure): tell(failure)
     case .noStream:
       refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
     case .noRoom: refuseForBodies()

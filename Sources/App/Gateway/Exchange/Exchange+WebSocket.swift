@@ -15,7 +15,7 @@ extension Exchange {
       return refuseWebSocket(403, "origin_refused", "pages of this origin may not open a WebSocket here")
     }
     do throws(WebSocketFault) {
-      dispatch(request, nil, to: route, opening: try WebSocketOpening(request))
+      upstreamRequest(request, nil, to: route, opening: try WebSocketOpening(request))
     } catch {
       guard error == .protocolVersion else { return refuseWebSocket(400, "websocket_refused", error.description) }
       refuseWebSocket(426, "websocket_version", error.description) { fields in
@@ -36,21 +36,22 @@ extension Exchange {
   }
 
   /// The backend has opened it: from here on the two connections are one tunnel.
-  func dispatchSwitched(
+  func requestSwitched(
     _ head: consuming ResponseHead, _ backend: any Connection, _ input: InputBuffer, _ range: Range<Int>
   ) {
-    guard let dispatch = machine.asker, let route else { return }
+    guard let upstreamRequest = machine.asker, let route else { return }
     Forwarding.draftResponse(head, as: ResponseRules(dropped: [.xRequestID]), into: &context.draft)
     record.writeFields(to: &context.draft)
     answered(101, by: .upstream)
     machine.isOver()
     let end = TunnelEnd(
-      to: backend, of: dispatch, record: record, settings: route.settings.stream, limits: settings.configuration.limits)
+      to: backend, of: upstreamRequest, record: record, settings: route.settings.stream,
+      limits: settings.configuration.limits)
     end.first = [UInt8](copying: input.slice(range))
     client.becomeTunnel(context.draft, to: end)
   }
 }
 
-extension Dispatch: TunnelOwner {
+extension UpstreamRequest: TunnelOwner {
   func tunnelEnded(failed: Bool) { finish(failed ? .ended(.clientGone) : .relayed) }
 }

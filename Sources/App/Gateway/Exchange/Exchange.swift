@@ -14,7 +14,7 @@ import Upstreams
 /// One request of a client: finds the route, has a backend or a run found, and gives the request to whoever answers it.
 ///
 /// `ExchangeMachine` holds who that is; here it is acted on. Lives on its client's loop.
-final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
+final class Exchange: ClientExchange, UpstreamRequestOwner, RunReaderHost {
   /// What it shares with the other exchanges of its loop.
   private let maker: ExchangeMaker
   /// What was in force when the request came: it is served with that to its end.
@@ -24,7 +24,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   let openedAt: MonotonicTime
   let record: RequestRecord
 
-  var machine = ExchangeMachine<Dispatch, any Responder>()
+  var machine = ExchangeMachine<UpstreamRequest, any Responder>()
   /// Needed until the response's head is here.
   private(set) var request: RequestHead?
   private(set) var route: Route?
@@ -60,9 +60,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   var readAllowance: ReadAllowance? { client.readAllowance }
   var streams: StreamOpener { maker.streams }
   var upstreams: UpstreamRoom { maker.upstreams }
-  var runs: RunRoster { maker.runs }
+  var runs: LoopRuns { maker.runs }
 
-  var phase: ExchangeMachine<Dispatch, any Responder>.Phase { machine.phase }
+  var phase: ExchangeMachine<UpstreamRequest, any Responder>.Phase { machine.phase }
   var stream: ClientDelivery? { machine.answerer?.openStream }
   var backend: BackendStanding? { machine.answerer?.backend }
   var routeName: String? { route?.settings.name }
@@ -112,9 +112,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
     }
     var body: RequestBody?
     if bodyFraming.mayHaveBytes {
-      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: runs.hub.bodies)
+      body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: runs.process.bodies)
     }
-    dispatch(request, body, to: route)
+    upstreamRequest(request, body, to: route)
   }
 
   /// The run has turned out to be this route's.
@@ -125,22 +125,22 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   /// Sends the request to a backend; what comes of the response goes straight to the client.
-  func dispatch(
+  func upstreamRequest(
     _ request: RequestHead, _ body: RequestBody?, to route: Route, opening: WebSocketOpening? = nil
   ) {
     guard upstreams.admitsRequest else { return refuseForConnections() }
-    let dispatch = Dispatch(
+    let upstreamRequest = UpstreamRequest(
       request: request, body: body, from: client.forwarded, route: route, settings: settings, owner: self,
       record: record, opening: opening, context: context)
-    machine.asks(dispatch)
-    dispatch.begin()
+    machine.asks(upstreamRequest)
+    upstreamRequest.begin()
   }
 
   /// The memory for runs is used up: the stream goes on without one.
   func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
     machine.goesBack()
     context.shard.increment(context.metrics.unkept)
-    dispatch(request, body, to: route)
+    upstreamRequest(request, body, to: route)
   }
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {
@@ -164,7 +164,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   func requestBodyEnded() {
     hasWholeRequest = true
-    // A run's entry may hand its body, which has ended then, to a dispatch.
+    // A run's entry may hand its body, which has ended then, to a request.
     if let answerer = machine.answerer { answerer.bodyEnded() } else { machine.asker?.bodyEnded() }
   }
 
@@ -177,33 +177,33 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
 
   // MARK: - While backends are asked
 
-  func dispatchTakesBody() { takesBody() }
-  func dispatchWantsBody() { client.sendContinue() }
-  func dispatchHasNoRoom() { refuseForBodies() }
-  func dispatchNeedsTime() { client.exchangeNeedsTime() }
+  func requestTakesBody() { takesBody() }
+  func requestWantsBody() { client.sendContinue() }
+  func requestHasNoRoom() { refuseForBodies() }
+  func requestNeedsTime() { client.exchangeNeedsTime() }
 
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
-    guard let dispatch = machine.asker, let route, let request = self.request.take() else { return }
+  func requestSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
+    guard let upstreamRequest = machine.asker, let route, let request = self.request.take() else { return }
     if isStream {
-      openStream(from: dispatch, head, request, route)
+      openStream(from: upstreamRequest, head, request, route)
     } else {
-      relay(dispatch, head, request, framing, route)
+      relay(upstreamRequest, head, request, framing, route)
     }
   }
 
-  func dispatchFailed(_ failure: DispatchFailure) {
+  func requestFailed(_ failure: UpstreamRequestFailure) {
     guard phase == .asking else { return }
     tell(failure)
   }
 
   /// The stream is opened though no backend has answered well: proxies on the way would cut a longer silence.
-  func dispatchIsLate() {
-    guard let dispatch = machine.asker, let request, let route else { return }
+  func requestIsLate() {
+    guard let upstreamRequest = machine.asker, let request, let route else { return }
     let mode = decideOpening(request, route).mode
     guard mode == .graceful || route.policy.commitsInLegacy else { return }
     self.request = nil
-    dispatch.openedEarly()
-    openStream(from: dispatch, .eventStream, request, route, isEarly: true)
+    upstreamRequest.openedEarly()
+    openStream(from: upstreamRequest, .eventStream, request, route, isEarly: true)
   }
 
   // The responder takes the body of a response.
@@ -213,18 +213,18 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   // MARK: - Responders
 
   private func openStream(
-    from dispatch: Dispatch, _ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route,
+    from upstreamRequest: UpstreamRequest, _ head: borrowing ResponseHead, _ request: RequestHead, _ route: Route,
     isEarly: Bool = false
   ) {
     let opening = decideOpening(request, route)
     let (feed, delivery) = opening.makeStream(
-      record.stream, to: client, openedAt: openedAt, askedAt: dispatch.askedAt ?? openedAt, route: route,
+      record.stream, to: client, openedAt: openedAt, askedAt: upstreamRequest.askedAt ?? openedAt, route: route,
       books: streams.books, context: context)
     let relay = StreamRelay(
-      feed, from: dispatch, to: delivery, route.settings.stream,
+      feed, from: upstreamRequest, to: delivery, route.settings.stream,
       tails: settings.configuration.shadow.readsTails ? maker.tails : nil, for: self)
     machine.isAnswered(by: relay)
-    dispatch.pass(to: relay)
+    upstreamRequest.pass(to: relay)
     sendHead(of: delivery, head, opening, request, run: nil)
     relay.open(isEarly: isEarly)
   }
@@ -247,12 +247,13 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   private func relay(
-    _ dispatch: Dispatch, _ head: borrowing ResponseHead, _ request: borrowing RequestHead, _ framing: BodyFraming,
+    _ upstreamRequest: UpstreamRequest, _ head: borrowing ResponseHead, _ request: borrowing RequestHead,
+    _ framing: BodyFraming,
     _ route: Route
   ) {
-    let response = RelayedResponse(dispatch, on: route, limits: settings.configuration.limits, for: self)
+    let response = RelayedResponse(upstreamRequest, on: route, limits: settings.configuration.limits, for: self)
     machine.isAnswered(by: response)
-    dispatch.pass(to: response)
+    upstreamRequest.pass(to: response)
     let rules = cors?.rules(ResponseRules.unchanged, for: request, over: head.fields) ?? ResponseRules.unchanged
     Forwarding.draftResponse(head, as: rules, into: &context.draft)
     record.writeFields(to: &context.draft)
@@ -261,9 +262,9 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   /// The backend's response to the request is no stream: it passes through as on any route.
-  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
-    guard phase == .answering, let route, let request = self.request.take() else { return dispatch.cancel() }
-    relay(dispatch, head, request, framing, route)
+  func takeOver(_ upstreamRequest: UpstreamRequest, _ head: consuming ResponseHead, _ framing: BodyFraming) {
+    guard phase == .answering, let route, let request = self.request.take() else { return upstreamRequest.cancel() }
+    relay(upstreamRequest, head, request, framing, route)
   }
 
   func responderLeft() {
@@ -331,10 +332,10 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   // MARK: - What the machine decides
 
   /// The one place where it is carried out.
-  func perform(_ action: ExchangeMachine<Dispatch, any Responder>.Action) {
+  func perform(_ action: ExchangeMachine<UpstreamRequest, any Responder>.Action) {
     switch action {
     case .nothing: break
-    case .cancel(let dispatch): dispatch.cancel()
+    case .cancel(let upstreamRequest): upstreamRequest.cancel()
     case .dismiss(let responder): responder.clientGone(isWhole: hasWholeRequest)
     }
   }
@@ -367,7 +368,7 @@ final class Exchange: ClientExchange, DispatchOwner, RunReaderHost {
   }
 
   /// No backend gave a good response.
-  func tell(_ failure: DispatchFailure) {
+  func tell(_ failure: UpstreamRequestFailure) {
     machine.isOver()
     context.shard.increment(context.metrics.refusals[failure.refusal])
     answered(failure.status, by: .gateway)

@@ -13,10 +13,10 @@ final class ExchangeMaker {
   let upstreams: UpstreamRoom
   let tails: ShadowTails
   /// The runs whose readers are on this loop.
-  let runs: RunRoster
+  let runs: LoopRuns
 
   init(
-    settings: LoopSettings, streams: StreamOpener, upstreams: UpstreamRoom, tails: ShadowTails, runs: RunRoster,
+    settings: LoopSettings, streams: StreamOpener, upstreams: UpstreamRoom, tails: ShadowTails, runs: LoopRuns,
     context: LoopContext
   ) {
     self.settings = settings

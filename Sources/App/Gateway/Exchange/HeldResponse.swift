@@ -6,7 +6,7 @@ import Upstreams
 
 /// A response of which nobody knows yet: its gate holds its body until it is good.
 ///
-/// A separate object, so that its memory is freed while the dispatch lives on.
+/// A separate object, so that its memory is freed while the request lives on.
 final class HeldResponse {
   let head: ResponseHead
   let framing: BodyFraming

@@ -10,7 +10,7 @@ import Upstreams
 final class RelayedResponse: BackendResponder {
   /// Holds us in turn, until the response is over.
   let host: any ResponderHost
-  private(set) var dispatch: Dispatch?
+  private(set) var upstreamRequest: UpstreamRequest?
   private let client: any ClientStream
   private let context: LoopContext
   private let route: Route
@@ -21,8 +21,8 @@ final class RelayedResponse: BackendResponder {
   /// Whether the client takes what is queued for it.
   private var sendWatch = SendWatch()
 
-  init(_ dispatch: Dispatch, on route: Route, limits: LimitSettings, for host: any ResponderHost) {
-    self.dispatch = dispatch
+  init(_ upstreamRequest: UpstreamRequest, on route: Route, limits: LimitSettings, for host: any ResponderHost) {
+    self.upstreamRequest = upstreamRequest
     self.route = route
     self.limits = limits
     self.host = host
@@ -37,41 +37,41 @@ final class RelayedResponse: BackendResponder {
 
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
     lastActivity = context.loop.now
-    return dispatch?.bodyReceived(input, range) ?? true
+    return upstreamRequest?.bodyReceived(input, range) ?? true
   }
 
   // MARK: - The backend's body
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
-    guard let dispatch else { return }
+    guard let upstreamRequest else { return }
     lastActivity = context.loop.now
     host.record.bytesOut += range.count
     client.send(input, range)
     guard !isPaused, client.isBehind(by: route.settings.stream.highWater) else { return }
     isPaused = true
-    dispatch.pauseResponse()
+    upstreamRequest.pauseResponse()
     client.setLowWaterMark(route.settings.stream.lowWater)
     client.exchangeNeedsTime()
   }
 
   func ended(_ end: UpstreamEnd) {
-    guard dispatch != nil else { return }
+    guard upstreamRequest != nil else { return }
     if case .cut(let fault) = end { host.record.ends(by: .backend, reason: EndReason.backendCut(fault).text) }
     leave(end == .clean ? .relayed : .failed(.cut))
     client.end(end == .clean ? .complete : .cut, &context.loop.scratch.buffer)
   }
 
-  func dispatchHasNoRoom() {
+  func requestHasNoRoom() {
     leave(.ended(.clientGone))
     host.refuseForBodies()
   }
 
   // The response is here: there is no other, and nothing that could fail before it.
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
-  func dispatchFailed(_ failure: DispatchFailure) {}
+  func requestSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
+  func requestFailed(_ failure: UpstreamRequestFailure) {}
 
   private func leave(_ result: AttemptResult) {
-    dispatch.take()?.finish(result)
+    upstreamRequest.take()?.finish(result)
     host.responderLeft()
   }
 
@@ -82,7 +82,7 @@ final class RelayedResponse: BackendResponder {
     isPaused = false
     client.setLowWaterMark(0)
     lastActivity = context.loop.now
-    dispatch?.resumeResponse()
+    upstreamRequest?.resumeResponse()
   }
 
   func clientGone(isWhole: Bool) {
@@ -95,7 +95,7 @@ final class RelayedResponse: BackendResponder {
 
   /// Looks at the client's clock, if the client is behind, or else at the backend's.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
-    guard dispatch != nil else { return nil }
+    guard upstreamRequest != nil else { return nil }
     if isPaused {
       client.look(with: &sendWatch, now)
       guard sendWatch.isStalled(for: limits.stallTimeout, at: now) else {

@@ -53,22 +53,22 @@ protocol ResponderHost: AnyObject {
 }
 
 /// A responder whose answer comes from a backend: it takes the body itself.
-protocol BackendResponder: Responder, DispatchOwner {
+protocol BackendResponder: Responder, UpstreamRequestOwner {
   var host: any ResponderHost { get }
   /// Leads to the backend until the answer is over.
-  var dispatch: Dispatch? { get }
+  var upstreamRequest: UpstreamRequest? { get }
 }
 
 extension BackendResponder {
   var readAllowance: ReadAllowance? { host.client.readAllowance }
 
   func bodyReceived(_ input: InputBuffer, _ range: Range<Int>) -> Bool {
-    dispatch?.bodyReceived(input, range) ?? true
+    upstreamRequest?.bodyReceived(input, range) ?? true
   }
 
-  func bodyEnded() { dispatch?.bodyEnded() }
-  func dispatchIsLate() {}
-  func dispatchWantsBody() { host.client.sendContinue() }
-  func dispatchTakesBody() { host.takesBody() }
-  func dispatchNeedsTime() { host.client.exchangeNeedsTime() }
+  func bodyEnded() { upstreamRequest?.bodyEnded() }
+  func requestIsLate() {}
+  func requestWantsBody() { host.client.sendContinue() }
+  func requestTakesBody() { host.takesBody() }
+  func requestNeedsTime() { host.client.exchangeNeedsTime() }
 }

@@ -12,7 +12,7 @@ final class ShadowTail {
 
   private let stream: ClientDelivery
   private let feed: BackendFeed
-  private let dispatch: Dispatch
+  private let upstreamRequest: UpstreamRequest
   private let context: LoopContext
   private let tails: ShadowTails
   /// Events that came while the client was there.
@@ -22,11 +22,12 @@ final class ShadowTail {
   private var isOver = false
 
   init(
-    of stream: ClientDelivery, _ feed: BackendFeed, _ dispatch: Dispatch, tails: ShadowTails, context: LoopContext
+    of stream: ClientDelivery, _ feed: BackendFeed, _ upstreamRequest: UpstreamRequest, tails: ShadowTails,
+    context: LoopContext
   ) {
     self.stream = stream
     self.feed = feed
-    self.dispatch = dispatch
+    self.upstreamRequest = upstreamRequest
     self.tails = tails
     self.context = context
     eventsBefore = stream.eventsAfterCompletion
@@ -36,8 +37,8 @@ final class ShadowTail {
   func begin(isPaused: Bool) {
     tails.began(self)
     deadline = context.loop.deadlines.add(self, at: context.loop.now + Self.time)
-    dispatch.pass(to: self)
-    if isPaused { dispatch.resumeResponse() }
+    upstreamRequest.pass(to: self)
+    if isPaused { upstreamRequest.resumeResponse() }
   }
 
   /// Lets the backend go.
@@ -45,13 +46,13 @@ final class ShadowTail {
     guard !isOver else { return }
     isOver = true
     if let deadline { context.loop.deadlines.remove(deadline) }
-    dispatch.finish(.ended(.clientGone))
+    upstreamRequest.finish(.ended(.clientGone))
     tails.ended(self)
     stream.tailEnded(eventsBefore: eventsBefore)
   }
 }
 
-extension ShadowTail: DispatchOwner {
+extension ShadowTail: UpstreamRequestOwner {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard !isOver else { return }
     let room = min(range.count, Self.byteLimit - bytes)
@@ -66,14 +67,14 @@ extension ShadowTail: DispatchOwner {
     self.end()
   }
 
-  func dispatchFailed(_ failure: DispatchFailure) { end() }
-  func dispatchHasNoRoom() { end() }
+  func requestFailed(_ failure: UpstreamRequestFailure) { end() }
+  func requestHasNoRoom() { end() }
   // The response was good before, and the request whole.
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
-  func dispatchIsLate() {}
-  func dispatchWantsBody() {}
-  func dispatchTakesBody() {}
-  func dispatchNeedsTime() {}
+  func requestSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {}
+  func requestIsLate() {}
+  func requestWantsBody() {}
+  func requestTakesBody() {}
+  func requestNeedsTime() {}
 }
 
 extension ShadowTail: DeadlineMember {

@@ -12,7 +12,7 @@ import Upstreams
 final class StreamRelay: BackendResponder {
   /// Holds us in turn, until the stream is over.
   let host: any ResponderHost
-  private(set) var dispatch: Dispatch?
+  private(set) var upstreamRequest: UpstreamRequest?
   private var feed: BackendFeed
   private let delivery: ClientDelivery
   private let context: LoopContext
@@ -24,11 +24,11 @@ final class StreamRelay: BackendResponder {
   private var isPaused = false
 
   init(
-    _ feed: BackendFeed, from dispatch: Dispatch, to delivery: ClientDelivery, _ settings: StreamSettings,
+    _ feed: BackendFeed, from upstreamRequest: UpstreamRequest, to delivery: ClientDelivery, _ settings: StreamSettings,
     tails: ShadowTails?, for host: any ResponderHost
   ) {
     self.feed = feed
-    self.dispatch = dispatch
+    self.upstreamRequest = upstreamRequest
     self.delivery = delivery
     self.settings = settings
     self.tails = tails
@@ -73,13 +73,13 @@ final class StreamRelay: BackendResponder {
     let progress = feed.noteProgress()
     guard progress.isNews else { return }
     if progress.isFirstEvent { delivery.firstEventCame() }
-    dispatch?.eventsCame(bearsContent: progress.isFirstContent)
+    upstreamRequest?.eventsCame(bearsContent: progress.isFirstContent)
   }
 
   private func pauseBackend() {
-    guard !isPaused, let dispatch else { return }
+    guard !isPaused, let upstreamRequest else { return }
     isPaused = true
-    dispatch.pauseResponse()
+    upstreamRequest.pauseResponse()
     feed.paused()
     delivery.block(until: settings.lowWater)
   }
@@ -92,16 +92,16 @@ final class StreamRelay: BackendResponder {
   }
 
   /// A backend has answered, but the stream was opened before: only what comes next matters now.
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
+  func requestSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
     guard isStream else {
       return finish(.upstreamError, reason: EndReason.backendAnswered(status: head.status).text)
     }
     feed.resumed(at: context.loop.now)
   }
 
-  func dispatchFailed(_ failure: DispatchFailure) { finish(.upstreamError, reason: failure.summary) }
+  func requestFailed(_ failure: UpstreamRequestFailure) { finish(.upstreamError, reason: failure.summary) }
 
-  func dispatchHasNoRoom() { finish(.gatewayError, reason: EndReason.noRoomForBody.text) }
+  func requestHasNoRoom() { finish(.gatewayError, reason: EndReason.noRoomForBody.text) }
 
   // MARK: - Endings
 
@@ -109,7 +109,7 @@ final class StreamRelay: BackendResponder {
 
   private func finish(_ outcome: Outcome, reason: String, upstreamIsComplete: Bool) {
     guard !isOver else { return }
-    dispatch?.lastEventCame(at: feed.lastSign)
+    upstreamRequest?.lastEventCame(at: feed.lastSign)
     leave(.ended(outcome))
     let end = StreamEnd(
       stream: delivery.id, time: context.loop.wallTime(), outcome: outcome, reason: reason)
@@ -122,7 +122,7 @@ final class StreamRelay: BackendResponder {
 
   private func leave(_ result: AttemptResult) {
     isOver = true
-    dispatch.take()?.finish(result)
+    upstreamRequest.take()?.finish(result)
     host.responderLeft()
   }
 
@@ -134,7 +134,7 @@ final class StreamRelay: BackendResponder {
     isPaused = false
     delivery.unblock()
     feed.resumed(at: context.loop.now)
-    dispatch?.resumeResponse()
+    upstreamRequest?.resumeResponse()
   }
 
   func clientGone(isWhole: Bool) {
@@ -147,10 +147,10 @@ final class StreamRelay: BackendResponder {
 
   /// What the shadow is to see of what the backend sends after its client has left.
   private func takeTail() -> ShadowTail? {
-    guard let tails, delivery.mode == .legacy, delivery.marks.contains(.completion), dispatch?.isActive == true,
-      tails.admits, let dispatch = dispatch.take()
+    guard let tails, delivery.mode == .legacy, delivery.marks.contains(.completion), upstreamRequest?.isActive == true,
+      tails.admits, let upstreamRequest = upstreamRequest.take()
     else { return nil }
-    return ShadowTail(of: delivery, feed, dispatch, tails: tails, context: context)
+    return ShadowTail(of: delivery, feed, upstreamRequest, tails: tails, context: context)
   }
 
   /// Looks at the clocks of both sides.
@@ -158,12 +158,12 @@ final class StreamRelay: BackendResponder {
   /// - Returns: when to look again; `nil` when the stream is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard !isOver else { return nil }
-    guard let dispatch, dispatch.isActive else {
+    guard let upstreamRequest, upstreamRequest.isActive else {
       context.shard.increment(context.metrics.orphans)
       finish(.gatewayError, reason: EndReason.noAttempt.text)
       return nil
     }
-    let attemptLook = dispatch.timePassed(now)
+    let attemptLook = upstreamRequest.timePassed(now)
     guard !isOver else { return nil }
     // Legacy passes a piece of an event on, and a comment line would break it.
     let mayKeepAlive = !delivery.reader.isVerbatim || feed.parser.isBetweenEvents

@@ -3,7 +3,7 @@ import SSE
 import Streams
 import Time
 
-/// What a dispatch needs until a response is good.
+/// What a request needs until a response is good.
 ///
 /// An object of its own, so that it goes then: the stream that follows may be idle for hours.
 final class UpstreamSearch {

@@ -32,7 +32,7 @@ final class FollowSource: RunSource {
   private var stopDue: MonotonicTime?
 
   /// What a worker's events have meant so far.
-  private var sum = MarkSum()
+  private var verdict = StreamVerdict()
   private var isFinishing = false
 
   private static let timeToStop = Nanoseconds.seconds(1)
@@ -120,8 +120,8 @@ final class FollowSource: RunSource {
     let silence = now - lastInput
     if let stopDue, stopDue <= now {
       finish(.cancelled, .clientAsked)
-    } else if sum.hasTerminal, silence >= timeForEnd {
-      finish(sum.outcome, .workerSilentAfterTerminal)
+    } else if verdict.hasTerminal, silence >= timeForEnd {
+      finish(verdict.outcome, .workerSilentAfterTerminal)
     } else if events == 0, limits.firstToken > .zero, silence >= limits.firstToken {
       cancel()
       context.routes.passed(.streamFirstToken, on: run?.route.settings.name)
@@ -129,7 +129,7 @@ final class FollowSource: RunSource {
     } else if events > 0, limits.idle > .zero, silence >= limits.idle {
       cancel()
       context.routes.passed(.idle, on: run?.route.settings.name)
-      finish(sum.hasError ? .upstreamError : .idleTimeout, .workerIdleTimeout)
+      finish(verdict.hasError ? .upstreamError : .idleTimeout, .workerIdleTimeout)
     }
     return now + .milliseconds(500)
   }
@@ -183,7 +183,7 @@ extension FollowSource: RunFeedHandler {
     if isWorkers {
       // Nobody before us has looked at what it means.
       head.mark = classifier.mark(Event(reading: block), in: block)
-      sum.add(head.mark)
+      verdict.add(head.mark)
     }
     batch.append(block, head)
     // What is there already comes at once, so that a reader learns whether it has it all.

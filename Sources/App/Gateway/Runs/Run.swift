@@ -63,8 +63,8 @@ package final class Run {
     machine = RunMachine(policy: policy, isOwner: source.isOwner)
     isOwner = source.isOwner
     home = source.home
-    share = host.hub.memories.memory(of: identity.principal)
-    unread = UnreadPlace(among: host.hub.unread, of: identity.principal)
+    share = host.process.memories.memory(of: identity.principal)
+    unread = UnreadPlace(among: host.process.unread, of: identity.principal)
     self.route = route
     self.settings = settings
     self.host = host
@@ -216,9 +216,11 @@ package final class Run {
   }
 
   /// The backend's response is no stream: it belongs to the client that asked first, and there is no run.
-  func passOn(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming, to opener: (any RunClient)?)
-  {
-    guard machine.phase == .opening else { return dispatch.cancel() }
+  func passOn(
+    _ upstreamRequest: UpstreamRequest, _ head: consuming ResponseHead, _ framing: BodyFraming,
+    to opener: (any RunClient)?
+  ) {
+    guard machine.phase == .opening else { return upstreamRequest.cancel() }
     _ = machine.givenUp()
     supply = .stopped(attempts: 0)
     let others = readers.filter { $0 !== opener }
@@ -226,7 +228,7 @@ package final class Run {
     vanish()
     for reader in others { reader.runFailed(.noStream) }
     for feeder in feeders { feeder.runFailed(.noStream) }
-    if let opener { opener.takeOver(dispatch, head, framing) } else { dispatch.cancel() }
+    if let opener { opener.takeOver(upstreamRequest, head, framing) } else { upstreamRequest.cancel() }
   }
 
   // MARK: - Readers

@@ -8,11 +8,11 @@ import Time
 /// Feeds the copy of a run that lives on another loop: what the owner's log takes in comes here in batches.
 final class CopySource: RunSource {
   private let place: RunPlace
-  private let peers: LoopPeers<RunRoster>
+  private let peers: LoopPeers<LoopRuns>
   private let context: LoopContext
   private var run: Run?
 
-  init(of place: RunPlace, peers: LoopPeers<RunRoster>, context: LoopContext) {
+  init(of place: RunPlace, peers: LoopPeers<LoopRuns>, context: LoopContext) {
     self.place = place
     self.peers = peers
     self.context = context
@@ -83,7 +83,7 @@ final class RunFeeder: RunRelay {
   private unowned let run: Run
   private let copy: LoopBound<CopySource>
   let home: Int
-  private let peers: LoopPeers<RunRoster>
+  private let peers: LoopPeers<LoopRuns>
   private var position = LogPosition.beginning
   private var hasOpened = false
   private var isOver = false
@@ -95,7 +95,7 @@ final class RunFeeder: RunRelay {
   /// Bytes after which other connections of the loop, and the copy's, have their turn.
   private static let batchSize = 256 * 1024
 
-  init(of run: Run, to copy: LoopBound<CopySource>, on home: Int, through peers: LoopPeers<RunRoster>) {
+  init(of run: Run, to copy: LoopBound<CopySource>, on home: Int, through peers: LoopPeers<LoopRuns>) {
     self.peers = peers
     self.run = run
     self.copy = copy

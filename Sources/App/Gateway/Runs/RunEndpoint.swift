@@ -53,10 +53,10 @@ enum RunEndpoint {
   }
 
   /// The run that it is about, if the client may know of it.
-  func place(for asked: RunRequest, in directory: RunDirectory) -> RunPlace? {
-    if let stream = StreamID(parsing: name.utf8Span.span), let place = directory.find(stream, of: asked.principal) {
+  func place(for asked: RunRequest, in index: RunIndex) -> RunPlace? {
+    if let stream = StreamID(parsing: name.utf8Span.span), let place = index.find(stream, of: asked.principal) {
       return place
     }
-    return asked.name(name).flatMap { directory.find(alias: $0) }
+    return asked.name(name).flatMap { index.find(alias: $0) }
   }
 }

@@ -39,7 +39,7 @@ extension RunEntry {
 
   /// A place for one thing more that the store is to keep for this client; `nil` when there is none left.
   func takePlace(_ store: any RunStore) -> StoredPlace? {
-    runs.hub.stored.take(for: asked.principal, lifetime: store.timeToLive, on: context.loop)
+    runs.process.stored.take(for: asked.principal, lifetime: store.timeToLive, on: context.loop)
   }
 
   /// Whether the store may keep the client's own name for its stream until its time is over.

@@ -14,7 +14,7 @@ import Upstreams
 final class RunEntry {
   let exchange: Exchange
   let context: LoopContext
-  let runs: RunRoster
+  let runs: LoopRuns
   let route: Route
   let settings: RunSettings
   /// The request, until its reader has it.
@@ -64,7 +64,7 @@ final class RunEntry {
     if settings.source != .upstream, head.method != .get { return nil }
     body =
       head.framing.mayHaveBytes
-      ? RequestBody(framing: head.framing, replayLimit: route.replayLimit, budget: runs.hub.bodies) : nil
+      ? RequestBody(framing: head.framing, replayLimit: route.replayLimit, budget: runs.process.bodies) : nil
     let policy = asked.wish.policy ?? settings.onDisconnect
     let isPlain = policy == .cancel && asked.aliases.isEmpty && asked.lastStream == nil && asked.workerRun == nil
     if opening.mode != .graceful, isPlain { return nil }
@@ -185,10 +185,10 @@ final class RunEntry {
   private func ask(_ question: RunAdmission.Question) {
     switch question {
     case .alias(let alias, let startsAnew):
-      indexAnswered(runs.hub.directory.find(alias: alias, startsAnew: startsAnew))
+      indexAnswered(runs.process.index.find(alias: alias, startsAnew: startsAnew))
     case .stream(let stream, let startsAnew):
-      let isUseless = startsAnew && runs.hub.directory.hasFailed(stream)
-      indexAnswered(isUseless ? nil : runs.hub.directory.find(stream, of: asked.principal))
+      let isUseless = startsAnew && runs.process.index.hasFailed(stream)
+      indexAnswered(isUseless ? nil : runs.process.index.find(stream, of: asked.principal))
     case .room:
       let room = makeRoom()
       advance { $0.roomAnswered(room) }
@@ -288,7 +288,7 @@ final class RunEntry {
 
   private func makeRoom() -> RunAdmission.Room {
     guard exchange.upstreams.admitsRequest else { return .noConnections }
-    let memory = runs.hub.memories.memory(of: asked.principal)
+    let memory = runs.process.memories.memory(of: asked.principal)
     if memory.wantsRoom { runs.makeRoom(for: memory) }
     guard memory.admitsRun else { return .noMemory }
     self.memory = memory
@@ -303,7 +303,7 @@ final class RunEntry {
     case .begin(let stream, let keeping):
       start(stream, ownership: claimed.take(), isDegraded: keeping == .degraded)
     case .resume(let stream):
-      guard let place = runs.hub.directory.find(stream, of: asked.principal) else {
+      guard let place = runs.process.index.find(stream, of: asked.principal) else {
         return exchange.refuse(.badRequest, 404, "unknown_stream", "there is no such stream")
       }
       attach(to: place)
@@ -324,10 +324,10 @@ final class RunEntry {
     let identity = RunIdentity(
       stream: stream, principal: asked.principal, request: digest, aliases: asked.aliases,
       trace: exchange.record.spans?.context)
-    let older = asked.wish.clientStream.flatMap { runs.hub.directory.find(alias: $0) }
+    let older = asked.wish.clientStream.flatMap { runs.process.index.find(alias: $0) }
     // Another loop may have been quicker.
     let place = RunPlace(worker: context.index, identity: identity, route: route, settings: settings)
-    if let place = runs.hub.directory.claim(place, unlessTaken: asked.key) {
+    if let place = runs.process.index.claim(place, unlessTaken: asked.key) {
       ownership?.giveUp()
       self.head = head
       return advance { $0.wasTaken(by: place.indexed) }

@@ -4,7 +4,7 @@ import Telemetry
 /// The runs of a loop, as one of them sees them: where it is entered, and who keeps the books.
 protocol RunHost: AnyObject {
   var context: LoopContext { get }
-  var hub: RunHub { get }
+  var process: ProcessRuns { get }
 
   func add(_ run: Run)
   /// The run is forgotten.

@@ -47,7 +47,7 @@ protocol RunClient: RunListener, ClientStreamHandler {
   /// Ends the client's stream; the run goes on, as far as its policy lets it.
   func finish(_ outcome: Outcome, reason: String)
   /// The backend's response is no stream, and is this client's.
-  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming)
+  func takeOver(_ upstreamRequest: UpstreamRequest, _ head: consuming ResponseHead, _ framing: BodyFraming)
   /// Backends wait for the body of the request that has opened the run, or take it again.
   func wantsBody()
   func takesBody()

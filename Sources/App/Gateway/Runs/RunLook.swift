@@ -9,7 +9,7 @@ import Time
 /// Asks all loops of this process, and other replicas, how a run of this process stands.
 final class RunLook {
   private let place: RunPlace
-  private let runs: RunRoster
+  private let runs: LoopRuns
   /// The store that the request began with; a reload may bring another while the loops are asked.
   private let store: (any RunStore)?
   private let answer: (RunSummary?) -> Void
@@ -17,7 +17,7 @@ final class RunLook {
   private var readers = 0
   private var outstanding = 0
 
-  init(at place: RunPlace, among runs: RunRoster, _ answer: @escaping (RunSummary?) -> Void) {
+  init(at place: RunPlace, among runs: LoopRuns, _ answer: @escaping (RunSummary?) -> Void) {
     self.place = place
     self.runs = runs
     store = place.settings.isStored ? runs.store : nil

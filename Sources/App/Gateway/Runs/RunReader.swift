@@ -23,7 +23,7 @@ protocol RunReaderHost: ResponderHost {
   /// There is no stream and will be none.
   func runFailed(_ failure: RunFailure)
   /// The backend's response to the request is no stream: it is passed on as it is.
-  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming)
+  func takeOver(_ upstreamRequest: UpstreamRequest, _ head: consuming ResponseHead, _ framing: BodyFraming)
 }
 
 /// One client of a run: waits for its stream, then reads the run's log, from its place to its end.
@@ -45,7 +45,7 @@ final class RunReader: RunClient {
   /// Holds us in turn, until we leave.
   private let host: any RunReaderHost
   private let context: LoopContext
-  private let runs: RunRoster
+  private let runs: LoopRuns
   private let books: StreamBooks
   let mode: Mode
   /// What the stream opens with.
@@ -71,7 +71,7 @@ final class RunReader: RunClient {
 
   init(
     run: Run, wish: RunWish, host: any RunReaderHost, request: RequestHead, opening: StreamOpening,
-    runs: RunRoster, books: StreamBooks
+    runs: LoopRuns, books: StreamBooks
   ) {
     self.run = run
     self.wish = wish
@@ -204,12 +204,12 @@ final class RunReader: RunClient {
   }
 
   /// The backend's response is no stream: the exchange passes it on as it is.
-  func takeOver(_ dispatch: Dispatch, _ head: consuming ResponseHead, _ framing: BodyFraming) {
-    guard state == .waiting else { return dispatch.cancel() }
+  func takeOver(_ upstreamRequest: UpstreamRequest, _ head: consuming ResponseHead, _ framing: BodyFraming) {
+    guard state == .waiting else { return upstreamRequest.cancel() }
     state = .over
     runs.forget(self)
     hold.take()?.leave()
-    host.takeOver(dispatch, head, framing)
+    host.takeOver(upstreamRequest, head, framing)
   }
 
   func wantsBody() { client.sendContinue() }

@@ -9,13 +9,13 @@ final class StoreWatch {
   private static let interval = Nanoseconds.milliseconds(200)
 
   private let context: LoopContext
-  private let hub: RunHub
+  private let process: ProcessRuns
   private let store: () -> (any RunStore)?
   private var handle: DeadlineHandle?
   private var standing = StoreStanding.unknown
 
-  init(hub: RunHub, context: LoopContext, store: @escaping () -> (any RunStore)?) {
-    self.hub = hub
+  init(process: ProcessRuns, context: LoopContext, store: @escaping () -> (any RunStore)?) {
+    self.process = process
     self.context = context
     self.store = store
     handle = context.loop.deadlines.add(self, at: context.loop.now + EventLoop.tickInterval)
@@ -23,7 +23,7 @@ final class StoreWatch {
 
   func close() {
     if let handle = handle.take() { context.loop.deadlines.remove(handle) }
-    hub.note(.unknown, of: context.index)
+    process.note(.unknown, of: context.index)
   }
 
   private func look() {
@@ -31,7 +31,7 @@ final class StoreWatch {
     guard now != standing else { return }
     let (wasAway, isAway) = (standing.fault != nil, now.fault != nil)
     standing = now
-    hub.note(now, of: context.index)
+    process.note(now, of: context.index)
     // The next try may fail for another reason, which is not worth a line.
     if isAway, wasAway { return }
     guard now != .unknown else { return }

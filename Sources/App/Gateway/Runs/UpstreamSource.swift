@@ -16,7 +16,7 @@ final class UpstreamSource: RunSource {
   /// The client that asked for the run, as long as it is there.
   var opener: (any RunClient)?
 
-  private var dispatch: Dispatch?
+  private var upstreamRequest: UpstreamRequest?
   private let body: RequestBody?
   /// Whether the request wants a stream and nothing else, as far as it has come.
   private var wantsStream: Bool
@@ -35,25 +35,25 @@ final class UpstreamSource: RunSource {
     let parser = EventFeed(id: stream, classifier: route.classifier, eventLimit: route.settings.stream.eventLimit)
     feed = BackendFeed(parser, limits: route.settings.stream.watchdogs, openedAt: context.loop.now)
     memory = log.memory
-    dispatch = Dispatch(
+    upstreamRequest = UpstreamRequest(
       request: request, body: body, from: forwarded, route: route, settings: settings, owner: self,
       record: record, stream: stream, context: context)
   }
 
   var isOwner: Bool { true }
-  var attempts: Int { dispatch?.attempts ?? lastAttempts }
+  var attempts: Int { upstreamRequest?.attempts ?? lastAttempts }
   private var lastAttempts = 0
 
   func begin(feeding run: Run) {
     self.run = run
-    dispatch?.begin()
+    upstreamRequest?.begin()
     openForAnnouncement()
   }
 
   /// Clients that are told at once that their prompt was taken don't wait for the backend's head. Whatever it says then
   /// goes into the stream, so the request must be one that wants nothing else, and whole.
   private func openForAnnouncement() {
-    guard let run, run.settings.announces, !run.isOpen, dispatch != nil, body?.isComplete ?? true,
+    guard let run, run.settings.announces, !run.isOpen, upstreamRequest != nil, body?.isComplete ?? true,
       wantsStream,
       run.readers.contains(where: { $0.isWaiting && $0.mode == .graceful })
     else { return }
@@ -62,7 +62,7 @@ final class UpstreamSource: RunSource {
 
   private func openEarly(_ run: Run) {
     feed.paused()
-    dispatch?.openedEarly()
+    upstreamRequest?.openedEarly()
     run.opened(.eventStream)
   }
 
@@ -83,23 +83,23 @@ final class UpstreamSource: RunSource {
   func stop(_ result: AttemptResult) {
     run = nil
     opener = nil
-    guard let dispatch = dispatch.take() else { return }
-    lastAttempts = dispatch.attempts
-    dispatch.lastEventCame(at: feed.lastSign)
-    dispatch.finish(result)
+    guard let upstreamRequest = upstreamRequest.take() else { return }
+    lastAttempts = upstreamRequest.attempts
+    upstreamRequest.lastEventCame(at: feed.lastSign)
+    upstreamRequest.finish(result)
   }
 
   func cancel() {}
 
   func holdUp() -> Bool {
     feed.paused()
-    dispatch?.pauseResponse()
+    upstreamRequest?.pauseResponse()
     return true
   }
 
   func goOn() {
     feed.resumed(at: context.loop.now)
-    dispatch?.resumeResponse()
+    upstreamRequest?.resumeResponse()
   }
 
   func readerLeft(_ reader: any RunClient) {
@@ -117,21 +117,21 @@ final class UpstreamSource: RunSource {
       wantsStream = StreamRequest.asksForStream(input.slice(range))
     }
     hasBody = true
-    return dispatch?.bodyReceived(input, range) ?? true
+    return upstreamRequest?.bodyReceived(input, range) ?? true
   }
 
   func bodyEnded() {
-    dispatch?.bodyEnded()
+    upstreamRequest?.bodyEnded()
     openForAnnouncement()
   }
 
   // MARK: - Time
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
-    guard let run, let dispatch else { return now + .seconds(1) }
-    let look = dispatch.timePassed(now)
+    guard let run, let upstreamRequest else { return now + .seconds(1) }
+    let look = upstreamRequest.timePassed(now)
     guard run.isOpen else { return min(look, now + .milliseconds(100)) }
-    guard dispatch.isActive else {
+    guard upstreamRequest.isActive else {
       context.shard.increment(context.metrics.orphans)
       run.end(.gatewayError, reason: EndReason.noAttempt.text)
       return now
@@ -146,45 +146,45 @@ final class UpstreamSource: RunSource {
   }
 }
 
-extension UpstreamSource: DispatchOwner {
-  func dispatchWantsBody() { opener?.wantsBody() }
+extension UpstreamSource: UpstreamRequestOwner {
+  func requestWantsBody() { opener?.wantsBody() }
 
-  func dispatchSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
-    guard let run, let dispatch else { return }
+  func requestSucceeded(_ head: consuming ResponseHead, framing: BodyFraming, isStream: Bool) {
+    guard let run, let upstreamRequest else { return }
     guard isStream else {
       if run.isOpen { return run.end(.upstreamError, reason: EndReason.backendAnswered(status: head.status).text) }
-      self.dispatch = nil
-      lastAttempts = dispatch.attempts
+      self.upstreamRequest = nil
+      lastAttempts = upstreamRequest.attempts
       let opener = self.opener
       stop(.relayed)
-      return run.passOn(dispatch, head, framing, to: opener)
+      return run.passOn(upstreamRequest, head, framing, to: opener)
     }
     if run.isOpen { return feed.resumed(at: context.loop.now) }
     let limits = route.settings.stream.watchdogs.serving(opener?.mode ?? .graceful)
-    feed.answered(limits: limits, openedAt: run.startedAt, askedAt: dispatch.askedAt)
+    feed.answered(limits: limits, openedAt: run.startedAt, askedAt: upstreamRequest.askedAt)
     run.opened(head)
   }
 
-  func dispatchFailed(_ failure: DispatchFailure) {
+  func requestFailed(_ failure: UpstreamRequestFailure) {
     lastAttempts = failure.reports.count
-    dispatch = nil
+    upstreamRequest = nil
     guard let run else { return }
-    if run.isOpen { run.end(.upstreamError, reason: failure.summary) } else { run.failed(.dispatch(failure)) }
+    if run.isOpen { run.end(.upstreamError, reason: failure.summary) } else { run.failed(.upstreamRequest(failure)) }
   }
 
-  func dispatchIsLate() {
+  func requestIsLate() {
     if let run, !run.isOpen, run.wantsEarlyOpening { openEarly(run) }
   }
 
-  func dispatchTakesBody() { opener?.takesBody() }
+  func requestTakesBody() { opener?.takesBody() }
 
-  func dispatchHasNoRoom() {
+  func requestHasNoRoom() {
     guard let run else { return }
     if run.isOpen { return run.end(.gatewayError, reason: EndReason.noRoomForBody.text) }
     run.failed(.noRoom)
   }
 
-  func dispatchNeedsTime() { run?.look() }
+  func requestNeedsTime() { run?.look() }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }
@@ -199,7 +199,7 @@ extension UpstreamSource: DispatchOwner {
 
   private func noteProgress() {
     let progress = feed.noteProgress()
-    if progress.isNews { dispatch?.eventsCame(bearsContent: progress.isFirstContent) }
+    if progress.isNews { upstreamRequest?.eventsCame(bearsContent: progress.isFirstContent) }
   }
 
   func ended(_ end: UpstreamEnd) {

@@ -10,7 +10,7 @@ final class RedisServerMeter: RedisMeter {
   private enum Standing { case unknown, up, down }
 
   private let context: LoopContext
-  private let hub: RunHub
+  private let process: ProcessRuns
   private let connection: StoreConnection
   private let use: RedisUse
   private let states: Family<Gauge, RedisUse, RedisConnectionState>
@@ -19,9 +19,9 @@ final class RedisServerMeter: RedisMeter {
   private let times: MetricRow<Histogram, RedisCommandKind>
   private var standing = Standing.unknown
 
-  init(_ server: RedisAddress, _ use: RedisUse, hub: RunHub, context: LoopContext) {
+  init(_ server: RedisAddress, _ use: RedisUse, process: ProcessRuns, context: LoopContext) {
     self.context = context
-    self.hub = hub
+    self.process = process
     self.use = use
     connection = StoreConnection(server: server.description, use: use.rawValue, loop: context.index)
     let (metrics, shard) = (context.metrics.redis, context.shard)
@@ -37,13 +37,13 @@ final class RedisServerMeter: RedisMeter {
     guard standing != .up else { return }
     let wasDown = standing == .down
     become(.up)
-    hub.note(nil, of: connection)
+    process.note(nil, of: connection)
     if wasDown { note(.info, .redisConnectionBack) }
   }
 
   func lost(_ reason: String, wasMade: Bool, waiting: RedisCommandKind?) {
     context.shard.increment(events[use, wasMade ? .lost : .failed])
-    hub.note(reason, of: connection)
+    process.note(reason, of: connection)
     // The next try may fail for another reason, which is not worth a line.
     guard standing != .down else { return }
     become(.down)
@@ -58,7 +58,7 @@ final class RedisServerMeter: RedisMeter {
 
   func left() {
     context.shard.add(-1, to: states[use, standing == .up ? .up : .down])
-    hub.forget(connection)
+    process.forget(connection)
   }
 
   private func become(_ new: Standing) {

@@ -9,7 +9,7 @@ import Time
 /// One loop's clients of Redis as stores of runs.
 final class RedisStores: RunStores {
   private let context: LoopContext
-  private let hub: RunHub
+  private let process: ProcessRuns
   /// What the configuration in force says.
   private var wanted: RedisRunSettings?
   /// Whether a run or a request needs a connection.
@@ -26,8 +26,8 @@ final class RedisStores: RunStores {
   /// What the metrics have of it.
   private var shownCounts = RedisConnection.Counts()
 
-  init(hub: RunHub, context: LoopContext) {
-    self.hub = hub
+  init(process: ProcessRuns, context: LoopContext) {
+    self.process = process
     self.context = context
   }
 
@@ -43,11 +43,11 @@ final class RedisStores: RunStores {
     if let current, source != nil { return current }
     let made = RedisClient(
       loop: context.loop, dialer: context.dialer, settings: wanted.redis, tls: wanted.context
-    ) { [hub, context] in RedisServerMeter($0, $1, hub: hub, context: context) }
+    ) { [process, context] in RedisServerMeter($0, $1, process: process, context: context) }
     current = made
     source = wanted
     made.start()
-    if watch == nil { watch = StoreWatch(hub: hub, context: context) { [weak self] in self?.current } }
+    if watch == nil { watch = StoreWatch(process: process, context: context) { [weak self] in self?.current } }
     return made
   }
 

@@ -33,7 +33,7 @@ extension Worker {
       }
     }
     context.routes.show()
-    let lost = runs.hub.directory.streams(on: context.index).count { runs[$0] == nil }
+    let lost = runs.process.index.streams(on: context.index).count { runs[$0] == nil }
     context.shard.set(context.metrics.unaccounted[.streams], to: Double(abs(books.openStreams - held)))
     context.shard.set(context.metrics.unaccounted[.runs], to: Double(lost))
   }
@@ -43,15 +43,15 @@ extension Worker {
     show(.upstreamConnections, used: upstreams.count, limit: upstreams.limit)
     // One loop tells what is shared.
     guard context.index == 0 else { return }
-    let hub = runs.hub
-    context.shard.set(context.metrics.runBytes, to: Double(hub.budget.used))
-    show(.runMemory, used: hub.budget.used, limit: hub.budget.limit)
-    show(.principalMemory, used: hub.memories.largest, limit: hub.memories.rule.share)
-    let stored = hub.stored.use(at: context.loop.now)
+    let process = runs.process
+    context.shard.set(context.metrics.runBytes, to: Double(process.budget.used))
+    show(.runMemory, used: process.budget.used, limit: process.budget.limit)
+    show(.principalMemory, used: process.memories.largest, limit: process.memories.rule.share)
+    let stored = process.stored.use(at: context.loop.now)
     show(.storedRuns, used: stored.count, limit: stored.limit)
     show(.principalStoredRuns, used: stored.largest, limit: stored.share)
-    show(.unreadRuns, used: hub.unread.count, limit: hub.unread.limit)
-    show(.requestBodies, used: hub.bodies.used, limit: hub.bodies.limit)
+    show(.unreadRuns, used: process.unread.count, limit: process.unread.limit)
+    show(.requestBodies, used: process.bodies.used, limit: process.bodies.limit)
   }
 
   private func show(_ bound: Bound, used: Int, limit: Int) {

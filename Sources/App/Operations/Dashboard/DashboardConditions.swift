@@ -46,7 +46,7 @@ extension ControlRoom {
     if let open = OwnProcess.descriptors, open * 5 > limit * 4 {
       found.append(("\(open) of \(limit) descriptors are open: clients will be refused.", "state"))
     }
-    if gateway.hub.memoryInUse * 10 > gateway.settings.configuration.runs.memory * 9 {
+    if gateway.process.memoryInUse * 10 > gateway.settings.configuration.runs.memory * 9 {
       found.append(("The memory for runs is nearly used up.", "runs"))
     }
     return found
@@ -99,7 +99,7 @@ extension ControlRoom {
       let paths = gateway.restartNeeds.map(\.path).joined(separator: ", ")
       found.append(("Settings wait for a restart: \(paths).", "config"))
     }
-    if gateway.hub.store.fault != nil { found.append(("Redis is away: runs are not kept.", "runs")) }
+    if gateway.process.store.fault != nil { found.append(("Redis is away: runs are not kept.", "runs")) }
     let dropped = gateway.logWriter.counts.dropped
     if dropped > 0 { found.append(("\(dropped) log lines were lost: nobody reads the log fast enough.", "state")) }
     return found

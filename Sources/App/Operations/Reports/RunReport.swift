@@ -60,7 +60,7 @@ struct RunList: Sendable {
   var isCut = false
 }
 
-extension RunRoster {
+extension LoopRuns {
   /// The runs of this loop, the first `limit` of them, those that are not over before the others.
   func describe(limit: Int) -> RunList {
     var list = RunList()

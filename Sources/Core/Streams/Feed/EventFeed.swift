@@ -14,7 +14,7 @@ package final class EventFeed: StreamTail {
   package private(set) var events: UInt64 = 0
   /// The bytes of all blocks, so far.
   package private(set) var eventBytes: UInt64 = 0
-  private var sum = MarkSum()
+  private var verdict = StreamVerdict()
   /// Whether an event bore content in the dialect's eyes.
   package private(set) var hasContent = false
   /// Whether the JSON text of an error stood in the body, bare, where no client of event streams sees it.
@@ -40,9 +40,9 @@ package final class EventFeed: StreamTail {
   /// Whether the backend is in the middle of an event, or ended there.
   package var hasPartialEvent: Bool { finalEvent != nil || parser.isInsideEvent }
   /// All marks seen so far.
-  package var marks: EventMark { sum.marks }
+  package var marks: EventMark { verdict.marks }
   /// Whether the dialect's terminal came.
-  package var hasTerminal: Bool { sum.hasTerminal }
+  package var hasTerminal: Bool { verdict.hasTerminal }
 
   /// What the event means that a clean end left without its blank line; known once `outcome(of:)` was asked.
   package var finalEventMark: EventMark? {
@@ -172,7 +172,7 @@ package final class EventFeed: StreamTail {
   package func outcome(of end: UpstreamEnd) -> Outcome {
     guard end == .clean else { return .upstreamTruncated }
     noteFinalEvent()
-    return sum.outcome
+    return verdict.outcome
   }
 
   private func note(_ event: Event, _ bytes: Span<UInt8>) -> EventMark {
@@ -183,7 +183,7 @@ package final class EventFeed: StreamTail {
     let mark = classifier.mark(event, in: bytes)
     if !hasContent, !mark.contains(.error) { hasContent = classifier.bearsContent(event, in: bytes) }
     if mark.contains(.error) { noteError(event, bytes) }
-    sum.add(mark)
+    verdict.add(mark)
     return mark
   }
 
@@ -196,7 +196,7 @@ package final class EventFeed: StreamTail {
     guard classifier.isBareError(event, in: bytes) else { return [] }
     hasBareError = true
     noteError(event, bytes)
-    sum.add(.error)
+    verdict.add(.error)
     return .error
   }
 }

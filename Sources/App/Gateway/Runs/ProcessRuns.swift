@@ -4,8 +4,8 @@ import Streams
 import Synchronization
 
 /// What the runs of all loops share: who they are, and what memory they may hold.
-package final class RunHub: Sendable {
-  let directory = RunDirectory()
+package final class ProcessRuns: Sendable {
+  let index = RunIndex()
   let budget: RunBudget
   /// The same memory, by principals.
   let memories: PrincipalMemories

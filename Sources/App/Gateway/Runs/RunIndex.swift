@@ -31,7 +31,7 @@ struct RunPlace: Sendable {
 }
 
 /// The runs of this process by their names. Asked when a stream opens, is looked for or ends, never for an event.
-final class RunDirectory: Sendable {
+final class RunIndex: Sendable {
   private struct Table {
     var places: [StreamID: RunPlace] = [:]
     var aliases: [Digest: StreamID] = [:]

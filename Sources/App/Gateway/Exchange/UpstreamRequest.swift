@@ -15,12 +15,12 @@ import Upstreams
 /// good over to its owner.
 ///
 /// What is decided is decided by `Waterfall` and `Gate`; here it is done. Lives on its owner's loop.
-final class Dispatch: UpstreamRequest {
+final class UpstreamRequest: SentRequest {
   private let context: LoopContext
   let route: Route
   let method: HTTP.Method
   private let body: RequestBody?
-  private var owner: (any DispatchOwner)?
+  private var owner: (any UpstreamRequestOwner)?
   private var state: State
   /// Backends whose attempts failed.
   private var failedAttempts = 0
@@ -49,7 +49,7 @@ final class Dispatch: UpstreamRequest {
 
   init(
     request: RequestHead, body: RequestBody?, from forwarded: ForwardedClient, route: Route, settings: LoopSettings,
-    owner: any DispatchOwner, record: RequestRecord, stream: StreamID? = nil, opening: WebSocketOpening? = nil,
+    owner: any UpstreamRequestOwner, record: RequestRecord, stream: StreamID? = nil, opening: WebSocketOpening? = nil,
     context: LoopContext
   ) {
     method = request.method
@@ -104,7 +104,7 @@ final class Dispatch: UpstreamRequest {
     case .gate: if let response { hold(response, search) }
     case .release: release()
     case .moveOn(let fault): attemptFailed(fault)
-    case .openNow: owner?.dispatchIsLate()
+    case .openNow: owner?.requestIsLate()
     }
   }
 
@@ -116,20 +116,20 @@ final class Dispatch: UpstreamRequest {
   }
 
   private func giveUp(_ search: UpstreamSearch) {
-    let failure = DispatchFailure(
+    let failure = UpstreamRequestFailure(
       reports: search.waterfall.reports, upstreams: search.pools.map(\.settings.name),
       retryAfter: search.waterfall.retryAfter, isTransparent: route.policy.isTransparent,
       mayHaveHadEffect: search.waterfall.mayHaveHadEffect)
     let owner = self.owner
     end()
-    owner?.dispatchFailed(failure)
+    owner?.requestFailed(failure)
   }
 
   private func start(on pool: UpstreamPool, _ search: UpstreamSearch, isRepeated: Bool = false) {
     state = .connecting(search)
     attempt = Attempt(pool, at: context.loop.now, isRepeated: isRepeated)
     if !isRepeated, let kept = pool.take() { return connected(kept) }
-    // The dial keeps this dispatch alive until it completes or is cancelled; one of the two always happens.
+    // The dial keeps this request alive until it completes or is cancelled; one of the two always happens.
     let dial = pool.connect { [self] result in
       attempt?.dial = nil
       context.loop.readClock()
@@ -161,10 +161,10 @@ final class Dispatch: UpstreamRequest {
     guard let body else { return upstream.requestWasSent() }
     if search.request.expectsContinue, !body.isComplete, !search.hasSentContinue {
       search.hasSentContinue = true
-      owner?.dispatchWantsBody()
+      owner?.requestWantsBody()
     }
     body.send(to: upstream)
-    owner?.dispatchTakesBody()
+    owner?.requestTakesBody()
   }
 
   /// The attempt is over without a good response.
@@ -182,7 +182,7 @@ final class Dispatch: UpstreamRequest {
       attempt.take()?.failed(report, of: search.request, on: route, record: search.record, context: context)
     }
     perform(action, search)
-    owner?.dispatchNeedsTime()
+    owner?.requestNeedsTime()
   }
 
   /// The attempt ended before there was a response.
@@ -215,7 +215,7 @@ final class Dispatch: UpstreamRequest {
     case .taken: break
     case .outgrown: search?.waterfall.bodyOutgrewReplay()
     case .refused:
-      owner?.dispatchHasNoRoom()
+      owner?.requestHasNoRoom()
       return true
     }
     guard let upstream else { return body.mayBeReplayed }
@@ -237,7 +237,7 @@ final class Dispatch: UpstreamRequest {
   func upstreamDrained() {
     // It is given its whole time from here on, if this was the end of it.
     if body?.isComplete == true { search?.waterfall.requestWasSent(at: context.loop.now) }
-    owner?.dispatchTakesBody()
+    owner?.requestTakesBody()
   }
 
   // MARK: - The response
@@ -291,7 +291,7 @@ final class Dispatch: UpstreamRequest {
     search.waterfall.committed()
     state = .committed
     // Whoever takes the connection is told all that follows.
-    owner.take()?.dispatchSwitched(head, upstream.connection, input, range)
+    owner.take()?.requestSwitched(head, upstream.connection, input, range)
   }
 
   private func warnOfEncoding() {
@@ -311,7 +311,7 @@ final class Dispatch: UpstreamRequest {
     body?.forget()
     guard let owner else { return }
     upstream?.deliver(to: owner)
-    owner.dispatchSucceeded(head, framing: framing, isStream: isStream)
+    owner.requestSucceeded(head, framing: framing, isStream: isStream)
   }
 
   private func noteFailover(_ search: UpstreamSearch) {
@@ -324,7 +324,7 @@ final class Dispatch: UpstreamRequest {
   }
 
   /// Passes everything that comes from here on to another owner; that is the body, where the response is good.
-  func pass(to owner: any DispatchOwner) {
+  func pass(to owner: any UpstreamRequestOwner) {
     self.owner = owner
     upstream?.connection.readAllowance = owner.readAllowance
     if case .committed = state { upstream?.deliver(to: owner) }
@@ -413,7 +413,7 @@ final class Dispatch: UpstreamRequest {
 }
 
 // While the gate holds the response.
-extension Dispatch: ResponseSink {
+extension UpstreamRequest: ResponseSink {
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard case .gated(let search, let held) = state else { return }
     let now = context.loop.readClock()
@@ -440,7 +440,7 @@ extension Dispatch: ResponseSink {
     guard case .gated(let search, let held) = state else { return }
     attempt?.pool.attemptSucceeded(at: context.loop.now)
     commit(held.head, held.framing, isStream: true, search)
-    // Whoever owned the dispatch may have passed it on meanwhile.
+    // Whoever owned the request may have passed it on meanwhile.
     if let owner { held.replay(to: owner, through: context.loop.input) }
   }
 }

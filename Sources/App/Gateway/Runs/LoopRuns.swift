@@ -9,11 +9,11 @@ import Telemetry
 package import Time
 
 /// The runs that have readers or a source on one loop: those that live here, and copies of others.
-package final class RunRoster: RunHost {
+package final class LoopRuns: RunHost {
   let context: LoopContext
-  let hub: RunHub
+  let process: ProcessRuns
   /// Those of the other loops.
-  let peers: LoopPeers<RunRoster>
+  let peers: LoopPeers<LoopRuns>
   private var runs: [StreamID: Run] = [:]
   private var ended = EndedRuns()
   /// Readers by their client's own names for its stream.
@@ -29,11 +29,11 @@ package final class RunRoster: RunHost {
   private let somethingLeft: () -> Void
 
   init(
-    hub: RunHub, peers: LoopPeers<RunRoster>, context: LoopContext, stores: any RunStores,
+    process: ProcessRuns, peers: LoopPeers<LoopRuns>, context: LoopContext, stores: any RunStores,
     isAwaited: @escaping (any RunStore) -> Bool,
     somethingLeft: @escaping () -> Void
   ) {
-    self.hub = hub
+    self.process = process
     self.peers = peers
     self.context = context
     self.stores = stores
@@ -62,7 +62,7 @@ package final class RunRoster: RunHost {
     guard runs[run.stream] === run else { return }
     runs[run.stream] = nil
     if run.isOwner {
-      hub.directory.remove(run.identity)
+      process.index.remove(run.identity)
       ended.removeForgotten(of: run.identity.principal) { runs[$0] != nil }
     }
     runLeft()
@@ -111,7 +111,7 @@ package final class RunRoster: RunHost {
   }
 
   private func makeMemory(of stream: StreamID, _ limits: MemoryLog.Limits, for principal: Digest) -> MemoryLog {
-    MemoryLog(of: stream, limits: limits, budget: hub.memories.memory(of: principal), pool: pool)
+    MemoryLog(of: stream, limits: limits, budget: process.memories.memory(of: principal), pool: pool)
   }
 
   /// A run that is written elsewhere, as this loop's readers see it.
@@ -166,7 +166,7 @@ package final class RunRoster: RunHost {
 
   /// Enters a reader under its client's own name for its stream, if it has one.
   func enter(_ reader: any RunClient) {
-    if let name = reader.wish.clientStream { named[name, default: []].append((reader, hub.nextTake())) }
+    if let name = reader.wish.clientStream { named[name, default: []].append((reader, process.nextTake())) }
   }
 
   func forget(_ reader: any RunClient) {
@@ -201,10 +201,10 @@ package final class RunRoster: RunHost {
 
   private func forgetEnded() {
     var tries = 16
-    for memory in hub.memories.crowding {
+    for memory in process.memories.crowding {
       forgetEnded(of: memory.principal, &tries) { memory.isCrowding }
     }
-    forgetEnded(of: nil, &tries) { hub.memories.isTight }
+    forgetEnded(of: nil, &tries) { process.memories.isTight }
   }
 
   /// - Parameter principal: `nil` for runs of all.
@@ -215,7 +215,7 @@ package final class RunRoster: RunHost {
       turns -= 1
       tries -= 1
       guard let run = runs[stream], run.isOver else { continue }
-      if hub.memories.isShort { run.endSlowReaders() }
+      if process.memories.isShort { run.endSlowReaders() }
       if run.isExpendable, run.isOwner { run.vanish() } else { ended.append(stream, of: principal) }
     }
   }
@@ -230,7 +230,7 @@ package final class RunRoster: RunHost {
   func ended(_ run: Run, _ end: EndRecord) {
     ended.append(run.stream, of: run.isOwner ? run.identity.principal : nil, among: runs.count) { runs[$0] != nil }
     guard run.isOwner else { return }
-    if end.outcome.isGatewaysOwn { hub.directory.noteFailure(of: run.stream) }
+    if end.outcome.isGatewaysOwn { process.index.noteFailure(of: run.stream) }
     context.shard.increment(context.metrics.runs[end.outcome])
     note(.info, .runEnded, of: run, end)
     runLeft()
@@ -265,7 +265,7 @@ package final class RunRoster: RunHost {
 }
 
 // The memory that no run has needed for a while goes back.
-extension RunRoster: DeadlineMember {
+extension LoopRuns: DeadlineMember {
   /// What a run holds beside its events and its response's head: its objects, and its entries in tables. Measured in a
   /// release build: with 8,000 to 24,000 finished runs, with and without keys, 97 to 109 % of what resident memory grew by
   /// is counted.

@@ -4,7 +4,7 @@ import JSON
 import Streams
 
 /// Why there is no good response, and what the client is told.
-struct DispatchFailure {
+struct UpstreamRequestFailure {
   let reports: [AttemptReport]
   /// The names of the route's backends, by their index among its candidates.
   let upstreams: [String]

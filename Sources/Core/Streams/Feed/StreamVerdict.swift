@@ -1,5 +1,5 @@
 /// What the marks of a run's events say of its end, all together.
-package struct MarkSum: Sendable {
+package struct StreamVerdict: Sendable {
   package private(set) var marks: EventMark = []
   private var errorIsLast = false
 
