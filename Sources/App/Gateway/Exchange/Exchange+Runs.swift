@@ -57,7 +57,7 @@ extension Exchange {
 
   func runFailed(_ failure: RunFailure) {
     switch failure {
-    case .upstreamRequest(let failure): tell(failure)
+    case .noResponse(let failure): tell(failure)
     case .noStream:
       refuse(.badUpstream, 503, "no_stream", "the response that was waited for is no stream; ask again", retryAfter: 1)
     case .noRoom: refuseForBodies()

@@ -15,7 +15,7 @@ extension Exchange {
       return refuseWebSocket(403, "origin_refused", "pages of this origin may not open a WebSocket here")
     }
     do throws(WebSocketFault) {
-      upstreamRequest(request, nil, to: route, opening: try WebSocketOpening(request))
+      askBackends(request, nil, to: route, opening: try WebSocketOpening(request))
     } catch {
       guard error == .protocolVersion else { return refuseWebSocket(400, "websocket_refused", error.description) }
       refuseWebSocket(426, "websocket_version", error.description) { fields in

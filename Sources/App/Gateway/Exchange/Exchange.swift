@@ -114,7 +114,7 @@ final class Exchange: ClientExchange, UpstreamRequestOwner, RunReaderHost {
     if bodyFraming.mayHaveBytes {
       body = RequestBody(framing: bodyFraming, replayLimit: route.replayLimit, budget: runs.process.bodies)
     }
-    upstreamRequest(request, body, to: route)
+    askBackends(request, body, to: route)
   }
 
   /// The run has turned out to be this route's.
@@ -125,7 +125,7 @@ final class Exchange: ClientExchange, UpstreamRequestOwner, RunReaderHost {
   }
 
   /// Sends the request to a backend; what comes of the response goes straight to the client.
-  func upstreamRequest(
+  func askBackends(
     _ request: RequestHead, _ body: RequestBody?, to route: Route, opening: WebSocketOpening? = nil
   ) {
     guard upstreams.admitsRequest else { return refuseForConnections() }
@@ -140,7 +140,7 @@ final class Exchange: ClientExchange, UpstreamRequestOwner, RunReaderHost {
   func goOnUnkept(_ request: RequestHead, _ body: RequestBody?, to route: Route) {
     machine.goesBack()
     context.shard.increment(context.metrics.unkept)
-    upstreamRequest(request, body, to: route)
+    askBackends(request, body, to: route)
   }
 
   func decideOpening(_ request: RequestHead, _ route: Route) -> StreamOpening {

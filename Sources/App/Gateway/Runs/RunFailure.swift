@@ -1,7 +1,7 @@
 /// Why there is nothing to read for those who wait for a run.
 enum RunFailure {
   /// No backend gave a good response.
-  case upstreamRequest(UpstreamRequestFailure)
+  case noResponse(UpstreamRequestFailure)
   /// The backend's response was no stream; it went to the client that had asked first.
   case noStream
   /// There is no such run any more.

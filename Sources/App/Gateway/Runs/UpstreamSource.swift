@@ -169,7 +169,7 @@ extension UpstreamSource: UpstreamRequestOwner {
     lastAttempts = failure.reports.count
     upstreamRequest = nil
     guard let run else { return }
-    if run.isOpen { run.end(.upstreamError, reason: failure.summary) } else { run.failed(.upstreamRequest(failure)) }
+    if run.isOpen { run.end(.upstreamError, reason: failure.summary) } else { run.failed(.noResponse(failure)) }
   }
 
   func requestIsLate() {
