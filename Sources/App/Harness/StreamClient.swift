@@ -153,7 +153,7 @@ package final class StreamClient: ConnectionHandler {
       bodyCame(&bytes)
       result.body = bytes
     }
-    if let mark = behaviour.hangUpAt, holds(mark, from: before) { return hangUp() }
+    if hangsUp(behind: before) { return hangUp() }
     switch reader.state {
     case .open: break
     case .complete: completeResponse()
@@ -187,7 +187,7 @@ package final class StreamClient: ConnectionHandler {
     case .data(_, let range):
       let before = result.body.count
       result.body += [UInt8](copying: input.bytes.extracting(range))
-      if let mark = behaviour.hangUpAt, holds(mark, from: before) { hangUp() }
+      if hangsUp(behind: before) { hangUp() }
     case .ended: finish(result.head.status > 0 ? .clean : .malformed("no head"))
     case .reset(_, let code):
       result.resetCode = code.rawValue
@@ -218,12 +218,17 @@ package final class StreamClient: ConnectionHandler {
     connection.write(bytes.span)
   }
 
-  /// Whether the body holds `mark`, ending behind `start`.
-  private func holds(_ mark: [UInt8], from start: Int) -> Bool {
+  /// Whether the body now holds the text at which the client hangs up, ending behind `start`. What came in the same read
+  /// behind that text is not taken: such a client does not look at it.
+  private func hangsUp(behind start: Int) -> Bool {
+    guard let mark = behaviour.hangUpAt, !mark.isEmpty else { return false }
     let first = max(0, start - mark.count + 1)
-    guard !mark.isEmpty, result.body.count >= first + mark.count else { return false }
+    guard result.body.count >= first + mark.count else { return false }
     for index in first...result.body.count - mark.count where result.body[index] == mark[0] {
-      if result.body[index..<index + mark.count].elementsEqual(mark) { return true }
+      let end = index + mark.count
+      guard result.body[index..<end].elementsEqual(mark) else { continue }
+      result.body.removeSubrange(end...)
+      return true
     }
     return false
   }
