@@ -67,6 +67,11 @@ struct WitnessText {
     Outcome.clientGone.rawValue, Outcome.completed.rawValue, Outcome.incomplete.rawValue,
   ]
 
+  /// Whether the network of its client is cut once.
+  private var isCut: Bool {
+    if case .cutClient = Behaviour.all.first(where: { $0.id == result.cell.behaviour })?.action { true } else { false }
+  }
+
   private func end(_ text: String) -> String {
     result.mayLeaveFirst && ["clean", "unfinished"].contains(text) ? Self.race : text
   }
@@ -79,8 +84,10 @@ struct WitnessText {
     }
     object["gateway"] = result.gateway.map { gateway in
       .array(
-        gateway.streams.map { stream in
-          let isRace = result.mayLeaveFirst && raced.contains(stream.outcome)
+        gateway.streams.enumerated().map { index, stream in
+          // All may be on its way to the client already when its first connection breaks.
+          let isCutOff = isCut && index == 0
+          let isRace = (result.mayLeaveFirst || isCutOff) && raced.contains(stream.outcome)
           return [
             "mode": .string(stream.mode),
             "outcome": isRace ? .string(Self.race) : stream.outcome.map { .string($0) } ?? .null,
