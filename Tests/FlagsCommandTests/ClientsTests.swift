@@ -12,7 +12,7 @@ extension `fermata flags` {
       }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `finish is refused while too many stay in legacy, and says who`() async throws {
       let stage = try Stage()
       let start = try stage.flags(
@@ -47,7 +47,7 @@ extension `fermata flags` {
       #expect(entries.last?["reason"] == "play")
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(15)))
     func `where no client asks, nobody is treated, and nothing goes on`() async throws {
       let stage = try Stage()
       let start = try stage.flags(

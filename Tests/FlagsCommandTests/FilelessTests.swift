@@ -6,7 +6,7 @@ import Time
 
 extension `fermata flags` {
   @Suite struct `Without the file` {
-    @Test(.timeLimit(.minutes(1))) func `the status shows what the gateway has in force, and that the file is gone`()
+    @Test(.timeLimit(.minutes(15))) func `the status shows what the gateway has in force, and that the file is gone`()
       async throws
     {
       let stage = try Stage()

@@ -23,7 +23,7 @@ extension `fermata flags` {
       return stage
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `one capable client in ten, and a fault in one graceful stream of twenty, are enough to act`() async throws {
       let stage = try Self.stage(margin: 0.005)
       let set = try FlagSet(parsing: [UInt8](Self.half.utf8))
@@ -55,7 +55,7 @@ extension `fermata flags` {
       #expect(try stage.status()["guard"]?["latch"]?["reason"]?.string?.hasPrefix("truncation") == true)
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `one client that opens streams and hangs up takes the closing from nobody`() async throws {
       let stage = try Self.stage()
       let set = try FlagSet(parsing: [UInt8](Self.half.utf8))
@@ -82,7 +82,7 @@ extension `fermata flags` {
       #expect(try await stage.play(perCohort: 10) == ["graceful": 10])
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a drain of a hundred open streams trips nothing, and the next process is not latched`() async throws {
       let stage = try Self.stage()
       _ = try await stage.play(perCohort: 120)
@@ -116,7 +116,7 @@ extension `fermata flags` {
       #expect(try await stage.play(perCohort: 10) == ["graceful": 10])
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a new flag file does not begin with the faults of streams from before it`() async throws {
       let stage = try Self.stage()
       let set = try FlagSet(parsing: [UInt8](Self.half.utf8))
@@ -144,7 +144,7 @@ extension `fermata flags` {
       #expect(report?["outside"]?["other_file"]?.integer == 240, "\(report?["outside"]?.text() ?? "")")
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a trip without a rollout is acknowledged by its own number alone`() async throws {
       let stage = try Self.stage()
       #expect(try stage.change("ack", "--revision", "7").code == "no_trip")

@@ -39,7 +39,7 @@ extension `fermata flags` {
       return word.isEmpty ? words : words + [word]
     }
 
-    @Test(.timeLimit(.minutes(5))) func `every command works, in the order of the page`() async throws {
+    @Test(.timeLimit(.minutes(15))) func `every command works, in the order of the page`() async throws {
       let commands = try Self.commands()
       #expect(commands.count >= 20)
       let stage = try Stage()

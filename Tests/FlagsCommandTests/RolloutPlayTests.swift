@@ -6,7 +6,7 @@ import Time
 
 extension `fermata flags` {
   @Suite struct `A rollout with real traffic` {
-    @Test(.timeLimit(.minutes(4)))
+    @Test(.timeLimit(.minutes(15)))
     func `goes up by steps, is taken back by the guard, acknowledged, and finishes`() async throws {
       let stage = try Stage()
       // Deployed off: everybody in legacy.
@@ -89,7 +89,7 @@ extension `fermata flags` {
       #expect(audit.exit == 0 && audit.data["problems"] == [])
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(15)))
     func `a trip of the guard is not got around, by abort, by clear, by a new start or out of internal`() async throws {
       let stage = try Stage()
       let start = [
@@ -144,7 +144,7 @@ extension `fermata flags` {
       #expect(try stage.eventually { $0["guard"]?["effect"] == "none" }["guard"]?["effect"] == "none")
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(15)))
     func `a phase is not left while a gateway drains`() async throws {
       let stage = try Stage()
       let start = try stage.flags(
