@@ -30,9 +30,9 @@ package final class StreamCensus {
     }
     let fields = request.fields
     let detector = settings.configuration.capability.detector
-    guard detector.readsUserAgentAlone, let index = fields.firstIndex(of: .userAgent),
-      fields.value(at: index).count <= 256
-    else { return detector.product { fields.string(named: $0) } }
+    guard detector.readsUserAgentAlone else { return detector.product { fields.string(named: $0) } }
+    guard let index = fields.firstIndex(of: .userAgent) else { return .unknown }
+    guard fields.value(at: index).count <= 256 else { return detector.product { fields.string(named: $0) } }
     var hash = IdentityHash(seed: seed)
     hash.combine(fields.value(at: index))
     if let known = products[hash.value], fields.value(at: index).equals(known.agent.span) { return known.product }

@@ -323,7 +323,7 @@ extension Waterfall {
 
     mutating func take(_ timeouts: (Int) -> AttemptTimeouts?) {
       for (place, upstream) in order.enumerated() {
-        guard let own = timeouts(upstream) else { continue }
+        guard let own = timeouts(upstream), own != policy.timeouts else { continue }
         if self.timeouts.isEmpty { self.timeouts = Array(repeating: nil, count: order.count) }
         self.timeouts[place] = own
       }
