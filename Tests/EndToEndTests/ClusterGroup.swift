@@ -50,6 +50,17 @@ struct ClusterGroup: Sendable {
     for server in [target, source] { try server.cli("CLUSTER", "SETSLOT", "\(slot)", "NODE", to) }
   }
 
+  /// Takes a server out, as operators do: its slots go to the others, those forget it, and it is ended.
+  func remove(_ leaver: RedisProcess) throws {
+    let stayer = try #require(servers.first { $0 !== leaver })
+    let (id, place) = (try leaver.cli("CLUSTER", "MYID"), "127.0.0.1:\(stayer.port)")
+    let moved = try stayer.cli("--cluster", "rebalance", place, "--cluster-weight", "\(id)=0", "--cluster-yes")
+    let left = try stayer.cli("--cluster", "del-node", place, id)
+    let nodes = try stayer.cli("CLUSTER", "NODES")
+    #expect(!nodes.contains(id) && nodes.contains("myself"), "\(moved.suffix(500))\n\(left)\n\(nodes)")
+    leaver.kill()
+  }
+
   /// Some slots of a server that have keys of runs.
   func occupied(_ server: RedisProcess) throws -> [Int] {
     let keys = try server.cli("KEYS", "ai:run:*:events").split(separator: "\n")

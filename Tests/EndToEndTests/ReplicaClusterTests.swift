@@ -47,6 +47,49 @@ extension EndToEnd {
       }
     }
 
+    @Test func `a server that leaves takes nothing along, though it is the one that is named`() async throws {
+      let cluster = try await ClusterGroup()
+      defer { cluster.kill() }
+      let (stayer, leaver) = (cluster.servers[0], cluster.servers[2])
+      let length = 40
+      var setup = Replicas.Setup { _ in RunWorld.ticking(length, every: .milliseconds(40)) }
+      setup.url = "redis+cluster://127.0.0.1:\(leaver.port)"
+      try await Replicas.with(setup, stayer) { replicas in
+        /// Runs that are read on both gateways from their first event to their last.
+        @Sendable func round(_ number: Int) async {
+          let pairs = (0..<10).map { index in replicas.both.map { replicas.post("k-\(number)-\(index)", of: $0) } }
+          for pair in pairs {
+            let results = [await pair[0].result(), await pair[1].result()]
+            for result in results {
+              #expect(
+                result.payloads == RunWorld.numbers(1...length) && result.outcome == "completed", "\(result.text)")
+              #expect(result.streamEnd?["resumable"]?.bool == true)
+            }
+            #expect(results[0].streamID == results[1].streamID)
+          }
+        }
+        let readers = Task {
+          var rounds = 0
+          while !Task.isCancelled {
+            rounds += 1
+            await round(rounds)
+          }
+          return rounds
+        }
+        try cluster.remove(leaver)
+        readers.cancel()
+        let rounds = await readers.value + 1
+        await round(rounds)
+        print("\(rounds) rounds of runs while a server left")
+        #expect(replicas.world.backend.requests.count == 10 * rounds)
+        for gateway in replicas.both {
+          #expect(gateway.log("run_store_lost").isEmpty, "\(replicas.logs)")
+          let isReady = await eventually(within: .seconds(20)) { await gateway.ask("/readyz").status == 200 }
+          #expect(isReady)
+        }
+      }
+    }
+
     @Test func `who only asks for a run whose gateway is gone makes it end`() async throws {
       let cluster = try await ClusterGroup()
       defer { cluster.kill() }
