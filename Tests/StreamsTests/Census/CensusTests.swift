@@ -36,17 +36,17 @@ struct CensusTests {
     #expect(census.streams(in: .legacy) == 3 && census.streams(in: .graceful) == 1)
   }
 
-  @Test func `100,000 products take 500 rows, and push out no busy one`() {
+  @Test func `25,000 products take 500 rows, and push out no busy one`() {
     var census = Census()
     var series = ClientSeries()
     var worker = Census()
     let busy = (0..<20).map { Self.key("busy-\($0)") }
-    for index in 0..<100_000 {
+    for index in 0..<25_000 {
       let now = WallTime(milliseconds: Self.start.milliseconds + Int64(index))
       worker.count(Self.key("evil-\(index)"), CensusEnd(identity: Self.hash(UInt64(index))), at: now)
       // Each of them makes 0.5 % of the streams.
       if index.isMultiple(of: 10) { worker.count(busy[index / 10 % 20], CensusEnd(identity: 7), at: now) }
-      guard index % 5000 == 4999 else { continue }
+      guard index % 1250 == 1249 else { continue }
       #expect(worker.rows.count <= Census.rowLimit)
       census.add(worker)
       series.count(worker, of: census)
@@ -54,11 +54,11 @@ struct CensusTests {
     }
     #expect(census.rows.count == Census.rowLimit && census.others.count == 1)
     #expect(series.counts.count <= ClientSeries.limit + Mode.allCases.count)
-    #expect(series.counts.values.reduce(0, +) <= 110_000)
-    for key in busy { #expect(counts(census, key.product.name)?.streams == 500, "\(key.product.name)") }
-    #expect(census.streams(in: .legacy) == 110_000, "what has no row is counted all the same")
+    #expect(series.counts.values.reduce(0, +) <= 27_500)
+    for key in busy { #expect(counts(census, key.product.name)?.streams == 125, "\(key.product.name)") }
+    #expect(census.streams(in: .legacy) == 27_500, "what has no row is counted all the same")
     let other = census.others.values.first
-    #expect((other?.counts.identities.estimate ?? 0) > 50_000)
+    #expect((other?.counts.identities.estimate ?? 0) > 12_500)
     let text = census.json.text()
     #expect(text.utf8.count < 500_000, "\(text.utf8.count)")
     let named = Set(series.counts.keys.map(\.product.name))

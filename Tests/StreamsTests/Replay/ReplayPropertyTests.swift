@@ -11,7 +11,7 @@ struct ReplayPropertyTests {
     var next: Int
   }
 
-  @Test(arguments: 0..<60)
+  @Test(arguments: 0..<24)
   func `every reader sees what follows its place, whole and in order, or is told that it is gone`(_ seed: Int) {
     var random = SeededGenerator(seed: UInt64(seed))
     let budget = CountingBudget(.max)
