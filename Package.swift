@@ -13,15 +13,17 @@ let common: [SwiftSetting] = [
 ]
 // Test macros expand to code that strict memory safety flags, so only sources carry it.
 let strict: [SwiftSetting] = common + [.strictMemorySafety()]
-// For what an event passes through. A third of the instructions per event went into run-time checks of exclusive
-// access. The compiler's own checks stay, and debug builds, which all tests run, keep the run-time ones.
-let dataPath: [SwiftSetting] =
-  strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+// Where what ships is tried, only that is optimized: to optimize the tests too would take minutes.
+let ofTests: [SwiftSetting] = common + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
+// Release builds check exclusive access at run time too, but in the modules that name this. Beside each of those stands what
+// its checks took where all had them: instructions of an event (legacy: of 5,400; over https or HTTP/2, or kept in Redis,
+// where that is said), and of a stream of ten (graceful: of 114,760). In all others it was less than two for a
+// thousand. Debug builds check everywhere, and so do those with a sanitizer.
+let unchecked: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 // For what an event or a short stream passes through below the gateway: release builds may make functions of these
 // modules part of their callers in other modules, which `package` functions without it never are. A tenth of an event's
 // instructions went into such calls. It takes release builds half as long again.
-let inlined: [SwiftSetting] =
-  dataPath + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
+let inlined: [SwiftSetting] = strict + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
 // Two such modules may have the same specialization of the standard library's code: the linker takes the first.
 let sharesCode: [LinkerSetting] = [
   .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(platforms: [.linux], configuration: .release))
@@ -37,7 +39,7 @@ func core(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [S
     linkerSettings: sharesCode)
 }
 
-func system(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = dataPath) -> Target {
+func system(_ name: String, _ dependencies: [Target.Dependency], settings: [SwiftSetting] = strict) -> Target {
   .target(name: name, dependencies: dependencies, path: "Sources/System/\(name)", swiftSettings: settings)
 }
 
@@ -79,7 +81,7 @@ func tests(
 ) -> Target {
   .testTarget(
     name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, resources: resources,
-    swiftSettings: common)
+    swiftSettings: ofTests)
 }
 
 /// A libFuzzer entry point. Linked only where the fuzzer's own `main` is (`FERMATA_FUZZ=1`).
@@ -104,18 +106,23 @@ let sources: [Target] = [
   core("JSON", ["Bytes", "Time"]),
   core("SSE", ["Bytes"]),
   core("HTTP", ["Bytes", "Time"]),
-  core("Flags", ["Bytes", "JSON", "Time"], settings: dataPath),
-  core("Telemetry", ["Bytes", "Time"]),
-  core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"]),
+  core("Flags", ["Bytes", "JSON", "Time"], settings: strict),
+  core("Telemetry", ["Bytes", "Time"], settings: inlined + unchecked),  // 0, 1,772
+  core("Streams", ["Bytes", "Time", "SSE", "JSON", "Flags"], settings: inlined + unchecked),  // 628, 8,383
   core("Runs", ["Bytes", "Time", "SSE", "Streams"]),
 
-  system("Loop", ["CLibevent", "Bytes", "Time"], settings: inlined),
-  system("Sockets", ["Loop", "Bytes", "Time"], settings: inlined),
-  system("TLS", ["COpenSSL", "Sockets", "Loop", "Bytes", "Time"], settings: inlined),
-  system("HTTP2", ["CNghttp2", "HTTP", "Bytes", "Time"], settings: inlined),
+  system("Loop", ["CLibevent", "Bytes", "Time"], settings: inlined + unchecked),  // 79, 2,672
+  system("Sockets", ["Loop", "Bytes", "Time"], settings: inlined + unchecked),  // 778, 3,605
+  // 328 over https, 2,127
+  system("TLS", ["COpenSSL", "Sockets", "Loop", "Bytes", "Time"], settings: inlined + unchecked),
+  // 1,705 over HTTP/2
+  system("HTTP2", ["CNghttp2", "HTTP", "Bytes", "Time"], settings: inlined + unchecked),
   system("Files", ["Loop", "Time"]),
   system("Processes", ["Time"]),
-  system("RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS"]),
+  // 5,333 kept in Redis (of 21,666), 44,290 (of 375,824)
+  system(
+    "RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS"],
+    settings: strict + unchecked),
 
   app(
     "Configuration",
@@ -123,21 +130,24 @@ let sources: [Target] = [
       "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets", "TLS", "Files", "Processes",
       "RedisLog",
     ]),
+  // 275, 2,325
   app(
-    "Upstreams", ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"], settings: inlined),
-  app("Logging", ["Bytes", "Files", "JSON", "Telemetry", "Time"], settings: inlined),
+    "Upstreams", ["Configuration", "Bytes", "Time", "HTTP", "Streams", "Loop", "Sockets", "TLS"],
+    settings: inlined + unchecked),
+  app("Logging", ["Bytes", "Files", "JSON", "Telemetry", "Time"], settings: inlined + unchecked),  // 0, 1,220
   app(
     "FlagControl",
     [
       "Configuration", "Logging", "Bytes", "Time", "JSON", "HTTP", "Flags", "Telemetry", "Streams", "Loop", "Sockets",
       "Files", "Processes", "RedisLog",
-    ], settings: dataPath),
+    ]),
   app(
     "Tracing",
     [
       "Configuration", "Upstreams", "Bytes", "Time", "HTTP", "SSE", "Telemetry", "Streams", "Loop", "Sockets",
       "Processes",
     ], settings: inlined),
+  // 551 (1,781 over HTTP/2), 13,259
   app(
     "Gateway",
     [
@@ -146,7 +156,7 @@ let sources: [Target] = [
       "Loop",
       "Sockets", "TLS",
       "Files", "Processes", "RedisLog", "HTTP2",
-    ], settings: dataPath),
+    ], settings: strict + unchecked),
   app(
     "Operations",
     [
@@ -174,8 +184,8 @@ let sources: [Target] = [
 ]
 
 let testing: [Target] = [
-  .target(name: "EventSamples", path: "Tests/Support/EventSamples", swiftSettings: common),
-  .target(name: "HTTP2Frames", path: "Tests/Support/HTTP2Frames", swiftSettings: common),
+  .target(name: "EventSamples", path: "Tests/Support/EventSamples", swiftSettings: ofTests),
+  .target(name: "HTTP2Frames", path: "Tests/Support/HTTP2Frames", swiftSettings: ofTests),
   tests("BytesTests", ["Bytes", "JSON", "EventSamples"]),
   tests("TimeTests", ["Time"]),
   tests("SSETests", ["SSE", "Bytes", "EventSamples"]),
@@ -192,7 +202,7 @@ let testing: [Target] = [
   tests("ProcessesTests", ["Processes", "Time"]),
   .target(
     name: "StoreConformance", dependencies: ["Bytes", "Runs", "SSE", "Streams", "Time"],
-    path: "Tests/Support/StoreConformance", swiftSettings: common),
+    path: "Tests/Support/StoreConformance", swiftSettings: ofTests),
   tests(
     "RedisLogTests",
     [
@@ -235,7 +245,7 @@ let testing: [Target] = [
 let clients: [Target] = [
   .executableTarget(
     name: "FermataClientAdapter", dependencies: ["FermataClient"], path: "Tests/Clients/Adapters/swift",
-    exclude: ["command"], swiftSettings: common),
+    exclude: ["command"], swiftSettings: ofTests),
   tests(
     "FermataClientTests",
     ["FermataClient", "FermataClientCore", "FermataClientAdapter", "RunningGateway", "Harness", "Time"]),
@@ -244,7 +254,7 @@ let clients: [Target] = [
 let running: [Target] = [
   .target(
     name: "RunningGateway", dependencies: ["Harness", "JSON", "Loop", "TLS", "Processes", "Time"],
-    path: "Tests/Support/RunningGateway", swiftSettings: common),
+    path: "Tests/Support/RunningGateway", swiftSettings: ofTests),
   tests(
     "EndToEndTests",
     [
@@ -274,9 +284,10 @@ let fuzzers: [Target] =
     fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
-/// With a sanitizer the units below the gateway are tried (`FERMATA_SANITIZE=units`), or all modules but the program,
-/// whose tests start it and wait for clocks (`FERMATA_SANITIZE=all`): to build those takes longer than to run all tests.
-let sanitized = Context.environment["FERMATA_SANITIZE"]
+/// With a sanitizer, and optimized, the units below the gateway are tried (`FERMATA_PART=units`), or all modules but the
+/// program, whose tests start it and wait for clocks (`FERMATA_PART=all`): to build those takes longer than to run all
+/// tests. The thread sanitizer has those where threads meet (`FERMATA_PART=threads`).
+let part = Context.environment["FERMATA_PART"]
 let aroundTheProgram: Set = [
   "LoggingTests", "FlagControlTests", "Matrix", "fermata", "MatrixTests", "DemoTests", "FlagsCommandTests",
 ]
@@ -284,16 +295,24 @@ let aboveUnits: Set = aroundTheProgram.union([
   "Configuration", "ConfigurationTests", "Upstreams", "Logging", "FlagControl", "Tracing", "Gateway", "GatewayTests",
   "Operations", "OperationsTests",
 ])
-let leftOut = sanitized == "all" ? aroundTheProgram : aboveUnits
+let leftOut = part == "all" ? aroundTheProgram : aboveUnits
+let whereThreadsMeet: Set = [
+  "CLibevent", "Bytes", "Time", "Loop", "Files", "Telemetry", "Processes", "LoopTests", "FilesTests", "TelemetryTests",
+  "ProcessesTests",
+]
+let tried = (sources + testing).filter {
+  part == "threads" ? whereThreadsMeet.contains($0.name) : !leftOut.contains($0.name)
+}
 let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]
 
 let package = Package(
   name: "fermata",
   // Only the client library says on which Apple systems it runs; all else is for Linux.
   platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
-  products: [.library(name: "FermataClient", targets: ["FermataClient"])] + (sanitized == nil ? executables : []),
-  targets: sanitized == nil
+  products: part == "threads"
+    ? [] : [.library(name: "FermataClient", targets: ["FermataClient"])] + (part == nil ? executables : []),
+  targets: part == nil
     ? sources + testing + clients + running + fuzzers
-    : (sources + testing).filter { !leftOut.contains($0.name) },
+    : tried,
   swiftLanguageModes: [.v6]
 )
