@@ -241,6 +241,8 @@ final class Exchange: ClientExchange, UpstreamRequestOwner, RunReaderHost {
       record.runTrace = run.identity.trace
     }
     stream.record = record
+    // An idle stream needn't hold what was needed to open it.
+    self.opening = nil
     streams.sendHead(
       of: stream, head, opening, request, run: run, route: routeName ?? "", cors: cors, settings: settings.shared,
       to: client)

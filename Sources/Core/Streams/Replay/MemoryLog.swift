@@ -234,12 +234,14 @@ package final class MemoryLog: EventLog {
   /// Gives up all that it holds, for good. Whoever still reads it finds everything evicted.
   package func retire() {
     takesMore = false
+    // Swapped: Swift 6.3 leaks what an assignment replaces here when it optimizes.
+    var last = Segment(at: open.end)
+    swap(&last, &open)
     if let pool {
       for piece in sealed { pool.put(piece.takeMemory()) }
-      pool.put(open.takeMemory())
+      pool.put(last.takeMemory())
     }
     sealed = []
-    open = Segment(at: open.end)
     giveBack(bytes)
     budget?.giveBack(charged)
     charged = 0
