@@ -15,10 +15,10 @@ let common: [SwiftSetting] = [
 let strict: [SwiftSetting] = common + [.strictMemorySafety()]
 // Where what ships is tried, only that is optimized: to optimize the tests too would take minutes.
 let ofTests: [SwiftSetting] = common + [.unsafeFlags(["-Onone"], .when(configuration: .release))]
-// Release builds check exclusive access at run time too, but in the modules that name this. Beside each of those stands what
-// its checks took where all had them: instructions of an event (legacy: of 5,400; over https or HTTP/2, or kept in Redis,
-// where that is said), and of a stream of ten (graceful: of 114,760). In all others it was less than two for a
-// thousand. Debug builds check everywhere, and so do those with a sanitizer.
+// Release builds check exclusive access at run time too, but in the modules that name this. Beside each of those stands
+// what its checks took where all had them: instructions of an event (legacy: of 5,400; over https or HTTP/2, or kept in
+// Redis, where that is said), and of a stream of ten (graceful: of 114,760). In all others it was less than two for a
+// thousand. Debug builds check everywhere.
 let unchecked: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 // For what an event or a short stream passes through below the gateway: release builds may make functions of these
 // modules part of their callers in other modules, which `package` functions without it never are. A tenth of an event's
@@ -284,7 +284,7 @@ let fuzzers: [Target] =
     fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
-/// With a sanitizer, and optimized, the units below the gateway are tried (`FERMATA_PART=units`), or all modules but the
+/// What is built to be tried with a sanitizer: the units below the gateway (`FERMATA_PART=units`), or all modules but the
 /// program, whose tests start it and wait for clocks (`FERMATA_PART=all`): to build those takes longer than to run all
 /// tests. The thread sanitizer has those where threads meet (`FERMATA_PART=threads`).
 let part = Context.environment["FERMATA_PART"]
