@@ -34,8 +34,8 @@ import Time
       counts.closed(standing, dice.unit() < rate ? .clientGone : .completed)
     }
 
-    mutating func look() {
-      _ = machine.look(treated: counts.treated, control: counts.control, at: WallTime(milliseconds: 0))
+    mutating func evaluate() {
+      _ = machine.evaluate(treated: counts.treated, control: counts.control, at: WallTime(milliseconds: 0))
     }
   }
 
@@ -53,7 +53,7 @@ import Time
         play.close(.withoutIdentity, failing: 0.3)
         play.close(.judged(Self.cohort(play.dice.below(500), share: 0.5)), failing: 0.05)
       }
-      play.look()
+      play.evaluate()
     }
     #expect(play.machine.effect == .none && !play.machine.wasWorse)
     #expect(play.counts.outside == ["no_identity": 12_000])
@@ -72,7 +72,7 @@ import Time
         if cohort.isTreated { judged += 1 }
         play.close(.judged(cohort), failing: 0.05)
       }
-      play.look()
+      play.evaluate()
     }
     #expect(play.machine.effect == .none && !play.machine.wasWorse)
     #expect(play.counts.treated.streams == judged && play.counts.outside == ["own_rule": 360])

@@ -84,7 +84,7 @@ import Time
   }
 
   /// Two looks at what the workers have counted, one of which the guard lets pass.
-  private static func look(_ desk: Desk, _ keeper: GuardKeeper, _ counts: CohortCounts) {
+  private static func evaluateTwice(_ desk: Desk, _ keeper: GuardKeeper, _ counts: CohortCounts) {
     for _ in 0..<2 {
       desk.clock.pass(keeper.machine.policy.interval)
       keeper.take([GuardKeeper.Answer(counts: counts, sightings: [])])
@@ -98,7 +98,7 @@ import Time
     keeper.flagsChanged(file)
     var trips = 0
     keeper.onDecision = { if case .trip = $0 { trips += 1 } }
-    Self.look(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
+    Self.evaluateTwice(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
     #expect(keeper.override.isRolledBack && keeper.trips == 1 && trips == 1)
     // Another file alone does not open the latch, and a restart does not either.
     keeper.flagsChanged(try flagSet(flagFile(percent: 40)))
@@ -110,7 +110,7 @@ import Time
     let desk = try Desk()
     let keeper = try keeper(desk)
     keeper.flagsChanged(try flagSet(flagFile(percent: 50)))
-    Self.look(desk, keeper, Self.counts("older", treatedGone: 200, controlGone: 4))
+    Self.evaluateTwice(desk, keeper, Self.counts("older", treatedGone: 200, controlGone: 4))
     #expect(!keeper.override.isRolledBack && keeper.ownPhase.treated.streams == 0)
   }
 
@@ -120,10 +120,10 @@ import Time
     let file = try flagSet(flagFile(percent: 50))
     keeper.flagsChanged(file)
     _ = keeper.setKill(Self.soft)
-    Self.look(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
+    Self.evaluateTwice(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
     #expect(keeper.trips == 0 && keeper.checks.isEmpty)
     _ = keeper.liftKill(Self.word)
-    Self.look(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
+    Self.evaluateTwice(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
     #expect(keeper.trips == 1)
   }
 
@@ -133,7 +133,7 @@ import Time
     let file = try flagSet(flagFile(percent: 50))
     keeper.flagsChanged(file)
     keeper.rest()
-    Self.look(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
+    Self.evaluateTwice(desk, keeper, Self.counts(file.hash, treatedGone: 200, controlGone: 4))
     #expect(keeper.trips == 0 && !keeper.override.isRolledBack)
   }
 
@@ -144,11 +144,11 @@ import Time
     keeper.flagsChanged(file)
     // Too few to say anything of.
     let few = Self.counts(file.hash, treatedGone: 20, controlGone: 0, of: 40)
-    Self.look(desk, keeper, few)
+    Self.evaluateTwice(desk, keeper, few)
     #expect(keeper.trips == 0)
     let many = Self.counts(file.hash, treatedGone: 200, controlGone: 4)
     keeper.others = GuardArms(treated: many.treated, control: many.control)
-    Self.look(desk, keeper, few)
+    Self.evaluateTwice(desk, keeper, few)
     #expect(keeper.trips == 1 && keeper.ownPhase.treated.streams == 40)
   }
 }

@@ -45,7 +45,7 @@ private struct RolloutPlay {
           }
         }
       }
-      _ = machine.look(treated: treated, control: control, at: .init(milliseconds: 0))
+      _ = machine.evaluate(treated: treated, control: control, at: .init(milliseconds: 0))
       if machine.effect != .none { return look }
     }
     return nil

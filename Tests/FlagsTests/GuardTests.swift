@@ -34,14 +34,14 @@ import Time
   private func tripped() -> GuardMachine {
     var machine = machine()
     for look in 1...2 {
-      _ = machine.look(treated: arm(2000 * look, truncated: 200 * look), control: arm(2000 * look), at: now)
+      _ = machine.evaluate(treated: arm(2000 * look, truncated: 200 * look), control: arm(2000 * look), at: now)
     }
     return machine
   }
 
   private func verdict(_ metric: GuardMetric, _ treated: GuardArm, _ control: GuardArm) -> GuardVerdict? {
     var machine = machine()
-    _ = machine.look(treated: treated, control: control, at: now)
+    _ = machine.evaluate(treated: treated, control: control, at: now)
     return machine.reports.first { $0.metric == metric }?.verdict
   }
 
@@ -49,7 +49,7 @@ import Time
 
   @Test func `two equal arms pass`() {
     var machine = machine()
-    _ = machine.look(treated: arm(20_000), control: arm(20_000), at: now)
+    _ = machine.evaluate(treated: arm(20_000), control: arm(20_000), at: now)
     #expect(machine.verdict == .pass && machine.phaseVerdict == .pass && machine.effect == .none)
     #expect(machine.phaseTreated.streams == 20_000 && machine.phaseTreated.identities > 25)
   }
@@ -69,18 +69,18 @@ import Time
 
   @Test func `an empty arm is never a pass`() {
     var alone = machine()
-    _ = alone.look(treated: arm(20_000), control: GuardArm(), at: now)
+    _ = alone.evaluate(treated: arm(20_000), control: GuardArm(), at: now)
     #expect(alone.verdict == .noControl)
     var unused = machine()
-    _ = unused.look(treated: GuardArm(), control: arm(20_000), at: now)
+    _ = unused.evaluate(treated: GuardArm(), control: arm(20_000), at: now)
     #expect(unused.verdict == .nobodyTreated)
   }
 
   @Test func `what is missing is said with numbers`() {
     var machine = machine()
-    _ = machine.look(treated: arm(500, clients: 5), control: arm(5000), at: now)
+    _ = machine.evaluate(treated: arm(500, clients: 5), control: arm(5000), at: now)
     #expect(machine.reports.first?.missing == "not enough treated identities (5 of 8)")
-    _ = machine.look(treated: arm(34), control: arm(3310, truncated: 1), at: now)
+    _ = machine.evaluate(treated: arm(34), control: arm(3310, truncated: 1), at: now)
     let report = machine.reports.first
     #expect(report?.missing == "not enough treated streams (34 of 100)")
     // Nothing of 34 streams: only a large rise would have been noticed.
@@ -94,7 +94,7 @@ import Time
     let nothing = "no rise would have been noticed yet"
     // Nobody treated, no control, and so few clients that an interval is wider than any rate.
     for (treated, control) in [(GuardArm(), arm(5000)), (arm(5000), GuardArm()), (arm(2, clients: 2), arm(40))] {
-      _ = machine.look(treated: treated, control: control, at: now)
+      _ = machine.evaluate(treated: treated, control: control, at: now)
       for report in machine.reports where report.metric.isRate {
         #expect(report.summary.hasSuffix(nothing), "\(report.metric): \(report.summary)")
       }
@@ -104,20 +104,20 @@ import Time
   @Test func `too few streams say nothing, however often one looks`() {
     var machine = machine()
     for look in 1...50 {
-      _ = machine.look(treated: arm(look, truncated: look), control: arm(5000), at: now)
+      _ = machine.evaluate(treated: arm(look, truncated: look), control: arm(5000), at: now)
       #expect(machine.verdict != .pass && machine.effect == .none)
     }
   }
 
   @Test func `a worse arm is rolled back after two looks, not after one`() throws {
     var machine = machine()
-    #expect(machine.look(treated: arm(2000, truncated: 200), control: arm(2000), at: now) == [.verdict(.worse)])
+    #expect(machine.evaluate(treated: arm(2000, truncated: 200), control: arm(2000), at: now) == [.verdict(.worse)])
     #expect(machine.effect == .none && machine.wasWorse)
-    let transitions = machine.look(treated: arm(4000, truncated: 400), control: arm(4000), at: now)
+    let transitions = machine.evaluate(treated: arm(4000, truncated: 400), control: arm(4000), at: now)
     let latch = try #require(machine.latch)
     #expect(transitions == [.tripped(latch)] && latch.effect == .rollback && latch.revision == "5")
     #expect(latch.reason.contains("truncation is worse: 10 % (of 4000 streams"), "\(latch.reason)")
-    #expect(machine.look(treated: arm(6000, truncated: 600), control: arm(6000), at: now) == [])
+    #expect(machine.evaluate(treated: arm(6000, truncated: 600), control: arm(6000), at: now) == [])
   }
 
   @Test func `one client that fails again and again is one throw of the die`() {
@@ -128,20 +128,20 @@ import Time
     }
     var machine = machine()
     for _ in 1...10 {
-      _ = machine.look(treated: treated, control: arm(5000), at: now)
+      _ = machine.evaluate(treated: treated, control: arm(5000), at: now)
       #expect(machine.effect == .none && machine.verdict != .worse)
     }
   }
 
   @Test func `an absolute limit waits for nothing, but needs to be worse than the control`() {
     var worse = machine()
-    _ = worse.look(treated: arm(300, truncated: 200), control: arm(10), at: now)
+    _ = worse.evaluate(treated: arm(300, truncated: 200), control: arm(10), at: now)
     #expect(worse.effect == .rollback)
     var outage = machine()
-    _ = outage.look(treated: arm(300, truncated: 200), control: arm(300, truncated: 250), at: now)
+    _ = outage.evaluate(treated: arm(300, truncated: 200), control: arm(300, truncated: 250), at: now)
     #expect(outage.effect == .none, "the backend fails for everybody")
     var alone = machine()
-    _ = alone.look(treated: arm(300, truncated: 200), control: GuardArm(), at: now)
+    _ = alone.evaluate(treated: arm(300, truncated: 200), control: GuardArm(), at: now)
     #expect(alone.effect == .rollback, "with everybody in, the absolute limits are all that is left")
   }
 
@@ -150,8 +150,8 @@ import Time
     var watching = machine { $0.dryRun = [.truncation] }
     for look in 1...5 {
       let (treated, control) = (arm(2000 * look, truncated: 200 * look), arm(2000 * look))
-      _ = holding.look(treated: treated, control: control, at: now)
-      _ = watching.look(treated: treated, control: control, at: now)
+      _ = holding.evaluate(treated: treated, control: control, at: now)
+      _ = watching.evaluate(treated: treated, control: control, at: now)
     }
     #expect(holding.effect == .hold && watching.effect == .none)
   }
@@ -160,7 +160,8 @@ import Time
     var machine = machine()
     machine.rest()
     for look in 1...4 {
-      let transitions = machine.look(treated: arm(300 * look, truncated: 300 * look), control: arm(300 * look), at: now)
+      let transitions = machine.evaluate(
+        treated: arm(300 * look, truncated: 300 * look), control: arm(300 * look), at: now)
       #expect(transitions == [])
     }
     #expect(machine.effect == .none)
@@ -178,10 +179,10 @@ import Time
 
   @Test func `what was counted before a new file is not counted under it`() {
     var machine = machine()
-    _ = machine.look(treated: arm(500), control: arm(500), at: now)
+    _ = machine.evaluate(treated: arm(500), control: arm(500), at: now)
     let sums = GuardArms(treated: arm(900, truncated: 400), control: arm(900))
     _ = machine.fileChanged(revision: "6", hash: "h6", acknowledged: "", sums: sums)
-    #expect(machine.look(treated: sums.treated, control: sums.control, at: now) == [.verdict(.nobodyTreated)])
+    #expect(machine.evaluate(treated: sums.treated, control: sums.control, at: now) == [.verdict(.nobodyTreated)])
     #expect(machine.phaseTreated.streams == 0)
   }
 
@@ -202,13 +203,13 @@ import Time
     for _ in 0..<100 {
       treated.add(good)
       control.add(good)
-      _ = machine.look(treated: treated, control: control, at: now)
+      _ = machine.evaluate(treated: treated, control: control, at: now)
     }
     #expect(machine.verdict == .pass)
     for _ in 0..<4 {
       treated.add(bad)
       control.add(good)
-      _ = machine.look(treated: treated, control: control, at: now)
+      _ = machine.evaluate(treated: treated, control: control, at: now)
     }
     #expect(machine.effect == .rollback)
   }
@@ -220,7 +221,7 @@ import Time
     for look in 0..<60 where machine.effect == .none {
       treated.add(arm(150, truncated: 4, first: look * 4))
       control.add(good)
-      _ = machine.look(treated: treated, control: control, at: now)
+      _ = machine.evaluate(treated: treated, control: control, at: now)
       #expect(machine.verdict != .worse, "no window shows it")
     }
     #expect(machine.effect == .rollback)

@@ -279,7 +279,7 @@ struct SlotMapTests {
     let away = try cluster.master(of: "ai:run:{run-1}:events")
     let names = try (1...20).map { "run-\($0)" }.filter { try cluster.master(of: "ai:run:{\($0)}:events") != away }
     cluster.servers[away].kill()
-    func look(_ name: String) throws -> Result<RunState, RedisError> {
+    func lookup(_ name: String) throws -> Result<RunState, RedisError> {
       var state: Result<RunState, RedisError>?
       client.store.lookup(try #require(RunID(name))) { state = $0 }
       test.run(until: { state != nil })
@@ -287,14 +287,14 @@ struct SlotMapTests {
     }
     test.run(for: .milliseconds(300))
     let began = SystemClock.now
-    for name in names { #expect(try look(name).isSuccess) }
+    for name in names { #expect(try lookup(name).isSuccess) }
     // What lies on that server is waited for for a second, each time.
     let limit = Nanoseconds.seconds(names.count / 2) + MachineDelay.since(began)
     #expect(SystemClock.now - began < limit && names.count > 5 && client.isReady)
-    #expect(try !look("run-1").isSuccess)
+    #expect(try !lookup("run-1").isSuccess)
     #expect(client.fault.contains("\(cluster.servers[away].port)"))
     try cluster.servers[away].start()
-    try cluster.wait("the server is back") { try look("run-1").isSuccess }
+    try cluster.wait("the server is back") { try lookup("run-1").isSuccess }
   }
 
   @Test func `why a cluster can't be used is said`() throws {

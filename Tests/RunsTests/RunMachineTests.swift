@@ -5,8 +5,8 @@ import Time
 
 @Suite struct RunMachineTests {
   enum Event: String, CaseIterable, Sendable {
-    case opens, opensInPart, takesMore, takesLast, ends, givenUp, openerLeaves, readerComes, readerLeaves, settles
-    case settlesWithoutPlace, nobodyIsAsked, isReadElsewhere, isUnreadElsewhere
+    case opens, opensInPart, takesMore, takesLast, ends, givenUp, openerLeaves, readerComes, readerLeaves, isChecked
+    case isCheckedWithoutPlace, nobodyIsAsked, isReadElsewhere, isUnreadElsewhere
   }
 
   /// A state, by the events that lead to it.
@@ -40,8 +40,9 @@ import Time
       [
         .opens: ("true", "open 0"), .opensInPart: ("true", "open 0, more comes"), .takesMore: ("false", "opening 0"),
         .takesLast: ("false", "opening 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("opening", "over 0"),
-        .openerLeaves: ("fail", "opening 0"), .readerComes: ("nothing", "opening 1"), .settles: ("look", "opening 0"),
-        .settlesWithoutPlace: ("askReplicas", "opening 0"), .nobodyIsAsked: ("fail", "opening 0"),
+        .openerLeaves: ("fail", "opening 0"), .readerComes: ("nothing", "opening 1"),
+        .isChecked: ("wakeUp", "opening 0"),
+        .isCheckedWithoutPlace: ("askReplicas", "opening 0"), .nobodyIsAsked: ("fail", "opening 0"),
       ]),
     Row(
       "a reader waits", [.readerComes], "opening 1",
@@ -49,16 +50,16 @@ import Time
         .opens: ("true", "open 1"), .opensInPart: ("true", "open 1, more comes"), .takesMore: ("false", "opening 1"),
         .takesLast: ("false", "opening 1"), .ends: ("nothing", "over 1 at 5"), .givenUp: ("opening", "over 1"),
         .openerLeaves: ("fail", "opening 1"), .readerComes: ("nothing", "opening 2"),
-        .readerLeaves: ("nothing", "opening 0"), .settles: ("look", "opening 1"),
-        .settlesWithoutPlace: ("look", "opening 1"), .nobodyIsAsked: ("fail", "opening 1"),
+        .readerLeaves: ("nothing", "opening 0"), .isChecked: ("wakeUp", "opening 1"),
+        .isCheckedWithoutPlace: ("wakeUp", "opening 1"), .nobodyIsAsked: ("fail", "opening 1"),
       ]),
     Row(
-      "the only one who waited has left, and others are asked", [.readerComes, .readerLeaves, .settles], "opening 0",
+      "the only one who waited has left, and others are asked", [.readerComes, .readerLeaves, .isChecked], "opening 0",
       [
         .opens: ("true", "open 0"), .opensInPart: ("true", "open 0, more comes"), .takesMore: ("false", "opening 0"),
         .takesLast: ("false", "opening 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("opening", "over 0"),
         .openerLeaves: ("fail", "opening 0"), .readerComes: ("nothing", "opening 1"),
-        .nobodyIsAsked: ("fail", "opening 0"), .isReadElsewhere: ("look", "opening 0"),
+        .nobodyIsAsked: ("fail", "opening 0"), .isReadElsewhere: ("wakeUp", "opening 0"),
         .isUnreadElsewhere: ("fail", "opening 0"),
       ]),
     Row(
@@ -67,7 +68,8 @@ import Time
         .opens: ("false", "open 1"), .opensInPart: ("false", "open 1"), .takesMore: ("true", "open 1, more comes"),
         .takesLast: ("true", "open 1"), .ends: ("nothing", "over 1 at 5"), .givenUp: ("open", "over 1"),
         .openerLeaves: ("end(requestCutShort)", "open 1"), .readerComes: ("nothing", "open 2"),
-        .readerLeaves: ("nothing", "open 0"), .settles: ("look", "open 1"), .settlesWithoutPlace: ("look", "open 1"),
+        .readerLeaves: ("nothing", "open 0"), .isChecked: ("wakeUp", "open 1"),
+        .isCheckedWithoutPlace: ("wakeUp", "open 1"),
         .nobodyIsAsked: ("end(lastReaderLeft)", "open 1"),
       ]),
     Row(
@@ -76,16 +78,16 @@ import Time
         .opens: ("false", "open 0"), .opensInPart: ("false", "open 0"), .takesMore: ("true", "open 0, more comes"),
         .takesLast: ("true", "open 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("open", "over 0"),
         .openerLeaves: ("end(requestCutShort)", "open 0"), .readerComes: ("nothing", "open 1"),
-        .settles: ("askReplicas", "open 0"), .settlesWithoutPlace: ("askReplicas", "open 0"),
+        .isChecked: ("askReplicas", "open 0"), .isCheckedWithoutPlace: ("askReplicas", "open 0"),
         .nobodyIsAsked: ("end(lastReaderLeft)", "open 0"),
       ]),
     Row(
-      "others are asked whether they read it", [.readerComes, .opens, .readerLeaves, .settles], "open 0",
+      "others are asked whether they read it", [.readerComes, .opens, .readerLeaves, .isChecked], "open 0",
       [
         .opens: ("false", "open 0"), .opensInPart: ("false", "open 0"), .takesMore: ("true", "open 0, more comes"),
         .takesLast: ("true", "open 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("open", "over 0"),
         .openerLeaves: ("end(requestCutShort)", "open 0"), .readerComes: ("nothing", "open 1"),
-        .nobodyIsAsked: ("end(lastReaderLeft)", "open 0"), .isReadElsewhere: ("look", "open 0"),
+        .nobodyIsAsked: ("end(lastReaderLeft)", "open 0"), .isReadElsewhere: ("wakeUp", "open 0"),
         .isUnreadElsewhere: ("end(lastReaderLeft)", "open 0"),
       ]),
     Row(
@@ -94,7 +96,7 @@ import Time
         .opens: ("false", "open 0"), .opensInPart: ("false", "open 0"), .takesMore: ("true", "open 0, more comes"),
         .takesLast: ("true", "open 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("open", "over 0"),
         .openerLeaves: ("end(requestCutShort)", "open 0"), .readerComes: ("nothing", "open 1"),
-        .settles: ("look", "open 0"), .settlesWithoutPlace: ("askReplicas", "open 0"),
+        .isChecked: ("wakeUp", "open 0"), .isCheckedWithoutPlace: ("askReplicas", "open 0"),
         .nobodyIsAsked: ("end(lastReaderLeft)", "open 0"),
       ]),
     Row(
@@ -104,7 +106,7 @@ import Time
         .takesMore: ("true", "open 1, more comes"), .takesLast: ("true", "open 1"), .ends: ("nothing", "over 1 at 5"),
         .givenUp: ("open", "over 1"), .openerLeaves: ("end(requestCutShort)", "open 1, more comes"),
         .readerComes: ("nothing", "open 2, more comes"), .readerLeaves: ("nothing", "open 0, more comes"),
-        .settles: ("look", "open 1, more comes"), .settlesWithoutPlace: ("look", "open 1, more comes"),
+        .isChecked: ("wakeUp", "open 1, more comes"), .isCheckedWithoutPlace: ("wakeUp", "open 1, more comes"),
         .nobodyIsAsked: ("end(lastReaderLeft)", "open 1, more comes"),
       ]),
     Row(
@@ -113,7 +115,7 @@ import Time
         .opens: ("false", "open 0"), .opensInPart: ("false", "open 0"), .takesMore: ("true", "open 0, more comes"),
         .takesLast: ("true", "open 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("open", "over 0"),
         .openerLeaves: ("end(requestCutShort)", "open 0"), .readerComes: ("nothing", "open 1"),
-        .settles: ("vanish", "open 0"), .settlesWithoutPlace: ("vanish", "open 0"),
+        .isChecked: ("vanish", "open 0"), .isCheckedWithoutPlace: ("vanish", "open 0"),
         .nobodyIsAsked: ("end(lastReaderLeft)", "open 0"),
       ]),
     Row(
@@ -122,8 +124,8 @@ import Time
         .opens: ("false", "over 1 at 5"), .opensInPart: ("false", "over 1 at 5"), .takesMore: ("false", "over 1 at 5"),
         .takesLast: ("false", "over 1 at 5"), .givenUp: ("over", "over 1 at 5"),
         .openerLeaves: ("end(requestCutShort)", "over 1 at 5"), .readerComes: ("nothing", "over 2 at 5"),
-        .readerLeaves: ("nothing", "over 0 at 5"), .settles: ("look", "over 1 at 5"),
-        .settlesWithoutPlace: ("look", "over 1 at 5"),
+        .readerLeaves: ("nothing", "over 0 at 5"), .isChecked: ("wakeUp", "over 1 at 5"),
+        .isCheckedWithoutPlace: ("wakeUp", "over 1 at 5"),
       ]),
     Row(
       "there is none", [.givenUp], "over 0",
@@ -131,7 +133,7 @@ import Time
         .opens: ("false", "over 0"), .opensInPart: ("false", "over 0"), .takesMore: ("false", "over 0"),
         .takesLast: ("false", "over 0"), .ends: ("nothing", "over 0 at 5"), .givenUp: ("over", "over 0"),
         .openerLeaves: ("end(requestCutShort)", "over 0"), .readerComes: ("nothing", "over 1"),
-        .settles: ("look", "over 0"), .settlesWithoutPlace: ("look", "over 0"),
+        .isChecked: ("wakeUp", "over 0"), .isCheckedWithoutPlace: ("wakeUp", "over 0"),
       ]),
   ]
 
@@ -163,8 +165,8 @@ import Time
     case .readerComes: machine.readerCame()
     case .readerLeaves: machine.readerLeft(at: now)
     case .openerLeaves: return describe(machine.openerLeft())
-    case .settles: return describe(machine.settles(at: now) { true })
-    case .settlesWithoutPlace: return describe(machine.settles(at: now) { false })
+    case .isChecked: return describe(machine.checkAttendance(at: now) { true })
+    case .isCheckedWithoutPlace: return describe(machine.checkAttendance(at: now) { false })
     case .nobodyIsAsked: return describe(machine.nobodyCanBeAsked())
     case .isReadElsewhere:
       return describe(machine.replicasAnswered(isRead: true, wish: nil, at: now) { true })
@@ -177,7 +179,7 @@ import Time
   private static func describe(_ action: RunMachine.Action) -> String {
     switch action {
     case .nothing: "nothing"
-    case .look: "look"
+    case .wakeUp: "wakeUp"
     case .vanish: "vanish"
     case .askReplicas: "askReplicas"
     case .fail: "fail"
@@ -203,44 +205,44 @@ import Time
 
   @Test func `others who read it are asked again a second later`() {
     var machine = Self.deserted(.cancel)
-    var actions = [Self.tell(.settles, &machine, at: Self.at(0)), Self.tell(.settles, &machine, at: Self.at(0))]
+    var actions = [Self.tell(.isChecked, &machine, at: Self.at(0)), Self.tell(.isChecked, &machine, at: Self.at(0))]
     actions.append(Self.tell(.isReadElsewhere, &machine, at: Self.at(1)))
-    let next = machine.nextLook(at: Self.at(1))
-    actions.append(Self.tell(.settles, &machine, at: Self.at(1.9)))
-    actions.append(Self.tell(.settles, &machine, at: Self.at(2)))
+    let next = machine.nextWakeUp(at: Self.at(1))
+    actions.append(Self.tell(.isChecked, &machine, at: Self.at(1.9)))
+    actions.append(Self.tell(.isChecked, &machine, at: Self.at(2)))
     actions.append(Self.tell(.isUnreadElsewhere, &machine, at: Self.at(2)))
-    #expect(actions == ["askReplicas", "nothing", "look", "nothing", "askReplicas", "end(lastReaderLeft)"])
+    #expect(actions == ["askReplicas", "nothing", "wakeUp", "nothing", "askReplicas", "end(lastReaderLeft)"])
     #expect(next == Self.at(2))
   }
 
   @Test func `a time of grace begins when the last reader elsewhere has left`() {
     var machine = Self.deserted(.grace(.seconds(10)))
-    var actions = [Self.tell(.settles, &machine, at: Self.at(9)), Self.tell(.settles, &machine, at: Self.at(10))]
+    var actions = [Self.tell(.isChecked, &machine, at: Self.at(9)), Self.tell(.isChecked, &machine, at: Self.at(10))]
     actions.append(Self.tell(.isReadElsewhere, &machine, at: Self.at(10)))
-    let whileRead = machine.nextLook(at: Self.at(10))
-    actions.append(Self.tell(.settles, &machine, at: Self.at(20)))
+    let whileRead = machine.nextWakeUp(at: Self.at(10))
+    actions.append(Self.tell(.isChecked, &machine, at: Self.at(20)))
     actions.append(Self.tell(.isUnreadElsewhere, &machine, at: Self.at(20)))
-    let unread = machine.nextLook(at: Self.at(20))
-    actions.append(Self.tell(.settles, &machine, at: Self.at(30)))
+    let unread = machine.nextWakeUp(at: Self.at(20))
+    actions.append(Self.tell(.isChecked, &machine, at: Self.at(30)))
     actions.append(Self.tell(.isUnreadElsewhere, &machine, at: Self.at(30)))
     #expect(
-      actions == ["look", "askReplicas", "look", "askReplicas", "nothing", "askReplicas", "end(lastReaderLeft)"])
+      actions == ["wakeUp", "askReplicas", "wakeUp", "askReplicas", "nothing", "askReplicas", "end(lastReaderLeft)"])
     #expect(whileRead == Self.at(20))
     #expect(unread == Self.at(30))
   }
 
   @Test func `what a reader elsewhere wants to become of the run counts`() {
     var machine = Self.deserted(.cancel)
-    _ = Self.tell(.settles, &machine, at: Self.at(0))
+    _ = Self.tell(.isChecked, &machine, at: Self.at(0))
     let answer = machine.replicasAnswered(isRead: false, wish: .continue, at: Self.at(1)) { true }
-    let next = machine.nextLook(at: Self.at(1))
+    let next = machine.nextWakeUp(at: Self.at(1))
     #expect(answer == .nothing)
     #expect(next == nil)
   }
 
   @Test func `a reader who comes while others are asked keeps it`() {
     var machine = Self.deserted(.cancel)
-    _ = Self.tell(.settles, &machine, at: Self.at(0))
+    _ = Self.tell(.isChecked, &machine, at: Self.at(0))
     machine.readerCame()
     let answer = Self.tell(.isUnreadElsewhere, &machine, at: Self.at(1))
     #expect(answer == "nothing")

@@ -63,7 +63,7 @@ import Time
     #expect(!take(9, at: 0))
     for number in 0..<10_000 { quota.giveBack(for: number % 3, at: Self.time(UInt64(number))) }
     #expect(take(9, at: 20_000) && quota.count == 10_000 - 64 + 1)
-    quota.settle(at: Self.time(20_000), atMost: .max)
+    quota.giveBackDue(at: Self.time(20_000), atMost: .max)
     #expect(quota.count == 1)
   }
 

@@ -62,15 +62,15 @@ struct TimeLimitTests {
   @Test func `a peer that takes a little is slow, one that takes nothing is stalled`() {
     var watch = SendWatch()
     #expect(!watch.isStalled(for: .seconds(30), at: at(100)))
-    watch.look(acknowledged: 1000, writtenAt: at(0), at: at(100))
+    watch.measureProgress(acknowledged: 1000, writtenAt: at(0), at: at(100))
     #expect(!watch.isStalled(for: .seconds(30), at: at(129)))
     for second in stride(from: 120.0, to: 1000, by: 20) {
-      watch.look(acknowledged: UInt64(second * 10), writtenAt: at(0), at: at(second))
+      watch.measureProgress(acknowledged: UInt64(second * 10), writtenAt: at(0), at: at(second))
       #expect(!watch.isStalled(for: .seconds(30), at: at(second)))
     }
-    watch.look(acknowledged: 9800, writtenAt: at(985), at: at(1000))
+    watch.measureProgress(acknowledged: 9800, writtenAt: at(985), at: at(1000))
     #expect(watch.progressAt == at(985), "what the socket took is progress too, where the kernel says nothing")
-    watch.look(acknowledged: 9800, writtenAt: at(985), at: at(1014))
+    watch.measureProgress(acknowledged: 9800, writtenAt: at(985), at: at(1014))
     #expect(!watch.isStalled(for: .seconds(30), at: at(1014)))
     #expect(watch.isStalled(for: .seconds(30), at: at(1015)))
     #expect(!watch.isStalled(for: .zero, at: at(5000)), "0: no limit")

@@ -71,21 +71,21 @@ import Time
   /// A machine that has a batch under way since `time`.
   private static func sending(since time: Int) -> ExportMachine {
     var machine = ExportMachine(at: at(time))
-    _ = machine.look(at: at(time), waiting: ExportMachine.batchLimit)
+    _ = machine.nextStep(at: at(time), waiting: ExportMachine.batchLimit)
     return machine
   }
 
   @Test func `a batch is sent when it is full, or its first span has waited`() {
     var machine = ExportMachine(at: Self.at(0))
-    let steps = [(0, 0), (1000, 1), (3999, 9), (4000, 9)].map { machine.look(at: Self.at($0.0), waiting: $0.1) }
+    let steps = [(0, 0), (1000, 1), (3999, 9), (4000, 9)].map { machine.nextStep(at: Self.at($0.0), waiting: $0.1) }
     #expect(steps == [.nothing, .nothing, .nothing, .send(atMost: 512)] && machine.isBusy)
-    let second = machine.look(at: Self.at(4001), waiting: 2000)
+    let second = machine.nextStep(at: Self.at(4001), waiting: 2000)
     #expect(second == .nothing, "one request at a time")
     var full = ExportMachine(at: Self.at(0))
-    let now = full.look(at: Self.at(1), waiting: 512)
+    let now = full.nextStep(at: Self.at(1), waiting: 512)
     #expect(now == .send(atMost: 512))
     var last = ExportMachine(at: Self.at(0))
-    let end = last.look(at: Self.at(1), waiting: 1, isLast: true)
+    let end = last.nextStep(at: Self.at(1), waiting: 1, isLast: true)
     #expect(end == .send(atMost: 512), "at the end nothing waits")
   }
 
@@ -101,7 +101,7 @@ import Time
     var machine = Self.sending(since: 0)
     let fate = machine.answered(status, retryAfter: .seconds(3), at: Self.at(100))
     #expect(fate == .kept && machine.isBusy)
-    let steps = [3000, 3099, 3100].map { machine.look(at: Self.at($0), waiting: 512) }
+    let steps = [3000, 3099, 3100].map { machine.nextStep(at: Self.at($0), waiting: 512) }
     #expect(steps == [.nothing, .nothing, .sendAgain])
     let second = machine.answered(200, retryAfter: nil, at: Self.at(3200))
     #expect(second == .exported)
@@ -111,7 +111,7 @@ import Time
     var (machine, now, waits) = (Self.sending(since: 0), 0, [Int]())
     while machine.answered(503, retryAfter: nil, at: Self.at(now)) == .kept {
       let asked = now
-      while machine.look(at: Self.at(now), waiting: 1) != .sendAgain { now += 100 }
+      while machine.nextStep(at: Self.at(now), waiting: 1) != .sendAgain { now += 100 }
       waits.append(now - asked)
     }
     #expect(waits == [1000, 2000, 4000, 8000] && !machine.isBusy)
@@ -119,11 +119,11 @@ import Time
 
   @Test func `a collector that hangs is given up, and the next batch is sent later`() {
     var machine = Self.sending(since: 0)
-    let steps = [9999, 10_000].map { machine.look(at: Self.at($0), waiting: 2048) }
+    let steps = [9999, 10_000].map { machine.nextStep(at: Self.at($0), waiting: 2048) }
     #expect(steps == [.nothing, .abandon])
     let fate = machine.failed(at: Self.at(10_000))
     #expect(fate == .failed)
-    let next = machine.look(at: Self.at(10_001), waiting: 5)
+    let next = machine.nextStep(at: Self.at(10_001), waiting: 5)
     #expect(next == .nothing)
   }
 }

@@ -35,7 +35,7 @@ package struct RouteSettings: Sendable {
     replayLimit = defaults.replayLimit
     cors = defaults.cors
     self.stream = stream
-    settle()
+    updateTransparency()
   }
 
   init(_ reader: JSONReader, defaults: RouteDefaults, stream: StreamSettings, upstreams known: Set<String>) {
@@ -65,7 +65,7 @@ package struct RouteSettings: Sendable {
       self.stream.suitWorkers(asFarAs: reader.value("stream"))
       if upstreams.isEmpty { limitToReading(reader) }
     }
-    settle()
+    updateTransparency()
   }
 
   /// There is nobody to pass another request to.
@@ -74,7 +74,7 @@ package struct RouteSettings: Sendable {
     methods = [.get]
   }
 
-  private mutating func settle() {
+  private mutating func updateTransparency() {
     waterfall.isTransparent = upstreams.count <= 1 && waterfall.gate == .head
   }
 }

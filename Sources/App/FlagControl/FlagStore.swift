@@ -37,7 +37,7 @@ package final class FlagStore {
   private let reserve: DescriptorReserve
 
   /// Long enough for a writer to finish, short enough that nobody waits.
-  private static let settleTime = Nanoseconds.milliseconds(30)
+  private static let debounceTime = Nanoseconds.milliseconds(30)
   /// For file systems that tell nothing of changes.
   private static let pollInterval = Nanoseconds.seconds(2)
   /// Until a file is tried again that could not be read just now.
@@ -64,7 +64,7 @@ package final class FlagStore {
     let directory = FilePath.directory(of: path)
     watch = try? DirectoryWatch(loop: loop, directory: directory) { [unowned self] _ in
       // Names don't matter: in a Kubernetes volume it is `..data` that changes.
-      if debounce?.isScheduled == false { debounce?.schedule(after: Self.settleTime) }
+      if debounce?.isScheduled == false { debounce?.schedule(after: Self.debounceTime) }
     }
     poll = Timer(loop: loop) { [unowned self] in
       if isUnread || (try? FileStat(path)) != identity { reload() }

@@ -67,7 +67,7 @@ package final class GuardKeeper {
 
   private var retries = CohortCounts()
   private var finder = RetryFinder()
-  private var lastLook: MonotonicTime
+  private var lastEvaluation: MonotonicTime
   /// Of the flag file in force.
   package private(set) var hash = ""
   /// The revisions that it acknowledges.
@@ -89,7 +89,7 @@ package final class GuardKeeper {
     configured = settings.guardPolicy
     machine = GuardMachine(policy: settings.guardPolicy)
     stateFile = settings.stateFile
-    lastLook = loop.readClock()
+    lastEvaluation = loop.readClock()
     restore(from: settings)
     // Found out now and not in the hour when something has to be kept.
     save()
@@ -201,7 +201,7 @@ package final class GuardKeeper {
     apply([transition], before: before)
   }
 
-  /// Takes in the workers' answers, and looks when it is time.
+  /// Takes in the workers' answers, and has them judged when it is time.
   package func take(_ answers: [Answer]) {
     var all = phaseStart
     for answer in answers where answer.counts.file == hash { all.add(answer.counts) }
@@ -212,11 +212,11 @@ package final class GuardKeeper {
     // What is killed is nobody's choice: there is nothing to judge.
     guard kill == nil, !isFileKilled else { return }
     let now = loop.readClock()
-    guard now - lastLook >= machine.policy.interval else { return }
-    lastLook = now
+    guard now - lastEvaluation >= machine.policy.interval else { return }
+    lastEvaluation = now
     let before = override
     all.add(others)
-    let transitions = machine.look(
+    let transitions = machine.evaluate(
       treated: all.treated, control: finalControl ?? all.control, at: loop.wallTime())
     for report in machine.reports {
       checks[Check(metric: report.metric.rawValue, verdict: report.verdict.rawValue), default: 0] += 1

@@ -13,11 +13,11 @@ package final class CertificateKeeper {
   private var files: [String] = []
   private var identities: [FileStat?] = []
   private var watches: [DirectoryWatch] = []
-  private lazy var debounce = Timer(loop: loop) { [unowned self] in look() }
-  private lazy var poll = Timer(loop: loop) { [unowned self] in lookAgainLater() }
+  private lazy var debounce = Timer(loop: loop) { [unowned self] in compareFiles() }
+  private lazy var poll = Timer(loop: loop) { [unowned self] in pollFiles() }
 
   /// Long enough for a writer to finish both files, short enough that nobody waits.
-  private static let settleTime = Nanoseconds.milliseconds(30)
+  private static let debounceTime = Nanoseconds.milliseconds(30)
   /// For file systems that tell nothing of changes.
   private static let pollInterval = Nanoseconds.seconds(2)
 
@@ -35,18 +35,18 @@ package final class CertificateKeeper {
     close()
     watches = Set(files.map { FilePath.directory(of: $0) }).sorted().compactMap { directory in
       try? DirectoryWatch(loop: loop, directory: directory) { [unowned self] _ in
-        if !debounce.isScheduled { debounce.schedule(after: Self.settleTime) }
+        if !debounce.isScheduled { debounce.schedule(after: Self.debounceTime) }
       }
     }
     if !files.isEmpty { poll.schedule(after: Self.pollInterval) }
   }
 
-  private func lookAgainLater() {
-    look()
+  private func pollFiles() {
+    compareFiles()
     poll.schedule(after: Self.pollInterval)
   }
 
-  private func look() {
+  private func compareFiles() {
     let now = Self.identities(of: files)
     guard now != identities else { return }
     identities = now

@@ -43,7 +43,7 @@ package final class Worker {
     let runs = LoopRuns(
       process: process, peers: peers, context: context, stores: stores,
       isAwaited: { links.worker?.clients.waits(for: $0) ?? false },
-      somethingLeft: { links.worker?.settleDrain() })
+      somethingLeft: { links.worker?.endDrainIfIdle() })
     let upstreams = UpstreamRoom(limit: limits.upstreams) { [weak tails] in tails?.endAll() ?? false }
     tails.upstreams = upstreams
     let exchanges = ExchangeMaker(
@@ -58,7 +58,7 @@ package final class Worker {
     clients = ClientRoster(
       settings, limits: limits, books: books, context: context, tickets: tickets,
       makeExchange: { exchanges.make($0, for: $1) }, makeClient: ClientMaker.make,
-      somebodyLeft: { links.worker?.settleDrain() })
+      somebodyLeft: { links.worker?.endDrainIfIdle() })
     listeners = ClientListeners(clients)
     links.worker = self
     adopt(settings)
@@ -136,10 +136,10 @@ package final class Worker {
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
     listeners.closeAfterBacklog()
     clients.retire()
-    settleDrain()
+    endDrainIfIdle()
   }
 
-  private func settleDrain() {
+  private func endDrainIfIdle() {
     // Runs that nobody reads now were promised to go on.
     guard context.isDraining, clients.isEmpty, runs.running == 0, let completion = drained.take() else {
       return

@@ -27,8 +27,8 @@ package final class SpanExporter {
   /// Called when all is sent, or can't be: the process ends.
   private var drained: (() -> Void)?
 
-  /// How often the clock is looked at.
-  private static let lookInterval = Nanoseconds.milliseconds(250)
+  /// How often it is asked what is to be done.
+  private static let stepInterval = Nanoseconds.milliseconds(250)
 
   /// - Parameters:
   ///   - version: the program's.
@@ -53,10 +53,10 @@ package final class SpanExporter {
 
   package func start() {
     let timer = Timer(loop: loop) { [unowned self] in
-      look()
+      performStep()
       start()
     }
-    timer.schedule(after: Self.lookInterval)
+    timer.schedule(after: Self.stepInterval)
     self.timer = timer
   }
 
@@ -65,7 +65,7 @@ package final class SpanExporter {
   /// - Parameter completion: called once: at once when there is nothing.
   package func finish(_ completion: @escaping () -> Void) {
     drained = completion
-    look()
+    performStep()
   }
 
   package func close() {
@@ -75,9 +75,9 @@ package final class SpanExporter {
     question = nil
   }
 
-  private func look() {
+  private func performStep() {
     let now = loop.readClock()
-    switch machine.look(at: now, waiting: sink.waiting, isLast: drained != nil) {
+    switch machine.nextStep(at: now, waiting: sink.waiting, isLast: drained != nil) {
     case .nothing: break
     case .send(let limit):
       batch = sink.take(atMost: limit)
@@ -85,7 +85,7 @@ package final class SpanExporter {
     case .sendAgain: send()
     case .abandon:
       question?.cancel()
-      settle(machine.failed(at: now))
+      finishTry(machine.failed(at: now))
     }
     if !machine.isBusy, sink.waiting == 0, let drained = drained.take() { drained() }
   }
@@ -96,7 +96,7 @@ package final class SpanExporter {
     let question = BackendQuestion(request(with: body.toArray())) { [unowned self] head in
       self.question = nil
       let now = loop.readClock()
-      settle(
+      finishTry(
         head.map { machine.answered($0.status, retryAfter: Self.pause($0), at: now) } ?? machine.failed(at: now))
     }
     self.question = question
@@ -120,13 +120,13 @@ package final class SpanExporter {
     return fields.string(.retryAfter).flatMap { Int($0) }.map { .seconds(min(max(0, $0), 86_400)) }
   }
 
-  private func settle(_ fate: ExportMachine.Fate) {
+  private func finishTry(_ fate: ExportMachine.Fate) {
     switch fate {
     case .kept: return
     case .exported: sink.note(exported: batch.count)
     case .failed: sink.note(failed: batch.count)
     }
     batch = []
-    if drained != nil { look() }
+    if drained != nil { performStep() }
   }
 }

@@ -22,7 +22,7 @@ package struct RunAdmission: ~Copyable {
     case seekingClientStream
     case lookingUpUse(ClientStreamUse)
     /// Nothing was found, which counts unless the store has just lost data. → waitingToFind, makingRoom, over
-    case settling(isForeign: Bool)
+    case seekingWait(isForeign: Bool)
     case waitingToFind
 
     // A run of this gateway's.
@@ -312,7 +312,7 @@ package struct RunAdmission: ~Copyable {
       facts.nameIsStored = true
       let follow = Verdict.follow(use.run, meta, request: use.request)
       return .ask(.stream(meta.stream, startsAnew: false), .findingFollowed(follow))
-    case .settling(let isForeign):
+    case .seekingWait(let isForeign):
       guard case .wait(let left) = answer else { return Self.notFound(&facts) }
       if left > .zero { return Self.findAgain(in: left, &facts, now) }
       return isForeign ? Self.foreign(&facts) : Self.goOn(&facts)
@@ -342,14 +342,14 @@ package struct RunAdmission: ~Copyable {
   private static func sought(_ run: RunID, _ answer: StoreAnswer, _ facts: Facts) -> Move {
     guard case .run(let known) = answer else { return .refuse(.storeAway) }
     guard let meta = known.meta, meta.principal == facts.request.principal else {
-      return .ask(.remainingWait, .settling(isForeign: true))
+      return .ask(.remainingWait, .seekingWait(isForeign: true))
     }
     return .end(.follow(run, meta, request: nil))
   }
 
   private static func clientStreamSought(_ answer: StoreAnswer, _ facts: inout Facts) -> Move {
     guard case .used(let use) = answer else { return notFound(&facts) }
-    guard let use else { return .ask(.remainingWait, .settling(isForeign: false)) }
+    guard let use else { return .ask(.remainingWait, .seekingWait(isForeign: false)) }
     guard facts.request.hasLastID || (facts.request.digest != nil && facts.request.digest == use.request) else {
       return goOn(&facts)
     }

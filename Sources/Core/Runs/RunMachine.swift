@@ -38,7 +38,7 @@ package struct RunMachine: ~Copyable {
   package enum Action: Equatable, Sendable {
     case nothing
     /// Look at the clocks at the next tick.
-    case look
+    case wakeUp
     /// Forget the run.
     case vanish
     /// Ask other replicas whether somebody reads it there; `replicasAnswered` follows, or `nobodyCanBeAsked`.
@@ -184,8 +184,8 @@ package struct RunMachine: ~Copyable {
   /// Says whether it goes on: it is read, or is to go on unread and there is room for one more such run.
   ///
   /// - Parameter takesPlace: takes a place among the runs that nobody reads.
-  package mutating func settles(at now: MonotonicTime, takesPlace: () -> Bool) -> Action {
-    if goesOn(at: now, takesPlace) { return .look }
+  package mutating func checkAttendance(at now: MonotonicTime, takesPlace: () -> Bool) -> Action {
+    if goesOn(at: now, takesPlace) { return .wakeUp }
     guard facts.isOwner else { return .vanish }
     guard phase != .over else { return .nothing }
     switch facts.elsewhere {
@@ -222,7 +222,7 @@ package struct RunMachine: ~Copyable {
       return goesOn(at: now, takesPlace) ? .nothing : leave()
     }
     facts.elsewhere = .read(until: now + .seconds(1))
-    return .look
+    return .wakeUp
   }
 
   private func goesOn(at now: MonotonicTime, _ takesPlace: () -> Bool) -> Bool {
@@ -241,7 +241,7 @@ package struct RunMachine: ~Copyable {
   }
 
   /// When to look at the clocks again; `nil`: for nothing that is known here.
-  package func nextLook(at now: MonotonicTime) -> MonotonicTime? {
+  package func nextWakeUp(at now: MonotonicTime) -> MonotonicTime? {
     switch facts.attendance.verdict(at: now) {
     case .stay(let until): return until
     // Read on another replica, which is looked into again.

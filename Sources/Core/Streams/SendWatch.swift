@@ -9,12 +9,12 @@ package struct SendWatch: Sendable {
 
   package init() {}
 
-  /// Looks at a peer for which something is queued.
+  /// Measures whether a peer for which something is queued has taken some of it.
   ///
   /// - Parameters:
   ///   - acknowledged: bytes that the peer's kernel has acknowledged since the connection was made.
   ///   - writtenAt: when the socket last took something.
-  package mutating func look(acknowledged: UInt64, writtenAt: MonotonicTime, at now: MonotonicTime) {
+  package mutating func measureProgress(acknowledged: UInt64, writtenAt: MonotonicTime, at now: MonotonicTime) {
     defer { self.acknowledged = acknowledged }
     guard let last = progressAt else {
       progressAt = now
@@ -36,7 +36,7 @@ package struct SendWatch: Sendable {
     return progressAt + limit <= now
   }
 
-  /// How soon to look again, so that a stall is noticed soon after its limit has passed.
+  /// How soon to measure again, so that a stall is noticed soon after its limit has passed.
   package static func pause(of limit: Nanoseconds) -> Nanoseconds {
     limit > .zero ? max(.milliseconds(50), min(.seconds(1), Nanoseconds(limit.value / 4))) : .seconds(1)
   }

@@ -73,15 +73,16 @@ package final class DirectoryWatch {
     inotify_rm_watch(descriptor, watched)
     watched = -1
     handler(.lost)
-    lookAgain()
+    searchForDirectory()
   }
 
-  private func lookAgain() {
+  /// Watches the directory again if there is one by now, else tries again later.
+  private func searchForDirectory() {
     guard !isCancelled, watched < 0 else { return }
     if addWatch() == nil {
       handler(.restored)
     } else {
-      if search == nil { search = Timer(loop: loop) { [unowned self] in lookAgain() } }
+      if search == nil { search = Timer(loop: loop) { [unowned self] in searchForDirectory() } }
       search?.schedule(after: Self.searchInterval)
     }
   }

@@ -24,22 +24,22 @@ package final class RedisProbe {
     let client = RedisClient(loop: loop, dialer: Dialer(loop: loop), settings: settings, tls: tls)
     let probe = RedisProbe(client, until: loop.readClock() + time)
     client.start()
-    probe.lookAgain()
+    probe.scheduleCheck()
     loop.run()
     client.close()
     return probe.refusal
   }
 
-  private func lookAgain() {
-    let timer = Timer(loop: client.loop) { [unowned self] in look() }
+  private func scheduleCheck() {
+    let timer = Timer(loop: client.loop) { [unowned self] in check() }
     timer.schedule(after: .milliseconds(5))
     self.timer = timer
   }
 
-  private func look() {
+  private func check() {
     let redis = client.store.redis
     refusal = redis.refusal
     let isOver = redis.isReady || redis.counts.failures > 0 || client.loop.readClock() >= end
-    if isOver { client.loop.stop() } else { lookAgain() }
+    if isOver { client.loop.stop() } else { scheduleCheck() }
   }
 }

@@ -25,8 +25,8 @@ package final class LingeringClose {
   /// How long the peer may acknowledge nothing, or say nothing once it has everything.
   private let timeout: Nanoseconds
   private var end: MonotonicTime
-  /// What the peer had acknowledged, less what the socket had not taken, when that was last looked at; `nil` before the
-  /// first look.
+  /// What the peer had acknowledged, less what the socket had not taken, when that was last asked; `nil` before the
+  /// first time.
   private var acknowledged: Int64?
   private let resets: Bool
   private var completion: ((CloseResult) -> Void)?
@@ -68,8 +68,8 @@ package final class LingeringClose {
     end = connection.loop.readClock() + timeout
   }
 
-  /// When it is first asked what the peer has taken. Nearly all have closed by then, and need not be asked.
-  private var firstLook: Nanoseconds { min(.milliseconds(250), Nanoseconds(timeout.value / 4)) }
+  /// After how long it is first asked what the peer has taken. Nearly all have closed by then, and need not be asked.
+  private var firstCheckDelay: Nanoseconds { min(.milliseconds(250), Nanoseconds(timeout.value / 4)) }
 
   private func start() {
     // Retained by the deadline list, which is also what ends it.
@@ -80,7 +80,7 @@ package final class LingeringClose {
     if resets || connection.hasPeerFinished || connection.hasFailed || connection.isClosed {
       handle = deadlines.add(self, at: connection.loop.now)
     } else {
-      handle = deadlines.add(self, at: connection.loop.now + firstLook)
+      handle = deadlines.add(self, at: connection.loop.now + firstCheckDelay)
       connection.startReading()
     }
   }

@@ -133,7 +133,7 @@ final class PlayedClient: ClientStream {
   func abandon() { isAbandoned = true }
   func close() { isAbandoned = true }
   func setLowWaterMark(_ bytes: Int) { lowWater = bytes }
-  func look(with watch: inout SendWatch, _ now: MonotonicTime) {}
+  func measureProgress(with watch: inout SendWatch, _ now: MonotonicTime) {}
   func probe() {}
   func exchangeNeedsTime() {}
 }

@@ -18,7 +18,7 @@ extension SimulatedWorld {
       }
     }
     for client in clients {
-      let hasNews = client.look()
+      let hasNews = client.receive()
       check(client, hasNews: hasNews)
     }
     if isSettled { checkKeys() }

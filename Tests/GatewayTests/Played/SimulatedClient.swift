@@ -88,7 +88,7 @@ final class SimulatedClient {
   }
 
   /// Takes what has come. Returns whether there was something.
-  func look() -> Bool {
+  func receive() -> Bool {
     let before = body.count
     switch way {
     case .direct(let client):

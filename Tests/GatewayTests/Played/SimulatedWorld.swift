@@ -57,7 +57,7 @@ final class SimulatedWorld {
           plan.configuration, variant: plan.variant, store: truth, beside: seat == .beside ? gateways[0] : nil,
           clock: clock, log: log.writer))
     }
-    settle()
+    comeToRest()
     restingDeadlines = gateways.map(\.loop.deadlines.count)
     restingMemory = gateways[0].process.memoryInUse
   }
@@ -80,7 +80,7 @@ final class SimulatedWorld {
     for _ in 0..<count { for gateway in gateways { gateway.loop.turn() } }
   }
 
-  func settle() { turns(16) }
+  func comeToRest() { turns(16) }
 
   func pass(_ milliseconds: Int, tick: Int) {
     elapsed += milliseconds
@@ -309,7 +309,7 @@ final class SimulatedWorld {
     }
     for gateway in gateways { (gateway.backends.refuses, gateway.backends.isSilent) = (false, false) }
     for client in clients { client.take() }
-    settle()
+    comeToRest()
     for _ in 0..<4 {
       observe()
       pass(8_000, tick: 500)
@@ -321,7 +321,7 @@ final class SimulatedWorld {
     try askOfAll()
     for client in clients { client.leave() }
     for answer in answers where answer.isLive { answer.breakOff() }
-    settle()
+    comeToRest()
     pass(80_000, tick: 2_000)
     isSettled = true
     observe()
@@ -333,7 +333,7 @@ final class SimulatedWorld {
     for client in first.suffix(4) {
       for gateway in gateways.indices { try ask(.looks, of: client, at: gateway, asStranger: false) }
     }
-    settle()
+    comeToRest()
     observe()
   }
 

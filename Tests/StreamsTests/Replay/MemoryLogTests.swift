@@ -163,7 +163,7 @@ struct MemoryLogTests {
     for number in 1...1000 {
       log.append(SeenEntry(event: UInt64(number), "data: \(number) \(String(repeating: "x", count: 90))\n\n"))
       if number == 1 { first = log.frontier }
-      log.settle(keeping: log.frontier)
+      log.trim(keeping: log.frontier)
     }
     let oldest = log.oldest ?? 0
     #expect(oldest > 1 && oldest < 1000)
@@ -181,12 +181,12 @@ struct MemoryLogTests {
     log.pin = .beginning
     for number in 1...200 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
     #expect(log.isOver)
-    log.settle(keeping: log.frontier)
+    log.trim(keeping: log.frontier)
     #expect(log.entries(from: .beginning).seen.count == 200)
     log.pin = nil
     for number in 201...1000 { log.append(SeenEntry(event: UInt64(number), String(repeating: "x", count: 100))) }
     #expect(log.oldest == 1, "nothing is dropped before readers could have it")
-    log.settle(keeping: .beginning)
+    log.trim(keeping: .beginning)
     #expect(log.oldest ?? 0 > 200, "the window does not wait for the slow")
   }
 

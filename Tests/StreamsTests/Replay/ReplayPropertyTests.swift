@@ -33,7 +33,7 @@ struct ReplayPropertyTests {
         #expect(log.append(entry) == .kept)
         entries.append(entry)
         play(&readers, log, entries, &random)
-        log.settle(keeping: log.frontier)
+        log.trim(keeping: log.frontier)
         #expect(budget.taken == log.bytes)
         #expect(log.bytes <= max(window, 100_064 + (64 << 10)))
       }

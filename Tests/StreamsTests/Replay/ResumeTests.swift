@@ -12,7 +12,7 @@ struct ResumeTests {
     for number in 1...max(1, events) where events > 0 {
       log.append(SeenEntry(event: UInt64(number), "id: own-\(number)\ndata: \(number)\n\n"))
     }
-    log.settle(keeping: log.frontier)
+    log.trim(keeping: log.frontier)
     if let trailing { log.append(SeenEntry(EntryHead(number: log.last, kind: .other), Array(trailing.utf8))) }
     if let end { log.finish(end) }
     return log

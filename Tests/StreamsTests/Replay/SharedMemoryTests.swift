@@ -78,9 +78,9 @@ import Testing
     let log = crowded(budget)
     #expect(log.oldest == 1 && budget.taken > budget.limit && log.isOver)
     let place = log.entries(from: .beginning, atMost: 20).position ?? .beginning
-    #expect(log.settle(keeping: place) && log.isOver, "there is more to give back once readers need less")
+    #expect(log.trim(keeping: place) && log.isOver, "there is more to give back once readers need less")
     #expect(log.read(from: place) { _, _ in false } != nil)
-    #expect(!log.settle(keeping: log.frontier) && !log.isOver)
+    #expect(!log.trim(keeping: log.frontier) && !log.isOver)
     #expect(budget.taken <= budget.limit, "\(budget.taken)")
     #expect(log.last == 90 && log.append(SeenEntry(event: 91, text)) == .kept)
     log.retire()
@@ -91,16 +91,16 @@ import Testing
     let budget = LendingBudget()
     let log = crowded(budget)
     budget.giveBack(60 << 10)
-    #expect(!log.settle(keeping: log.frontier) && log.oldest == 1)
+    #expect(!log.trim(keeping: log.frontier) && log.oldest == 1)
   }
 
   @Test func `what is not stored elsewhere yet is waited for`() {
     let budget = LendingBudget()
     let log = crowded(budget)
     log.pin = .beginning
-    #expect(log.settle(keeping: log.frontier) && log.oldest == 1)
+    #expect(log.trim(keeping: log.frontier) && log.oldest == 1)
     log.pin = log.frontier
-    #expect(!log.settle(keeping: log.frontier) && log.oldest ?? 0 > 1)
+    #expect(!log.trim(keeping: log.frontier) && log.oldest ?? 0 > 1)
   }
 
   @Test func `what is held beside the entries is counted until the log is given up`() {

@@ -64,8 +64,8 @@ package protocol ClientStream: AnyObject {
   var readAllowance: ReadAllowance? { get }
   /// The exchange is told when no more than `bytes` wait; 0 for when none do.
   func setLowWaterMark(_ bytes: Int)
-  /// Looks at whether the client takes what waits for it.
-  func look(with watch: inout SendWatch, _ now: MonotonicTime)
+  /// Measures whether the client takes what waits for it.
+  func measureProgress(with watch: inout SendWatch, _ now: MonotonicTime)
   /// Sends the first bytes of whatever comes next, to learn whether a client that finished sending still listens.
   func probe()
   /// Has the exchange look at its clocks soon.

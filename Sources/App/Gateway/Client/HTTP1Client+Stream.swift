@@ -91,8 +91,8 @@ extension HTTP1Client: ClientStream {
 
   func setLowWaterMark(_ bytes: Int) { connection.lowWaterMark = bytes }
 
-  func look(with watch: inout SendWatch, _ now: MonotonicTime) {
-    watch.look(at: connection, now)
+  func measureProgress(with watch: inout SendWatch, _ now: MonotonicTime) {
+    watch.measureProgress(of: connection, now)
   }
 
   func probe() { response.probe() }

@@ -23,12 +23,12 @@ extension HTTP1Client: DeadlineMember {
   private func waitedForAnswer(_ now: MonotonicTime) -> MonotonicTime? {
     let next = exchange?.timePassed(now)
     guard machine.phase == .exchanging, !connection.isReading, !machine.peerHasFinished else { return next }
-    lookAtPeer()
-    return min(next ?? now, now + Self.peerLookInterval)
+    checkPeer()
+    return min(next ?? now, now + Self.peerCheckInterval)
   }
 
   /// Nothing is read from the client, so its end has to be asked for.
-  private func lookAtPeer() {
+  private func checkPeer() {
     switch connection.peerSign {
     case .none: break
     case .finished: perform(machine.peerEndWasSeen())
@@ -36,7 +36,7 @@ extension HTTP1Client: DeadlineMember {
     }
   }
 
-  private static let peerLookInterval = Nanoseconds.milliseconds(250)
+  private static let peerCheckInterval = Nanoseconds.milliseconds(250)
 
   private func waitedForHead(_ now: MonotonicTime) -> MonotonicTime? {
     if let next = waitedForAcknowledgement(now) { return next }

@@ -32,7 +32,7 @@ struct MeasuredClose {
 
   /// Whether a client that still has something to take has taken nothing for `limit`.
   mutating func isStalled(_ connection: any Connection, for limit: Nanoseconds, at now: MonotonicTime) -> Bool {
-    sendWatch.look(at: connection, now)
+    sendWatch.measureProgress(of: connection, now)
     return sendWatch.isStalled(for: limit, at: now)
   }
 
@@ -63,8 +63,8 @@ struct MeasuredClose {
 }
 
 extension SendWatch {
-  /// Looks at whether the peer takes what is queued for it.
-  mutating func look(at connection: any Connection, _ now: MonotonicTime) {
-    look(acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
+  /// Measures whether the peer takes what is queued for it.
+  mutating func measureProgress(of connection: any Connection, _ now: MonotonicTime) {
+    measureProgress(acknowledged: connection.acknowledgedBytes, writtenAt: connection.lastWriteProgress, at: now)
   }
 }

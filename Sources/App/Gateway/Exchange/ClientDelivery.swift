@@ -199,22 +199,22 @@ package final class ClientDelivery {
   ///
   /// - Parameter mayKeepAlive: whether a comment line may be put in now: between events only.
   func verdict(at now: MonotonicTime, mayKeepAlive: Bool = true) -> StreamClock.Verdict {
-    var look = noteProgress(at: now) ?? now + .seconds(3600)
-    if let spans = record?.spans, let next = spans.streamPassed(now, self) { look = min(look, next) }
+    var due = noteProgress(at: now) ?? now + .seconds(3600)
+    if let spans = record?.spans, let next = spans.streamPassed(now, self) { due = min(due, next) }
     if client.queuedBytes == 0 {
       sendWatch.caughtUp()
       clock.clientCaughtUp(at: now)
     } else {
       clock.clientBlocked(at: now)
-      client.look(with: &sendWatch, now)
+      client.measureProgress(with: &sendWatch, now)
       if let progressAt = sendWatch.progressAt { clock.clientProgressed(at: progressAt) }
-      look = min(look, now + SendWatch.pause(of: clock.clientStall))
+      due = min(due, now + SendWatch.pause(of: clock.clientStall))
     }
     let verdict = clock.verdict(at: now, keepsAlive: keepsAlive && mayKeepAlive)
     guard case .quiet(let until) = verdict else { return verdict }
-    // Inside an event the next look is soon.
-    if keepsAlive, !mayKeepAlive { look = min(look, now + .seconds(1)) }
-    return .quiet(until: min(until, look))
+    // Inside an event it is soon looked at again.
+    if keepsAlive, !mayKeepAlive { due = min(due, now + .seconds(1)) }
+    return .quiet(until: min(until, due))
   }
 
   /// - Returns: when the log is told the next time.

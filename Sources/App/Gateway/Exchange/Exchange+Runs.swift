@@ -36,9 +36,9 @@ extension Exchange {
     case .stop:
       runs.stop(place, reason: EndReason.clientAsked.text)
       answerEmpty(with: ownFields)
-    case .look:
+    case .summarize:
       machine.seeksRun()
-      RunLook(at: place, among: runs) { [weak self] state in self?.answer(state) }.begin()
+      RunSummaryQuery(at: place, among: runs) { [weak self] state in self?.answer(state) }.begin()
     }
     return true
   }

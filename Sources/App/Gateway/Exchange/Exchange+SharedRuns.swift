@@ -70,12 +70,12 @@ extension Exchange {
       switch endpoint {
       case .read: readShared(id, state.meta, request, asked, store)
       case .stop: stopShared(id, isOver: state.end != nil, store)
-      case .look: lookAtShared(id, state, store)
+      case .summarize: summarizeShared(id, state, store)
       }
     }
   }
 
-  private func lookAtShared(_ id: RunID, _ known: RunState, _ store: any RunStore) {
+  private func summarizeShared(_ id: RunID, _ known: RunState, _ store: any RunStore) {
     store.standing(of: id) { [weak self] result in
       guard let self, phase == .inRun else { return }
       guard case .success(let standing) = result else { return storeIsAway() }

@@ -10,20 +10,20 @@ extension Exchange {
   ///
   /// - Returns: when to look again; `nil` when the exchange is over.
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
-    guard let bodyLook = lookAtBody(now) else {
+    guard let bodyCheck = checkBody(now) else {
       bodyIsLate()
       return nil
     }
     switch phase {
     case .over: return nil
-    case .routing, .inRun: return bodyLook
-    case .asking: return machine.asker.map { min($0.timePassed(now), bodyLook) }
-    case .answering: return machine.answerer?.timePassed(now).map { min($0, bodyLook) }
+    case .routing, .inRun: return bodyCheck
+    case .asking: return machine.asker.map { min($0.timePassed(now), bodyCheck) }
+    case .answering: return machine.answerer?.timePassed(now).map { min($0, bodyCheck) }
     }
   }
 
   /// - Returns: when to look again; `nil` when the client has sent nothing of its request for too long.
-  private func lookAtBody(_ now: MonotonicTime) -> MonotonicTime? {
+  private func checkBody(_ now: MonotonicTime) -> MonotonicTime? {
     let limit = settings.configuration.limits.bodyTimeout
     // While a backend is waited for, which takes no more, it is not the client that is silent.
     guard !hasWholeRequest, !isClientPaused, !client.headIsSent, limit > .zero else {

@@ -97,7 +97,7 @@ final class RelayedResponse: BackendResponder {
   func timePassed(_ now: MonotonicTime) -> MonotonicTime? {
     guard upstreamRequest != nil else { return nil }
     if isPaused {
-      client.look(with: &sendWatch, now)
+      client.measureProgress(with: &sendWatch, now)
       guard sendWatch.isStalled(for: limits.stallTimeout, at: now) else {
         return now + SendWatch.pause(of: limits.stallTimeout)
       }

@@ -115,7 +115,7 @@ final class RequestBody {
   }
 
   /// Lends what is kept, for a look at what is asked.
-  func withKept<Result>(_ look: (Span<UInt8>) -> Result) -> Result {
-    kept.withSpan(look)
+  func withKept<Result>(_ body: (Span<UInt8>) -> Result) -> Result {
+    kept.withSpan(body)
   }
 }

@@ -163,7 +163,7 @@ final class StreamRelay: BackendResponder {
       finish(.gatewayError, reason: EndReason.noAttempt.text)
       return nil
     }
-    let attemptLook = upstreamRequest.timePassed(now)
+    let nextOfAttempt = upstreamRequest.timePassed(now)
     guard !isOver else { return nil }
     // Legacy passes a piece of an event on, and a comment line would break it.
     let mayKeepAlive = !delivery.reader.isVerbatim || feed.parser.isBetweenEvents
@@ -179,7 +179,7 @@ final class StreamRelay: BackendResponder {
       finish(ending.outcome, reason: ending.reason.text)
       return nil
     }
-    var next = attemptLook
+    var next = nextOfAttempt
     if case .quiet(let until) = backend { next = min(next, until) }
     switch client {
     case .keepaliveIsDue: return delivery.keepAlive(at: now) { feed.parser.completeLine(into: &$0) }

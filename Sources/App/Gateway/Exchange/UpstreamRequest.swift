@@ -386,16 +386,16 @@ final class UpstreamRequest: SentRequest {
       perform(action, search)
       return now
     }
-    guard let look = lookAtBody(search, now) else { return until }
-    if look > now { return min(look, until) }
+    guard let next = checkBody(search, now) else { return until }
+    if next > now { return min(next, until) }
     perform(search.waterfall.passed(.body), search)
     return now
   }
 
-  /// Looks at whether the backend takes the request's body.
+  /// Checks whether the backend takes the request's body.
   ///
   /// - Returns: when to look again: `now` when it has taken nothing for too long; `nil` when there is no body.
-  private func lookAtBody(_ search: UpstreamSearch, _ now: MonotonicTime) -> MonotonicTime? {
+  private func checkBody(_ search: UpstreamSearch, _ now: MonotonicTime) -> MonotonicTime? {
     guard let body, let upstream else { return nil }
     switch state {
     case .awaitingHead: break
@@ -406,7 +406,7 @@ final class UpstreamRequest: SentRequest {
     if upstream.queuedBytes == 0 {
       search.sendWatch.caughtUp()
     } else {
-      search.sendWatch.look(at: upstream.connection, now)
+      search.sendWatch.measureProgress(of: upstream.connection, now)
     }
     return search.sendWatch.isStalled(for: limit, at: now) ? now : now + SendWatch.pause(of: limit)
   }

@@ -3,9 +3,9 @@ import Streams
 extension Run {
   /// Gives back what the log has borrowed, as far as those who read along have had it. They are waited for, as the client of
   /// a stream that isn't kept is.
-  func settleMemory() {
+  func trimMemory() {
     guard memory.isOver || isHeldUp else { return }
-    let waits = memory.settle(keeping: slowest)
+    let waits = memory.trim(keeping: slowest)
     guard waits != isHeldUp else { return }
     // When the run is over nothing more comes.
     guard let source else { return }
@@ -15,7 +15,7 @@ extension Run {
     } else if source.holdUp() {
       isHeldUp = true
     } else {
-      memory.settle(keeping: memory.frontier)
+      memory.trim(keeping: memory.frontier)
     }
   }
 

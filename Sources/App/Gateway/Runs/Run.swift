@@ -108,7 +108,7 @@ package final class Run {
     openWaiting(all: isOwner, at: context.loop.now)
     for feeder in feeders { feeder.runOpened(head) }
     tellReplicas()
-    look()
+    wakeUp()
   }
 
   /// A reader that would have the stream opened before a backend has answered well.
@@ -120,13 +120,13 @@ package final class Run {
     let breach = keep(batch)
     if breach == nil, let end = batch.end { log.finish(end) }
     opened(head, isCatchingUp: batch.isPart)
-    settle(batch, breach)
+    advanceOrEnd(after: batch, breach)
   }
 
   /// Keeps entries that come ready.
   func take(_ batch: RunBatch) {
     guard machine.takes(isCatchingUp: batch.isPart) else { return }
-    settle(batch, keep(batch))
+    advanceOrEnd(after: batch, keep(batch))
   }
 
   private func keep(_ batch: RunBatch) -> LogLimit? {
@@ -138,7 +138,7 @@ package final class Run {
     return breach
   }
 
-  private func settle(_ batch: RunBatch, _ breach: LogLimit?) {
+  private func advanceOrEnd(after batch: RunBatch, _ breach: LogLimit?) {
     if let breach {
       // The run may go on where it lives; this loop has no room for what its readers want.
       if isOwner { return end(breach.outcome, reason: breach.reason) }
@@ -160,7 +160,7 @@ package final class Run {
     }
     if !feeders.isEmpty { for feeder in feeders { feeder.advance() } }
     if share.wantsRoom { host.makeRoom(for: share) }
-    settleMemory()
+    trimMemory()
   }
 
   /// The source has come to its end, which is in the log then.
@@ -176,7 +176,7 @@ package final class Run {
     for reader in readers { reader.advance() }
     for feeder in feeders { feeder.advance() }
     tellReplicas()
-    look()
+    wakeUp()
   }
 
   private func stopSource(_ result: AttemptResult) {
@@ -245,7 +245,7 @@ package final class Run {
     guard !isOwner, isOpen, reader.isAhead(isCatchingUp: machine.isCatchingUp, at: context.loop.now) else {
       return reader.runOpened(head)
     }
-    look()
+    wakeUp()
   }
 
   /// A reader, here or elsewhere, says what is to become of the run when nobody reads it. The last one that does counts.
@@ -253,7 +253,7 @@ package final class Run {
     // A copy goes with its last reader, whatever becomes of the run.
     if isOwner { machine.wished(policy) } else { source?.readerWishes(policy) }
     notice?.post(wish: policy)
-    look()
+    wakeUp()
   }
 
   /// Opens the streams of readers that were ahead and are not any more, or that have waited for long enough.
@@ -273,10 +273,10 @@ package final class Run {
     guard let index = readers.firstIndex(where: { $0 === reader }) else { return }
     readers.remove(at: index)
     source?.readerLeft(reader)
-    settleMemory()
+    trimMemory()
     tellReplicas()
     machine.readerLeft(at: context.loop.now)
-    settle()
+    checkAttendance()
   }
 
   /// A copy on another loop wants what the log holds and will hold.
@@ -292,9 +292,9 @@ package final class Run {
   func removeCopy(on home: Int) {
     guard let index = feeders.firstIndex(where: { $0.home == home }) else { return }
     feeders.remove(at: index)
-    settleMemory()
+    trimMemory()
     machine.readerLeft(at: context.loop.now)
-    settle()
+    checkAttendance()
   }
 
   /// How it stands.
@@ -320,13 +320,13 @@ package final class Run {
   /// The one who asked for the run has left in the middle of its request.
   func openerLeftUnfinished() { perform(machine.openerLeft()) }
 
-  private func settle() { perform(machine.settles(at: context.loop.now) { unread.take() }) }
+  private func checkAttendance() { perform(machine.checkAttendance(at: context.loop.now) { unread.take() }) }
 
   /// The one place where is done what the machine decides about a run that nobody may read.
   private func perform(_ action: RunMachine.Action) {
     switch action {
     case .nothing: break
-    case .look: look()
+    case .wakeUp: wakeUp()
     case .vanish: vanish()
     case .askReplicas: askReplicas()
     case .fail: failed(.gone)
@@ -348,7 +348,7 @@ package final class Run {
   // MARK: - Time
 
   /// Looks at the clocks at the next tick.
-  func look() {
+  func wakeUp() {
     if let deadline { context.loop.deadlines.move(deadline, to: context.loop.now) }
   }
 
@@ -386,12 +386,12 @@ extension Run: DeadlineMember {
       }
       return max(due, now + .seconds(1))
     }
-    settleMemory()
-    settle()
+    trimMemory()
+    checkAttendance()
     if isOver { return now }
     let next = source?.timePassed(now) ?? now
     if isOver { return now }
     if !isOwner { openWaiting(all: false, at: now) }
-    return machine.nextLook(at: now).map { min(next, $0) } ?? next
+    return machine.nextWakeUp(at: now).map { min(next, $0) } ?? next
   }
 }

@@ -118,7 +118,7 @@ final class RunFeeder: RunRelay {
   func goOn() {
     isHeldUp = false
     advance()
-    run.settleMemory()
+    run.trimMemory()
   }
 
   func advance() {
@@ -160,7 +160,7 @@ extension RunFeeder: TurnMember {
     guard let run = unfinished.take() else { return }
     withExtendedLifetime(run) {
       advance()
-      run.settleMemory()
+      run.trimMemory()
     }
   }
 }

@@ -11,7 +11,7 @@ enum RunEndpoint {
   /// Reads the run. When it is not known, a route may serve the path.
   case read(name: String, isStrict: Bool)
   /// Says how it stands.
-  case look(name: String)
+  case summarize(name: String)
   /// Stops it.
   case stop(name: String)
 
@@ -24,7 +24,7 @@ enum RunEndpoint {
   private init?(_ method: HTTP.Method, _ path: Span<UInt8>, paths: CommonRunSettings) {
     guard method == .get || method == .delete else { return nil }
     if let name = paths.runPath?.match(path)?[CommonRunSettings.runCapture] {
-      self = method == .delete ? .stop(name: name) : .look(name: name)
+      self = method == .delete ? .stop(name: name) : .summarize(name: name)
       return
     }
     guard method == .get else { return nil }
@@ -48,7 +48,7 @@ enum RunEndpoint {
 
   var name: String {
     switch self {
-    case .read(let name, _), .look(let name), .stop(let name): name
+    case .read(let name, _), .summarize(let name), .stop(let name): name
     }
   }
 

@@ -329,7 +329,7 @@ final class RunReader: RunClient {
     isBlocked = false
     stream?.unblock()
     advance()
-    run.settleMemory()
+    run.trimMemory()
   }
 
   func clientGone() {
@@ -362,7 +362,7 @@ extension RunReader: TurnMember {
     isScheduled = false
     guard state == .reading, !isBlocked, let stream else { return }
     sendNext(of: run.log, upTo: run.log.frontier, on: stream)
-    run.settleMemory()
+    run.trimMemory()
   }
 }
 

@@ -26,7 +26,7 @@ final class StoreWatch {
     process.note(.unknown, of: context.index)
   }
 
-  private func look() {
+  private func checkConnection() {
     let now = store()?.connection ?? .unknown
     guard now != standing else { return }
     let (wasAway, isAway) = (standing.fault != nil, now.fault != nil)
@@ -44,7 +44,7 @@ final class StoreWatch {
 
 extension StoreWatch: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    look()
+    checkConnection()
     return now + Self.interval
   }
 }

@@ -15,7 +15,7 @@ final class StoredRuns: Sendable {
   /// How many there are, and the most of one principal.
   func use(at now: MonotonicTime) -> (count: Int, largest: Int, limit: Int, share: Int) {
     quota.withLock { quota in
-      quota.settle(at: now, atMost: 1000)
+      quota.giveBackDue(at: now, atMost: 1000)
       return (quota.count, quota.largest, quota.limit, quota.share)
     }
   }

@@ -129,15 +129,15 @@ final class UpstreamSource: RunSource {
 
   func timePassed(_ now: MonotonicTime) -> MonotonicTime {
     guard let run, let upstreamRequest else { return now + .seconds(1) }
-    let look = upstreamRequest.timePassed(now)
-    guard run.isOpen else { return min(look, now + .milliseconds(100)) }
+    let next = upstreamRequest.timePassed(now)
+    guard run.isOpen else { return min(next, now + .milliseconds(100)) }
     guard upstreamRequest.isActive else {
       context.shard.increment(context.metrics.orphans)
       run.end(.gatewayError, reason: EndReason.noAttempt.text)
       return now
     }
     let verdict = feed.verdict(at: now)
-    if case .quiet(let until) = verdict { return min(until, look) }
+    if case .quiet(let until) = verdict { return min(until, next) }
     if let ending = verdict.ending {
       context.routes.passed(ending.limit, on: run.route.settings.name)
       run.end(ending.outcome, reason: ending.reason.text)
@@ -184,7 +184,7 @@ extension UpstreamSource: UpstreamRequestOwner {
     run.failed(.noRoom)
   }
 
-  func requestNeedsTime() { run?.look() }
+  func requestNeedsTime() { run?.wakeUp() }
 
   func received(_ input: InputBuffer, _ range: Range<Int>) {
     guard let run, run.isOpen else { return }

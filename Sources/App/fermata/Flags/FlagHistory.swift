@@ -75,7 +75,7 @@ struct FlagHistory {
   /// before saying so is committed, and what changed the file without a line gets one.
   ///
   /// - Returns: what was found, for people, and how many places of the log were found broken.
-  func settle(_ loaded: LoadedFlags, at now: WallTime) throws(FileError) -> (notes: [String], breaks: Int) {
+  func repairLog(against loaded: LoadedFlags, at now: WallTime) throws(FileError) -> (notes: [String], breaks: Int) {
     let torn = try cutTornLine()
     var notes: [String] = []
     let known = try lines()

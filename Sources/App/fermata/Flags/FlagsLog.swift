@@ -63,7 +63,7 @@ extension FlagsVerb {
     do throws(FileError) {
       let lock = try FileLock(invocation.file)
       let history = FlagHistory(beside: invocation.file)
-      let (notes, breaks) = try history.settle(loaded, at: Caller.now)
+      let (notes, breaks) = try history.repairLog(against: loaded, at: Caller.now)
       let old = try history.rotate(loaded, breaks: breaks, at: Caller.now)
       _ = consume lock
       return FlagsOutput(

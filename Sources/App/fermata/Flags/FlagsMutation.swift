@@ -41,7 +41,7 @@ struct FlagsMutation {
   /// Runs `change` over the file and tells the state after it.
   func run(_ change: Change) throws(FlagsFailure) -> FlagsOutput {
     let target = Caller.linkTarget(of: path)
-    // Looking needs no lock, and a ConfigMap's directory could not hold one.
+    // Reading needs no lock, and a ConfigMap's directory could not hold one.
     if arguments.has("--dry-run") || target != nil { return try prepare(change).preview(self, link: target) }
     // Spaces are no reason.
     var reason = Self.trimmed(arguments["--reason"] ?? "")
@@ -176,7 +176,7 @@ struct FlagsMutation {
         kind: .intent, time: Caller.now, actor: arguments["--actor"] ?? Caller.name, uid: Caller.uid,
         host: Caller.host, pid: Caller.pid, verb: invocation.verb, key: prepared.key, reason: reason,
         ticket: arguments["--ticket"] ?? ""))
-    try writing.settle(prepared.loaded)
+    try writing.repairLog(against: prepared.loaded)
     // What was found has lines now, and the file names the last of them.
     prepared = try self.prepared(prepared.loaded, prepared.key, prepared.result, isApplied: false)
     try prepared.describe(in: &writing.record)

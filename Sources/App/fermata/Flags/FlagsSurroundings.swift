@@ -3,7 +3,7 @@ import Flags
 import Gateway
 import JSON
 
-/// `--config` and `--admin` of verbs that look: what the gateway gives to the file's rules.
+/// `--config` and `--admin` of verbs that only read: what the gateway gives to the file's rules.
 enum FlagsSurroundings {
   static let options = AdminGateways.options.union(["--config"])
   static let help = """

@@ -18,7 +18,7 @@ extension FlagsVerb {
     let deadline = try invocation.seconds("--timeout").map { SystemClock.now + .seconds($0) }
     var watcher = FlagsWatcher(invocation: invocation)
     while true {
-      if try watcher.look() { return finished(.success) }
+      if try watcher.poll() { return finished(.success) }
       if let deadline, SystemClock.now >= deadline { return finished(.timeout) }
       SystemClock.sleep(.milliseconds(250))
     }
@@ -39,7 +39,7 @@ private struct FlagsWatcher {
   }
 
   /// - Returns: whether what was waited for has come.
-  mutating func look() throws(FlagsFailure) -> Bool {
+  mutating func poll() throws(FlagsFailure) -> Bool {
     var state: JSONObject
     do throws(FlagsFailure) {
       let loaded = try invocation.load()

@@ -17,10 +17,12 @@ struct FlagsWriting {
   }
 
   /// Puts the log in order, before anything is added to it.
-  mutating func settle(_ loaded: LoadedFlags) throws(FlagsFailure) {
+  mutating func repairLog(against loaded: LoadedFlags) throws(FlagsFailure) {
     var found: [String] = []
     let history = history
-    try attempt("the audit log") { () throws(FileError) in found = try history.settle(loaded, at: Caller.now).notes }
+    try attempt("the audit log") { () throws(FileError) in
+      found = try history.repairLog(against: loaded, at: Caller.now).notes
+    }
     notes += found
   }
 

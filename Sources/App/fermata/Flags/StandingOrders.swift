@@ -38,7 +38,7 @@ struct StandingOrders {
   {
     wasAsked = report != nil
     guard let report else {
-      try look(invocation, loaded, key)
+      try readGuardStates(invocation, loaded, key)
       return
     }
     if let trip = report.gateways.lazy.compactMap(\.trip).first {
@@ -89,9 +89,9 @@ struct StandingOrders {
     wasAsked ? "" : "; if that is over, the same command with --admin URL, which asks the gateway itself"
   }
 
-  // MARK: - Looking
+  // MARK: - Where no gateway was asked
 
-  private mutating func look(
+  private mutating func readGuardStates(
     _ invocation: FlagsInvocation, _ loaded: LoadedFlags, _ key: String
   ) throws(FlagsFailure) {
     let configuration = try invocation.configuration()
@@ -124,7 +124,7 @@ struct StandingOrders {
   }
 
   private static let patience = Nanoseconds.seconds(3)
-  /// As gateways have it: looking must not shorten it.
+  /// As gateways have it: reading must not shorten it.
   private static let lifetime = Nanoseconds.seconds(86_400)
 
   /// What the gateways have told each other, as JSON.

@@ -23,7 +23,7 @@ struct CrowdTally {
   /// Streams that the gateway never closed.
   private var open = 0
   /// How long the gateway's last lines may take.
-  private static let settling = Nanoseconds.seconds(10)
+  private static let logDelay = Nanoseconds.seconds(10)
 
   mutating func add(_ result: CrowdResult) {
     var row = rows[result.way] ?? Row()
@@ -38,8 +38,8 @@ struct CrowdTally {
   }
 
   /// Waits until the gateway has logged the end of every stream.
-  mutating func settle(with gateway: MatrixGateway) async {
-    let deadline = SystemClock.now + Self.settling
+  mutating func awaitEnds(in gateway: MatrixGateway) async {
+    let deadline = SystemClock.now + Self.logDelay
     while true {
       let found = transports.map { mark, transport in (transport, gateway.streams(of: mark)) }
       let streams = found.flatMap(\.1)

@@ -58,7 +58,7 @@ struct MatrixCrowd {
       }
     }
     watching.cancel()
-    await tally.settle(with: stage.gateway)
+    await tally.awaitEnds(in: stage.gateway)
     await stage.strike()
     return tell(tally, peak: await peak.open, seconds: (SystemClock.now - began).seconds)
   }

@@ -23,7 +23,7 @@ final class MatrixScene {
   private var deadline: Nanoseconds { .seconds(behaviour.patience) }
   private var grace: Nanoseconds { deadline + .seconds(20) }
   /// How long the gateway's last line about the cell may take after the client has its answer.
-  private static let settling = Nanoseconds.seconds(4)
+  private static let logDelay = Nanoseconds.seconds(4)
 
   private let stage: MatrixStage
   private let cell: CellID
@@ -137,7 +137,7 @@ final class MatrixScene {
   private func gatewayWitness(
     of mark: String, _ gateway: MatrixGateway, _ seen: ClientWitness
   ) async -> GatewayWitness {
-    let deadline = SystemClock.now + Self.settling
+    let deadline = SystemClock.now + Self.logDelay
     var least = min(1, behaviour.requests)
     // Each of the gateway's threads writes its lines in its own time.
     if case .cutClient = behaviour.action { least += seen.reconnects }

@@ -19,7 +19,7 @@ final class TailSession {
   private var response: (any TailAnswer)?
   private lazy var timer = Timer(loop: loop) { [unowned self] in
     machine.tick(now)
-    settle()
+    performDecisions()
   }
   private var hasStream = false
   private var conclusion: TailConclusion?
@@ -37,7 +37,7 @@ final class TailSession {
     do {
       let session = try TailSession(options)
       session.machine.start(session.now)
-      session.settle()
+      session.performDecisions()
       session.loop.run()
       return session.conclusion?.exitStatus ?? ExitStatus.failure
     } catch {
@@ -113,21 +113,21 @@ final class TailSession {
 
   func headCame(_ exchange: Int, _ head: Head) {
     machine.head(exchange, now, head, retryAfter: head.retryAfter(HTTPDate.seconds, wallClock: HTTPDate.now))
-    settle()
+    performDecisions()
   }
 
   func received(_ exchange: Int, _ bytes: [UInt8]) {
     machine.data(exchange, now, bytes)
-    settle()
+    performDecisions()
   }
 
   func over(_ exchange: Int, isWhole: Bool, _ why: String) {
     machine.over(exchange, now, clean: isWhole, why)
-    settle()
+    performDecisions()
   }
 
-  /// Prints what came and does what follows.
-  private func settle() {
+  /// After each input: prints what came, and does what the machine decided.
+  private func performDecisions() {
     guard conclusion == nil else { return }
     while let message = machine.take(now) {
       if case .event(let event) = message {

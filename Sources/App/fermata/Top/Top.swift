@@ -97,7 +97,7 @@ private final class TopSession {
   private func run() -> Int32 {
     screen?.begin()
     follow()
-    if screen != nil { lookAtKeys() }
+    if screen != nil { scheduleKeyCheck() }
     loop.run()
     screen?.end()
     timer?.cancel()
@@ -198,7 +198,7 @@ private final class TopSession {
     if options.isOnce { loop.stop() }
   }
 
-  private func lookAtKeys() {
+  private func scheduleKeyCheck() {
     let timer = Timer(loop: loop) { [unowned self] in
       while let key = screen?.nextKey() {
         if key == UInt8(ascii: "q") { return loop.stop() }
@@ -209,7 +209,7 @@ private final class TopSession {
         old?.hangUp()
         follow()
       }
-      lookAtKeys()
+      scheduleKeyCheck()
     }
     timer.schedule(after: .milliseconds(100))
     keyTimer = timer

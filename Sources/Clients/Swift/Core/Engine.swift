@@ -90,7 +90,7 @@ actor Engine {
   /// The consumer left. A stream that is over may still make its connection reusable.
   func leave() {
     machine.close()
-    settle()
+    performDecisions()
   }
 
   /// Ends the request, whatever it waits for.
@@ -103,20 +103,20 @@ actor Engine {
   /// Gives the connection up, where the stream can be resumed. False if it can't.
   func pause() -> Bool {
     let isPaused = machine.pause(now)
-    settle()
+    performDecisions()
     return isPaused
   }
 
   /// Ends a pause at once.
   func goOn() {
     machine.goOn(now)
-    settle()
+    performDecisions()
   }
 
   /// One DELETE. Returns when it was answered, or when it is remembered until the run has an id.
   func cancel() async {
     machine.cancel(now)
-    settle()
+    performDecisions()
     await deletion?.value
   }
 
@@ -130,7 +130,7 @@ actor Engine {
   }
 
   /// After each input: what the machine decided is done.
-  private func settle() {
+  private func performDecisions() {
     let effects = machine.effects
     machine.effects = []
     for effect in effects {
@@ -177,7 +177,7 @@ actor Engine {
     guard (try? await clock.sleep(until: instant)) != nil, timer?.at == deadline else { return }
     timer = nil
     machine.tick(now)
-    settle()
+    performDecisions()
   }
 
   private func drive() async {
@@ -189,10 +189,10 @@ actor Engine {
       let plan = machine.plan(now)
       let work = Task { await self.exchange(plan) }
       current = (plan.exchange, work)
-      settle()
+      performDecisions()
       await work.value
       current = nil
-      settle()
+      performDecisions()
     }
   }
 
@@ -211,14 +211,14 @@ actor Engine {
     } catch {
       machine.fail("the headers could not be made: \(type(of: error))")
     }
-    settle()
+    performDecisions()
   }
 
   private func read(_ response: any TransportResponse, _ exchange: Int) async {
     defer { response.cancel() }
     let head = Head(status: response.status, fields: response.headers)
     machine.head(exchange, now, head, retryAfter: head.retryAfter(HTTPDate.seconds, wallClock: HTTPDate.now))
-    settle()
+    performDecisions()
     do {
       while await wantsMore(exchange) {
         guard let piece = try await response.next() else {
@@ -226,7 +226,7 @@ actor Engine {
           break
         }
         machine.data(exchange, now, piece)
-        settle()
+        performDecisions()
       }
       await drain(response, exchange)
     } catch {

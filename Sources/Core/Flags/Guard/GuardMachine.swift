@@ -112,8 +112,8 @@ package struct GuardMachine: Sendable {
     return true
   }
 
-  /// One look at the sums of all workers. To be called every `policy.interval`, holds included.
-  package mutating func look(treated: GuardArm, control: GuardArm, at now: WallTime) -> [Transition] {
+  /// Judges the sums of all workers once, which is a look. To be called every `policy.interval`, holds included.
+  package mutating func evaluate(treated: GuardArm, control: GuardArm, at now: WallTime) -> [Transition] {
     guard !isResting else { return [] }
     latest = Sums(treated: treated, control: control)
     history.append(latest)

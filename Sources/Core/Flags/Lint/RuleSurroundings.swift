@@ -41,7 +41,7 @@ package struct RuleSurroundings: Sendable {
     var warnings: [String] = []
     for flag in set.flags {
       var found = Found()
-      found.look(at: flag.targeting)
+      found.collectVariables(of: flag.targeting)
       for variable in found.variables.sorted() {
         if let why = fault(of: variable, hasDefault: found.defaulted.contains(variable)) {
           warnings.append("\(flag.key): the rule looks at \"\(variable)\", \(why)")
@@ -82,14 +82,14 @@ package struct RuleSurroundings: Sendable {
     var defaulted: Set<String> = []
     var needsIdentity = false
 
-    mutating func look(at rule: JSONValue?) {
+    mutating func collectVariables(of rule: JSONValue?) {
       switch rule {
-      case .array(let elements)?: for element in elements { look(at: element) }
+      case .array(let elements)?: for element in elements { collectVariables(of: element) }
       case .object(let object)?:
         for member in object.members {
           if member.name == "var" { variable(member.value) }
           if member.name == "fractional" { needsIdentity = true }
-          look(at: member.value)
+          collectVariables(of: member.value)
         }
       default: break
       }

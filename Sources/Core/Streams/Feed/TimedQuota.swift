@@ -29,7 +29,7 @@ package struct TimedQuota<Holder: Hashable> {
   ///
   /// - Returns: false when that would exceed the limit or what `holder` may have.
   package mutating func take(for holder: Holder, at now: MonotonicTime) -> Bool {
-    settle(at: now, atMost: Self.mostAtOnce)
+    giveBackDue(at: now, atMost: Self.mostAtOnce)
     return quota.take(for: holder)
   }
 
@@ -48,7 +48,7 @@ package struct TimedQuota<Holder: Hashable> {
   }
 
   /// Gives back what is due, at most `most`.
-  package mutating func settle(at now: MonotonicTime, atMost most: Int) {
+  package mutating func giveBackDue(at now: MonotonicTime, atMost most: Int) {
     var left = most
     while left > 0, let first = spans.first, first.number <= Self.number(now) {
       guard let (holder, count) = first.holders.first else {

@@ -5,7 +5,7 @@ package import SSE
 /// the memory of all logs is used up.
 ///
 /// Nothing is dropped while entries are appended, as long as the budget lends memory: whoever appends lets readers have
-/// what came, then calls `settle`.
+/// what came, then calls `trim`.
 ///
 /// Entries are written once, as most readers get them, and lent to every reader where they are. The first segments are
 /// small, so that a short run costs little.
@@ -13,7 +13,7 @@ package final class MemoryLog: EventLog {
   package struct Limits: Equatable, Sendable {
     /// The bytes of all blocks of a run; the block that would exceed it is not kept, nor is any after it.
     package var run: Int
-    /// Bytes of memory for a run; older segments are dropped beyond it, by `settle`. At least one segment stays.
+    /// Bytes of memory for a run; older segments are dropped beyond it, by `trim`. At least one segment stays.
     package var window: Int
 
     package init(run: Int = 10_000_000, window: Int = .max) {
@@ -42,7 +42,7 @@ package final class MemoryLog: EventLog {
   private var reserved = 0
   /// Bytes that the budget has lent.
   private var borrowed = 0
-  /// Whether it holds more than it should: see `settle`.
+  /// Whether it holds more than it should: see `trim`.
   package private(set) var isOver = false
   private var isClosed = false
   /// Neither ended nor closed nor in breach.
@@ -183,8 +183,9 @@ package final class MemoryLog: EventLog {
     piece.filter = filter
   }
 
-  /// Takes `size` bytes of what all logs may have. When that is used up, it borrows what `settle` can give back; then a small
-  /// segment may have to do. When nothing is lent either, the run's own oldest events make room at once, so that it goes on.
+  /// Takes `size` bytes of what all logs may have. When that is used up, it borrows what `trim` can give back; then a
+  /// small segment may have to do. When nothing is lent either, the run's own oldest events make room at once, so that it
+  /// goes on.
   private func takeMemory(of size: Int, atLeast least: Int) -> Int? {
     guard let budget, !budget.take(size) else { return size }
     let small = max(least, Self.segmentSizes[0])
@@ -208,7 +209,7 @@ package final class MemoryLog: EventLog {
   /// - Parameter position: in front of it nobody who reads along needs anything.
   /// - Returns: whether memory is still borrowed that would be given back once they need less.
   @discardableResult
-  package func settle(keeping position: LogPosition) -> Bool {
+  package func trim(keeping position: LogPosition) -> Bool {
     let before = bytes
     evict(downTo: limits.window)
     if let budget, borrowed > 0 {

@@ -52,12 +52,12 @@ package struct ExportMachine: Sendable {
   /// Whether a batch is under way, or kept for another try.
   package var isBusy: Bool { if case .idle = state { false } else { true } }
 
-  /// Looks at the clock.
+  /// Says what is to be done now.
   ///
   /// - Parameters:
   ///   - waiting: spans in the queue.
   ///   - isLast: the process ends: nothing more comes.
-  package mutating func look(at now: MonotonicTime, waiting: Int, isLast: Bool = false) -> Step {
+  package mutating func nextStep(at now: MonotonicTime, waiting: Int, isLast: Bool = false) -> Step {
     switch state {
     case .idle(let since):
       guard waiting > 0, waiting >= Self.batchLimit || now - since >= Self.pause || isLast else {

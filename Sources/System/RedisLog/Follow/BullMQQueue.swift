@@ -65,7 +65,7 @@ extension BullMQQueue: StreamReader {
 
   func streamIsSilent() {}
   // Jobs that are gone may come again: BullMQ makes the stream when it has something to say.
-  func streamLooked(exists: Bool, wasSeen: Bool) {}
+  func streamChecked(exists: Bool, wasSeen: Bool) {}
   func streamStoreLost() { forEach { $0.handler?.runStoreLost() } }
   func streamStoreBack() { forEach { $0.handler?.runStoreBack() } }
 }
@@ -140,7 +140,7 @@ extension BullMQFeed: StreamReader {
 
   func streamBroke() { vanish() }
   func streamIsSilent() {}
-  func streamLooked(exists: Bool, wasSeen: Bool) {}
+  func streamChecked(exists: Bool, wasSeen: Bool) {}
   func streamStoreLost() { handler?.runStoreLost() }
   func streamStoreBack() { handler?.runStoreBack() }
 }

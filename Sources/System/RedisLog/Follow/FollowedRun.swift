@@ -180,7 +180,7 @@ extension FollowedRun: StreamReader {
     if source == .gateway { follower.owners.add(owner) }
   }
 
-  func streamLooked(exists: Bool, wasSeen: Bool) {
+  func streamChecked(exists: Bool, wasSeen: Bool) {
     if exists {
       timesMissing = 0
       return

@@ -14,9 +14,9 @@ protocol StreamReader: AnyObject {
   func streamBroke()
   /// Nothing has come for a while.
   func streamIsSilent()
-  /// What was found when that was looked into.
+  /// What was found when that was checked.
   /// - Parameter wasSeen: whether the key has existed before.
-  func streamLooked(exists: Bool, wasSeen: Bool)
+  func streamChecked(exists: Bool, wasSeen: Bool)
   func streamStoreLost()
   func streamStoreBack()
 }
@@ -31,7 +31,7 @@ final class FollowedStream {
     case over
   }
 
-  private enum Request: UInt64 { case page, look }
+  private enum Request: UInt64 { case page, existence }
 
   private static let pageBytes = 1 << 20
   private static let largestPage = 500
@@ -56,17 +56,17 @@ final class FollowedStream {
   /// Whether something was told while a page was on its way, which may not have it.
   private var mustReadAgain = false
   private var lastAsked: MonotonicTime
-  /// Looks since something last came.
-  private var quietLooks = 0
+  /// Checks since something last came.
+  private var quietChecks = 0
   /// Whether the page that is on its way was asked for because nothing was told.
-  private var looksForUntold = false
+  private var seeksUntold = false
   /// Whether its reader wants nothing for now.
   private(set) var isHeld = false
   private var wasSeen: Bool
   private var lastInput: MonotonicTime
 
-  /// So many looks find nothing new before the log itself is read: what was told may have been lost.
-  private static let looksBetweenReads = 5
+  /// So many checks find nothing new before the log itself is read: what was told may have been lost.
+  private static let checksBetweenReads = 5
 
   init(
     key: String, after last: EntryID, channel: String?, isSurelyTold: Bool, follower: RedisFollower,
@@ -134,8 +134,8 @@ final class FollowedStream {
     guard case .success(let reply) = result, !reply.isTransientError else { return follower.readingFailed() }
     guard reply.kind == .array else { return fail() }
     follower.readingSucceeded()
-    if looksForUntold, reply.count > 0, !isSurelyTold { isTold = false }
-    looksForUntold = false
+    if seeksUntold, reply.count > 0, !isSurelyTold { isTold = false }
+    seeksUntold = false
     let asked = pageSize
     deliver(reply)
     if isOver || isHeld { return }
@@ -175,7 +175,7 @@ final class FollowedStream {
 
   private func noteInput() {
     wasSeen = true
-    quietLooks = 0
+    quietChecks = 0
     lastInput = follower.loop.now
   }
 
@@ -202,14 +202,14 @@ final class FollowedStream {
   // MARK: - Whether it is still there
 
   /// Asks, when nothing has come for a while, whether there still is such a key.
-  func look(at now: MonotonicTime) {
-    guard isLive, now - lastInput >= RedisFollower.lookInterval else { return }
-    quietLooks += 1
+  func checkIfQuiet(at now: MonotonicTime) {
+    guard isLive, now - lastInput >= RedisFollower.checkInterval else { return }
+    quietChecks += 1
     if !isTold {
       askIfItExists()
-    } else if quietLooks % Self.looksBetweenReads == 0 {
+    } else if quietChecks % Self.checksBetweenReads == 0 {
       if !isSurelyTold { askIfItExists() }
-      looksForUntold = !isAsking
+      seeksUntold = !isAsking
       readBacklog()
     }
     reader?.streamIsSilent()
@@ -217,7 +217,7 @@ final class FollowedStream {
 
   func askIfItExists() {
     guard !isOver else { return }
-    send(.look) { command in
+    send(.existence) { command in
       command.append("EXISTS")
       command.append(key: key)
     }
@@ -256,10 +256,10 @@ extension FollowedStream: RedisReceiver {
     guard !isOver, let request = Request(rawValue: tag) else { return }
     switch request {
     case .page: pageCame(result)
-    case .look:
+    case .existence:
       guard case .success(let reply) = result, let count = reply.integer else { return }
       if count > 0 { wasSeen = true }
-      reader?.streamLooked(exists: count > 0, wasSeen: wasSeen)
+      reader?.streamChecked(exists: count > 0, wasSeen: wasSeen)
     }
   }
 }

@@ -23,8 +23,8 @@ final class OwnerSearch {
   /// Whether anything named an owner when that was last read.
   private var isNamed = true
   private var missingSince: MonotonicTime?
-  /// How often the owner was looked for.
-  private var looks: UInt = 0
+  /// How often it was checked whether the owner is there.
+  private var checks: UInt = 0
   private var isClosing = false
 
   init(_ run: RunID, store: RunRecords) {
@@ -34,7 +34,7 @@ final class OwnerSearch {
 
   var isMissing: Bool { missingSince != nil }
   /// Whether what names the owner has to be read: now and then also while its loop is there, which may have given it up.
-  var isUnsure: Bool { place == nil || isMissing || looks % 5 == 0 }
+  var isUnsure: Bool { place == nil || isMissing || checks % 5 == 0 }
 
   /// - Parameter text: `nil` when nothing names an owner.
   func ownerRead(_ text: String?) {
@@ -44,9 +44,9 @@ final class OwnerSearch {
   }
 
   /// - Parameter isThere: whether the loop in `place` is; of no account where that is `nil`.
-  func ownerLooked(_ isThere: Bool) {
+  func ownerChecked(_ isThere: Bool) {
     guard let tell else { return }
-    looks &+= 1
+    checks &+= 1
     let isGone = place != nil && !isThere
     guard isGone || !isNamed else {
       missingSince = nil

@@ -18,10 +18,10 @@ final class OwnerWatch {
   private static let mostAsked = 10_000
 
   private let store: RunRecords
-  /// For the next look.
+  /// For the next check.
   private var due: [OwnerSearch] = []
   private var asked: [RunID: Asked] = [:]
-  private var lastLook: MonotonicTime
+  private var lastCheck: MonotonicTime
   private var handle: DeadlineHandle?
   private var isClosed = false
 
@@ -29,14 +29,14 @@ final class OwnerWatch {
 
   init(store: RunRecords) {
     self.store = store
-    lastLook = store.redis.loop.now
+    lastCheck = store.redis.loop.now
   }
 
-  /// Has the run's owner looked for with the next look.
+  /// Has the run's owner looked for with the next check.
   func add(_ search: OwnerSearch) {
     guard !isClosed else { return }
     due.append(search)
-    if handle == nil { handle = loop.deadlines.add(self, at: max(lastLook + Self.interval, loop.now)) }
+    if handle == nil { handle = loop.deadlines.add(self, at: max(lastCheck + Self.interval, loop.now)) }
   }
 
   /// Somebody has asked for a run that has not ended. If its owner is gone, which shows within a lease, it is ended.
@@ -80,9 +80,9 @@ final class OwnerWatch {
     handle = nil
   }
 
-  // MARK: - Looking
+  // MARK: - Checking
 
-  private func look() {
+  private func checkOwners() {
     let searches = due.filter { $0.tell != nil }
     due = []
     guard !searches.isEmpty else { return }
@@ -95,19 +95,19 @@ final class OwnerWatch {
         search.ownerRead(owner)
         known.append(search)
       }
-      lookForGateways(of: known)
+      checkGateways(of: known)
     }
   }
 
-  /// A run of which Redis says nothing now is looked at with the next look that it asks for.
-  private func lookForGateways(of searches: [OwnerSearch]) {
+  /// A run of which Redis says nothing now is checked with the next check that it asks for.
+  private func checkGateways(of searches: [OwnerSearch]) {
     store.living(Array(Set(searches.compactMap(\.place)))) { living in
       for search in searches {
         guard let place = search.place else {
-          search.ownerLooked(false)
+          search.ownerChecked(false)
           continue
         }
-        if let isThere = living[place] { search.ownerLooked(isThere) }
+        if let isThere = living[place] { search.ownerChecked(isThere) }
       }
     }
   }
@@ -115,8 +115,8 @@ final class OwnerWatch {
 
 extension OwnerWatch: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    lastLook = now
-    look()
+    lastCheck = now
+    checkOwners()
     for (run, known) in asked {
       if known.until <= now { forget(run) } else { due.append(known.search) }
     }

@@ -12,8 +12,8 @@ package import Time
 /// that opens anew, and now and then silence have the log read again. So nothing is missed and nothing comes twice. Runs of
 /// gateways whose owner is gone are closed. Retained by its loop while it follows something.
 package final class RedisFollower {
-  /// How often runs that say nothing are looked at.
-  static let lookInterval = Nanoseconds.seconds(1)
+  /// How often runs that say nothing are checked.
+  static let checkInterval = Nanoseconds.seconds(1)
   /// While a run's channel is not heard, its log is read so often.
   private static let deafInterval = Nanoseconds.milliseconds(150)
   private static let block = Nanoseconds.seconds(5)
@@ -35,7 +35,7 @@ package final class RedisFollower {
   private var retry: MonotonicTime?
   private var failingSince: MonotonicTime?
   private var isStoreLost = false
-  private var lastLook: MonotonicTime
+  private var lastCheck: MonotonicTime
   let owners: OwnerWatch
   private var handle: DeadlineHandle?
 
@@ -52,7 +52,7 @@ package final class RedisFollower {
     self.blocking = blocking
     self.channels = channels
     self.owners = owners
-    lastLook = store.redis.loop.now
+    lastCheck = store.redis.loop.now
   }
 
   /// Whether one command waits for all streams of which nobody tells what is new.
@@ -232,9 +232,9 @@ extension RedisFollower: RedisReceiver, TurnMember, DeadlineMember {
       for stream in streams { stream.readIfDeaf(for: Self.deafInterval, without: blocking == nil, at: now) }
     }
     wait()
-    if now - lastLook >= Self.lookInterval {
-      lastLook = now
-      for stream in streams { stream.look(at: now) }
+    if now - lastCheck >= Self.checkInterval {
+      lastCheck = now
+      for stream in streams { stream.checkIfQuiet(at: now) }
     }
     // A blocking command that Redis has taken says nothing for seconds when all is well.
     if failingSince != nil, waiting != nil, blocking?.isReady == true, streams.allSatisfy({ $0.isLive || $0.isHeld }) {

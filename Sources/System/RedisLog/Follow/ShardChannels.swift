@@ -51,7 +51,7 @@ final class ShardChannels: NewsChannels {
   /// Channels that are to be asked for again, and when.
   private var due: [String: MonotonicTime] = [:]
   private var handle: DeadlineHandle?
-  private var lastLook: MonotonicTime
+  private var lastKeepAlive: MonotonicTime
 
   /// - Parameters:
   ///   - plain: the channels that are the same on all servers.
@@ -68,7 +68,7 @@ final class ShardChannels: NewsChannels {
     self.unheard = unheard
     self.connect = connect
     self.release = release
-    lastLook = cluster.loop.now
+    lastKeepAlive = cluster.loop.now
   }
 
   func add(_ listener: any ChannelListener, to name: String) {
@@ -244,8 +244,8 @@ extension ShardChannels: ChannelListener, DeadlineMember {
       due[name] = nil
       if let channel = channels[name] { listen(to: channel) }
     }
-    if now - lastLook >= .seconds(1) {
-      lastLook = now
+    if now - lastKeepAlive >= .seconds(1) {
+      lastKeepAlive = now
       for server in servers.values { server.keepAlive(at: now) }
     }
     return now + EventLoop.tickInterval

@@ -7,7 +7,7 @@ extension RedisLog {
   func check() {
     progress = .checking
     knownLosses = store.redis.counts.losses
-    if doubts != settledDoubts { dropIfBeheaded() }
+    if doubts != checkedDoubts { dropIfBeheaded() }
     askedDoubts = doubts
     send(.check) { command in
       command.append("XREVRANGE")
@@ -34,15 +34,15 @@ extension RedisLog {
     }
   }
 
-  /// Looks at what Redis has, unless it is being looked at or written to.
+  /// Checks what Redis has, unless that is being checked or written to.
   func checkIfDoubtful() {
-    guard doubts != settledDoubts, !isClosed, storedID > .zero, case .idle = progress else { return }
+    guard doubts != checkedDoubts, !isClosed, storedID > .zero, case .idle = progress else { return }
     check()
   }
 
   func checked(_ result: Result<RedisReply, RedisError>) {
     guard case .success(let reply) = result, reply.kind == .array else { return fail() }
-    settledDoubts = askedDoubts
+    checkedDoubts = askedDoubts
     var elements = reply.elements
     guard let element = elements.next() else { return resume(behind: .zero) }
     guard let entry = StoredEntry(element) else { return fail() }

@@ -69,9 +69,9 @@ package final class RedisLog: EventLog {
   private var isWaiting = false
   /// How often the connection had been lost when Redis was last asked what it has.
   var knownLosses: UInt64
-  /// How often Redis may have lost what was stored, and for how many of these it was looked at.
+  /// How often Redis may have lost what was stored, and for how many of these it was checked.
   var doubts: UInt64 = 0
-  var settledDoubts: UInt64 = 0
+  var checkedDoubts: UInt64 = 0
   var askedDoubts: UInt64 = 0
   private var isTurnDue = false
   private(set) var isClosed = false
@@ -201,7 +201,7 @@ package final class RedisLog: EventLog {
     guard case .idle = progress, hasPending else { return }
     guard store.redis.hasRoom(for: key) else { return store.redis.add(self) }
     // Behind another connection there may be a Redis that has less than was acknowledged.
-    guard knownLosses == store.redis.counts.losses, doubts == settledDoubts else { return check() }
+    guard knownLosses == store.redis.counts.losses, doubts == checkedDoubts else { return check() }
     guard stored >= memory.start else { return abandon() }
     let batch = nextBatch()
     let isTaken = send(.batch) { write(batch, to: $0) }

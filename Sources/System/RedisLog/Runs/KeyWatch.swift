@@ -10,8 +10,8 @@ protocol KeyHandler: AnyObject {
 
 /// Notices what other replicas write under certain keys.
 ///
-/// The truth is the key. A channel only says when to look; without it the watch looks often enough by itself, and now
-/// and then it does so anyway.
+/// The truth is the key. A channel only says when to read it; without it the watch reads often enough by itself, and
+/// now and then it does so anyway.
 final class KeyWatch {
   private static let interval = Nanoseconds.seconds(1)
   /// While the channel is not heard: with the tick that it may be late a change is seen within 250 ms.
@@ -25,7 +25,7 @@ final class KeyWatch {
   private let keyNamed: (Span<UInt8>) -> String?
   private var handlers: [String: any KeyHandler] = [:]
   private var handle: DeadlineHandle?
-  private var lastLook: MonotonicTime
+  private var lastRead: MonotonicTime
 
   init(
     store: RunRecords, channels: RedisChannels, channel: String, keyNamed: @escaping (Span<UInt8>) -> String?
@@ -34,7 +34,7 @@ final class KeyWatch {
     self.channels = channels
     self.channel = channel
     self.keyNamed = keyNamed
-    lastLook = store.redis.loop.now
+    lastRead = store.redis.loop.now
   }
 
   /// Tells `handler` what the key holds now, if anything, and what it holds later, until `stop`.
@@ -44,7 +44,7 @@ final class KeyWatch {
       channels.add(self, to: channel)
       handle = store.redis.loop.deadlines.add(self, at: store.redis.loop.now + EventLoop.tickInterval)
     }
-    look(at: [key])
+    read([key])
   }
 
   func stop(_ key: String) {
@@ -66,15 +66,15 @@ final class KeyWatch {
     handle = nil
   }
 
-  private func lookAtAll() {
-    lastLook = store.redis.loop.now
+  private func readAllKeys() {
+    lastRead = store.redis.loop.now
     // In a cluster the keys of several runs can't be asked for together.
     let size = store.keys.usesHashTags ? 1 : Self.keysAtOnce
     let keys = Array(handlers.keys)
-    for start in stride(from: 0, to: keys.count, by: size) { look(at: keys[start..<min(keys.count, start + size)]) }
+    for start in stride(from: 0, to: keys.count, by: size) { read(keys[start..<min(keys.count, start + size)]) }
   }
 
-  private func look(at keys: ArraySlice<String>) {
+  private func read(_ keys: ArraySlice<String>) {
     store.redis.send { command in
       command.append("MGET")
       for key in keys { command.append(key: key) }
@@ -86,17 +86,17 @@ final class KeyWatch {
 }
 
 extension KeyWatch: ChannelListener, DeadlineMember {
-  func channelOpened() { lookAtAll() }
+  func channelOpened() { readAllKeys() }
   func channelClosed() {}
 
   func channelReceived(_ message: RedisReply) {
     guard let key = message.withBytes(keyNamed), handlers[key] != nil else { return }
-    look(at: [key])
+    read([key])
   }
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     let interval = channels.isOpen(channel) ? Self.interval : Self.shortInterval
-    if !handlers.isEmpty, now - lastLook >= interval { lookAtAll() }
+    if !handlers.isEmpty, now - lastRead >= interval { readAllKeys() }
     return now + EventLoop.tickInterval
   }
 }

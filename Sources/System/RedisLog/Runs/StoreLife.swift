@@ -68,7 +68,7 @@ package final class StoreLife {
     for observer in Array(observers.values) { observer.storeMayHaveForgotten() }
   }
 
-  private func look() {
+  private func askForMarker() {
     guard isWatched, redis.isReady, !isAsking else { return }
     isAsking = true
     redis.send(to: self) { command in
@@ -81,7 +81,7 @@ package final class StoreLife {
 extension StoreLife: RedisConnectionObserver, RedisReceiver, DeadlineMember {
   package func redisBecameReady() {
     isAsking = false
-    look()
+    askForMarker()
     if hasConnected { tellAll() }
     hasConnected = true
     if handle == nil, isWatched { handle = redis.loop.deadlines.add(self, at: redis.loop.now + Self.interval) }
@@ -102,7 +102,7 @@ extension StoreLife: RedisConnectionObserver, RedisReceiver, DeadlineMember {
       handle = nil
       return nil
     }
-    look()
+    askForMarker()
     return now + Self.interval
   }
 }

@@ -14,7 +14,7 @@ extension HTTP2Client: DeadlineMember {
   private static let leaveLimit = Nanoseconds.seconds(1)
 
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
-    var next = lookAtConnection(now)
+    var next = enforceLimits(now)
     for stream in Array(streams.values) where !isOver {
       if stream.wakeAt <= now { stream.wakeAt = stream.timePassed(now) }
       next = min(next, stream.wakeAt)
@@ -23,7 +23,7 @@ extension HTTP2Client: DeadlineMember {
   }
 
   /// - Returns: when to look again.
-  private func lookAtConnection(_ now: MonotonicTime) -> MonotonicTime {
+  private func enforceLimits(_ now: MonotonicTime) -> MonotonicTime {
     var next = now + .seconds(3600)
     if !session.settingsAreAcknowledged {
       let due = openedAt + Self.settingsLimit
@@ -40,10 +40,13 @@ extension HTTP2Client: DeadlineMember {
       next = min(next, due)
     }
     guard streams.isEmpty else { return next }
-    return min(next, lookAtIdle(now))
+    return min(next, leaveIfIdle(now))
   }
 
-  private func lookAtIdle(_ now: MonotonicTime) -> MonotonicTime {
+  /// Nobody has a stream open.
+  ///
+  /// - Returns: when to look again.
+  private func leaveIfIdle(_ now: MonotonicTime) -> MonotonicTime {
     if let since = leavingSince {
       let due = since + Self.leaveLimit
       if now < due { return due }

@@ -146,7 +146,7 @@ final class HTTP2Stream {
       if now >= confirmationIsDue { isNotConfirmed() }
       return confirmationIsDue
     }
-    return lookAtStall(now)
+    return resetIfStalled(now)
   }
 
   private func isNotConfirmed() {
@@ -163,9 +163,9 @@ final class HTTP2Stream {
   }
 
   /// The answer is complete and queued. A client may take it slowly, but not stop taking it.
-  private func lookAtStall(_ now: MonotonicTime) -> MonotonicTime {
+  private func resetIfStalled(_ now: MonotonicTime) -> MonotonicTime {
     guard isEnded, !isGone else { return now + .seconds(1) }
-    stall.look(acknowledged: framedBytes, writtenAt: framedAt, at: now)
+    stall.measureProgress(acknowledged: framedBytes, writtenAt: framedAt, at: now)
     guard stall.isStalled(for: connection.limits.stallTimeout, at: now) else {
       return now + SendWatch.pause(of: connection.limits.stallTimeout)
     }
@@ -329,8 +329,8 @@ extension HTTP2Stream: ClientStream {
     isAwaited = bytes > 0
   }
 
-  func look(with watch: inout SendWatch, _ now: MonotonicTime) {
-    watch.look(acknowledged: framedBytes, writtenAt: framedAt, at: now)
+  func measureProgress(with watch: inout SendWatch, _ now: MonotonicTime) {
+    watch.measureProgress(acknowledged: framedBytes, writtenAt: framedAt, at: now)
   }
 
   /// Nothing is sent ahead: a client that has ended its side of the connection is gone.

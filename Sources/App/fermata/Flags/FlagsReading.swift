@@ -1,7 +1,7 @@
 import Flags
 import JSON
 
-/// Verbs that only look: `lint`, `list`, `show`.
+/// Verbs that only read: `lint`, `list`, `show`.
 extension FlagsVerb {
   static let lint = FlagsVerb(
     name: "lint", summary: "check the file: errors, and what engines read differently", usage: "[FILE] [OPTION …]",

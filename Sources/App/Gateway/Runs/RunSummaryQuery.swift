@@ -7,7 +7,7 @@ import Streams
 import Time
 
 /// Asks all loops of this process, and other replicas, how a run of this process stands.
-final class RunLook {
+final class RunSummaryQuery {
   private let place: RunPlace
   private let runs: LoopRuns
   /// The store that the request began with; a reload may bring another while the loops are asked.
