@@ -45,7 +45,7 @@ import Time
         "data: {\"broken\n\n", "event: complete\ndata: bye\n\n",
       ])
     #expect(reader.end?.outcome == .completed && reader.end?.events == 7)
-    #expect(reader.heads.map(\.number) == Array(1...7))
+    #expect(reader.allMetadata.map(\.number) == Array(1...7))
   }
 
   @Test func `a connection that is lost is the end, because messages are lost with it`() throws {

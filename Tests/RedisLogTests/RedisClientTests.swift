@@ -27,7 +27,7 @@ import Time
       made.cancelWatch.watch(run, handler: Handler())
       feed = made.follower.follow(run, source: .gateway, handler: FeedRecorder())
       _ = PubSubFeed(run: run, channels: made.channels, handler: FeedRecorder())
-      _ = madeLog.append(Array("data: x\n\n".utf8).span, EntryHead(number: 1))
+      _ = madeLog.append(Array("data: x\n\n".utf8).span, EntryMetadata(number: 1))
       test.run(for: .milliseconds(200))
       if isDown { server.kill() }
       test.run(for: .milliseconds(200))

@@ -107,7 +107,7 @@ struct SlotMapTests {
   }
 
   private func append(_ number: Int, to log: RedisLog) {
-    _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number)))
+    _ = log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number)))
   }
 
   private let end = EndRecord(outcome: .completed, reason: "r", events: 3, bytes: 9, upstreamIsComplete: true)

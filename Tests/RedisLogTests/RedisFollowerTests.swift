@@ -34,7 +34,7 @@ import Time
   }
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
-    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) }
+    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number))) }
   }
 
   private let end = EndRecord(outcome: .completed, reason: "r", events: 3, bytes: 9, upstreamIsComplete: true)
@@ -90,7 +90,7 @@ import Time
     log.finish(end)
     test.run(until: { reader.end != nil })
     #expect(reader.blocks == (1...5050).map(block))
-    #expect(reader.heads.map(\.number) == Array(1...5050))
+    #expect(reader.allMetadata.map(\.number) == Array(1...5050))
     #expect(reader.end == end)
     #expect(other.follower.count == 0)
     log.close()
@@ -225,7 +225,7 @@ import Time
         "event: delta\ndata: one\n\n", "data: {\"a\":1}\ndata: {\"b\":2}\ndata: c\ndata: d\n\n", "data: y\n\n",
         "event: status\nid: 42\ndata: \n\n",
       ])
-    #expect(reader.heads == (1...4).map { EntryHead(number: $0) })
+    #expect(reader.allMetadata == (1...4).map { EntryMetadata(number: $0) })
     let bytes = UInt64(reader.blocks.reduce(0) { $0 + $1.utf8.count })
     #expect(
       reader.end
@@ -382,13 +382,13 @@ import Time
 /// Writes down what a feed delivers.
 final class FeedRecorder: RunFeedHandler {
   var blocks: [String] = []
-  var heads: [EntryHead] = []
+  var allMetadata: [EntryMetadata] = []
   var end: EndRecord?
   var log: [String] = []
 
-  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+  func runReceived(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     blocks.append(String(copying: block))
-    heads.append(head)
+    allMetadata.append(metadata)
     if end != nil { log.append("after the end") }
   }
 

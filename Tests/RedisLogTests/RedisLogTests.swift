@@ -38,7 +38,7 @@ import Time
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
     for number in numbers {
-      #expect(log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) == .kept)
+      #expect(log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number))) == .kept)
     }
   }
 
@@ -80,14 +80,14 @@ import Time
   @Test func `entries lie in Redis as the schema says`() throws {
     let log = makeLog()
     defer { close(log) }
-    let blocks: [(String, EntryHead)] = [
-      (": hello\n\n", EntryHead(number: 0, kind: .other)), ("\u{FEFF}", EntryHead(number: 0, kind: .filler)),
-      ("data: one\n\n", EntryHead(number: 1)), (": a\n\n", EntryHead(number: 1, kind: .other)),
-      (": b\n\n", EntryHead(number: 1, kind: .other)),
-      ("data: two\r\n\r\n", EntryHead(number: 2, mark: [.terminal, .completion])),
-      ("data: three", EntryHead(number: 3, kind: .unterminated)), ("da", EntryHead(number: 3, kind: .partial)),
+    let blocks: [(String, EntryMetadata)] = [
+      (": hello\n\n", EntryMetadata(number: 0, kind: .other)), ("\u{FEFF}", EntryMetadata(number: 0, kind: .filler)),
+      ("data: one\n\n", EntryMetadata(number: 1)), (": a\n\n", EntryMetadata(number: 1, kind: .other)),
+      (": b\n\n", EntryMetadata(number: 1, kind: .other)),
+      ("data: two\r\n\r\n", EntryMetadata(number: 2, mark: [.terminal, .completion])),
+      ("data: three", EntryMetadata(number: 3, kind: .unterminated)), ("da", EntryMetadata(number: 3, kind: .partial)),
     ]
-    for (text, head) in blocks { #expect(log.append(Array(text.utf8).span, head) == .kept) }
+    for (text, metadata) in blocks { #expect(log.append(Array(text.utf8).span, metadata) == .kept) }
     #expect(log.finish(end))
     #expect(!log.finish(end))
     #expect(log.end == nil && visible(log).isEmpty)
@@ -106,7 +106,7 @@ import Time
     #expect(
       try server.cli("XLEN", "ai:run:run-1:events") == "2", "together one, and the end")
     #expect((Int(try server.cli("TTL", "ai:run:run-1:events")) ?? 0) > 3500)
-    #expect(log.append(Array("x".utf8).span, EntryHead(number: 4)) == .ended)
+    #expect(log.append(Array("x".utf8).span, EntryMetadata(number: 4)) == .ended)
   }
 
   @Test func `nobody sees an event before Redis has it`() throws {
@@ -142,11 +142,11 @@ import Time
       if number % 100 == 0 {
         // Its bytes are anything, also what separates the parts of a command.
         let text = "; 1 2-0 u 3;\r\n$5\r\n\0\u{1}"
-        #expect(log.append(Array(text.utf8).span, EntryHead(number: UInt64(number - 1), kind: .filler)) == .kept)
+        #expect(log.append(Array(text.utf8).span, EntryMetadata(number: UInt64(number - 1), kind: .filler)) == .kept)
         expected.append(StoredBlock("\(number - 1)-1", text, kind: "f"))
       }
       let mark: EventMark = number % 250 == 0 ? .error : []
-      #expect(log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number), mark: mark)) == .kept)
+      #expect(log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number), mark: mark)) == .kept)
       expected.append(StoredBlock("\(number)-0", block(number), mark: Int(mark.rawValue)))
     }
     log.finish(end)
@@ -165,7 +165,7 @@ import Time
         append(number...number, to: log)
         expected += stored(number...number)
         for low in 0..<number % 4 {
-          _ = log.append(Array(": \(low)\n\n".utf8).span, EntryHead(number: UInt64(number), kind: .other))
+          _ = log.append(Array(": \(low)\n\n".utf8).span, EntryMetadata(number: UInt64(number), kind: .other))
           expected.append(StoredBlock("\(number)-\(low + 1)", ": \(low)\n\n"))
           if low == 1 { test.run(for: .milliseconds(1)) }
         }
@@ -336,7 +336,7 @@ import Time
     #expect(log.end?.outcome == .gatewayError && log.end?.reason == "gone")
     #expect(visible(log).count == 2)
     #expect(!log.finish(end))
-    #expect(log.append(Array("x".utf8).span, EntryHead(number: 4)) == .ended)
+    #expect(log.append(Array("x".utf8).span, EntryMetadata(number: 4)) == .ended)
     #expect(try entries().count == 3)
   }
 

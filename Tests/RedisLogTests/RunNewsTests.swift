@@ -36,7 +36,7 @@ import Time
   }
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
-    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) }
+    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number))) }
   }
 
   private let end = EndRecord(outcome: .completed, reason: "r", events: 3, bytes: 9, upstreamIsComplete: true)

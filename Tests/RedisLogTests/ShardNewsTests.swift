@@ -37,7 +37,7 @@ import Time
   }
 
   private func append(_ number: Int, to log: RedisLog) {
-    _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number)))
+    _ = log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number)))
   }
 
   /// How often each server was sent a command, or a script has.

@@ -187,7 +187,7 @@ import Time
   private func block(_ number: Int) -> String { "data: event \(number)\n\n" }
 
   private func append(_ numbers: ClosedRange<Int>, to log: RedisLog) {
-    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryHead(number: UInt64(number))) }
+    for number in numbers { _ = log.append(Array(block(number).utf8).span, EntryMetadata(number: UInt64(number))) }
   }
 
   /// What somebody reads who comes now.

@@ -8,7 +8,7 @@ extension Behaviour {
     Behaviour(
       "B01", "events after the completion event",
       why: "A client that hangs up at the completion event loses what comes after it: usage, titles, the last status.",
-      isSmoke: true, isRace: true, outcome: .completed, sign: .end
+      isSmoke: true, isRace: true, outcome: .completed, visibleEnd: .end
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion, pause: .milliseconds(60))
@@ -18,7 +18,7 @@ extension Behaviour {
     },
     Behaviour(
       "B02", "the backend resets the connection", why: "A cut must never look like an end.", isSmoke: true,
-      outcome: .upstreamTruncated, sign: .cut
+      outcome: .upstreamTruncated, visibleEnd: .cut
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.then(toRead)
@@ -28,7 +28,7 @@ extension Behaviour {
     Behaviour(
       "B03", "the backend closes without its last chunk",
       why: "A FIN is no end either: only the framing says that the body is complete.", outcome: .upstreamTruncated,
-      sign: .cut
+      visibleEnd: .cut
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.then(toRead)
@@ -37,7 +37,7 @@ extension Behaviour {
     },
     Behaviour(
       "B04", "a clean end without a terminal", why: "The bytes are complete, the answer may not be.",
-      outcome: .incomplete, sign: .nothing
+      outcome: .incomplete, visibleEnd: .nothing
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.then(.end)
@@ -45,7 +45,7 @@ extension Behaviour {
     },
     Behaviour(
       "B05", "an error told in the stream", why: "The status was 200 long ago; the error is an event.",
-      outcome: .upstreamError, sign: .inBand
+      outcome: .upstreamError, visibleEnd: .inBand
     ) { dialect in
       var play = begun(dialect, tokens: 1)
       play.say([dialect.failure])
@@ -55,7 +55,7 @@ extension Behaviour {
     Behaviour(
       "B06", "an error before any content, and a second backend",
       why: "Nothing has been told yet, so another backend can answer, and nobody needs to know.", outcome: .completed,
-      sign: .end, requests: 2, route: #"upstreams: [["first"], ["second"]], gate: "firstEvent""#
+      visibleEnd: .end, requests: 2, route: #"upstreams: [["first"], ["second"]], gate: "firstEvent""#
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion)
@@ -68,12 +68,12 @@ extension Behaviour {
     Behaviour(
       "B07", "all backends are down: 503 and Retry-After",
       why: "A client must be able to tell this from an empty answer.",
-      outcome: nil, sign: .status(503), requests: 0, route: #"upstreams: [["down"], ["downToo"]]"#
+      outcome: nil, visibleEnd: .status(503), requests: 0, route: #"upstreams: [["down"], ["downToo"]]"#
     ) { _ in Play() },
     Behaviour(
       "B23", "the client opts in, whatever the flag says",
       why: "Opting in is asking: the flag decides, and the client lives with every answer.", outcome: .completed,
-      sign: .end, optsInAlways: true
+      visibleEnd: .end, optsInAlways: true
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion)
@@ -83,7 +83,7 @@ extension Behaviour {
     Behaviour(
       "B22", "the last messages come with the completion event, and the end at once",
       why: "The race in its shortest form: all is on its way when the client hangs up.", isRace: true,
-      outcome: .completed, sign: .end
+      outcome: .completed, visibleEnd: .end
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion + [dialect.trailing(1), dialect.trailing(2)], pause: .zero)

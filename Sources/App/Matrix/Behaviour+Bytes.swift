@@ -8,7 +8,7 @@ extension Behaviour {
     Behaviour(
       "B16", "an event of 900 KB", why: "Images and tool results come in one event; buffers of 64 KB are not enough.",
       // Some clients need seconds of a processor for it.
-      outcome: .completed, sign: .end, patience: 40
+      outcome: .completed, visibleEnd: .end, patience: 40
     ) { dialect in
       var play = begun(dialect, tokens: 1)
       play.say([dialect.content(String(repeating: "x", count: 900_000))])
@@ -18,7 +18,8 @@ extension Behaviour {
     },
     Behaviour(
       "B17", "a slow reader", why: "Who reads slowly must get everything, and hold up the backend, not fill memory.",
-      outcome: .completed, sign: .end, route: #"upstreams: "main", stream: { highWater: "64KiB", lowWater: "16KiB" }"#,
+      outcome: .completed, visibleEnd: .end,
+      route: #"upstreams: "main", stream: { highWater: "64KiB", lowWater: "16KiB" }"#,
       readDelay: 10, needs: [.slow]
     ) { dialect in
       var play = Play()
@@ -32,7 +33,7 @@ extension Behaviour {
     Behaviour(
       "B26", "a reader that stops",
       why: "Who takes nothing at all must not hold a backend and memory forever; it is cut, and must see that.",
-      outcome: .clientStalled, sign: .cut, route: #"upstreams: "main", stream: { clientStall: "300ms" }"#,
+      outcome: .clientStalled, visibleEnd: .cut, route: #"upstreams: "main", stream: { clientStall: "300ms" }"#,
       stall: 3000, patience: 15, needs: [.stall]
     ) { dialect in
       var play = Play()
@@ -46,7 +47,7 @@ extension Behaviour {
     },
     Behaviour(
       "B18", "CR, LF, CRLF, a byte order mark, split at every byte",
-      why: "The format allows three line ends, and TCP any split.", outcome: .completed, sign: .end
+      why: "The format allows three line ends, and TCP any split.", outcome: .completed, visibleEnd: .end
     ) { dialect in
       var play = Play()
       play.say(dialect.opening, pause: .zero)
@@ -64,7 +65,7 @@ extension Behaviour {
     },
     Behaviour(
       "B19", "a page of an origin that is not allowed", why: "Its browser must keep the answer from it.", outcome: nil,
-      sign: .barred, route: #"upstreams: "main", cors: false"#, needs: [.page]
+      visibleEnd: .barred, route: #"upstreams: "main", cors: false"#, needs: [.page]
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion)

@@ -41,7 +41,8 @@ extension Behaviour {
     Behaviour(
       "B11", "resume after a cut",
       why: "The network of a client breaks; its answer goes on and is read from where it was.",
-      isSmoke: true, outcome: .completed, sign: .end, action: .cutClient(behind: "word3"), route: kept, needs: [.resume]
+      isSmoke: true, outcome: .completed, visibleEnd: .end, action: .cutClient(behind: "word3"), route: kept,
+      needs: [.resume]
     ) { dialect in
       var play = Play()
       play.say((1...2).map(dialect.token), pause: .milliseconds(40))
@@ -53,7 +54,7 @@ extension Behaviour {
     },
     Behaviour(
       "B12", "resume of a run that is over", why: "Who has everything must be told so, not be given another answer.",
-      outcome: nil, sign: .status(204), action: .finishFirst, route: kept, needs: [.begin]
+      outcome: nil, visibleEnd: .status(204), action: .finishFirst, route: kept, needs: [.begin]
     ) { dialect in
       var play = begun(dialect, tokens: 2)
       play.say(dialect.completion)
@@ -62,7 +63,7 @@ extension Behaviour {
     },
     Behaviour(
       "B13", "cancelled elsewhere", why: "Whoever stops a run ends it for all its readers, and each must be told.",
-      outcome: .cancelled, sign: .cut, action: .cancel, route: kept, needs: [.keyed]
+      outcome: .cancelled, visibleEnd: .cut, action: .cancel, route: kept, needs: [.keyed]
     ) { dialect in
       var play = opened(dialect)
       play.then(.stall)
@@ -71,7 +72,7 @@ extension Behaviour {
     Behaviour(
       "B14", "replaced by a newer stream",
       why: "The same view opened its stream anew: no error, and nothing to come back for.",
-      outcome: .replacedByNewStream, sign: .cut, action: .replace, route: kept, needs: [.keyed]
+      outcome: .replacedByNewStream, visibleEnd: .cut, action: .replace, route: kept, needs: [.keyed]
     ) { dialect in
       var play = opened(dialect)
       play.then(.stall)
@@ -79,7 +80,7 @@ extension Behaviour {
     },
     Behaviour(
       "B15", "the gateway drains", why: "A restart must not look like the end of an answer.", outcome: .draining,
-      sign: .cut, action: .drain
+      visibleEnd: .cut, action: .drain
     ) { dialect in
       var play = opened(dialect)
       play.then(.stall)
@@ -87,17 +88,17 @@ extension Behaviour {
     },
     Behaviour(
       "B24", "an event that is larger than allowed", why: "One event must not fill the memory of a run.",
-      outcome: .eventTooLarge, sign: .cut, route: small, needs: [.keyed]
+      outcome: .eventTooLarge, visibleEnd: .cut, route: small, needs: [.keyed]
     ) { dialect in tooLarge(dialect, bytes: 90_000) },
     Behaviour(
       "B25", "a run that is larger than may be kept",
       why: "Memory has an end; a client that is cut for it must not take the rest for the whole.",
-      outcome: .runTooLarge, sign: .cut, route: small, needs: [.keyed]
+      outcome: .runTooLarge, visibleEnd: .cut, route: small, needs: [.keyed]
     ) { dialect in tooLarge(dialect, bytes: 50_000) },
     Behaviour(
       "B27", "the store of runs is lost",
       why: "Where runs must be kept and can't be any more, the gateway ends them: that is no end of the answer.",
-      outcome: .gatewayError, sign: .cut, action: .loseStore, route: stored, patience: 14, needs: [.keyed]
+      outcome: .gatewayError, visibleEnd: .cut, action: .loseStore, route: stored, patience: 14, needs: [.keyed]
     ) { dialect in
       var play = opened(dialect)
       // As with the flag. What can't be stored is not handed to readers.
@@ -108,7 +109,7 @@ extension Behaviour {
     },
     Behaviour(
       "B20", "the same Idempotency-Key twice", why: "Who asks twice must get one answer, and pay for one.",
-      outcome: .completed, sign: .end, action: .ask, route: kept, needs: [.keyed]
+      outcome: .completed, visibleEnd: .end, action: .ask, route: kept, needs: [.keyed]
     ) { dialect in
       var play = opened(dialect)
       play.then(.pause(.milliseconds(1000)))
@@ -118,7 +119,7 @@ extension Behaviour {
     },
     Behaviour(
       "B21", "the flag is killed while the stream is open", why: "What a stream was promised when it opened, it gets.",
-      outcome: .completed, sign: .end, action: .kill
+      outcome: .completed, visibleEnd: .end, action: .kill
     ) { dialect in
       var play = opened(dialect)
       // Long enough for all clients to be there, because the flag is killed once for all of them.

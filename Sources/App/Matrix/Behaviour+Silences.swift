@@ -10,7 +10,7 @@ extension Behaviour {
   static let silences: [Behaviour] = [
     Behaviour(
       "B08", "silence before the first token", why: "A backend that accepts and says nothing holds its client forever.",
-      outcome: .firstTokenTimeout, sign: .cut, route: quick
+      outcome: .firstTokenTimeout, visibleEnd: .cut, route: quick
     ) { _ in
       var play = Play()
       play.then(.stall)
@@ -19,7 +19,7 @@ extension Behaviour {
     Behaviour(
       "B09", "silence in the middle, with keepalives",
       why: "Proxies and clients give up on connections that are silent; a comment line keeps them open.",
-      isSmoke: true, outcome: .completed, sign: .end,
+      isSmoke: true, outcome: .completed, visibleEnd: .end,
       route: #"upstreams: "main", stream: { idle: "10s", keepalive: "100ms", keepaliveInLegacy: true }"#
     ) { dialect in
       var play = begun(dialect, tokens: 1)
@@ -31,7 +31,7 @@ extension Behaviour {
     Behaviour(
       "B10", "silence beyond the idle limit",
       why: "A backend that hangs in the middle of its answer is ended, and told.",
-      outcome: .idleTimeout, sign: .cut, route: quick
+      outcome: .idleTimeout, visibleEnd: .cut, route: quick
     ) { dialect in
       var play = Play()
       // At once: a slow machine must not be silent between them.

@@ -3,7 +3,7 @@ package import Streams
 /// A column of the matrix: what the backend, or somebody else, does while a client reads.
 package struct Behaviour: Sendable {
   /// How the end can be seen without `stream_end`.
-  package enum Sign: Equatable, Sendable {
+  package enum VisibleEnd: Equatable, Sendable {
     /// The response ends cleanly, and the whole answer is there.
     case end
     /// The framing or the connection breaks.
@@ -53,7 +53,7 @@ package struct Behaviour: Sendable {
   package let isRace: Bool
   /// How the gateway's stream ends; `nil` when none opens.
   package let outcome: Outcome?
-  package let sign: Sign
+  package let visibleEnd: VisibleEnd
   /// Requests that the backend gets.
   package let requests: Int
   package let action: Action
@@ -73,13 +73,13 @@ package struct Behaviour: Sendable {
 
   init(
     _ id: String, _ title: String, why: String, isSmoke: Bool = false, isRace: Bool = false, outcome: Outcome?,
-    sign: Sign,
-    requests: Int = 1, action: Action = .none, route: String = Behaviour.plainRoute, optsInAlways: Bool = false,
+    visibleEnd: VisibleEnd, requests: Int = 1, action: Action = .none, route: String = Behaviour.plainRoute,
+    optsInAlways: Bool = false,
     readDelay: Int = 0, stall: Int = 0, patience: Int = 8, needs: Set<Ability> = [],
     script: @escaping @Sendable (MatrixDialect) -> Play
   ) {
     (self.id, self.title, self.why, self.isSmoke, self.isRace) = (id, title, why, isSmoke, isRace)
-    (self.outcome, self.sign, self.requests, self.action) = (outcome, sign, requests, action)
+    (self.outcome, self.visibleEnd, self.requests, self.action) = (outcome, visibleEnd, requests, action)
     (self.optsInAlways, self.patience, self.stall) = (optsInAlways, patience, stall)
     (self.route, self.readDelay, self.needs, self.script) = (route, readDelay, needs, script)
   }

@@ -30,8 +30,8 @@ package struct Judge: Sendable {
       let terminals = truth.filter(client.dialect.isTerminal)
       truth = truth.filter { !client.dialect.isTerminal($0) } + terminals
     }
-    if case .status = behaviour.sign { truth = [] }
-    if behaviour.sign == .barred { truth = [] }
+    if case .status = behaviour.visibleEnd { truth = [] }
+    if behaviour.visibleEnd == .barred { truth = [] }
     self.truth = truth
   }
 
@@ -46,8 +46,8 @@ package struct Judge: Sendable {
       return .failed(.witness, complaint)
     }
     if seen.end == .timeout { return .failed(.alarmed, "the client was still waiting when its time was up") }
-    if case .status(let status) = behaviour.sign { return judge(seen, status: status) }
-    if behaviour.sign == .barred { return judgeBarred(seen) }
+    if case .status(let status) = behaviour.visibleEnd { return judge(seen, status: status) }
+    if behaviour.visibleEnd == .barred { return judgeBarred(seen) }
     let (events, told) = answer(of: seen)
     if let finding = compare(events, seen, told: told) { return finding }
     return judgeEnd(of: seen, told: told ?? seen.sawOutcome)
@@ -81,7 +81,7 @@ package struct Judge: Sendable {
     for wire in gateway.streams.compactMap(\.wire) where wire != transport.wire {
       return "the gateway was spoken to in \(wire.rawValue) instead of \(transport.wire.rawValue)"
     }
-    if behaviour.sign == .barred { return nil }
+    if behaviour.visibleEnd == .barred { return nil }
     guard let outcome = behaviour.outcome else {
       let open = gateway.streams.last { $0.outcome != Outcome.completed.rawValue }
       return open.map { "the gateway opened a stream that ended \($0.outcome ?? "never")" }
@@ -93,7 +93,7 @@ package struct Judge: Sendable {
     }
     if last.mode != mode.rawValue { return "the gateway served \(last.mode) instead of \(mode.rawValue)" }
     // Who raises the backend's error leaves at once.
-    let leaves = behaviour.sign == .inBand && last.outcome == Outcome.clientGone.rawValue
+    let leaves = behaviour.visibleEnd == .inBand && last.outcome == Outcome.clientGone.rawValue
     // Whether an answer is whole whose terminal it does not know, it can't say.
     let isUnknown = outcome == .completed && !client.dialect.isKnownToGateway
     let fine = (isUnknown ? [.incomplete, .clientGone] : [outcome]).map(\.rawValue)
@@ -148,7 +148,7 @@ package struct Judge: Sendable {
         return .failed(.lost, "\(whole.count - got.count) of \(whole.count) events are missing at the end")
       }
       // A client that raises the backend's error does not hand it over as an event too.
-      if behaviour.sign == .inBand, seen.end == .error, got == Array(whole.dropLast()) { return nil }
+      if behaviour.visibleEnd == .inBand, seen.end == .error, got == Array(whole.dropLast()) { return nil }
       return .failed(.misread, "got \(got.count) events that are not the backend's \(whole.count), or in another order")
     }
     return ids(of: events)
@@ -177,7 +177,7 @@ package struct Judge: Sendable {
       return Finding(.ok)
     }
     if told == outcome { return Finding(.ok) }
-    if behaviour.sign == .inBand, seen.end == .closed, client.view == .events { return Finding(.ok) }
+    if behaviour.visibleEnd == .inBand, seen.end == .closed, client.view == .events { return Finding(.ok) }
     if seen.end == .error { return Finding(.own, seen.error ?? "an error") }
     if let told, told != Outcome.completed.rawValue { return Finding(.own, "says \"\(told)\"") }
     return .failed(.unseen, "the answer ended \(outcome), and the client took it for whole")

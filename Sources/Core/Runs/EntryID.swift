@@ -59,9 +59,9 @@ extension Span where Element == UInt8 {
 extension EntryID {
   /// The id of the block that follows this one. From what others may have written it can be anything, but for that the
   /// ids of a gateway's entry must fit together.
-  package func id(ofNext head: EntryHead) -> EntryID {
-    if head.kind.isEvent { return EntryID(head.number, 0) }
-    return high == head.number ? EntryID(high, low &+ 1) : EntryID(head.number, 1)
+  package func id(ofNext metadata: EntryMetadata) -> EntryID {
+    if metadata.kind.isEvent { return EntryID(metadata.number, 0) }
+    return high == metadata.number ? EntryID(high, low &+ 1) : EntryID(metadata.number, 1)
   }
 
   /// The id of the last block of `piece`, when this is the one of the block in front of it.

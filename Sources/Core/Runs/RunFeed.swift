@@ -3,7 +3,7 @@ package import Streams
 /// Who gets the entries of a run that is written elsewhere. Called from the loop, never from inside a call of the feed.
 package protocol RunFeedHandler: AnyObject {
   /// The next block. Its mark is empty where a worker wrote it: what its event means is for the reader to find out.
-  func runReceived(_ block: Span<UInt8>, _ head: EntryHead)
+  func runReceived(_ block: Span<UInt8>, _ metadata: EntryMetadata)
   /// All that was there when it was asked for has come. Called each time that a backlog comes to its end.
   func runCaughtUp()
   /// The last call.

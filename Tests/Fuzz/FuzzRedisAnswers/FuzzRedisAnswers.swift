@@ -131,12 +131,12 @@ final class Recorder: RunFeedHandler {
   private var isOver = false
   private var number: UInt64?
 
-  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+  func runReceived(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     precondition(!isOver, "a block behind the end")
-    if let number { precondition(head.number == number &+ (head.kind.isEvent ? 1 : 0), "a gap") }
-    number = head.number
-    blocks.append("\(head.number) \(head.kind) \([UInt8](copying: block))")
-    _ = log.append(block, head)
+    if let number { precondition(metadata.number == number &+ (metadata.kind.isEvent ? 1 : 0), "a gap") }
+    number = metadata.number
+    blocks.append("\(metadata.number) \(metadata.kind) \([UInt8](copying: block))")
+    _ = log.append(block, metadata)
   }
 
   func runEnded(_ end: EndRecord) {

@@ -54,8 +54,8 @@ final class PlayedFeed: RunFeed {
     guard let record = truth.runs[run] else { return }
     while next < record.blocks.count, !isHeld, let handler {
       next += 1
-      let (bytes, head) = record.blocks[next - 1]
-      handler.runReceived(bytes.span, head)
+      let (bytes, metadata) = record.blocks[next - 1]
+      handler.runReceived(bytes.span, metadata)
     }
     guard let handler, !isHeld else { return }
     guard let end = record.end else { return handler.runCaughtUp() }
@@ -109,8 +109,8 @@ final class PlayedLog: SharedLog {
 
   func endReaders(_ outcome: Outcome, reason: String) {
     var events: UInt64 = 0
-    _ = memory.read(from: memory.start, upTo: frontier) { _, head in
-      events = head.number
+    _ = memory.read(from: memory.start, upTo: frontier) { _, metadata in
+      events = metadata.number
       return true
     }
     interim = EndRecord(outcome: outcome, reason: reason, events: events, bytes: 0, upstreamIsComplete: false)
@@ -145,8 +145,8 @@ final class PlayedLog: SharedLog {
     }
     if let end = record.end, !isEndStored { return lose(to: end) }
     guard record.owner != nil else { return }
-    let next = memory.read(from: stored) { block, head in
-      record.blocks.append(([UInt8](copying: block), head))
+    let next = memory.read(from: stored) { block, metadata in
+      record.blocks.append(([UInt8](copying: block), metadata))
       return true
     }
     if let next { stored = next }
@@ -169,7 +169,7 @@ final class PlayedLog: SharedLog {
     observer?.ownershipLost()
   }
 
-  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
+  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool) -> LogPosition? {
     memory.read(from: position, upTo: frontier, body)
   }
 

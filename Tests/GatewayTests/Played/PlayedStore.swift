@@ -20,7 +20,7 @@ final class PlayedTruth {
   struct Record {
     var meta: RunMeta?
     var owner: StreamID?
-    var blocks: [(bytes: [UInt8], head: EntryHead)] = []
+    var blocks: [(bytes: [UInt8], metadata: EntryMetadata)] = []
     var end: EndRecord?
     var hasNoStream = false
     var isCancelled = false
@@ -68,7 +68,7 @@ final class PlayedTruth {
   /// A worker, or another gateway, writes an event.
   func write(_ data: String, to run: RunID) {
     var record = runs[run] ?? Record()
-    record.blocks.append((Array("data: \(data)\n\n".utf8), EntryHead(number: UInt64(record.blocks.count + 1))))
+    record.blocks.append((Array("data: \(data)\n\n".utf8), EntryMetadata(number: UInt64(record.blocks.count + 1))))
     runs[run] = record
     wake()
   }
@@ -77,7 +77,7 @@ final class PlayedTruth {
     var record = runs[run] ?? Record()
     guard record.end == nil else { return }
     record.end = EndRecord(
-      outcome: outcome, reason: reason, events: record.blocks.last?.head.number ?? 0, bytes: 0,
+      outcome: outcome, reason: reason, events: record.blocks.last?.metadata.number ?? 0, bytes: 0,
       upstreamIsComplete: outcome.isCleanEnd)
     runs[run] = record
     wake()
@@ -357,7 +357,7 @@ private struct WeakLog {
 extension PlayedTruth.Record {
   /// The last entry: the end is one too.
   var last: EntryID? {
-    let last = blocks.last.map { EntryID($0.head.number, 0) }
+    let last = blocks.last.map { EntryID($0.metadata.number, 0) }
     return end == nil ? last : (last ?? .zero).ofEnd
   }
 

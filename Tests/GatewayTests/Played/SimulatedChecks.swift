@@ -201,7 +201,7 @@ extension SimulatedWorld {
     guard let truth, client.asking.isKept, plan.mustKeep || !storeWasBad, client.mode == "graceful",
       let run = RunID(client.stream), let record = truth.runs[run], let next = client.reading.next
     else { return }
-    let stored = record.blocks.count { $0.head.kind.isEvent }
+    let stored = record.blocks.count { $0.metadata.kind.isEvent }
     if next > stored { fail("\(client.name) has had \(next) events, of which \(stored) are stored") }
   }
 

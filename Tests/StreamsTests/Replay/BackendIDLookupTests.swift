@@ -15,7 +15,7 @@ import Testing
     let log = makeLog(events: 20_000, budget: CountingBudget(1 << 26))
     for number in [1, 19_999, 500, 10_000, 1] {
       let position = log.position(afterBackendID: Array("own-\(number)".utf8).span)
-      #expect(position.map { log.entries(from: $0, atMost: 1).seen.first?.head.number } == UInt64(number + 1))
+      #expect(position.map { log.entries(from: $0, atMost: 1).seen.first?.metadata.number } == UInt64(number + 1))
     }
     #expect(log.position(afterBackendID: Array("own-0".utf8).span) == nil)
   }

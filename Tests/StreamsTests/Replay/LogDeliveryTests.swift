@@ -83,8 +83,8 @@ struct LogDeliveryTests {
     }
     var whole = ByteBuffer()
     var one = LogDelivery(to: Play().reader(.graceful))
-    _ = log.read(from: .beginning) { block, head in
-      one.deliver(block, head, into: &whole)
+    _ = log.read(from: .beginning) { block, metadata in
+      one.deliver(block, metadata, into: &whole)
       return true
     }
     var (sent, lent, position): ([UInt8], Int, LogPosition) = ([], 0, .beginning)
@@ -130,8 +130,8 @@ struct LogDeliveryTests {
       tally.add(delivery.takeTally())
       var later = LogDelivery(to: Play().reader(mode))
       var read = ByteBuffer()
-      _ = log.read(from: .beginning) { block, head in
-        later.deliver(block, head, into: &read)
+      _ = log.read(from: .beginning) { block, metadata in
+        later.deliver(block, metadata, into: &read)
         return true
       }
       let count = later.takeTally()

@@ -34,29 +34,29 @@ final class CountingBudget: ByteBudget {
 
 /// An entry as a test sees it.
 struct SeenEntry: Equatable, CustomStringConvertible {
-  var head: EntryHead
+  var metadata: EntryMetadata
   var bytes: [UInt8]
 
-  init(_ head: EntryHead, _ bytes: [UInt8]) {
-    self.head = head
+  init(_ metadata: EntryMetadata, _ bytes: [UInt8]) {
+    self.metadata = metadata
     self.bytes = bytes
   }
 
   init(event number: UInt64, _ text: String, mark: EventMark = []) {
-    self.init(EntryHead(number: number, mark: mark), Array(text.utf8))
+    self.init(EntryMetadata(number: number, mark: mark), Array(text.utf8))
   }
 
-  var description: String { "\(head.number)\(head.kind)[\(bytes.count)]" }
+  var description: String { "\(metadata.number)\(metadata.kind)[\(bytes.count)]" }
 }
 
 extension EventLog {
   @discardableResult
-  func append(_ entry: SeenEntry) -> AppendResult { append(entry.bytes.span, entry.head) }
+  func append(_ entry: SeenEntry) -> AppendResult { append(entry.bytes.span, entry.metadata) }
 
   func entries(from position: LogPosition, atMost count: Int = .max) -> (seen: [SeenEntry], position: LogPosition?) {
     var seen: [SeenEntry] = []
-    let position = read(from: position) { block, head in
-      seen.append(SeenEntry(head, block.withUnsafeBufferPointer { Array($0) }))
+    let position = read(from: position) { block, metadata in
+      seen.append(SeenEntry(metadata, block.withUnsafeBufferPointer { Array($0) }))
       return seen.count < count
     }
     return (seen, position)
@@ -93,17 +93,17 @@ struct MemoryLogTests {
   @Test func `what an entry is comes back with it`() {
     let log = MemoryLog(of: Play.stream)
     var entries = [
-      SeenEntry(EntryHead(number: 0, kind: .filler), [0xEF, 0xBB, 0xBF]),
-      SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)),
+      SeenEntry(EntryMetadata(number: 0, kind: .filler), [0xEF, 0xBB, 0xBF]),
+      SeenEntry(EntryMetadata(number: 0, kind: .other), Array(":c\n\n".utf8)),
       SeenEntry(event: 1, "data: x\n\n", mark: EventMark(rawValue: 0x1F)),
-      SeenEntry(EntryHead(number: 1, kind: .other), Array("id: 4\n\n".utf8)),
+      SeenEntry(EntryMetadata(number: 1, kind: .other), Array("id: 4\n\n".utf8)),
       SeenEntry(event: 2, "event: error\ndata: x\n\n", mark: .error),
-      SeenEntry(EntryHead(number: 3, kind: .unterminated), Array("data: y".utf8)),
+      SeenEntry(EntryMetadata(number: 3, kind: .unterminated), Array("data: y".utf8)),
     ]
     for entry in entries { #expect(log.append(entry) == .kept) }
     #expect(log.entries(from: .beginning).seen == entries)
     #expect(log.last == 3)
-    let partial = SeenEntry(EntryHead(number: 3, kind: .partial), Array("data".utf8))
+    let partial = SeenEntry(EntryMetadata(number: 3, kind: .partial), Array("data".utf8))
     log.append(partial)
     entries.append(partial)
     #expect(log.entries(from: .beginning).seen == entries)
@@ -153,7 +153,7 @@ struct MemoryLogTests {
     log.append(large)
     log.append(SeenEntry(event: 3, "data: y\n\n"))
     #expect(log.bytes == 1024 + (1 << 20) + EventIDLine.longest + 16 + (16 << 10))
-    #expect(log.entries(from: .beginning).seen.map(\.head.number) == [1, 2, 3])
+    #expect(log.entries(from: .beginning).seen.map(\.metadata.number) == [1, 2, 3])
     #expect(log.entries(from: .beginning).seen[1] == large)
   }
 
@@ -173,7 +173,7 @@ struct MemoryLogTests {
     #expect(log.read(from: first ?? .beginning) { _, _ in true } == nil)
     #expect(log.position(after: 1000) == .found(log.frontier))
     #expect(log.position(after: 1001) == .ahead(last: 1000))
-    #expect(log.entries(from: log.start).seen.map(\.head.number) == Array(oldest...1000))
+    #expect(log.entries(from: log.start).seen.map(\.metadata.number) == Array(oldest...1000))
   }
 
   @Test func `what is pinned stays, whatever the window says`() {
@@ -197,7 +197,7 @@ struct MemoryLogTests {
     #expect(log.oldest == first)
     #expect(log.position(after: 0) == .evicted(oldest: first))
     #expect(log.position(after: first - 1) == .found(.beginning))
-    #expect(log.entries(from: .beginning).seen.last?.head.number == first + 5)
+    #expect(log.entries(from: .beginning).seen.last?.metadata.number == first + 5)
   }
 
   @Test func `an id of the backend's own is found where it came last`() {
@@ -207,7 +207,7 @@ struct MemoryLogTests {
       log.append(SeenEntry(event: UInt64(index + 1), text))
     }
     func next(_ id: String) -> UInt64? {
-      log.position(afterBackendID: Array(id.utf8).span).flatMap { log.entries(from: $0).seen.first?.head.number }
+      log.position(afterBackendID: Array(id.utf8).span).flatMap { log.entries(from: $0).seen.first?.metadata.number }
     }
     #expect(next("a") == 4)
     #expect(next("b") == 3)
@@ -227,14 +227,14 @@ struct MemoryLogTests {
       entries.append(entry)
       log.append(entry)
     }
-    append(SeenEntry(EntryHead(number: 0, kind: .other), Array(":c\n\n".utf8)))
+    append(SeenEntry(EntryMetadata(number: 0, kind: .other), Array(":c\n\n".utf8)))
     for number in 1...3000 {
       let own = number % 7 == 0 ? "id: own\n" : ""
       let mark: EventMark = number % 5 == 0 ? [.terminal, .completion] : []
       append(SeenEntry(event: UInt64(number), "\(own)data: \(number)\n\n", mark: mark))
-      if number % 11 == 0 { append(SeenEntry(EntryHead(number: UInt64(number), kind: .filler), [0x0A])) }
+      if number % 11 == 0 { append(SeenEntry(EntryMetadata(number: UInt64(number), kind: .filler), [0x0A])) }
     }
-    append(SeenEntry(EntryHead(number: 3001, kind: .unterminated, mark: .error), Array("data: z".utf8)))
+    append(SeenEntry(EntryMetadata(number: 3001, kind: .unterminated, mark: .error), Array("data: z".utf8)))
     var position = LogPosition.beginning
     var seen: [SeenEntry] = []
     while position < log.frontier {
@@ -243,14 +243,14 @@ struct MemoryLogTests {
         let first = seen.count
         read(bytes, words, piece.precedingNumber, into: &seen)
         var again: [SeenEntry] = []
-        let isWhole = LogPiece.read(bytes, words: words, after: piece.precedingNumber) { block, head in
-          again.append(SeenEntry(head, [UInt8](copying: block)))
+        let isWhole = LogPiece.read(bytes, words: words, after: piece.precedingNumber) { block, metadata in
+          again.append(SeenEntry(metadata, [UInt8](copying: block)))
           return true
         }
         #expect(isWhole && again == Array(seen[first...]))
-        let others = seen[first...].reversed().prefix { !$0.head.kind.isEvent }.count
+        let others = seen[first...].reversed().prefix { !$0.metadata.kind.isEvent }.count
         #expect(piece.others == others && piece.hasEvent == (others < seen.count - first))
-        #expect(piece.lastNumber == seen.last?.head.number)
+        #expect(piece.lastNumber == seen.last?.metadata.number)
       }
       position = next ?? log.frontier
       #expect(seen.count > before && seen.count - before <= 100)
@@ -289,15 +289,15 @@ struct MemoryLogTests {
     for place in stride(from: words.count - 8, through: 0, by: -8) {
       let word = words.word(at: place)
       let (length, line) = (Int(word & 0xFFFF_FFFF), Int(word >> 48 & 0x3F))
-      let head = EntryHead(
+      let metadata = EntryMetadata(
         number: preceding + (word >> 32 & 0xFFFF), kind: EntryKind(rawValue: UInt8(word >> 59)) ?? .event,
         mark: EventMark(rawValue: UInt8(word >> 54 & 0x1F)))
       let block = [UInt8](copying: bytes.extracting(offset + line..<offset + length))
       let text = String(decoding: block, as: UTF8.self)
-      let isFramed = head.kind == .event && !text.hasPrefix("id:")
-      let expected = isFramed ? "id: \(Play.streamText).\(head.number)\n" : ""
+      let isFramed = metadata.kind == .event && !text.hasPrefix("id:")
+      let expected = isFramed ? "id: \(Play.streamText).\(metadata.number)\n" : ""
       #expect(String(copying: bytes.extracting(offset..<offset + line)) == expected)
-      seen.append(SeenEntry(head, block))
+      seen.append(SeenEntry(metadata, block))
       offset += length
     }
     #expect(offset == bytes.count)

@@ -26,9 +26,9 @@ struct ReplayPropertyTests {
       for _ in 0..<400 {
         let kind: EntryKind = random.below(5) == 0 ? .other : .event
         let size = random.below(20) == 0 ? random.below(100_000) + 1 : random.below(300) + 1
-        let head = EntryHead(
+        let metadata = EntryMetadata(
           number: log.last + (kind == .event ? 1 : 0), kind: kind, mark: EventMark(rawValue: UInt8(random.below(8))))
-        let entry = SeenEntry(head, (0..<size).map { UInt8(truncatingIfNeeded: $0 &+ entries.count) })
+        let entry = SeenEntry(metadata, (0..<size).map { UInt8(truncatingIfNeeded: $0 &+ entries.count) })
         if random.below(10) == 0 { readers.append(PlayedReader(position: log.frontier, next: entries.count)) }
         #expect(log.append(entry) == .kept)
         entries.append(entry)
@@ -72,7 +72,7 @@ struct ReplayPropertyTests {
       case .found(let position):
         #expect(number + 1 >= oldest)
         let next = log.entries(from: position, atMost: 20).seen
-        #expect(next.first { $0.head.kind.isEvent }?.head.number ?? log.last + 1 == number + 1)
+        #expect(next.first { $0.metadata.kind.isEvent }?.metadata.number ?? log.last + 1 == number + 1)
       case .evicted(let told): #expect(number + 1 < oldest && told == log.oldest)
       case .ahead: Issue.record("\(number) is not ahead")
       }

@@ -13,7 +13,7 @@ struct ResumeTests {
       log.append(SeenEntry(event: UInt64(number), "id: own-\(number)\ndata: \(number)\n\n"))
     }
     log.trim(keeping: log.frontier)
-    if let trailing { log.append(SeenEntry(EntryHead(number: log.last, kind: .other), Array(trailing.utf8))) }
+    if let trailing { log.append(SeenEntry(EntryMetadata(number: log.last, kind: .other), Array(trailing.utf8))) }
     if let end { log.finish(end) }
     return log
   }
@@ -25,7 +25,7 @@ struct ResumeTests {
 
   private func next(_ resume: Resume, in log: MemoryLog) -> UInt64? {
     guard case .live(let position) = resume else { return nil }
-    return log.entries(from: position, atMost: 1).seen.first?.head.number
+    return log.entries(from: position, atMost: 1).seen.first?.metadata.number
   }
 
   @Test func `without an id everything comes, also of a run that has ended`() {

@@ -13,7 +13,7 @@ import Testing
     for number in 1...2000 {
       #expect(log.append(SeenEntry(event: UInt64(number), text)) == .kept)
       let (seen, next) = log.entries(from: position)
-      #expect(seen.map(\.head.number) == [UInt64(number)])
+      #expect(seen.map(\.metadata.number) == [UInt64(number)])
       position = next ?? .beginning
     }
     #expect(budget.most <= 200 << 10)

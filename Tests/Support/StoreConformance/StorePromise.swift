@@ -112,7 +112,7 @@ package final class StoreTrial {
 
   func append(_ numbers: ClosedRange<Int>, to log: any SharedLog) {
     for number in numbers {
-      _ = log.append(Array("data: \(number)\n\n".utf8).span, EntryHead(number: UInt64(number)))
+      _ = log.append(Array("data: \(number)\n\n".utf8).span, EntryMetadata(number: UInt64(number)))
     }
   }
 
@@ -136,7 +136,7 @@ final class StoreFollower: RunFeedHandler {
   var hasNoStream = false
   var other: [String] = []
 
-  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+  func runReceived(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     let text = String(copying: block)
     numbers.append(Int(text.dropFirst("data: ".count).prefix { $0.isNumber }) ?? -1)
     if !ends.isEmpty { other.append("an event behind the end") }

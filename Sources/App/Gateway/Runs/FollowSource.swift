@@ -175,17 +175,17 @@ final class FollowSource: RunSource {
 }
 
 extension FollowSource: RunFeedHandler {
-  func runReceived(_ block: Span<UInt8>, _ head: EntryHead) {
+  func runReceived(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     lastInput = context.loop.now
-    if head.kind.isEvent { events += 1 }
+    if metadata.kind.isEvent { events += 1 }
     bytes += UInt64(block.count)
-    var head = head
+    var metadata = metadata
     if isWorkers {
       // Nobody before us has looked at what it means.
-      head.mark = classifier.mark(Event(reading: block), in: block)
-      verdict.add(head.mark)
+      metadata.mark = classifier.mark(Event(reading: block), in: block)
+      verdict.add(metadata.mark)
     }
-    batch.append(block, head)
+    batch.append(block, metadata)
     // What is there already comes at once, so that a reader learns whether it has it all.
     if run?.isOpen != false || hasCaughtUp { wantTurn() }
   }

@@ -131,8 +131,8 @@ package final class Run {
 
   private func keep(_ batch: RunBatch) -> LogLimit? {
     var breach: LogLimit?
-    batch.read { block, head in
-      if case .full(let limit) = log.append(block, head) { breach = limit }
+    batch.read { block, metadata in
+      if case .full(let limit) = log.append(block, metadata) { breach = limit }
       return breach == nil
     }
     return breach

@@ -137,8 +137,8 @@ final class RunFeeder: RunRelay {
 
   private func nextBatch() -> RunBatch {
     var batch = RunBatch()
-    let next = run.log.read(from: position) { block, head in
-      batch.append(block, head)
+    let next = run.log.read(from: position) { block, metadata in
+      batch.append(block, metadata)
       return batch.byteCount < Self.batchSize
     }
     position = next ?? run.log.start

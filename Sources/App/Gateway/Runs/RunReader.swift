@@ -147,8 +147,8 @@ final class RunReader: RunClient {
   /// It goes on at `position`, whatever it has had.
   private func noteEarlier() {
     var number = run.memory.last
-    _ = run.memory.read(from: position) { _, head in
-      number = head.kind.isEvent ? head.number - min(head.number, 1) : head.number
+    _ = run.memory.read(from: position) { _, metadata in
+      number = metadata.kind.isEvent ? metadata.number - min(metadata.number, 1) : metadata.number
       return false
     }
     let bytes = UInt64(position.blockBytes(since: .beginning))

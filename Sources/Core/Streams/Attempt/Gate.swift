@@ -79,7 +79,7 @@ package struct Gate: ~Copyable {
     if shape == .json { return decide(.failed(.wrongContentType)) }
     // A backend that forgets the last blank line has said all the same what it had to say.
     if let event = parser.completePartial() {
-      note(parser.withCarried { Sign(event, $0, classifier) })
+      note(parser.withCarried { EventMeaning(event, $0, classifier) })
       if verdict != .holding { return verdict }
     }
     return decide(.failed(hasFirstEvent ? .noContent : .emptyBody))
@@ -96,14 +96,14 @@ package struct Gate: ~Copyable {
       switch parser.next(in: bytes, at: &offset) {
       case .needsMore, .tooLarge: return
       case .event(let event) where event.isCarried:
-        note(parser.withCarried { Sign(event, $0, classifier) })
-      case .event(let event): note(Sign(event, bytes, classifier))
+        note(parser.withCarried { EventMeaning(event, $0, classifier) })
+      case .event(let event): note(EventMeaning(event, bytes, classifier))
       }
     }
   }
 
-  private mutating func note(_ sign: Sign) {
-    switch sign {
+  private mutating func note(_ meaning: EventMeaning) {
+    switch meaning {
     case .nothing: return
     case .failure:
       verdict = .failed(.errorEvent)
@@ -111,13 +111,13 @@ package struct Gate: ~Copyable {
     case .preamble: hasFirstEvent = true
     case .content, .terminal:
       hasFirstEvent = true
-      hasContent = sign == .content
+      hasContent = meaning == .content
     }
-    if condition == .firstEvent || sign != .preamble { verdict = .open }
+    if condition == .firstEvent || meaning != .preamble { verdict = .open }
   }
 
   /// What one event says of the response.
-  private enum Sign {
+  private enum EventMeaning {
     /// No event with data.
     case nothing
     case failure

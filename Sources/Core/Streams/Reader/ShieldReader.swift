@@ -7,12 +7,12 @@ package final class ShieldReader: Reader {
   /// The most bytes held back.
   private let limit: Int
   private var held = ByteBuffer()
-  private var manner = Manner.holding
+  private var state = State.holding
   private var isAtStart = true
   /// Whether the last event is held back: what stands between it and the next one is too.
   private var lastIsHeld = false
 
-  private enum Manner {
+  private enum State {
     /// Events that end the stream in the client's eyes wait. → released, verbatim
     case holding
     /// More came than may be held back: every event is sent when it comes. → verbatim
@@ -27,7 +27,7 @@ package final class ShieldReader: Reader {
   }
 
   package var mode: Mode { .shield }
-  package var isVerbatim: Bool { manner == .verbatim }
+  package var isVerbatim: Bool { state == .verbatim }
   package var keepsFiller: Bool { true }
   /// Bytes held back now.
   package var heldBytes: Int { held.count }
@@ -37,22 +37,22 @@ package final class ShieldReader: Reader {
   package func deliver(
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
-    if manner == .verbatim { return }
+    if state == .verbatim { return }
     let block = bytes.extracting(event.range)
-    lastIsHeld = manner == .holding && mark.contains(.terminal)
+    lastIsHeld = state == .holding && mark.contains(.terminal)
     guard lastIsHeld else { return send(block, into: &out) }
     hold(block, into: &out)
   }
 
   /// Blank lines stay behind the event that they followed. A byte order mark is left out: see `send`.
   package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
-    if manner == .verbatim || (isAtStart && bytes.equals("\u{FEFF}")) { return }
+    if state == .verbatim || (isAtStart && bytes.equals("\u{FEFF}")) { return }
     if lastIsHeld { hold(bytes, into: &out) } else { send(bytes, into: &out) }
   }
 
   private func hold(_ bytes: Span<UInt8>, into out: inout ByteBuffer) {
     if held.count + bytes.count <= limit { return held.append(bytes) }
-    manner = .released
+    state = .released
     lastIsHeld = false
     release(into: &out)
     send(bytes, into: &out)
@@ -60,8 +60,8 @@ package final class ShieldReader: Reader {
 
   /// An event that large is not held back, nor are its predecessors: this client gets the old behaviour from here on.
   package func survivesLargeEvent(_ kept: Span<UInt8>, _ rest: Span<UInt8>, into out: inout ByteBuffer) -> Bool {
-    if manner == .verbatim { return true }
-    manner = .verbatim
+    if state == .verbatim { return true }
+    state = .verbatim
     release(into: &out)
     send(kept, into: &out)
     send(rest, into: &out)
@@ -69,7 +69,7 @@ package final class ShieldReader: Reader {
   }
 
   package func finish(_ ending: Ending, tail: some StreamTail, into out: inout ByteBuffer) -> BodyEnd {
-    if manner == .verbatim { return ending.framing }
+    if state == .verbatim { return ending.framing }
     if ending.upstreamIsComplete {
       _ = tail.completePartial(for: self, into: &out)
       release(into: &out)

@@ -28,33 +28,33 @@ package struct LoggedTail: StreamTail {
   package private(set) var hasBareError = false
   /// The unfinished event, as the backend sent it.
   private var block: [UInt8] = []
-  private var head: EntryHead?
+  private var metadata: EntryMetadata?
 
   package init() {}
 
   /// Takes an entry whose kind is `.unterminated` or `.partial`.
-  package mutating func take(_ block: Span<UInt8>, _ head: EntryHead) {
+  package mutating func take(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     self.block = [UInt8](copying: block)
-    self.head = head
+    self.metadata = metadata
   }
 
   /// Takes note of an entry that is no event.
-  package mutating func note(_ head: EntryHead) {
-    if head.mark.contains(.error) { hasBareError = true }
+  package mutating func note(_ metadata: EntryMetadata) {
+    if metadata.mark.contains(.error) { hasBareError = true }
   }
 
-  package var hasPartialEvent: Bool { head != nil }
+  package var hasPartialEvent: Bool { metadata != nil }
 
   package func completePartial(for reader: some EventSink, into out: inout ByteBuffer) -> Bool {
-    guard let head, head.kind == .unterminated else { return false }
+    guard let metadata, metadata.kind == .unterminated else { return false }
     var whole = block
     if whole.last != 0x0A { whole.append(0x0A) }
     whole.append(0x0A)
-    reader.deliver(Event(reading: whole.span), whole.span, mark: head.mark, number: head.number, into: &out)
+    reader.deliver(Event(reading: whole.span), whole.span, mark: metadata.mark, number: metadata.number, into: &out)
     return true
   }
 
   package func writePartialEvent(to out: inout ByteBuffer) {
-    if head?.kind == .partial { out.append(block.span) }
+    if metadata?.kind == .partial { out.append(block.span) }
   }
 }

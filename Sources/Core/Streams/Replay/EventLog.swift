@@ -41,7 +41,7 @@ package protocol EventLog: AnyObject {
   ///
   /// - Returns: the position behind the last entry lent; `nil` when what stood at `position` was evicted, so that going on
   ///   would leave a gap.
-  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition?
+  func read(from position: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool) -> LogPosition?
 
   /// As `read(from:_:)`, to a reader, until it has got `room` bytes or more. The quick way: events that it gets as they are
   /// kept go together. Many of them are not copied, but lent to `send`, which first sends what is in the buffer.
@@ -72,8 +72,8 @@ package protocol EventLogObserver: AnyObject {
 
 extension EventLog {
   /// Keeps one block; see `MemoryLog.append`.
-  package func append(_ block: Span<UInt8>, _ head: EntryHead) -> AppendResult {
+  package func append(_ block: Span<UInt8>, _ metadata: EntryMetadata) -> AppendResult {
     defer { grew() }
-    return memory.append(block, head, hasID: nil)
+    return memory.append(block, metadata, hasID: nil)
   }
 }

@@ -21,34 +21,34 @@ package struct LogDelivery {
     return tally
   }
 
-  package mutating func deliver(_ block: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
-    tally.count(head, length: block.count)
-    if head.kind == .filler { return deliverFiller(block, head, into: &out) }
+  package mutating func deliver(_ block: Span<UInt8>, _ metadata: EntryMetadata, into out: inout ByteBuffer) {
+    tally.count(metadata, length: block.count)
+    if metadata.kind == .filler { return deliverFiller(block, metadata, into: &out) }
     if isRaw {
       out.append(block)
       return lineEnd.blockEnded(inCR: block.endsInCR, isSent: true, out: out)
     }
-    if !head.kind.isEvent { tail.note(head) }
-    switch head.kind {
+    if !metadata.kind.isEvent { tail.note(metadata) }
+    switch metadata.kind {
     case .event, .other:
       let event = Event(reading: block)
-      reader.deliver(event, block, mark: head.mark, number: head.number, into: &out)
+      reader.deliver(event, block, mark: metadata.mark, number: metadata.number, into: &out)
       lineEnd.blockEnded(inCR: block.endsInCR, isSent: reader.keepsFiller || !event.isComment, out: out)
-    case .unterminated, .partial: tail.take(block, head)
+    case .unterminated, .partial: tail.take(block, metadata)
     case .filler: break
     }
   }
 
   /// What stands between blocks: for clients that get the backend's bytes. The others get the LF of a CRLF, whose CR
   /// ended the last block.
-  private mutating func deliverFiller(_ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
-    if !isRaw { tail.note(head) }
+  private mutating func deliverFiller(_ bytes: Span<UInt8>, _ metadata: EntryMetadata, into out: inout ByteBuffer) {
+    if !isRaw { tail.note(metadata) }
     let keepsFiller = isRaw || reader.keepsFiller
     let wasCompleted = lineEnd.isCompleted
     let isContinued = !bytes.isEmpty && bytes[0] == 0x0A
     if isContinued, lineEnd.takesLineFeed { takeLineFeed(isSent: !keepsFiller, into: &out) }
     if keepsFiller {
-      passFiller(bytes.extracting(droppingFirst: isContinued && wasCompleted ? 1 : 0), head, into: &out)
+      passFiller(bytes.extracting(droppingFirst: isContinued && wasCompleted ? 1 : 0), metadata, into: &out)
     }
     lineEnd.fillerEnded(inCR: bytes.endsInCR, isSent: keepsFiller, out: out)
   }
@@ -58,12 +58,12 @@ package struct LogDelivery {
     if isSent { lineEnd.lineFeedCame(into: &out) }
   }
 
-  private func passFiller(_ bytes: Span<UInt8>, _ head: EntryHead, into out: inout ByteBuffer) {
+  private func passFiller(_ bytes: Span<UInt8>, _ metadata: EntryMetadata, into out: inout ByteBuffer) {
     if isRaw {
       out.append(bytes)
     } else if reader.keepsFiller, !bytes.isEmpty, bytes[0] == 0x0A || bytes[0] == 0x0D {
       // Not what an end left of a comment: it would swallow the first line of what is held back.
-      reader.deliverFiller(bytes, after: head.number, into: &out)
+      reader.deliverFiller(bytes, after: metadata.number, into: &out)
     }
   }
 
@@ -104,11 +104,11 @@ package struct StreamTally {
   }
 
   /// - Parameter length: bytes of the block as the backend sent it.
-  mutating func count(_ head: EntryHead, length: Int) {
-    if head.kind.isEvent { return countEvent(head.mark, length: length) }
+  mutating func count(_ metadata: EntryMetadata, length: Int) {
+    if metadata.kind.isEvent { return countEvent(metadata.mark, length: length) }
     // What is no whole block has no bytes that count.
-    if head.kind == .other { bytes += UInt64(length) }
-    marks.formUnion(head.mark)
+    if metadata.kind == .other { bytes += UInt64(length) }
+    marks.formUnion(metadata.mark)
   }
 
   mutating func countEvent(_ mark: EventMark, length: Int) {

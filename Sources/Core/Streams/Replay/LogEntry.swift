@@ -31,7 +31,7 @@ package struct LogPosition: Comparable, Hashable, Sendable {
 }
 
 /// What an entry is, beside its bytes.
-package struct EntryHead: Equatable, Sendable {
+package struct EntryMetadata: Equatable, Sendable {
   /// The event's number, from 1; of an entry that is no event, the number of the last event before it.
   package var number: UInt64
   package var kind: EntryKind

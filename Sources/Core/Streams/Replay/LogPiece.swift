@@ -17,18 +17,19 @@ package struct LogPiece {
   /// - Parameter number: the piece's `precedingNumber`.
   /// - Returns: whether bytes and words belong together. What was lent before that turned out did.
   package static func read(
-    _ bytes: Span<UInt8>, words: Span<UInt8>, after number: UInt64, _ body: (Span<UInt8>, EntryHead) -> Bool
+    _ bytes: Span<UInt8>, words: Span<UInt8>, after number: UInt64, _ body: (Span<UInt8>, EntryMetadata) -> Bool
   ) -> Bool {
     var offset = 0
     var place = words.count
     while place >= 8 {
       place -= 8
       let word = EntryWord(bits: words.word(at: place))
-      guard word.length <= bytes.count - offset, word.blockLength >= 0, let head = word.head(after: number) else {
+      guard word.length <= bytes.count - offset, word.blockLength >= 0, let metadata = word.metadata(after: number)
+      else {
         return false
       }
       offset += word.length
-      if !body(bytes.extracting(offset - word.blockLength..<offset), head) { return true }
+      if !body(bytes.extracting(offset - word.blockLength..<offset), metadata) { return true }
     }
     return place == 0 && offset == bytes.count
   }
@@ -45,11 +46,11 @@ struct EntryWord {
 
   init(bits: UInt64) { self.bits = bits }
 
-  init(length: Int, lineLength: Int, _ head: EntryHead, after preceding: UInt64) {
+  init(length: Int, lineLength: Int, _ metadata: EntryMetadata, after preceding: UInt64) {
     bits =
-      UInt64(UInt32(truncatingIfNeeded: length)) | (head.number &- preceding) << 32
-      | UInt64(truncatingIfNeeded: lineLength) << 48 | UInt64(head.mark.rawValue & 0x1F) << 54
-      | UInt64(head.kind.rawValue) << 59
+      UInt64(UInt32(truncatingIfNeeded: length)) | (metadata.number &- preceding) << 32
+      | UInt64(truncatingIfNeeded: lineLength) << 48 | UInt64(metadata.mark.rawValue & 0x1F) << 54
+      | UInt64(metadata.kind.rawValue) << 59
   }
 
   /// Bytes of the entry with the line in front of it.
@@ -62,10 +63,10 @@ struct EntryWord {
   var kind: EntryKind { EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) ?? .event }
 
   /// `nil` when there is no such kind, or number.
-  func head(after preceding: UInt64) -> EntryHead? {
+  func metadata(after preceding: UInt64) -> EntryMetadata? {
     let (number, overflows) = preceding.addingReportingOverflow(number)
     guard !overflows, let kind = EntryKind(rawValue: UInt8(truncatingIfNeeded: bits >> 59)) else { return nil }
-    return EntryHead(number: number, kind: kind, mark: mark)
+    return EntryMetadata(number: number, kind: kind, mark: mark)
   }
 }
 

@@ -8,12 +8,12 @@ extension MemoryLog: EventSink {
   package func deliver(
     _ event: Event, _ bytes: Span<UInt8>, mark: EventMark, number: UInt64, into out: inout ByteBuffer
   ) {
-    let head = EntryHead(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
-    append(bytes.extracting(event.range), head, hasID: event.hasID)
+    let metadata = EntryMetadata(number: number, kind: event.isDispatched ? .event : .other, mark: mark)
+    append(bytes.extracting(event.range), metadata, hasID: event.hasID)
   }
 
   package func deliverFiller(_ bytes: Span<UInt8>, after number: UInt64, into out: inout ByteBuffer) {
-    append(bytes, EntryHead(number: number, kind: .filler), hasID: false)
+    append(bytes, EntryMetadata(number: number, kind: .filler), hasID: false)
   }
 
   /// Keeps the events of the next piece of a backend's body. Here, where the compiler knows both sides.
@@ -30,16 +30,16 @@ extension MemoryLog: EventSink {
     // It sees a terminal that the backend left without its blank line, which has a number then.
     let outcome = feed.outcome(of: end)
     guard !bytes.isEmpty else { return outcome }
-    let head: EntryHead
+    let metadata: EntryMetadata
     if end != .clean {
-      head = EntryHead(number: feed.events, kind: .partial)
+      metadata = EntryMetadata(number: feed.events, kind: .partial)
     } else if let mark = feed.finalEventMark {
-      head = EntryHead(number: feed.events, kind: .unterminated, mark: mark)
+      metadata = EntryMetadata(number: feed.events, kind: .unterminated, mark: mark)
     } else {
       // Comments, or an id alone: no client notices.
-      head = EntryHead(number: feed.events, kind: .filler, mark: feed.hasBareError ? .error : [])
+      metadata = EntryMetadata(number: feed.events, kind: .filler, mark: feed.hasBareError ? .error : [])
     }
-    append(bytes.span, head, hasID: false)
+    append(bytes.span, metadata, hasID: false)
     return outcome
   }
 }

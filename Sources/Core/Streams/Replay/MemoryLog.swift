@@ -115,14 +115,14 @@ package final class MemoryLog: EventLog {
   ///   - block: not empty; its blank line included, as far as it has one.
   ///   - hasID: whether it has an `id` line of its own; `nil` when nobody has looked.
   @discardableResult
-  package func append(_ block: Span<UInt8>, _ head: EntryHead, hasID: Bool?) -> AppendResult {
+  package func append(_ block: Span<UInt8>, _ metadata: EntryMetadata, hasID: Bool?) -> AppendResult {
     guard takesMore, block.count <= room else { return refuse() }
-    let isFramed = head.kind == .event && lineRoom > 0 && !(hasID ?? Event(reading: block).hasID)
+    let isFramed = metadata.kind == .event && lineRoom > 0 && !(hasID ?? Event(reading: block).hasID)
     let length = isFramed ? block.count &+ lineRoom : block.count
-    if !open.takes(length, number: head.number), !openSegment(for: length, head) { return refuse(.process) }
-    if isFramed { open.append(block, head, &idLine) } else { open.append(block, head) }
+    if !open.takes(length, number: metadata.number), !openSegment(for: length, metadata) { return refuse(.process) }
+    if isFramed { open.append(block, metadata, &idLine) } else { open.append(block, metadata) }
     room -= block.count
-    if head.kind.isEvent { last = head.number }
+    if metadata.kind.isEvent { last = metadata.number }
     return .kept
   }
 
@@ -152,12 +152,12 @@ package final class MemoryLog: EventLog {
   }
 
   /// Opens a segment that takes a block of `count` bytes.
-  private func openSegment(for count: Int, _ head: EntryHead) -> Bool {
+  private func openSegment(for count: Int, _ metadata: EntryMetadata) -> Bool {
     let held = sealed.count + (open.allocated > 0 ? 1 : 0)
     let usual = Self.segmentSizes[min(held, Self.segmentSizes.count - 1)]
     let size = max(usual, Segment.overhead + count)
     // A log need not begin with the run's first event; what is missing counts as evicted.
-    let preceding = head.kind.isEvent && head.number > 0 ? head.number - 1 : head.number
+    let preceding = metadata.kind.isEvent && metadata.number > 0 ? metadata.number - 1 : metadata.number
     let start = open.end
     var full = Segment(at: start)
     swap(&full, &open)
@@ -184,8 +184,8 @@ package final class MemoryLog: EventLog {
   }
 
   /// Takes `size` bytes of what all logs may have. When that is used up, it borrows what `trim` can give back; then a
-  /// small segment may have to do. When nothing is lent either, the run's own oldest events make room at once, so that it
-  /// goes on.
+  /// small segment may have to do. When nothing is lent either, the run's own oldest events make room at once, so that
+  /// it goes on.
   private func takeMemory(of size: Int, atLeast least: Int) -> Int? {
     guard let budget, !budget.take(size) else { return size }
     let small = max(least, Self.segmentSizes[0])
@@ -274,13 +274,13 @@ package final class MemoryLog: EventLog {
 
   // MARK: - Reading
 
-  package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
+  package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool) -> LogPosition? {
     read(from: position, upTo: frontier, body)
   }
 
   /// As `read(from:_:)`, with an earlier frontier. `body` must not write to the log.
   package func read(
-    from position: LogPosition, upTo frontier: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool
+    from position: LogPosition, upTo frontier: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool
   ) -> LogPosition? {
     visit(from: position, upTo: frontier) { segment, place in segment.read(&place, upTo: frontier, body) }
   }

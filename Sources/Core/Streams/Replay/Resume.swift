@@ -43,8 +43,8 @@ extension EventLog {
   /// Whether an event stands at or behind `position`, and not only blocks that no client notices.
   fileprivate func hasEvent(from position: LogPosition) -> Bool {
     var found = false
-    let end = read(from: position) { _, head in
-      found = head.kind.isEvent
+    let end = read(from: position) { _, metadata in
+      found = metadata.kind.isEvent
       return !found
     }
     return found || end == nil

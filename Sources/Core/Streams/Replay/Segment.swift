@@ -51,28 +51,29 @@ struct Segment: ~Copyable {
       && number &- precedingNumber <= EntryWord.largestNumber
   }
 
-  mutating func append(_ block: Span<UInt8>, _ head: EntryHead) {
+  mutating func append(_ block: Span<UInt8>, _ metadata: EntryMetadata) {
     buffer.append(block)
-    add(EntryWord(length: block.count, lineLength: 0, head, after: precedingNumber), head)
+    add(EntryWord(length: block.count, lineLength: 0, metadata, after: precedingNumber), metadata)
     plainFrom = end
     mayHaveIDs = true
   }
 
   /// Appends an event that gets its id from `line`.
   @inline(__always)
-  mutating func append(_ block: Span<UInt8>, _ head: EntryHead, _ line: inout EventIDLine) {
-    let lineLength = line.write(head.number, to: &buffer)
+  mutating func append(_ block: Span<UInt8>, _ metadata: EntryMetadata, _ line: inout EventIDLine) {
+    let lineLength = line.write(metadata.number, to: &buffer)
     buffer.append(block)
-    add(EntryWord(length: lineLength &+ block.count, lineLength: lineLength, head, after: precedingNumber), head)
-    if !head.mark.isEmpty { plainFrom = end }
+    add(
+      EntryWord(length: lineLength &+ block.count, lineLength: lineLength, metadata, after: precedingNumber), metadata)
+    if !metadata.mark.isEmpty { plainFrom = end }
   }
 
   @inline(__always)
-  private mutating func add(_ word: EntryWord, _ head: EntryHead) {
+  private mutating func add(_ word: EntryWord, _ metadata: EntryMetadata) {
     buffer.put(word: word.bits, fromEnd: count)
     count &+= 1
     end.advance(over: word.length, word.blockLength)
-    if firstEvent == nil, head.kind.isEvent { firstEvent = head.number }
+    if firstEvent == nil, metadata.kind.isEvent { firstEvent = metadata.number }
   }
 
   /// Gives back the memory between the entries and their words, unless it is less than half of all.
@@ -100,8 +101,8 @@ struct Segment: ~Copyable {
 
   private func word(at entry: UInt64) -> EntryWord { EntryWord(bits: buffer.word(fromEnd: Int(entry &- start.entry))) }
 
-  private func head(_ word: EntryWord) -> EntryHead {
-    EntryHead(number: precedingNumber + word.number, kind: word.kind, mark: word.mark)
+  private func metadata(_ word: EntryWord) -> EntryMetadata {
+    EntryMetadata(number: precedingNumber + word.number, kind: word.kind, mark: word.mark)
   }
 
   // MARK: - Reading
@@ -110,13 +111,13 @@ struct Segment: ~Copyable {
   ///
   /// - Returns: whether `body` wants more.
   func read(
-    _ position: inout LogPosition, upTo limit: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool
+    _ position: inout LogPosition, upTo limit: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool
   ) -> Bool {
     let last = min(limit, end).entry
     return buffer.withSpan { bytes in
       while position.entry < last {
         let (word, block) = next(&position)
-        if !body(bytes.extracting(block), head(word)) { return false }
+        if !body(bytes.extracting(block), metadata(word)) { return false }
       }
       return true
     }
@@ -156,7 +157,7 @@ struct Segment: ~Copyable {
       }
       let (word, block) = next(&position)
       let before = out.count
-      buffer.withSpan { delivery.deliver($0.extracting(block), head(word), into: &out) }
+      buffer.withSpan { delivery.deliver($0.extracting(block), metadata(word), into: &out) }
       room -= out.count - before
     }
     return room > 0

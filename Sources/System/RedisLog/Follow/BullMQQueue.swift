@@ -112,7 +112,7 @@ private final class BullMQFeed: RunFeed {
     var text = ByteBuffer()
     event.event.write(to: &text)
     bytes += UInt64(text.count)
-    handler?.runReceived(text.span, EntryHead(number: number))
+    handler?.runReceived(text.span, EntryMetadata(number: number))
     guard let outcome = event.outcome, let handler else { return }
     cancel()
     handler.runEnded(

@@ -134,7 +134,7 @@ extension FollowedRun: StreamReader {
     } else if let preceding = entry.preceding {
       if !entry.readBlocks(after: preceding, receiveBlock) { streamBroke() }
     } else if let block = entry.block {
-      block.withBytes { _ = receiveBlock($0, entry.head, entry.id) }
+      block.withBytes { _ = receiveBlock($0, entry.metadata, entry.id) }
     } else {
       streamBroke()
     }
@@ -144,19 +144,19 @@ extension FollowedRun: StreamReader {
   /// A gateway's block, if no event is missing between it and the one before. Redis may have lost the run's beginning.
   ///
   /// - Returns: whether more may come.
-  private func receiveBlock(_ block: Span<UInt8>, _ head: EntryHead, _ id: EntryID) -> Bool {
+  private func receiveBlock(_ block: Span<UInt8>, _ metadata: EntryMetadata, _ id: EntryID) -> Bool {
     if let lastBlock {
       // Written once more, together with others: its owner did not know that Redis had it, or Redis has lost it since.
       if id <= lastBlock { return true }
-      guard head.number == number &+ (head.kind.isEvent ? 1 : 0) else {
+      guard metadata.number == number &+ (metadata.kind.isEvent ? 1 : 0) else {
         streamBroke()
         return false
       }
     }
     lastBlock = id
-    number = head.number
+    number = metadata.number
     bytes += UInt64(block.count)
-    handler?.runReceived(block, head)
+    handler?.runReceived(block, metadata)
     return handler != nil
   }
 
@@ -167,7 +167,7 @@ extension FollowedRun: StreamReader {
     var text = ByteBuffer()
     entry.writeBlock(to: &text)
     bytes += UInt64(text.count)
-    handler?.runReceived(text.span, EntryHead(number: number))
+    handler?.runReceived(text.span, EntryMetadata(number: number))
   }
 
   func streamCaughtUp() { handler?.runCaughtUp() }

@@ -48,7 +48,7 @@ package final class PubSubFeed: RunFeed {
     var text = ByteBuffer()
     event.write(to: &text)
     bytes += UInt64(text.count)
-    handler?.runReceived(text.span, EntryHead(number: number))
+    handler?.runReceived(text.span, EntryMetadata(number: number))
   }
 }
 

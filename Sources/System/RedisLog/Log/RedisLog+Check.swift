@@ -23,8 +23,8 @@ extension RedisLog {
   private func dropIfBeheaded() {
     guard memory.start == .beginning, storedID > .zero else { return }
     var first: EntryID?
-    _ = memory.read(from: .beginning) { _, head in
-      first = EntryID.zero.id(ofNext: head)
+    _ = memory.read(from: .beginning) { _, metadata in
+      first = EntryID.zero.id(ofNext: metadata)
       return false
     }
     guard let first else { return }
@@ -88,8 +88,8 @@ extension RedisLog {
     }
     while place < id {
       var next = place
-      let behind = memory.read(from: found) { _, head in
-        next = next.id(ofNext: head)
+      let behind = memory.read(from: found) { _, metadata in
+        next = next.id(ofNext: metadata)
         return false
       }
       guard let behind, behind > found else { return nil }

@@ -111,7 +111,7 @@ package final class RedisLog: EventLog {
     foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) ?? interimEnd
   }
 
-  package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryHead) -> Bool) -> LogPosition? {
+  package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool) -> LogPosition? {
     memory.read(from: position, upTo: frontier, body)
   }
 
@@ -157,8 +157,8 @@ package final class RedisLog: EventLog {
   package func endReaders(_ outcome: Outcome, reason: String) {
     guard interimEnd == nil else { return }
     var record = EndRecord(outcome: outcome, reason: reason, events: 0, bytes: 0, upstreamIsComplete: false)
-    _ = memory.read(from: memory.start, upTo: frontier) { block, head in
-      if head.kind.isEvent { record.events = head.number }
+    _ = memory.read(from: memory.start, upTo: frontier) { block, metadata in
+      if metadata.kind.isEvent { record.events = metadata.number }
       record.bytes += UInt64(block.count)
       return true
     }
@@ -241,16 +241,16 @@ package final class RedisLog: EventLog {
 
   /// The one that waits.
   private func writeBlock(to command: RedisCommand) {
-    _ = memory.read(from: stored) { block, head in
+    _ = memory.read(from: stored) { block, metadata in
       command.append("b")
       command.append(block)
-      if let letter = head.kind.letter {
+      if let letter = metadata.kind.letter {
         command.append("k")
         command.append(letter)
       }
-      if !head.mark.isEmpty {
+      if !metadata.mark.isEmpty {
         command.append("m")
-        command.append(Int(head.mark.rawValue))
+        command.append(Int(metadata.mark.rawValue))
       }
       return false
     }

@@ -61,17 +61,17 @@ struct StoredEntry {
   var isFirst: Bool { preceding.map { $0 == .zero } ?? (id <= EntryID(1, 0)) }
 
   /// What a gateway's block is.
-  var head: EntryHead {
+  var metadata: EntryMetadata {
     var kind = id.low == 0 ? EntryKind.event : .other
     if let letter = self.kind?.withBytes({ $0.isEmpty ? 0 : $0[0] }) { kind = EntryKind(letter: letter) ?? kind }
     let mark = EventMark(rawValue: UInt8(clamping: mark?.withBytes { $0.decimalValue } ?? 0))
-    return EntryHead(number: id.high, kind: kind, mark: mark)
+    return EntryMetadata(number: id.high, kind: kind, mark: mark)
   }
 
   /// Lends the blocks that a gateway wrote together, with the ids that they would have alone, until `body` wants no more.
   ///
   /// - Returns: whether they are what a gateway writes. What was lent before that turned out may be.
-  func readBlocks(after preceding: EntryID, _ body: (Span<UInt8>, EntryHead, EntryID) -> Bool) -> Bool {
+  func readBlocks(after preceding: EntryID, _ body: (Span<UInt8>, EntryMetadata, EntryID) -> Bool) -> Bool {
     var id = preceding
     var number: UInt64?
     var bytes: RedisReply?
@@ -87,9 +87,9 @@ struct StoredEntry {
           guard let number, let bytes else { return false }
           return bytes.withBytes { bytes in
             value.withBytes { words in
-              LogPiece.read(bytes, words: words, after: number) { block, head in
-                id = id.id(ofNext: head)
-                wantsMore = body(block, head, id)
+              LogPiece.read(bytes, words: words, after: number) { block, metadata in
+                id = id.id(ofNext: metadata)
+                wantsMore = body(block, metadata, id)
                 return wantsMore
               }
             }
