@@ -18,6 +18,24 @@ extension EndToEnd {
       for row in rows { #expect(row["failures"]?.integer == 0 && (row["cpuMicroseconds"]?.number ?? 0) > 0, "\(run)") }
     }
 
+    @Test func `another build is measured in the same run, with the same clients`() throws {
+      let run = try Program.run([
+        "bench", "--scenario", "burst", "--subject", "direct,graceful", "--before", Program.path, "--seconds", "1",
+        "--streams", "2", "--repeat", "1", "--json",
+      ])
+      #expect(run.exit == .code(0), "\(run)")
+      let rows = try JSONValue(parsing: run.output).array?.first?["subjects"]?.array ?? []
+      #expect(rows.map { $0["subject"]?.string } == ["direct", "graceful", "graceful"])
+      #expect(rows.map { $0["before"]?.string } == [nil, Program.path, nil])
+      #expect(rows.map { $0["toBefore"]?.number ?? 0 > 0 } == [false, true, true], "\(run)")
+    }
+
+    @Test func `another build that can't be run is said`() throws {
+      let run = try Program.run(["bench", "--before", "/nonexistent"])
+      #expect(run.exit == .code(2))
+      #expect(run.errors.contains("--before: /nonexistent can't be run: No such file or directory"), "\(run)")
+    }
+
     @Test func `bench says which server is not installed, and measures the others`() throws {
       let run = try Program.run(
         [

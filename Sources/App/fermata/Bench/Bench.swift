@@ -3,7 +3,7 @@ import Time
 extension Verb {
   static let bench = Verb(
     name: "bench", summary: "measure it beside nginx and haproxy", help: BenchOptions.help,
-    options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat", "--quick", "--json"]
+    options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat", "--before", "--quick", "--json"]
   ) { arguments in
     if arguments.first == "flags" { return FlagsBench.run(Array(arguments.dropFirst())) }
     do throws(Arguments.Mistake) {
@@ -42,20 +42,29 @@ private struct Bench {
     let title = scenario.title(streams: streams, seconds: seconds) + ", median of \(options.rounds)"
     var report = BenchReport(
       scenario: scenario, title: title, streams: streams,
-      rows: options.subjects.filter(scenario.includes).map { BenchReport.Row(subject: $0) })
+      rows: options.subjects.filter(scenario.includes).flatMap(rows))
     for round in 1...options.rounds {
       for index in report.rows.indices where report.rows[index].failure == nil {
-        let subject = report.rows[index].subject
-        Terminal.error("\(scenario.rawValue) \(round)/\(options.rounds): \(subject.title)")
-        let run = BenchRun(scenario: scenario, subject: subject, streams: streams, seconds: seconds)
+        let row = report.rows[index]
+        Terminal.error("\(scenario.rawValue) \(round)/\(options.rounds): \(row.title)")
+        let run = BenchRun(
+          scenario: scenario, subject: row.subject, program: row.before ?? BenchProgram.path, streams: streams,
+          seconds: seconds)
         do {
           report.rows[index].runs.append(try run.measure())
         } catch {
-          Terminal.error("\(scenario.rawValue) \(round)/\(options.rounds): \(subject.title): \(error)")
+          Terminal.error("\(scenario.rawValue) \(round)/\(options.rounds): \(row.title): \(error)")
           report.rows[index].failure = "\(error)"
         }
       }
     }
     return report
+  }
+
+  /// Another build, if there is one, comes right before this one.
+  private func rows(of subject: BenchSubject) -> [BenchReport.Row] {
+    let row = BenchReport.Row(subject: subject)
+    guard subject.isFermata, let before = options.before else { return [row] }
+    return [BenchReport.Row(subject: subject, before: before), row]
   }
 }

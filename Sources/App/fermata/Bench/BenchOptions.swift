@@ -1,3 +1,6 @@
+import Glibc
+import Loop
+
 /// The command line of `fermata bench`.
 struct BenchOptions {
   var scenarios = BenchScenario.allCases.filter { $0.carrier == .plain }
@@ -5,6 +8,8 @@ struct BenchOptions {
   var seconds: Int?
   var streams: Int?
   var rounds = 3
+  /// Another build of Fermata to measure too.
+  var before: String?
   var isQuick = false
   var asJSON = false
 
@@ -25,6 +30,7 @@ struct BenchOptions {
       --seconds N          how long each run is measured; default: 10, burst and churn 5
       --streams N          streams at once; default: 500, burst and churn 50, idle 8000
       --repeat N           rounds; every figure is the median of them; default: 3
+      --before PROGRAM     measure another build of fermata too, with the same backend and clients
       --quick              one round of 2 s with fewer streams: a first impression
       --json               for programs, all runs included
 
@@ -33,7 +39,7 @@ struct BenchOptions {
 
   init(_ arguments: [String]) throws(Arguments.Mistake) {
     let parsed = try Arguments(
-      arguments, options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat"],
+      arguments, options: ["--scenario", "--subject", "--seconds", "--streams", "--repeat", "--before"],
       switches: ["--quick", "--json"])
     if let list = parsed["--scenario"] { scenarios = try Self.names(list, BenchScenario.allCases) }
     if let list = parsed["--subject"] { subjects = try Self.names(list, BenchSubject.allCases) }
@@ -41,6 +47,12 @@ struct BenchOptions {
     asJSON = parsed.has("--json")
     seconds = try Self.number(parsed, "--seconds", 1...3600)
     streams = try Self.number(parsed, "--streams", 1...50_000)
+    if let program = parsed["--before"] {
+      guard unsafe access(program, X_OK) == 0 else {
+        throw Arguments.Mistake(message: "--before: \(program) can't be run: \(SystemError.last)")
+      }
+      before = program
+    }
     rounds = try Self.number(parsed, "--repeat", 1...100) ?? (isQuick ? 1 : rounds)
   }
 

@@ -12,8 +12,13 @@ struct BenchReport {
 
   struct Row {
     let subject: BenchSubject
+    /// Another build of Fermata, where that is what was measured.
+    var before: String?
     var runs: [BenchFigures] = []
     var failure: String?
+
+    /// As the table calls it.
+    var title: String { before == nil ? subject.title : "\(subject.title) before" }
   }
 
   // MARK: Figures
@@ -24,8 +29,16 @@ struct BenchReport {
 
   /// The median of the rounds' ratios: what disturbed one round disturbed both its runs.
   private func ratio(_ row: Row, to other: BenchSubject) -> Double? {
-    guard let reference = rows.first(where: { $0.subject == other }) else { return nil }
-    return median(
+    rows.first { $0.subject == other && $0.before == nil }.flatMap { ratio(row, to: $0) }
+  }
+
+  /// To the other build of the same.
+  private func ratioToBefore(_ row: Row) -> Double? {
+    rows.first { $0.subject == row.subject && $0.before != nil }.flatMap { ratio(row, to: $0) }
+  }
+
+  private func ratio(_ row: Row, to reference: Row) -> Double? {
+    median(
       zip(row.runs, reference.runs).compactMap { run, base in
         guard let cost = run.cost(scenario), let base = base.cost(scenario), base > 0 else { return nil }
         return cost / base
@@ -51,8 +64,8 @@ struct BenchReport {
 
   var text: String {
     let header = [
-      "", "CPU us/\(scenario.unit)", "x floor", "x nginx", "x haproxy", "x graceful", "p50 ms", "p99 ms", "KiB/stream",
-      "failures",
+      "", "CPU us/\(scenario.unit)", "x floor", "x nginx", "x haproxy", "x graceful", "x before", "p50 ms", "p99 ms",
+      "KiB/stream", "failures",
     ]
     let lines = [header] + rows.map(cells)
     let widths = header.indices.map { column in lines.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
@@ -60,11 +73,10 @@ struct BenchReport {
   }
 
   private func cells(_ row: Row) -> [String] {
-    if let failure = row.failure, row.runs.isEmpty { return [row.subject.title, failure] }
+    if let failure = row.failure, row.runs.isEmpty { return [row.title, failure] }
     return [
-      row.subject.title, number(cost(row), 2), number(ratio(row, to: .floor), 2), number(ratio(row, to: .nginx), 2),
-      number(ratio(row, to: .haproxy), 2),
-      number(ratio(row, to: .graceful), 2),
+      row.title, number(cost(row), 2), number(ratio(row, to: .floor), 2), number(ratio(row, to: .nginx), 2),
+      number(ratio(row, to: .haproxy), 2), number(ratio(row, to: .graceful), 2), number(ratioToBefore(row), 2),
       number(milliseconds(row, \.latencyMedian), 3), number(milliseconds(row, \.latency99), 3),
       scenario.isIdle ? number(memory(row), 2) : "-", "\(row.runs.reduce(0) { $0 + $1.failures })",
     ]
@@ -97,13 +109,15 @@ struct BenchReport {
         "\"cpuMicroseconds\":\(json(cost(row)))", "\"toFloor\":\(json(ratio(row, to: .floor)))",
         "\"toNginx\":\(json(ratio(row, to: .nginx)))",
         "\"toHaproxy\":\(json(ratio(row, to: .haproxy)))", "\"toGraceful\":\(json(ratio(row, to: .graceful)))",
+        "\"toBefore\":\(json(ratioToBefore(row)))",
         "\"p50Milliseconds\":\(json(milliseconds(row, \.latencyMedian)))",
         "\"p99Milliseconds\":\(json(milliseconds(row, \.latency99)))", "\"kibibytesPerStream\":\(json(memory(row)))",
         "\"failures\":\(row.runs.reduce(0) { $0 + $1.failures })",
         "\"error\":\(json(row.failure))",
         "\"runs\":[\(row.runs.map(json).joined(separator: ","))]",
       ]
-      return "{\"subject\":\"\(row.subject.rawValue)\",\(figures.joined(separator: ","))}"
+      let build = row.before.map { "\"before\":\(json($0))," } ?? ""
+      return "{\"subject\":\"\(row.subject.rawValue)\",\(build)\(figures.joined(separator: ","))}"
     }
     return "{\"scenario\":\"\(scenario.rawValue)\",\"streams\":\(streams),\"per\":\"\(scenario.unit)\","
       + "\"subjects\":[\(rows.joined(separator: ","))]}"

@@ -8,6 +8,8 @@ import Time
 struct BenchRun {
   let scenario: BenchScenario
   let subject: BenchSubject
+  /// The build of Fermata, where the subject is that.
+  let program: String
   let streams: Int
   let seconds: Int
 
@@ -25,8 +27,9 @@ struct BenchRun {
       throw BenchError("the backend did not start")
     }
     let server = try BenchServer.start(
-      subject, backend: BenchBackend(address: address, roots: scenario == .https ? certificates?.roots : nil),
-      front: front, runMemory: scenario.runMemory)
+      subject, program: program,
+      backend: BenchBackend(address: address, roots: scenario == .https ? certificates?.roots : nil), front: front,
+      runMemory: scenario.runMemory)
     let result = Result { try measure(server, front) }
     try server.stop()
     return try result.get()

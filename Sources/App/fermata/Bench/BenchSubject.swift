@@ -31,6 +31,9 @@ enum BenchSubject: String, CaseIterable {
     }
   }
 
+  /// Whether it is Fermata, in whichever build.
+  var isFermata: Bool { expectedMode != nil }
+
   /// What a client sends beyond the plain request.
   var requestFields: [Script.Field] {
     expectedMode == BenchSubject.graceful.rawValue ? [Script.Field("Prefer", "stream-end")] : []
@@ -80,18 +83,19 @@ struct BenchServer {
   /// Starts `subject` in front of `backend` with settings that suit event streams, one worker each.
   ///
   /// - Parameters:
+  ///   - program: the build of Fermata, where it is that.
   ///   - front: what it shows clients; `nil` for HTTP/1.1 without TLS.
   ///   - runMemory: for runs that are kept.
   static func start(
-    _ subject: BenchSubject, backend: BenchBackend, front: BenchIdentity?, runMemory: String
+    _ subject: BenchSubject, program: String, backend: BenchBackend, front: BenchIdentity?, runMemory: String
   ) throws -> BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
       let address = try freeAddress()
       let store = try subject.keeping == .redis ? BenchStore.start(at: freeAddress(), folder: folder.path) : nil
       let command = try command(
-        for: subject, backend: backend, front: front, runMemory: runMemory, store: store, address: address,
-        folder: folder)
+        for: subject, program: program, backend: backend, front: front, runMemory: runMemory, store: store,
+        address: address, folder: folder)
       let process = try command.map { try ChildProcess($0, errorFile: folder.path + "/errors.txt") }
       let server = try BenchServer(
         subject: subject, address: process == nil ? backend.address : address, process: process, store: store,
@@ -119,8 +123,8 @@ struct BenchServer {
   }
 
   private static func command(
-    for subject: BenchSubject, backend: BenchBackend, front: BenchIdentity?, runMemory: String, store: BenchStore?,
-    address: SocketAddress, folder: TemporaryDirectory
+    for subject: BenchSubject, program: String, backend: BenchBackend, front: BenchIdentity?, runMemory: String,
+    store: BenchStore?, address: SocketAddress, folder: TemporaryDirectory
   ) throws -> [String]? {
     switch subject {
     case .direct: return nil
@@ -143,7 +147,7 @@ struct BenchServer {
         BenchServerSettings.fermata(
           backend: backend, front: front, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
       return [
-        BenchProgram.path, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
+        program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
         "\(try freeAddress())", "--flags", flags,
       ]
     }
