@@ -183,6 +183,9 @@ package struct HTTP2Session: ~Copyable {
     unsafe nghttp2_session_terminate_session(session, code.rawValue)
   }
 
+  /// The connection is gone: no body is asked for any more, and none is held.
+  package func dropBodies() { state.dropBodies() }
+
   /// Streams that are open.
   package var streamCount: Int { state.streams.count }
   /// Whether the client has acknowledged the settings. One that never does can be ended with `settingsTimeout`.

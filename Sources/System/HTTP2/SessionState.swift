@@ -397,6 +397,10 @@ final class SessionState {
     return .frame(count: count, isLast: false)
   }
 
+  func dropBodies() {
+    for record in streams.values { record.body = nil }
+  }
+
   private func nothingReady(_ record: StreamRecord, _ part: HTTP2BodyPart) -> Framing {
     if part.next == .cut, !record.isAtCut {
       record.isAtCut = true

@@ -150,10 +150,13 @@ import Time
   @Test func `a client whose connection breaks takes its request along`() throws {
     let gateway = try gateway()
     let client = gateway.connect(sending: Self.plain)
+    weak let handler = client.handler
     let backend = try #require(gateway.backends.last)
+    #expect(handler != nil)
     client.fail()
     gateway.turns()
     #expect(client.isClosed && backend.isClosed)
+    #expect(handler == nil, "the connection that is gone is held")
   }
 
   @Test(arguments: [("ignore", false), ("cancel", true)])

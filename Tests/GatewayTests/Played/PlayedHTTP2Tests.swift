@@ -176,6 +176,24 @@ private typealias F = Frames
     #expect((0..<3).map { session.count("data: live", in: Self.id($0)) } == [1, 0, 1])
   }
 
+  @Test(arguments: ["breaks", "ends"])
+  func `a client that leaves in the middle leaves nothing behind`(how: String) throws {
+    let session = Session(try gateway(), window: 65_535)
+    weak let client = session.connection.handler
+    let backends = try [UInt32(1), 3].map { id in
+      let backend = try #require(session.get(id, "/chat"))
+      backend.openStream()
+      backend.event("one")
+      return backend
+    }
+    session.turn()
+    #expect(client != nil && session.count("data: one", in: 3) == 1)
+    if how == "breaks" { session.connection.fail() } else { session.connection.finish() }
+    session.turn(4)
+    #expect(backends.allSatisfy { $0.isClosed })
+    #expect(client == nil, "the connection that is gone is held")
+  }
+
   @Test func `a drain refuses new streams, lets the open ones end, and says that it goes`() throws {
     let gateway = try gateway()
     let session = Session(gateway, window: 65_535)

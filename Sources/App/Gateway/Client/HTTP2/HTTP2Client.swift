@@ -298,6 +298,8 @@ final class HTTP2Client: Client {
     streams = [:]
     unwritten = []
     for stream in open { stream.connectionEnded(result) }
+    // They hold us, and the session them.
+    session.dropBodies()
   }
 
   /// Looks at the clocks at the next tick.
