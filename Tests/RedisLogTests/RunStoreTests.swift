@@ -56,10 +56,10 @@ struct RunKeysTests {
     server = try RedisServer()
   }
 
-  private func store(_ change: (inout RedisSettings) -> Void = { _ in }) -> RunRecords {
+  private func store(on loop: TestLoop? = nil, _ change: (inout RedisSettings) -> Void = { _ in }) -> RunRecords {
     var settings = RedisSettings()
     change(&settings)
-    return RunRecords(redis: test.connection(server.port), settings: settings)
+    return RunRecords(redis: (loop ?? test).connection(server.port), settings: settings)
   }
 
   private func meta(_ number: UInt64, source: RunWriter = .gateway) -> RunMeta {
@@ -70,10 +70,10 @@ struct RunKeysTests {
 
   private func token(_ number: UInt64) -> StreamID { StreamID(random: (number, 77)) }
 
-  private func wait<Value>(_ begin: (@escaping (Value) -> Void) -> Void) throws -> Value {
+  private func wait<Value>(on loop: TestLoop? = nil, _ begin: (@escaping (Value) -> Void) -> Void) throws -> Value {
     var value: Value?
     begin { value = $0 }
-    test.run(until: { value != nil })
+    (loop ?? test).run(until: { value != nil })
     return try #require(value)
   }
 
@@ -171,7 +171,7 @@ struct RunKeysTests {
       store: store, run: run, token: token(1), meta: meta(1), idempotency: (key, request)
     ) { losses += 1 }
     try server.cli("FLUSHALL")
-    test.run(for: .milliseconds(400))
+    test.run(until: { (try? server.cli("EXISTS", "ai:run:run-1:owner", "ai:idem:\(key.description)")) == "2" })
     let state = try #require(try wait { store.lookup(run, $0) }.state)
     #expect(state.meta == meta(1) && state.isOwned && losses == 0)
     let other = try #require(RunID("run-2"))
@@ -183,7 +183,7 @@ struct RunKeysTests {
 
   @Test func `a key whose run does not begin is free after a lease, and one whose run is held is not`() throws {
     let store = store {
-      $0.lease = .milliseconds(400)
+      $0.lease = .seconds(2)
       $0.renewal = .milliseconds(100)
     }
     defer { store.redis.close() }
@@ -198,7 +198,7 @@ struct RunKeysTests {
     let lease = RunLease(
       store: store, run: run, token: token(1), meta: meta(1), idempotency: (held, request)
     ) {}
-    test.run(for: .milliseconds(600))
+    test.run(for: .milliseconds(2500))
     let other = try #require(RunID("run-2"))
     let claims = try [held, dead].map { key in
       try wait { store.claimIdempotency(key, run: other, request: request, $0) }
@@ -263,21 +263,26 @@ struct RunKeysTests {
   @Test func `a run whose owner is gone is closed once, and the owner that comes back is told`() throws {
     let store = store {
       $0.lease = .milliseconds(300)
-      $0.renewal = .milliseconds(800)
+      $0.renewal = .milliseconds(100)
     }
-    defer { store.redis.close() }
+    // The other's loop: the owner's does nothing meanwhile.
+    let loop = try TestLoop()
+    let other = self.store(on: loop)
+    defer {
+      store.redis.close()
+      other.redis.close()
+    }
     _ = try wait { store.claim(run, token: token(1), meta: meta(1), $0) }
-    try server.cli("XADD", "ai:run:run-1:events", "7-0", "b", "data: x\n\n")
-    try server.cli("XADD", "ai:run:run-1:events", "7-1", "b", ": comment\n\n")
-    #expect(try wait { store.closeOrphan(run, of: nil, $0) } == .success(.isOwned))
-    let owner = try server.cli("GET", "ai:run:run-1:owner")
     var losses = 0
     let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) { losses += 1 }
-    test.run(for: .milliseconds(400))
-    #expect(try server.cli("KEYS", "ai:gateway:*").isEmpty)
-    #expect(try wait { store.closeOrphan(run, of: owner, $0) } == .success(.closed))
-    #expect(try wait { store.closeOrphan(run, of: owner, $0) } == .success(.isOwned))
-    let state = try wait { store.lookup(run, $0) }.state
+    try server.cli("XADD", "ai:run:run-1:events", "7-0", "b", "data: x\n\n")
+    try server.cli("XADD", "ai:run:run-1:events", "7-1", "b", ": comment\n\n")
+    #expect(try wait(on: loop) { other.closeOrphan(run, of: nil, $0) } == .success(.isOwned))
+    let owner = try server.cli("GET", "ai:run:run-1:owner")
+    loop.run(until: { (try? server.cli("KEYS", "ai:gateway:*"))?.isEmpty == true })
+    #expect(try wait(on: loop) { other.closeOrphan(run, of: owner, $0) } == .success(.closed))
+    #expect(try wait(on: loop) { other.closeOrphan(run, of: owner, $0) } == .success(.isOwned))
+    let state = try wait(on: loop) { other.lookup(run, $0) }.state
     #expect(state?.last == EntryID(8, 0))
     #expect(state?.end?.outcome == .gatewayError)
     test.run(until: { losses > 0 })
@@ -296,9 +301,12 @@ struct RunKeysTests {
     var losses = 0
     let former = try server.cli("GET", "ai:run:run-1:owner")
     let lease = RunLease(store: store, run: run, token: token(1), meta: meta(1)) { losses += 1 }
-    test.run(for: .milliseconds(620))
-    let owner = try server.cli("GET", "ai:run:run-1:owner")
-    #expect(owner != former && owner.hasPrefix(token(1).description))
+    var owner = former
+    test.run(until: {
+      owner = (try? server.cli("GET", "ai:run:run-1:owner")) ?? former
+      return owner != former
+    })
+    #expect(owner.hasPrefix(token(1).description))
     // Who has found the owner gone a moment ago knows it by its former name.
     #expect(try wait { store.closeOrphan(run, of: former, $0) } == .success(.isOwned))
     #expect(losses == 0)
