@@ -4,6 +4,10 @@ import PackageDescription
 // The house: C -> System, Core -> System, both -> App. `Tests/ArchitectureTests` holds the same table
 // and fails when a source file imports what its row does not allow.
 
+/// What is built to be tried with a sanitizer: all modules, the program among them, and the tests of modules that don't
+/// start it (`FERMATA_PART=modules`); or what threads meet in, for the thread sanitizer (`FERMATA_PART=threads`).
+let part = Context.environment["FERMATA_PART"]
+
 let common: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
@@ -22,8 +26,10 @@ let ofTests: [SwiftSetting] = common + [.unsafeFlags(["-Onone"], .when(configura
 let unchecked: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 // For what an event or a short stream passes through below the gateway: release builds may make functions of these
 // modules part of their callers in other modules, which `package` functions without it never are. A tenth of an event's
-// instructions went into such calls. It takes release builds half as long again.
-let inlined: [SwiftSetting] = strict + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
+// instructions went into such calls. It takes release builds half as long again, so the sanitizer's goes without.
+let inlined: [SwiftSetting] =
+  strict
+  + (part == nil ? [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))] : [])
 // Two such modules may have the same specialization of the standard library's code: the linker takes the first.
 let sharesCode: [LinkerSetting] = [
   .unsafeFlags(["-Xlinker", "-z", "-Xlinker", "muldefs"], .when(platforms: [.linux], configuration: .release))
@@ -284,35 +290,27 @@ let fuzzers: [Target] =
     fuzzer("FuzzRunState", ["FakeRedis", "RedisLog", "Runs", "Bytes", "Time", "SSE", "Streams", "Loop"]),
   ]
 
-/// What is built to be tried with a sanitizer: the units below the gateway (`FERMATA_PART=units`), or all modules but the
-/// program, whose tests start it and wait for clocks (`FERMATA_PART=all`): to build those takes longer than to run all
-/// tests. The thread sanitizer has those where threads meet (`FERMATA_PART=threads`).
-let part = Context.environment["FERMATA_PART"]
-let aroundTheProgram: Set = [
-  "LoggingTests", "FlagControlTests", "Matrix", "fermata", "MatrixTests", "DemoTests", "FlagsCommandTests",
-]
-let aboveUnits: Set = aroundTheProgram.union([
-  "Configuration", "ConfigurationTests", "Upstreams", "Logging", "FlagControl", "Tracing", "Gateway", "GatewayTests",
-  "Operations", "OperationsTests",
-])
-let leftOut = part == "all" ? aroundTheProgram : aboveUnits
+let ofTheProgram: Set = ["ArchitectureTests", "MatrixTests", "DemoTests", "FlagsCommandTests"]
 let whereThreadsMeet: Set = [
   "CLibevent", "Bytes", "Time", "Loop", "Files", "Telemetry", "Processes", "LoopTests", "FilesTests", "TelemetryTests",
   "ProcessesTests",
 ]
-let tried = (sources + testing).filter {
-  part == "threads" ? whereThreadsMeet.contains($0.name) : !leftOut.contains($0.name)
-}
-let executables: [Product] = [.executable(name: "fermata", targets: ["fermata"])]
+let tried =
+  switch part {
+  case nil: sources + testing + clients + running + fuzzers
+  case "modules":
+    (sources + testing + running.filter { $0.type == .regular }).filter { !ofTheProgram.contains($0.name) }
+  case "threads": (sources + testing).filter { whereThreadsMeet.contains($0.name) }
+  case let other?: fatalError("FERMATA_PART is modules or threads, not \(other)")
+  }
+let client: Product = .library(name: "FermataClient", targets: ["FermataClient"])
+let program: Product = .executable(name: "fermata", targets: ["fermata"])
 
 let package = Package(
   name: "fermata",
   // Only the client library says on which Apple systems it runs; all else is for Linux.
   platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
-  products: part == "threads"
-    ? [] : [.library(name: "FermataClient", targets: ["FermataClient"])] + (part == nil ? executables : []),
-  targets: part == nil
-    ? sources + testing + clients + running + fuzzers
-    : tried,
+  products: part == "threads" ? [] : [client, program],
+  targets: tried,
   swiftLanguageModes: [.v6]
 )

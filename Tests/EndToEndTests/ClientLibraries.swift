@@ -38,9 +38,9 @@ enum ClientLibrary: String, CaseIterable, Sendable {
     let adapters = Tools.root + "/Tests/Clients/Adapters"
     switch self {
     case .swift:
-      let path = Program.path.dropLast("fermata".count) + "FermataClientAdapter"
-      guard access(String(path), X_OK) == 0 else { throw SupportError("\(path) is not built") }
-      return String(path)
+      let path = Program.folder + "/FermataClientAdapter"
+      guard access(path, X_OK) == 0 else { throw SupportError("\(path) is not built") }
+      return path
     case .javascript:
       guard try Tools.run(["node", "--version"]).exit == .code(0) else { throw SupportError("no Node.js") }
       return try Tools.run([adapters + "/run", rawValue]).lines.last ?? ""

@@ -1,3 +1,4 @@
+import Glibc
 package import Harness
 package import JSON
 package import Loop
@@ -12,15 +13,12 @@ package struct SupportError: Error, CustomStringConvertible {
   package init(_ description: String) { self.description = description }
 }
 
-/// The program `fermata` as it was built beside the tests.
+/// The program `fermata`.
 package enum Program {
-  /// Found from the running test bundle, which SwiftPM puts into the same folder, unless `FERMATA_PROGRAM` names
-  /// another build of it.
-  package static let path: String = {
-    if let other = Host.environment["FERMATA_PROGRAM"] { return other }
-    let bundle = (try? FilePath.resolved("/proc/self/exe")) ?? ""
-    return FilePath.directory(of: bundle) + "/fermata"
-  }()
+  /// Where SwiftPM puts what is built beside the tests: with the running test bundle.
+  package static let folder = FilePath.directory(of: (try? FilePath.resolved("/proc/self/exe")) ?? "")
+  /// As it was built beside the tests, unless `FERMATA_PROGRAM` names another build of it.
+  package static let path = Host.environment["FERMATA_PROGRAM"] ?? folder + "/fermata"
 
   /// What a run of the program printed and how it ended.
   package struct Run: Sendable {
@@ -63,6 +61,16 @@ package final class GatewayProcess: Sendable {
     self.child = Mutex(child)
     self.directory = directory
     self.clients = clients
+  }
+
+  deinit {
+    // A build with a sanitizer says as it ends what it has lost. The second signal ends what a drain would wait for.
+    guard Host.environment["ASAN_OPTIONS"] != nil else { return }
+    child.withLock { child in
+      child.signal(SIGTERM)
+      SystemClock.sleep(.milliseconds(100))
+      _ = child.stop(grace: .seconds(5))
+    }
   }
 
   /// Starts the program on free ports and waits until it says that it accepts connections.
