@@ -4,8 +4,9 @@ import PackageDescription
 // The house: C -> System, Core -> System, both -> App. `Tests/ArchitectureTests` holds the same table
 // and fails when a source file imports what its row does not allow.
 
-/// What is built to be tried with a sanitizer: all modules, the program among them, and the tests of modules that don't
-/// start it (`FERMATA_PART=modules`); or what threads meet in, for the thread sanitizer (`FERMATA_PART=threads`).
+/// What is built to be tried with a sanitizer: the program, and the tests of what is below the gateway
+/// (`FERMATA_PART=program`), or of all modules (`FERMATA_PART=all`: to build those takes as long again); or what threads
+/// meet in, for the thread sanitizer (`FERMATA_PART=threads`).
 let part = Context.environment["FERMATA_PART"]
 
 let common: [SwiftSetting] = [
@@ -291,6 +292,7 @@ let fuzzers: [Target] =
   ]
 
 let ofTheProgram: Set = ["ArchitectureTests", "MatrixTests", "DemoTests", "FlagsCommandTests"]
+let ofTheGateway: Set = ["ConfigurationTests", "LoggingTests", "FlagControlTests", "GatewayTests", "OperationsTests"]
 let whereThreadsMeet: Set = [
   "CLibevent", "Bytes", "Time", "Loop", "Files", "Telemetry", "Processes", "LoopTests", "FilesTests", "TelemetryTests",
   "ProcessesTests",
@@ -298,10 +300,10 @@ let whereThreadsMeet: Set = [
 let tried =
   switch part {
   case nil: sources + testing + clients + running + fuzzers
-  case "modules":
-    (sources + testing + running.filter { $0.type == .regular }).filter { !ofTheProgram.contains($0.name) }
+  case "program": (sources + testing).filter { !ofTheProgram.union(ofTheGateway).contains($0.name) }
+  case "all": (sources + testing + running.filter { $0.type == .regular }).filter { !ofTheProgram.contains($0.name) }
   case "threads": (sources + testing).filter { whereThreadsMeet.contains($0.name) }
-  case let other?: fatalError("FERMATA_PART is modules or threads, not \(other)")
+  case let other?: fatalError("FERMATA_PART is program, all or threads, not \(other)")
   }
 let client: Product = .library(name: "FermataClient", targets: ["FermataClient"])
 let program: Product = .executable(name: "fermata", targets: ["fermata"])
