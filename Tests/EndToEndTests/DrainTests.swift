@@ -122,6 +122,21 @@ extension EndToEnd {
       }
     }
 
+    @Test func `signals that come while it ends take nothing from its end`() async throws {
+      let setup = World.Setup(variant: "graceful") { _ in Script([.head(), .event(nil, "1"), .stall]) }
+      try await World.with(setup) { world in
+        let stream = world.openNew()
+        #expect(await stream.receives("data: 1\n\n"))
+        let deadline = world.clock + .seconds(20)
+        while world.gateway.isRunning, world.clock < deadline {
+          for signal in [15, 2, 1] as [Int32] { world.gateway.signal(signal) }
+        }
+        #expect(await world.gateway.exit(within: .seconds(1)) == .code(0))
+        #expect(world.gateway.log("stopped").count == 1, "\(world.gateway.logText.suffix(2000))")
+        stream.hangUp()
+      }
+    }
+
     @Test func `a drain without streams is over at once, and a second signal ends any drain at once`() async throws {
       try await World.with(World.Setup(settings: ["drain": "30s"])) { world in
         world.gateway.signal(15)

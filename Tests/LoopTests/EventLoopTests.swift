@@ -154,6 +154,9 @@ extension EventLoop {
     loop.run()
     #expect(count == 1)
     watch.cancel()
+    // One that comes later neither arrives nor ends the process.
+    kill(getpid(), SIGHUP)
+    #expect(count == 1)
   }
 
   @Test func `a loop that is let go frees its descriptors`() throws {

@@ -15,6 +15,9 @@ package enum ProcessSignal: Sendable {
 }
 
 /// Calls a handler on the loop when the process gets a signal. libevent lets one loop of a process do so at a time.
+///
+/// A signal that was watched once never ends the process again: who has stopped watching is about to end, and has its
+/// last words to write.
 @safe
 package final class SignalWatch {
   private let loop: EventLoop
@@ -24,6 +27,8 @@ package final class SignalWatch {
   package init(loop: EventLoop, signal: ProcessSignal, handler: @escaping () -> Void) throws(LoopError) {
     self.loop = loop
     self.handler = handler
+    // What libevent puts back when the watch is over.
+    _ = Glibc.signal(signal.number) { _ in }
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
     event = unsafe RawEvent(
       base: loop.base, descriptor: signal.number, flags: EV_SIGNAL | EV_PERSIST, context: context
@@ -34,7 +39,7 @@ package final class SignalWatch {
     guard event?.add() == true else { throw .unavailable("signal event") }
   }
 
-  /// Gives the signal its former meaning back.
+  /// The handler is not called any more.
   package func cancel() {
     event = nil
   }
