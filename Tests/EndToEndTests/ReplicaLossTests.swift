@@ -42,6 +42,34 @@ extension EndToEnd {
       return found
     }
 
+    @Test func `a run that was over a moment before Redis is replaced by an empty one is there again`() async throws {
+      let (redis, empty) = (try await RedisProcess(), try await RedisProcess(RedisProcess.Setup(isNew: true)))
+      let relay = try SwitchingRelay(to: redis.port)
+      defer {
+        redis.kill()
+        empty.kill()
+        relay.stop()
+      }
+      var setup = Replicas.Setup { _ in RunWorld.ticking(5, every: .milliseconds(1)) }
+      setup.url = "redis://127.0.0.1:\(relay.port)"
+      // Longer than the machine may stand still.
+      setup.redis = "lease: \"10s\""
+      try await Replicas.with(setup, redis) { replicas in
+        let runs = (1...20).map { replicas.post("k-\($0)", of: replicas.world.gateway) }
+        var ended: [ClientResult] = []
+        for run in runs { ended.append(await run.result()) }
+        relay.lead(to: empty.port)
+        redis.kill()
+        let repeats = (1...20).map { replicas.post("k-\($0)", of: replicas.other) }
+        for (first, again) in zip(ended, repeats) {
+          let second = await again.result()
+          #expect(second.payloads == RunWorld.numbers(1...5) && second.outcome == "completed", "\(second.text)")
+          #expect(second.streamID == first.streamID)
+        }
+        #expect(replicas.world.backend.requests.count == 20)
+      }
+    }
+
     @Test(arguments: ["restarted without its data", "emptied", "replaced by an empty one"], ["degrade", "refuse"])
     func `a Redis that forgets starts no run twice`(how: String, policy: String) async throws {
       let redis = try await RedisProcess(RedisProcess.Setup(isForgetful: true))

@@ -132,6 +132,7 @@ package final class Worker {
     guard !context.isDraining else { return }
     context.drainBegan()
     _ = tails.endAll()
+    runs.drainBegan()
     drained = completion
     // Who is in the kernel's queue already was promised an answer: the last of them are accepted, then served.
     listeners.closeAfterBacklog()

@@ -134,7 +134,8 @@ package protocol RunTenure: AnyObject {
 
 /// The log of a run that a store keeps for all replicas, as its owner writes it.
 package protocol SharedLog: EventLog {
-  /// Whether the store has the run's end, this log's or another.
+  /// Whether the store has the run's end, this log's or another, or will not get it any more. A store that loses it takes
+  /// that back.
   var isSettled: Bool { get }
   /// From now on, readers may see entries that are not stored yet. Called by the owner after `storeLost`.
   func goOnWithoutStore()

@@ -141,6 +141,9 @@ import Time
     let late = try b.request("GET", "/fermata/streams/\(owner.stream)")
     turns(a, b)
     #expect(late.data == owner.data && late.end("outcome") == "completed")
+    // For a lease it is watched over, because the store may lose it again.
+    #expect(truth.runs.values.first?.owner != nil)
+    a.pass(.seconds(11), tick: .seconds(1))
     #expect(truth.runs.values.first?.owner == nil)
   }
 

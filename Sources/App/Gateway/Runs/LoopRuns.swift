@@ -68,6 +68,10 @@ package final class LoopRuns: RunHost {
     runLeft()
   }
 
+  func drainBegan() {
+    for run in runs.values { run.drainBegan() }
+  }
+
   /// Nothing of it is left behind.
   func close() {
     if let handle = poolHandle.take() { context.loop.deadlines.remove(handle) }

@@ -85,7 +85,7 @@ package final class Run {
   /// Whether it needs that way to the store.
   func uses(_ store: any RunStore) -> Bool { ownership?.uses(store) ?? false || source?.uses(store) ?? false }
   /// Whether the run is over and its end record is stored. A store that is unreachable is not waited for.
-  var isSettled: Bool { isOver && (isDegraded || ownership?.isOver != false) }
+  var isSettled: Bool { isOver && (isDegraded || ownership?.isSettled != false) }
 
   func begin() {
     host.add(self)
@@ -363,6 +363,8 @@ package final class Run {
     host.remove(self)
     if readers.isEmpty, feeders.isEmpty { log.retire() }
   }
+
+  func drainBegan() { ownership?.drainBegan() }
 
   /// The loop ends: nothing of it is to hold on to itself.
   func letGo() {

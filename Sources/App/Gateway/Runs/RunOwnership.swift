@@ -2,9 +2,13 @@ import Loop
 import Runs
 import SSE
 import Streams
+import Time
 
 /// What makes a run this gateway's among all replicas: its tenure, its log in the store, its ear for those who want it to
-/// stop. Over when the run's end is in the store.
+/// stop.
+///
+/// Over one lease after the run's end is in the store. A replica of the store that takes over in a moment may not have the
+/// end, nor the run, and nobody else could give it to those who read elsewhere.
 final class RunOwnership {
   let log: any SharedLog
   let store: any RunStore
@@ -13,6 +17,8 @@ final class RunOwnership {
   private var run: Run?
   private var tenure: (any RunTenure)?
   private(set) var isOver = false
+  /// Until it is over, once the run's end is stored.
+  private var lingering: DeadlineHandle?
   /// Among the runs of which the store keeps something.
   private var place: StoredPlace?
 
@@ -48,13 +54,27 @@ final class RunOwnership {
 
   /// The loop ends, and with it the tenure, which nobody renews.
   func letGo() {
+    stopLingering()
     run = nil
     tenure = nil
   }
 
+  /// Whether nothing is left to be stored, as far as is known.
+  var isSettled: Bool { isOver || lingering != nil }
+
   /// The log has stored something.
   func logMoved() {
-    if log.isSettled || (log.hasEnd && run?.isDegraded == false) { release() }
+    guard !isOver, lingering == nil, let run else { return }
+    guard log.isSettled || (log.hasEnd && !run.isDegraded) else { return }
+    guard !run.context.isDraining else { return release() }
+    let loop = run.context.loop
+    lingering = loop.deadlines.add(self, at: loop.now + store.lease)
+    run.host.runLeft()
+  }
+
+  /// The process ends soon: what is stored is not watched over any longer.
+  func drainBegan() {
+    if lingering != nil { release() }
   }
 
   /// The run is forgotten, or there never was one.
@@ -72,6 +92,7 @@ final class RunOwnership {
   private func release(hasStream: Bool = true) {
     guard !isOver else { return }
     isOver = true
+    stopLingering()
     store.stopWatchingCancel(of: id)
     let tenure = tenure.take() ?? makeBriefTenure()
     if hasStream {
@@ -85,6 +106,20 @@ final class RunOwnership {
     let host = run?.host
     run = nil
     host?.runLeft()
+  }
+
+  private func stopLingering() {
+    if let handle = lingering.take() { run?.context.loop.deadlines.remove(handle) }
+  }
+}
+
+extension RunOwnership: DeadlineMember {
+  func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
+    // The store may have lost the end meanwhile, and be about to get it again.
+    guard log.isSettled || run?.isDegraded == true else { return now + store.lease }
+    lingering = nil
+    release()
+    return nil
   }
 }
 

@@ -71,6 +71,8 @@ extension RedisLog {
   private func resume(behind id: EntryID) {
     guard let position = position(behind: id) else { return loseToStrangers() }
     guard position >= memory.start else { return abandon() }
+    // The last entry is no end.
+    isEndStored = false
     progress = .idle
     moveOn(to: position, id)
   }

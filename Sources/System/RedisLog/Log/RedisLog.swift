@@ -59,10 +59,11 @@ package final class RedisLog: EventLog {
   /// The id of the last entry stored.
   var storedID = EntryID.zero
   package internal(set) var isEndStored = false
+  /// Whether it has been stored once: what a store has lost since was shown all the same.
+  private var isEndShown = false
   /// The end that somebody else gave the run.
   var foreignEnd: EndRecord?
-  /// Whether the store has the run's end, this log's or another.
-  package var isSettled: Bool { isEndStored || foreignEnd != nil }
+  package var isSettled: Bool { isEndStored || foreignEnd != nil || (isEndShown && isDetached) }
   /// When something was last stored, or began to wait.
   private var lastProgress: MonotonicTime
   /// Whether something waits, as far as it was noticed.
@@ -105,10 +106,10 @@ package final class RedisLog: EventLog {
   package var frontier: LogPosition { followsMemory ? memory.frontier : shown }
   package var bytes: Int { memory.bytes }
   package var hasEnd: Bool {
-    foreignEnd != nil || ((followsMemory || isEndStored) && memory.hasEnd) || interimEnd != nil
+    foreignEnd != nil || ((followsMemory || isEndShown) && memory.hasEnd) || interimEnd != nil
   }
   package var end: EndRecord? {
-    foreignEnd ?? (followsMemory || isEndStored ? memory.end : nil) ?? interimEnd
+    foreignEnd ?? (followsMemory || isEndShown ? memory.end : nil) ?? interimEnd
   }
 
   package func read(from position: LogPosition, _ body: (Span<UInt8>, EntryMetadata) -> Bool) -> LogPosition? {
@@ -293,6 +294,7 @@ package final class RedisLog: EventLog {
     // To be told what Redis has is none while it takes nothing more.
     if hasAdvanced || !hasPending { lastProgress = loop.now }
     shown = max(shown, position)
+    isEndShown = isEndShown || isEndStored
     if !followsMemory { memory.pin = position }
     isWaiting = hasPending
     if isWaiting { wantTurn() } else { recover() }
@@ -325,8 +327,10 @@ package final class RedisLog: EventLog {
   func lose(to end: EndRecord, behind last: UInt64) {
     progress = .detached
     memory.pin = nil
-    // What readers have had of a run that goes on without the store is more than it has.
+    // What readers have had of a run that goes on without the store is more than it has. So it is where the store has
+    // forgotten the run's own end.
     if followsMemory { return }
+    if isEndShown { return observer?.frontierMoved() ?? () }
     // What was stored without being acknowledged is in front of the end for everybody else.
     if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     foreignEnd = end
