@@ -32,6 +32,8 @@ struct Replicas: Sendable {
     var path = ""
     /// Another address that leads to Redis.
     var url: String?
+    /// More variables of the second gateway.
+    var otherEnvironment: [String: String] = [:]
     var script: @Sendable (RecordedRequest) -> Script
 
     init(script: @escaping @Sendable (RecordedRequest) -> Script) {
@@ -67,7 +69,8 @@ struct Replicas: Sendable {
       script: setup.script)
     try await World.with(worldSetup) { world in
       let arguments = ["--flags", world.flags.path, "--config", world.flags.directory["fermata.json5"]]
-      let other = try await GatewayProcess.start(arguments, clients: world.clients)
+      let other = try await GatewayProcess.start(
+        arguments, environment: setup.otherEnvironment, clients: world.clients)
       defer { other.signal(9) }
       try await body(Replicas(world: world, other: other, redis: redis))
     }

@@ -2,14 +2,15 @@ import Glibc
 import Harness
 import Processes
 import RunningGateway
+import Synchronization
 import Testing
 import Time
 
 /// A primary, a replica, and three Sentinels that watch them.
-final class SentinelGroup {
+final class SentinelGroup: Sendable {
   let servers: [RedisProcess]
   private let ports: [Int]
-  private let processes: [ChildProcess]
+  private let processes = Mutex<[ChildProcess]>([])
   private let directory: ScratchDirectory
 
   init() async throws {
@@ -17,7 +18,6 @@ final class SentinelGroup {
     directory = try ScratchDirectory()
     try servers[1].cli("replicaof", "127.0.0.1", "\(servers[0].port)")
     ports = try (0..<3).map { _ in try FreePort.pick() }
-    var processes: [ChildProcess] = []
     for port in ports {
       let file = "sentinel-\(port).conf"
       directory.write(
@@ -31,11 +31,12 @@ final class SentinelGroup {
         sentinel failover-timeout events 5000
 
         """)
-      let process = try ChildProcess(["redis-server", directory[file], "--sentinel"])
-      processes.append(process)
-      while let line = process.readLine(timeout: .seconds(60)) { if line.contains("+monitor") { break } }
+      try processes.withLock { processes in
+        let process = try ChildProcess(["redis-server", directory[file], "--sentinel"])
+        processes.append(process)
+        while let line = process.readLine(timeout: .seconds(60)) { if line.contains("+monitor") { break } }
+      }
     }
-    self.processes = processes
     let isKnown = await eventually(within: .seconds(30)) { (try? isComplete()) == true }
     if !isKnown { throw SupportError("the Sentinels do not know of each other and of the replica") }
   }
@@ -65,9 +66,11 @@ final class SentinelGroup {
   }
 
   func stop() {
-    for process in processes {
-      process.signal(SIGKILL)
-      _ = process.wait(timeout: .seconds(5))
+    processes.withLock { processes in
+      for process in processes {
+        process.signal(SIGKILL)
+        _ = process.wait(timeout: .seconds(5))
+      }
     }
     for server in servers { server.kill() }
   }
