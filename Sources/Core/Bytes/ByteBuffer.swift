@@ -93,6 +93,19 @@ package struct ByteBuffer: ~Copyable {
     end &+= count
   }
 
+  /// Appends the `count` low bytes of four words, the first word first and the lowest byte of each first.
+  @inline(__always)
+  package mutating func append(words: (UInt64, UInt64, UInt64, UInt64), count: Int) {
+    precondition(count >= 0 && count <= 32)
+    makeRoom(for: 32)
+    let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
+    unsafe target.storeBytes(of: words.0.littleEndian, as: UInt64.self)
+    unsafe target.storeBytes(of: words.1.littleEndian, toByteOffset: 8, as: UInt64.self)
+    unsafe target.storeBytes(of: words.2.littleEndian, toByteOffset: 16, as: UInt64.self)
+    unsafe target.storeBytes(of: words.3.littleEndian, toByteOffset: 24, as: UInt64.self)
+    end &+= count
+  }
+
   /// The word that was put at `index`, counted from the memory's end.
   ///
   /// Words and bytes fill one piece of memory from both sides: a buffer of known size has its own table of contents.
@@ -139,18 +152,16 @@ package struct ByteBuffer: ~Copyable {
   }
 
   /// Appends `,"name":`, the beginning of a member that is not an object's first. `name` must need no escaping.
+  @inline(__always)
   package mutating func append(jsonMember name: StaticString) {
     let length = name.utf8CodeUnitCount
     makeRoom(for: length + 4)
-    unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: ",")
-    unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: "\"")
-    end &+= 2
     let target = unsafe UnsafeMutableRawPointer(base.unsafelyUnwrapped + end)
-    unsafe Self.copy(length, from: UnsafeRawPointer(name.utf8Start), to: target)
-    end &+= length
-    unsafe base.unsafelyUnwrapped[end] = UInt8(ascii: "\"")
-    unsafe base.unsafelyUnwrapped[end &+ 1] = UInt8(ascii: ":")
-    end &+= 2
+    let (opening, closing) = (UInt16(0x222C), UInt16(0x3A22))  // ," and ":
+    unsafe target.storeBytes(of: opening.littleEndian, as: UInt16.self)
+    unsafe (target + 2).copyMemory(from: name.utf8Start, byteCount: length)
+    unsafe target.storeBytes(of: closing.littleEndian, toByteOffset: length + 2, as: UInt16.self)
+    end &+= length &+ 4
   }
 
   // Disfavored, so that text in the program's own source is taken for what costs nothing, a `StaticString`.

@@ -78,6 +78,10 @@ extension Fields {
     while let index = next {
       // Most clients of event streams send one element and nothing else.
       if value(at: index).equalsIgnoringASCIICase(name) { return true }
+      guard value(at: index).hasListSyntax else {
+        next = firstIndex(of: field, from: index + 1)
+        continue
+      }
       var elements = ListElements(value(at: index))
       while let element = elements.next() {
         let end = element.firstIndex(ofEither: UInt8(ascii: ";"), or: UInt8(ascii: "="), from: 0)
@@ -86,5 +90,13 @@ extension Fields {
       next = firstIndex(of: field, from: index + 1)
     }
     return false
+  }
+}
+
+extension Span where Element == UInt8 {
+  /// Whether a list's element may end before the value does: at a comma, or where its parameters or its own value begin.
+  fileprivate var hasListSyntax: Bool {
+    firstIndex(ofEither: UInt8(ascii: ","), or: UInt8(ascii: ";"), from: 0) < count
+      || firstIndex(of: UInt8(ascii: "=")) != nil
   }
 }

@@ -19,25 +19,25 @@ package struct EventIDLine {
     )
   }
 
+  /// Bytes in front of the number.
+  private static let nameLength = 27
+
   /// Bytes of the longest line.
   package static let longest = 48
 
   /// - Returns: the line's length.
   @discardableResult
   package mutating func write(_ number: UInt64, to out: inout ByteBuffer) -> Int {
-    let before = out.count
-    out.append(word: start.0, count: 8)
-    out.append(word: start.1, count: 8)
-    out.append(word: start.2, count: 8)
-    out.append(word: start.3, count: 3)
+    out.append(words: start, count: Self.nameLength)
     count(to: number)
     if last.count > 0 {
-      out.append(word: last.digits | 0x0A << (8 * UInt64(last.count)), count: last.count &+ 1)
-    } else {
-      out.append(decimal: number)
-      out.append(0x0A)
+      out.append(word: last.digits | 0x0A << (8 &* UInt64(truncatingIfNeeded: last.count)), count: last.count &+ 1)
+      return Self.nameLength &+ last.count &+ 1
     }
-    return out.count &- before
+    let before = out.count
+    out.append(decimal: number)
+    out.append(0x0A)
+    return Self.nameLength + out.count - before
   }
 
   private mutating func count(to number: UInt64) {

@@ -71,12 +71,14 @@ package struct LogLine: ~Copyable {
     buffer.append(UInt8(ascii: "\""))
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: String) {
     begin(name)
     buffer.append(jsonString: value, limit: Self.valueLimit)
   }
 
   /// A word that needs no escaping, which is not checked.
+  @inline(__always)
   package mutating func field(_ name: StaticString, word: String) {
     begin(name)
     buffer.append(UInt8(ascii: "\""))
@@ -85,6 +87,7 @@ package struct LogLine: ~Copyable {
   }
 
   /// A text that `write` appends itself: ids and words that need no escaping, which is not checked.
+  @inline(__always)
   package mutating func field(_ name: StaticString, writing write: (inout ByteBuffer) -> Void) {
     begin(name)
     buffer.append(UInt8(ascii: "\""))
@@ -92,27 +95,32 @@ package struct LogLine: ~Copyable {
     buffer.append(UInt8(ascii: "\""))
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: Span<UInt8>) {
     begin(name)
     buffer.append(jsonString: value, limit: Self.valueLimit)
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: Int) {
     begin(name)
     buffer.append(decimal: value)
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: UInt64) {
     begin(name)
     buffer.append(decimal: value)
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: some FixedWidthInteger) {
     begin(name)
     buffer.append(decimal: value)
   }
 
   /// A number that JSON cannot write (infinite, not a number) becomes `null`.
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: Double) {
     begin(name)
     if value.isFinite {
@@ -122,18 +130,21 @@ package struct LogLine: ~Copyable {
     }
   }
 
+  @inline(__always)
   package mutating func field(_ name: StaticString, _ value: Bool) {
     begin(name)
     buffer.append(value ? "true" : "false")
   }
 
   /// A value that `write` appends itself, as JSON on one line.
+  @inline(__always)
   package mutating func jsonField(_ name: StaticString, _ write: (inout ByteBuffer) -> Void) {
     begin(name)
     write(&buffer)
   }
 
   /// A text that may be missing: then the field is left out.
+  @inline(__always)
   package mutating func field(_ name: StaticString, ifPresent value: String?) {
     if let value { field(name, value) }
   }
@@ -144,6 +155,8 @@ package struct LogLine: ~Copyable {
     return buffer
   }
 
+  // Here and above parts of their callers, so that names are stored by instructions: a line has twenty of them.
+  @inline(__always)
   private mutating func begin(_ name: StaticString) {
     buffer.append(jsonMember: name)
   }

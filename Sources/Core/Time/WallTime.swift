@@ -20,26 +20,27 @@ package struct WallTime: Comparable, Hashable, Sendable {
   package var rfc3339Characters: [24 of UInt8] {
     let parts = WallTime(milliseconds: min(max(milliseconds, Self.first), Self.last)).parts
     var text: [24 of UInt8] = .init(repeating: UInt8(ascii: "-"))
-    func write(_ number: Int, from start: Int, to end: Int) {
-      var rest = number
-      var place = end
-      while place > start {
-        place &-= 1
-        text[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
-        rest /= 10
-      }
+    func write(_ number: Int, at place: Int) {
+      let number = UInt32(truncatingIfNeeded: number)
+      let tens = number / 10
+      text[place] = 0x30 &+ UInt8(truncatingIfNeeded: tens)
+      text[place &+ 1] = 0x30 &+ UInt8(truncatingIfNeeded: number &- tens &* 10)
     }
-    write(parts.year, from: 0, to: 4)
-    write(parts.month, from: 5, to: 7)
-    write(parts.day, from: 8, to: 10)
+    let century = parts.year / 100
+    write(century, at: 0)
+    write(parts.year - century * 100, at: 2)
+    write(parts.month, at: 5)
+    write(parts.day, at: 8)
     text[10] = UInt8(ascii: "T")
-    write(parts.hour, from: 11, to: 13)
+    write(parts.hour, at: 11)
     text[13] = UInt8(ascii: ":")
-    write(parts.minute, from: 14, to: 16)
+    write(parts.minute, at: 14)
     text[16] = UInt8(ascii: ":")
-    write(parts.second, from: 17, to: 19)
+    write(parts.second, at: 17)
     text[19] = UInt8(ascii: ".")
-    write(parts.millisecond, from: 20, to: 23)
+    let tenths = parts.millisecond / 10
+    write(tenths, at: 20)
+    text[22] = 0x30 &+ UInt8(truncatingIfNeeded: parts.millisecond - tenths * 10)
     text[23] = UInt8(ascii: "Z")
     return text
   }

@@ -50,6 +50,12 @@ struct ChunkedDecoder: Sendable {
         }
         continue
       }
+      if state == .size, digits == 0, let line = Self.sizeLine(in: bytes, at: index) {
+        size = line.size
+        state = size == 0 ? .end : .data
+        index = line.end
+        continue
+      }
       try read(bytes[index])
       index += 1
       if state == .complete {
@@ -57,6 +63,22 @@ struct ChunkedDecoder: Sendable {
         return
       }
     }
+  }
+
+  /// The line at `index` when all of it is there and it says nothing but a size, as nearly every one does: it needs no
+  /// state. Whatever is at fault is found by `read(_:)`.
+  @inline(__always)
+  private static func sizeLine(in bytes: borrowing MutableSpan<UInt8>, at index: Int) -> (size: Int, end: Int)? {
+    var size = 0
+    var end = index
+    while end < bytes.count, let value = bytes[end].hexadecimalValue {
+      guard end - index < BodyDecoder.maximumChunkSizeDigits else { return nil }
+      size = size << 4 | value
+      end += 1
+    }
+    guard end > index, end + 1 < bytes.count, bytes[end] == .carriageReturn, bytes[end + 1] == .lineFeed
+    else { return nil }
+    return (size, end + 2)
   }
 
   private mutating func read(_ byte: UInt8) throws(HTTP1Fault) {
