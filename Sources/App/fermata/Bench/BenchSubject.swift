@@ -91,8 +91,9 @@ struct BenchServer {
   ) throws -> BenchServer {
     let folder = try TemporaryDirectory(prefix: "fermata-bench")
     do {
-      let address = try freeAddress()
+      // What is free is free no longer than until the next is looked for, so the store has its port first.
       let store = try subject.keeping == .redis ? BenchStore.start(at: freeAddress(), folder: folder.path) : nil
+      let address = try freeAddress()
       let command = try command(
         for: subject, program: program, backend: backend, front: front, runMemory: runMemory, store: store,
         address: address, folder: folder)
@@ -148,7 +149,7 @@ struct BenchServer {
           backend: backend, front: front, keepsRuns: subject.keeping != nil, memory: runMemory, store: store?.url))
       return [
         program, "serve", "--workers", "1", "--config", settings, "--listen", "\(address)", "--admin",
-        "\(try freeAddress())", "--flags", flags,
+        "\(SocketAddress.loopback(port: 0))", "--flags", flags,
       ]
     }
   }
