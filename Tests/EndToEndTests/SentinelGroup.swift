@@ -54,7 +54,10 @@ final class SentinelGroup: Sendable {
   }
 
   /// Has the Sentinels make the replica the primary.
-  func failOver() throws { _ = try ask(ports[0], "failover", "events") }
+  ///
+  /// - Returns: what they say to it: `OK`, or why not now.
+  @discardableResult
+  func failOver() throws -> String { try ask(ports[0], "failover", "events") }
 
   private func ask(_ port: Int, _ words: String...) throws -> String {
     let cli = try ChildProcess(["redis-cli", "-p", "\(port)", "sentinel"] + words)

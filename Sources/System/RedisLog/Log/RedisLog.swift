@@ -327,10 +327,13 @@ package final class RedisLog: EventLog {
   func lose(to end: EndRecord, behind last: UInt64) {
     progress = .detached
     memory.pin = nil
-    // What readers have had of a run that goes on without the store is more than it has. So it is where the store has
-    // forgotten the run's own end.
+    // What readers have had of a run that goes on without the store, or whose own end the store has forgotten, is more than
+    // it has.
     if followsMemory { return }
-    if isEndShown { return observer?.frontierMoved() ?? () }
+    if isEndShown {
+      observer?.frontierMoved()
+      return
+    }
     // What was stored without being acknowledged is in front of the end for everybody else.
     if case .found(let position) = memory.position(after: last) { shown = max(shown, position) }
     foreignEnd = end
