@@ -207,6 +207,43 @@ struct RunKeysTests {
     lease.release()
   }
 
+  @Test func `each script that Redis has forgotten is sent again, and done once`() throws {
+    let store = store { $0.timeToLive = .seconds(3) }
+    defer { store.redis.close() }
+    let (key, request) = (Digest([[1]]), Digest([[2]]))
+    let ofKey = "ai:idem:\(key.description)"
+    var forgotten = 0
+    func forget(_ scripts: Int = 1) throws {
+      // Behind this answer all texts are loaded.
+      _ = try wait { store.lookup(run, $0) }
+      try server.cli("SCRIPT", "FLUSH")
+      forgotten += scripts
+    }
+    try forget()
+    #expect(try wait { store.claim(run, token: token(1), meta: meta(1), $0) } == .success(.mine))
+    try forget()
+    #expect(try wait { store.claimIdempotency(key, run: run, request: request, $0) } == .success(.mine))
+    try server.cli("DEL", ofKey)
+    try forget()
+    var losses = 0
+    let lease = RunLease(
+      store: store, run: run, token: token(1), meta: meta(1), idempotency: (key, request)
+    ) { losses += 1 }
+    test.run(until: { (try? server.cli("EXISTS", ofKey)) == "1" })
+    // Renewed after a third of the time, the run and its key.
+    try forget(2)
+    try server.cli("DEL", "ai:run:run-1:owner", ofKey)
+    test.run(until: { (try? server.cli("EXISTS", "ai:run:run-1:owner", ofKey)) == "2" })
+    try forget(2)
+    try server.cli("DEL", ofKey)
+    lease.release()
+    test.run(until: { (try? server.cli("EXISTS", ofKey)) == "1" })
+    test.run(until: { (try? server.cli("EXISTS", "ai:run:run-1:owner")) == "0" })
+    #expect(losses == 0)
+    let told = "errorstat_NOSCRIPT:count=\(forgotten)"
+    #expect(try server.cli("INFO", "errorstats").split(whereSeparator: \.isNewline).contains { $0 == told })
+  }
+
   @Test func `a lookup tells everything of a run, and nothing of one that is unknown`() throws {
     let store = store()
     defer { store.redis.close() }

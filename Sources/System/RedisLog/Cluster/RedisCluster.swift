@@ -191,8 +191,8 @@ package final class RedisCluster: RedisLink {
     return dispatch(routed)
   }
 
-  package func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void) {
-    for node in nodes.values where node.connection.isReady { node.connection.send(to: receiver, write) }
+  package func sendToAll(_ receiver: any RedisReceiver, tag: UInt64, _ write: (RedisCommand) -> Void) {
+    for node in nodes.values where node.connection.isReady { node.connection.send(to: receiver, tag: tag, write) }
   }
 
   @discardableResult

@@ -150,7 +150,9 @@ package final class RedisConnection: RedisLink {
     if metered != nil, listener == nil { writeTimes.wrote(commands, at: loop.readClock()) }
   }
 
-  package func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void) { send(to: receiver, write) }
+  package func sendToAll(_ receiver: any RedisReceiver, tag: UInt64, _ write: (RedisCommand) -> Void) {
+    send(to: receiver, tag: tag, write)
+  }
 
   package func start() {
     guard machine.phase == .idle else { return }

@@ -53,7 +53,7 @@ package protocol RedisLink: AnyObject {
   ) -> Bool
 
   /// Sends a command about no key, to every server that there is; each answers.
-  func sendToAll(_ receiver: any RedisReceiver, _ write: (RedisCommand) -> Void)
+  func sendToAll(_ receiver: any RedisReceiver, tag: UInt64, _ write: (RedisCommand) -> Void)
 }
 
 extension RedisLink {

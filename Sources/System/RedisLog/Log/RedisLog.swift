@@ -223,7 +223,7 @@ package final class RedisLog: EventLog {
   }
 
   private func write(_ batch: Batch, to command: RedisCommand) {
-    store.appending.begin(command, keys: key)
+    store.scripts.begin(.append, command, keys: [key])
     command.append(store.publishing)
     command.append(channel: channel)
     // The first batch and the last set when the key expires; in between the lease keeps it alive.
@@ -394,10 +394,8 @@ extension RedisLog: TurnMember, DeadlineMember, RedisReceiver, RedisConnectionOb
     guard !isDetached, let request = Request(rawValue: tag) else { return }
     switch (request, progress) {
     case (.batch, .storing(let batch)):
-      if case .success(let reply) = result {
-        if reply.kind == .integer { return wasStored(batch) }
-        store.appending.failed(reply.withBytes { RedisFault($0) })
-      }
+      if case .success(let reply) = result, reply.kind == .integer { return wasStored(batch) }
+      _ = store.scripts.wereMissing(result)
       fail()
     case (.check, .checking): checked(result)
     default: break

@@ -131,7 +131,7 @@ enum RedisScript {
     """
 
   /// Notes how a run stands. Keys: state. Arguments: time to live, the field of the readers, their count, names and values.
-  static let noteStatus: StaticString = """
+  static let noteStatus = """
     if ARGV[3] == '0' then
       redis.call('HDEL', KEYS[1], ARGV[2])
     else
@@ -208,7 +208,7 @@ enum RedisScript {
     """
 
   /// Prolongs a key that has this value, or none. Keys: the key. Arguments: value, time to live.
-  static let keepLiving: StaticString = """
+  static let keepLiving = """
     if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
     return redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -26,6 +26,8 @@ package struct RunKeys: Equatable, Sendable {
   package func gateway(_ place: String) -> String { "\(prefix)gateway:\(place)" }
   /// A hash: what is known of the run beside its events.
   package func meta(of run: RunID) -> String { key(of: run, "meta") }
+  /// What the scripts name that are about who owns the run: owner, meta, events.
+  func ofOwner(of run: RunID) -> [String] { [owner(of: run), meta(of: run), events(of: run)] }
   /// A hash: how the run stands, beside its events.
   package func state(of run: RunID) -> String { key(of: run, "state") }
   /// The worker's run that is read as that stream.

@@ -72,18 +72,17 @@ package final class RunLease {
   private func giveUp() {
     lost = nil
     // From now on only what fails is tried again.
-    if let handle { store.redis.loop.deadlines.remove(handle) }
-    handle = nil
+    stopWaiting()
     switch hold {
     case .released:
       send(.givingUp) { command, keys in
-        command.begin(RedisScript.release, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+        store.scripts.begin(.release, command, keys: keys.ofOwner(of: run))
         command.append { token.write(to: &$0) }
         command.append(store.lifetime)
       }
     case .dropped:
       send(.givingUp) { command, keys in
-        command.begin(RedisScript.drop, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+        command.begin(RedisScript.drop, keys: keys.ofOwner(of: run))
         command.append { token.write(to: &$0) }
         command.append(min(60_000, store.lifetime))
         command.append("{\"outcome\":\"gateway_error\",\"reason\":\"the run has no stream\",\"complete\":false}")
@@ -98,23 +97,30 @@ package final class RunLease {
     hold = .over
     lost = nil
     store.gatewayLease.remove(self)
-    if let handle { store.redis.loop.deadlines.remove(handle) }
-    handle = nil
+    stopWaiting()
+  }
+
+  private func stopWaiting() {
+    if let handle = handle.take() { store.redis.loop.deadlines.remove(handle) }
   }
 
   private func renew() {
+    sendRenewal()
+    prolongIdempotency()
+  }
+
+  private func sendRenewal() {
     isAsking = true
     send(.renew) { command, keys in
-      command.begin(RedisScript.renew, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+      store.scripts.begin(.renew, command, keys: keys.ofOwner(of: run))
       store.writeOwner(token, meta, to: command)
     }
-    prolongIdempotency()
   }
 
   private func prolongIdempotency() {
     guard let (key, request) = idempotency else { return }
     send(.key) { command, keys in
-      command.begin(RedisScript.keepLiving, keys: keys.idempotency(of: key))
+      store.scripts.begin(.keepLiving, command, keys: [keys.idempotency(of: key)])
       command.append("\(run) \(request.description)")
       command.append(store.lifetime)
     }
@@ -135,6 +141,7 @@ extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
 
   package func redisAnswered(_ result: Result<RedisReply, RedisError>, tag: UInt64) {
     guard let request = Request(rawValue: tag) else { return }
+    if store.scripts.wereMissing(result) { return sendAgain(request) }
     let number = (try? result.get())?.integer
     switch (request, hold) {
     case (.renew, .held):
@@ -156,10 +163,22 @@ extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
     }
   }
 
+  private func sendAgain(_ request: Request) {
+    switch (request, hold) {
+    case (.renew, .held): sendRenewal()
+    case (.givingUp, .released), (.givingUp, .dropped): giveUp()
+    case (.key, .held), (.key, .released): prolongIdempotency()
+    default: break
+    }
+  }
+
   private func tryAgain() {
-    let loop = store.redis.loop
-    let time = loop.now + Self.pauseAfterFailure
-    if let handle { loop.deadlines.move(handle, to: time) } else { handle = loop.deadlines.add(self, at: time) }
+    wake(at: store.redis.loop.now + Self.pauseAfterFailure)
+  }
+
+  private func wake(at time: MonotonicTime) {
+    let deadlines = store.redis.loop.deadlines
+    if let handle { deadlines.move(handle, to: time) } else { handle = deadlines.add(self, at: time) }
   }
 
   package func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {

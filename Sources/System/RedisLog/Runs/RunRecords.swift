@@ -21,7 +21,7 @@ package final class RunRecords {
   package let settings: RedisSettings
   package let life: StoreLife
   let gatewayLease: GatewayLease
-  let appending: LoadedScript
+  let scripts: LoadedScripts
 
   package init(redis: any RedisLink, settings: RedisSettings) {
     self.redis = redis
@@ -30,7 +30,7 @@ package final class RunRecords {
     life = StoreLife(redis: redis, settings: settings, key: keys.epoch)
     gatewayLease = GatewayLease(redis: redis, settings: settings, keys: keys)
     life.add(gatewayLease)
-    appending = LoadedScript(RedisScript.append, redis: redis)
+    scripts = LoadedScripts(redis: redis)
   }
 
   /// Nobody is told of the store's life any more, and nothing is renewed.
@@ -76,7 +76,7 @@ package final class RunRecords {
     _ run: RunID, token: StreamID, meta: RunMeta, _ completion: @escaping (Result<RunClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(RedisScript.claim, keys: [keys.owner(of: run), keys.meta(of: run), keys.events(of: run)])
+      scripts.begin(.claim, command, keys: keys.ofOwner(of: run))
       writeOwner(token, meta, to: command)
     } completion: { result in
       completion(
@@ -256,7 +256,7 @@ package final class RunRecords {
     _ completion: @escaping (Result<KeyClaim, RedisError>) -> Void
   ) {
     ask { [self] command in
-      command.begin(RedisScript.keepFirst, keys: [keys.idempotency(of: key)] + life.keys)
+      scripts.begin(.keepFirst, command, keys: [keys.idempotency(of: key)] + life.keys)
       command.append("\(run) \(request.description)")
       command.append(timeToLive.map { Self.milliseconds($0) } ?? lifetime)
       life.writeArguments(to: command)
@@ -306,10 +306,11 @@ package final class RunRecords {
   /// Keeps a key alive, and gives it this value again if Redis has lost it.
   func keep(_ key: String, _ value: String) {
     redis.send { command in
-      command.begin(RedisScript.keepLiving, keys: key)
+      scripts.begin(.keepLiving, command, keys: [key])
       command.append(value)
       command.append(lifetime)
-    } completion: { _ in
+    } completion: { [self] result in
+      if scripts.wereMissing(result) { keep(key, value) }
     }
   }
 
@@ -354,7 +355,8 @@ package final class RunRecords {
   // MARK: - Answers
 
   /// Sends a command that may be carried out several times: again when the connection was lost before its answer came,
-  /// which is no reason yet to do without Redis. All of that has the time that one command has.
+  /// which is no reason yet to do without Redis, and when Redis has forgotten the script. All of that has the time that one
+  /// command has.
   func ask(
     _ write: @escaping (RedisCommand) -> Void, completion: @escaping (Result<RedisReply, RedisError>) -> Void
   ) {
@@ -366,7 +368,8 @@ package final class RunRecords {
     _ completion: @escaping (Result<RedisReply, RedisError>) -> Void
   ) {
     redis.send(write) { [self] result in
-      guard case .failure(.connectionLost) = result, redis.loop.now < end else { return completion(result) }
+      let isLost = if case .failure(.connectionLost) = result { true } else { scripts.wereMissing(result) }
+      guard isLost, redis.loop.now < end else { return completion(result) }
       ask(until: end, write, completion)
     }
   }

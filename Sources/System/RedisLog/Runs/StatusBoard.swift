@@ -71,17 +71,20 @@ package final class StatusBoard {
   private func write(_ run: RunID) {
     guard let entry = entries[run] else { return }
     entries[run]?.isDirty = false
-    store.note(entry.status, of: run, from: place) { [weak self] isNoted in
-      self?.wrote(run, entry.status, isNoted)
+    store.note(entry.status, of: run, from: place) { [weak self] answer in
+      self?.wrote(run, entry.status, answer)
     }
   }
 
   /// Only what is noted is forgotten: a reader that stays behind would keep its run going for nobody.
-  private func wrote(_ run: RunID, _ status: RunStatus, _ isNoted: Bool) {
+  private func wrote(_ run: RunID, _ status: RunStatus, _ answer: StatusAnswer) {
     guard let entry = entries[run], entry.status == status, !entry.isDirty else { return }
-    if isNoted {
+    switch answer {
+    case .noted:
       if status.readers == 0 { entries[run] = nil }
       return
+    case .again: return write(run)
+    case .failed: break
     }
     entries[run]?.isDirty = true
     dirty.append(run)

@@ -45,6 +45,14 @@ struct StoredStatus {
   }
 }
 
+/// What became of a status that was to be noted.
+enum StatusAnswer {
+  case noted
+  case failed
+  /// To be sent at once.
+  case again
+}
+
 extension RunRecords {
   package func standing(of run: RunID, _ completion: @escaping (Result<RunStanding, RedisError>) -> Void) {
     standing(of: run, without: nil, completion)
@@ -101,10 +109,11 @@ extension RunRecords {
 
   /// Notes a place's part of a run's status.
   ///
-  /// - Parameter completion: whether it was noted.
-  func note(_ status: RunStatus, of run: RunID, from place: String, _ completion: @escaping (Bool) -> Void) {
+  func note(
+    _ status: RunStatus, of run: RunID, from place: String, _ completion: @escaping (StatusAnswer) -> Void
+  ) {
     redis.send { command in
-      command.begin(RedisScript.noteStatus, keys: keys.state(of: run))
+      scripts.begin(.noteStatus, command, keys: [keys.state(of: run)])
       command.append(lifetime)
       command.append(StoredStatus.readersField + place)
       command.append(status.readers)
@@ -116,8 +125,9 @@ extension RunRecords {
       guard let milliseconds = progress.milliseconds else { return }
       command.append("milliseconds")
       command.append(milliseconds)
-    } completion: { result in
-      completion((try? result.get())?.integer != nil)
+    } completion: { [self] result in
+      if scripts.wereMissing(result) { return completion(.again) }
+      completion((try? result.get())?.integer != nil ? .noted : .failed)
     }
   }
 }
