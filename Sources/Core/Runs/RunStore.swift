@@ -124,8 +124,17 @@ package struct RunTitle: Sendable {
   }
 }
 
-/// Keeps a claimed run its owner's, until one of both is called.
+extension RunStore {
+  /// How long an owner watches over a run whose end is stored: the store may lose the end by a failover. Over one lease, by
+  /// when that is known, and no longer than what is stored lasts without being written again.
+  package var watchAfterEnd: Nanoseconds { min(lease, Nanoseconds(timeToLive.value / 3)) }
+}
+
+/// Keeps a claimed run its owner's, until it is given up.
 package protocol RunTenure: AnyObject {
+  /// The run's end is stored: it is given up within `watchAfterEnd`. Until then nothing of it runs out in a store that
+  /// loses nothing, so it need not be renewed.
+  func settle()
   /// Gives up a run that has ended. What is known of it stays for the store's time to live.
   func release()
   /// Gives up a run that turned out to have no stream: those who wait for one on other replicas are told.

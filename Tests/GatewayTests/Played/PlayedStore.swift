@@ -380,6 +380,8 @@ final class PlayedTenure: RunTenure {
     self.lost = lost
   }
 
+  func settle() {}
+
   func release() {
     lost = nil
     truth.runs[run]?.owner = nil

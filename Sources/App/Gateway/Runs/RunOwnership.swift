@@ -7,7 +7,7 @@ import Time
 /// What makes a run this gateway's among all replicas: its tenure, its log in the store, its ear for those who want it to
 /// stop.
 ///
-/// Over one lease after the run's end is in the store. A replica of the store that takes over in a moment may not have the
+/// Over one lease (`watchAfterEnd`) after the run's end is in the store. A replica of the store that takes over in a moment may not have the
 /// end, nor the run, and nobody else could give it to those who read elsewhere.
 final class RunOwnership {
   let log: any SharedLog
@@ -68,7 +68,8 @@ final class RunOwnership {
     guard log.isSettled || (log.hasEnd && !run.isDegraded) else { return }
     guard !run.context.isDraining else { return release() }
     let loop = run.context.loop
-    lingering = loop.deadlines.add(self, at: loop.now + store.lease)
+    tenure?.settle()
+    lingering = loop.deadlines.add(self, at: loop.now + store.watchAfterEnd)
     run.host.runLeft()
   }
 
@@ -116,7 +117,7 @@ final class RunOwnership {
 extension RunOwnership: DeadlineMember {
   func deadlinePassed(at now: MonotonicTime) -> MonotonicTime? {
     // The store may have lost the end meanwhile, and be about to get it again.
-    guard log.isSettled || run?.isDegraded == true else { return now + store.lease }
+    guard log.isSettled || run?.isDegraded == true else { return now + store.watchAfterEnd }
     lingering = nil
     release()
     return nil

@@ -176,8 +176,7 @@ package final class RedisLog: EventLog {
     memory.pin = nil
     store.redis.remove(self)
     store.life.remove(self)
-    if let handle { loop.deadlines.remove(handle) }
-    handle = nil
+    stopWatching()
   }
 
   var isDetached: Bool { if case .detached = progress { true } else { false } }
@@ -282,6 +281,7 @@ package final class RedisLog: EventLog {
   private func wasStored(_ batch: Batch) {
     isEndStored = isEndStored || batch.hasEnd
     progress = .idle
+    if batch.hasEnd { stopWatching() }
     moveOn(to: batch.end, batch.lastID)
     checkIfDoubtful()
   }
@@ -353,6 +353,10 @@ package final class RedisLog: EventLog {
     guard !isClosed else { return }
     if let handle { return loop.deadlines.move(handle, to: time) }
     handle = loop.deadlines.add(self, at: time)
+  }
+
+  private func stopWatching() {
+    if let handle = handle.take() { loop.deadlines.remove(handle) }
   }
 }
 

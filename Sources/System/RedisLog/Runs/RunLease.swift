@@ -27,6 +27,8 @@ package final class RunLease {
   private let clientStream: (name: Digest, request: Digest?)?
   private var handle: DeadlineHandle?
   private var isAsking = false
+  /// Whether Redis has not taken what it was last told.
+  private var isDoubtful = false
   private var hold = Hold.held
   private var lost: (() -> Void)?
 
@@ -52,6 +54,11 @@ package final class RunLease {
     handle = loop.deadlines.add(self, at: loop.now + store.settings.prolonging)
     store.gatewayLease.add(self)
     prolongIdempotency()
+  }
+
+  package func settle() {
+    // Its keys live for three times as long as they are left alone (`RedisSettings.prolonging`).
+    if case .held = hold, !isAsking, !isDoubtful { stopWaiting() }
   }
 
   /// Gives the run up, which has ended or could not be begun. Its keys stay for their time to live.
@@ -135,6 +142,7 @@ extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
   func mustAssert() {
     guard case .held = hold else { return giveUp() }
     renew()
+    wake(at: store.redis.loop.now + store.settings.prolonging)
     guard let (name, request) = clientStream else { return }
     store.keep(store.keys.clientStream(of: name), ClientStreams.valueWithoutReader(of: run, request))
   }
@@ -146,6 +154,7 @@ extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
     switch (request, hold) {
     case (.renew, .held):
       isAsking = false
+      isDoubtful = false
       if number == 0 {
         let lost = lost
         end()
@@ -173,6 +182,7 @@ extension RunLease: RedisReceiver, DeadlineMember, GatewayLeaseMember {
   }
 
   private func tryAgain() {
+    isDoubtful = true
     wake(at: store.redis.loop.now + Self.pauseAfterFailure)
   }
 
