@@ -107,6 +107,8 @@ let sources: [Target] = [
   library("CBuild"),
   // The kernel's own, for the relay that the bench compares with.
   library("CEpoll"),
+  // The C library's allocator.
+  library("CMalloc"),
 
   core("Bytes"),
   core("Time"),
@@ -125,7 +127,7 @@ let sources: [Target] = [
   // 1,705 over HTTP/2
   system("HTTP2", ["CNghttp2", "HTTP", "Bytes", "Time"], settings: inlined + unchecked),
   system("Files", ["Loop", "Time"]),
-  system("Processes", ["Time"]),
+  system("Processes", ["CMalloc", "Time"]),
   // 5,333 kept in Redis (of 21,666), 44,290 (of 375,824)
   system(
     "RedisLog", ["CHiredis", "Bytes", "Time", "JSON", "SSE", "Streams", "Runs", "Loop", "Sockets", "TLS"],

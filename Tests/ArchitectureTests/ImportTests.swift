@@ -19,7 +19,7 @@ struct ImportTests {
     "Loop": ["Bytes", "Time", "CLibevent", "Glibc", "Synchronization"],
     "Sockets": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
     "Files": ["Bytes", "Time", "Loop", "Glibc", "Synchronization"],
-    "Processes": ["Bytes", "Time", "Glibc", "Synchronization"],
+    "Processes": ["Bytes", "Time", "CMalloc", "Glibc", "Synchronization"],
     "TLS": ["Bytes", "Time", "Loop", "Sockets", "COpenSSL", "Glibc", "Synchronization"],
     "HTTP2": ["Bytes", "Time", "HTTP", "CNghttp2"],
     "RedisLog": [
@@ -131,7 +131,7 @@ struct ImportTests {
     let known = Set(Self.allowed.values.joined()).filter {
       $0.first == "C" && $0.dropFirst().first?.isUppercase == true
     }
-    #expect(known == ["CLibevent", "COpenSSL", "CNghttp2", "CHiredis", "CBuild", "CEpoll"])
+    #expect(known == ["CLibevent", "COpenSSL", "CNghttp2", "CHiredis", "CBuild", "CEpoll", "CMalloc"])
   }
 
   @Test(

@@ -120,7 +120,9 @@ package final class Worker {
   ) throws(ListenFault) -> [SocketAddress] {
     let places = try listeners.open(at: addresses, sockets, on: context.loop)
     runs.connect()
-    _ = context.loop.deadlines.add(EachTick(context), at: context.loop.now)
+    let now = context.loop.now
+    _ = context.loop.deadlines.add(EachTick(context), at: now)
+    _ = context.loop.deadlines.add(MemoryReturn(context, clients: clients, books: books), at: now)
     return places
   }
 
