@@ -125,8 +125,8 @@ package struct RunTitle: Sendable {
 }
 
 extension RunStore {
-  /// How long an owner watches over a run whose end is stored: the store may lose the end by a failover. Over one lease, by
-  /// when that is known, and no longer than what is stored lasts without being written again.
+  /// How long an owner watches over a run whose end is stored: the store may lose the end by a failover. Over one lease,
+  /// by when that is known, and no longer than what is stored lasts without being written again.
   package var watchAfterEnd: Nanoseconds { min(lease, Nanoseconds(timeToLive.value / 3)) }
 }
 

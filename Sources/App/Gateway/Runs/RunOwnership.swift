@@ -7,8 +7,8 @@ import Time
 /// What makes a run this gateway's among all replicas: its tenure, its log in the store, its ear for those who want it to
 /// stop.
 ///
-/// Over one lease (`watchAfterEnd`) after the run's end is in the store. A replica of the store that takes over in a moment may not have the
-/// end, nor the run, and nobody else could give it to those who read elsewhere.
+/// Over one lease (`watchAfterEnd`) after the run's end is in the store. A replica of the store that takes over in a
+/// moment may not have the end, nor the run, and nobody else could give it to those who read elsewhere.
 final class RunOwnership {
   let log: any SharedLog
   let store: any RunStore

@@ -42,8 +42,8 @@ final class LoadedScripts {
     for key in keys { command.append(key: key) }
   }
 
-  /// Whether Redis has not carried a command out because it has forgotten the script. The texts are sent again from now on:
-  /// who sends the command again does that once.
+  /// Whether Redis has not carried a command out because it has forgotten the script. The texts are sent again from now
+  /// on: who sends the command again does that once.
   func wereMissing(_ result: Result<RedisReply, RedisError>) -> Bool {
     guard case .success(let reply) = result, reply.isError, reply.withBytes({ RedisFault($0) }) == .noScript else {
       return false

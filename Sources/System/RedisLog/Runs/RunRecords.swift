@@ -355,8 +355,8 @@ package final class RunRecords {
   // MARK: - Answers
 
   /// Sends a command that may be carried out several times: again when the connection was lost before its answer came,
-  /// which is no reason yet to do without Redis, and when Redis has forgotten the script. All of that has the time that one
-  /// command has.
+  /// which is no reason yet to do without Redis, and when Redis has forgotten the script. All of that has the time that
+  /// one command has.
   func ask(
     _ write: @escaping (RedisCommand) -> Void, completion: @escaping (Result<RedisReply, RedisError>) -> Void
   ) {
