@@ -4,7 +4,7 @@ package import Time
 
 /// Tells when most clients of a loop have left: what they took is free then, and the allocator keeps it.
 package struct Ebb {
-  /// With fewer at a time it is not worth while: free memory is looked for in all of the heap, which takes some ten
+  /// With fewer at a time it is not worth while: free memory is looked for in all of the heap, which takes some twenty
   /// milliseconds per hundred megabytes.
   static let leastPeak = 250
   /// How long few have to be left, so that a burst does not find each time that its memory was given away.

@@ -19,8 +19,8 @@ package enum OwnProcess {
     return Int(words[1]).map { $0 * sysconf(Int32(_SC_PAGESIZE)) }
   }
 
-  /// Gives memory that is free back to the system: whole pages of it. The allocator keeps it otherwise. Takes some ten
-  /// milliseconds per hundred megabytes; other threads that allocate wait for part of that.
+  /// Gives memory that is free back to the system: whole pages of it. The allocator keeps it otherwise. Takes some
+  /// twenty milliseconds per hundred megabytes; other threads that allocate wait for part of that.
   package static func returnFreeMemory() { _ = malloc_trim(0) }
 
   /// Open descriptors; `nil` where `/proc` can't be read.
