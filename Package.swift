@@ -295,16 +295,25 @@ let fuzzers: [Target] =
 
 let ofTheProgram: Set = ["ArchitectureTests", "MatrixTests", "DemoTests", "FlagsCommandTests"]
 let ofTheGateway: Set = ["ConfigurationTests", "LoggingTests", "FlagControlTests", "GatewayTests", "OperationsTests"]
-let whereThreadsMeet: Set = [
-  "CLibevent", "Bytes", "Time", "Loop", "Files", "Telemetry", "Processes", "LoopTests", "FilesTests", "TelemetryTests",
-  "ProcessesTests",
-]
+let whereThreadsMeet: Set = ["LoopTests", "FilesTests", "TelemetryTests", "ProcessesTests"]
+
+/// The names, and those of all that these targets depend on, at any depth.
+func withWhatTheyNeed(_ names: Set<String>, of targets: [Target]) -> Set<String> {
+  let needed = targets.filter { names.contains($0.name) }.flatMap(\.dependencies)
+  let all = names.union(
+    needed.compactMap { dependency in
+      if case .byNameItem(let name, _) = dependency { name } else { nil }
+    })
+  return all == names ? names : withWhatTheyNeed(all, of: targets)
+}
+
 let tried =
   switch part {
   case nil: sources + testing + clients + running + fuzzers
   case "program": (sources + testing).filter { !ofTheProgram.union(ofTheGateway).contains($0.name) }
   case "all": (sources + testing + running.filter { $0.type == .regular }).filter { !ofTheProgram.contains($0.name) }
-  case "threads": (sources + testing).filter { whereThreadsMeet.contains($0.name) }
+  case "threads":
+    (sources + testing).filter { withWhatTheyNeed(whereThreadsMeet, of: sources + testing).contains($0.name) }
   case let other?: fatalError("FERMATA_PART is program, all or threads, not \(other)")
   }
 let client: Product = .library(name: "FermataClient", targets: ["FermataClient"])
